@@ -1,0 +1,1 @@
+"""Tests of sdtune: each stands at the path of the source that it holds."""
