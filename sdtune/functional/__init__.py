@@ -1,0 +1,35 @@
+"""Pure functions on tensors, which everything above shares. Needs torch and nothing else."""
+
+from sdtune.functional.diffusion import (
+    PredictionType,
+    add_noise,
+    min_snr_weights,
+    predicted_latents,
+    snr,
+    training_target,
+)
+from sdtune.functional.losses import diffusion_loss
+from sdtune.functional.randomness import (
+    Stream,
+    counter_generator,
+    counter_rand,
+    counter_randint,
+    counter_randn,
+    counter_uniform,
+)
+
+__all__ = [
+    "PredictionType",
+    "Stream",
+    "add_noise",
+    "counter_generator",
+    "counter_rand",
+    "counter_randint",
+    "counter_randn",
+    "counter_uniform",
+    "diffusion_loss",
+    "min_snr_weights",
+    "predicted_latents",
+    "snr",
+    "training_target",
+]
