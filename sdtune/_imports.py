@@ -1,0 +1,25 @@
+"""Optional dependencies: one flag each, and one error that names the pip extra."""
+
+from importlib.util import find_spec
+
+__all__ = ["PRODIGYOPT_AVAILABLE", "RESVG_AVAILABLE", "require"]
+
+PRODIGYOPT_AVAILABLE = find_spec("prodigyopt") is not None
+RESVG_AVAILABLE = find_spec("resvg_py") is not None
+
+
+def require(module: str, extra: str) -> None:
+    """Make sure that an optional dependency is installed, before it is imported.
+
+    Args:
+        module: Name under which the dependency is imported, such as "prodigyopt".
+        extra: The extra of sdtune that installs it, such as "prodigy".
+
+    Raises:
+        ModuleNotFoundError: If it is not installed; the message is the pip command to run.
+    """
+    if find_spec(module) is None:
+        raise ModuleNotFoundError(
+            f'Expected `{module}` to be installed, but it is not: pip install "sdtune[{extra}]".',
+            name=module,
+        )

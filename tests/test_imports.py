@@ -1,0 +1,13 @@
+import pytest
+
+from sdtune import _imports
+
+
+def test_require_accepts_what_is_installed():
+    _imports.require("json", extra="test")
+
+
+def test_require_names_the_pip_extra():
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "sdtune\[nano\]"') as caught:
+        _imports.require("sdtune_has_no_such_module", extra="nano")
+    assert caught.value.name == "sdtune_has_no_such_module"
