@@ -23,9 +23,7 @@ __all__ = [
 PredictionType = Literal["epsilon", "v_prediction", "sample"]
 
 
-def add_noise(
-    latents: Tensor, noise: Tensor, timesteps: Tensor, alphas_cumprod: Tensor
-) -> Tensor:
+def add_noise(latents: Tensor, noise: Tensor, timesteps: Tensor, alphas_cumprod: Tensor) -> Tensor:
     """Noise latents to the given timesteps.
 
     Args:
@@ -150,16 +148,12 @@ def min_snr_weights(
         raise ValueError(f"Expected `gamma` to be a positive number, but got {gamma}.")
     ratio = snr(timesteps, alphas_cumprod)
     if prediction_type == "epsilon":
-        return (gamma / ratio).clamp(
-            max=1.0
-        )  # min(SNR, gamma) / SNR, without its 0 / 0
+        return (gamma / ratio).clamp(max=1.0)  # min(SNR, gamma) / SNR, without its 0 / 0
     clipped = ratio.clamp(max=gamma)
     return clipped / (ratio + 1.0) if prediction_type == "v_prediction" else clipped
 
 
-def _scales(
-    timesteps: Tensor, alphas_cumprod: Tensor, like: Tensor
-) -> tuple[Tensor, Tensor]:
+def _scales(timesteps: Tensor, alphas_cumprod: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     # the roots are taken in float32: in float16 sigma_t of the first steps would lose most digits
     signal = alphas_cumprod.to(like.device, torch.float32)[timesteps.to(like.device)]
     signal = signal.reshape(-1, *[1] * (like.ndim - 1))  # (B,) -> (B, 1, 1, 1)

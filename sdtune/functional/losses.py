@@ -8,9 +8,7 @@ from torch.nn import functional as F
 __all__ = ["diffusion_loss"]
 
 
-def diffusion_loss(
-    model_pred: Tensor, target: Tensor, weights: Tensor | None = None
-) -> Tensor:
+def diffusion_loss(model_pred: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
     """Compute each sample's mean squared error, in float32 whatever the precision of the run.
 
     Args:

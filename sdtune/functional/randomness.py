@@ -133,9 +133,7 @@ def counter_randint(
         ValueError: If the range is empty.
     """
     if high <= low:
-        raise ValueError(
-            f"Expected `high` to be above `low`, but got {low} and {high}."
-        )
+        raise ValueError(f"Expected `high` to be above `low`, but got {low} and {high}.")
     return _per_sample(
         lambda generator: torch.randint(low, high, (), generator=generator),
         seed, stream, epoch, indices,

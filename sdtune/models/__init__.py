@@ -1,0 +1,24 @@
+"""The base model: loading it, the frozen bundle, and sampling from it."""
+
+from sdtune.models.loading import NANO, check_base, load
+from sdtune.models.noise_schedulers import (
+    NoiseSchedulerName,
+    check_noise_scheduler,
+    make_noise_scheduler,
+)
+from sdtune.models.sampling import initial_noise, sample
+from sdtune.models.stable_diffusion import Conditioning, Part, StableDiffusion
+
+__all__ = [
+    "NANO",
+    "Conditioning",
+    "NoiseSchedulerName",
+    "Part",
+    "StableDiffusion",
+    "check_base",
+    "check_noise_scheduler",
+    "initial_noise",
+    "load",
+    "make_noise_scheduler",
+    "sample",
+]

@@ -1,0 +1,212 @@
+"""From what the user typed as `base` to a frozen Stable Diffusion."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from sdtune.models.single_file import SUFFIXES, check_single_file, load_single_file
+from sdtune.models.stable_diffusion import StableDiffusion
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+__all__ = ["NANO", "check_base", "load"]
+
+NANO = "nano"
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_PIPELINE = "StableDiffusionPipeline"
+
+
+def check_base(base: str | Path) -> None:
+    """Check that a base can be loaded, without reading its weights.
+
+    Args:
+        base: `nano`; a folder in diffusers' layout; a Hugging Face id, from the local cache when
+            the hub is switched off or out of reach; or one `.safetensors` or `.ckpt` file in the
+            original layout. A folder called nano is reached as `./nano`.
+
+    Raises:
+        ValueError: If it is none of these, or is incomplete, or is not a Stable Diffusion 1 or 2;
+            the message says what to do.
+    """
+    path = Path(base)
+    if base == NANO:
+        _check_folder(_nano_folder())
+    elif path.is_dir():
+        _check_folder(path)
+    elif path.suffix in SUFFIXES:
+        check_single_file(path)
+    elif _HUB_ID.fullmatch(str(base)):
+        _check_hub_id(str(base))
+    else:
+        raise ValueError(
+            "Expected `base` to be `nano`, a folder in diffusers' layout, a Hugging Face id such "
+            "as `CompVis/stable-diffusion-v1-4`, or an existing .safetensors or .ckpt file, but "
+            f"got `{base}`."
+        )
+
+
+def load(base: str | Path, dtype: torch.dtype = torch.float32) -> StableDiffusion:
+    """Load a base, on the CPU.
+
+    Args:
+        base: As in `check_base`.
+        dtype: Floating type of the weights; those shipped in another are cast.
+
+    Returns:
+        The frozen model, in evaluation mode.
+
+    Raises:
+        ValueError: If `check_base` refuses it or its weights cannot be read.
+    """
+    from diffusers import DDPMScheduler
+    from safetensors import SafetensorError
+
+    check_base(base)
+    try:
+        with _without_progress_bars():
+            pipeline = _load_pipeline(base)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ValueError(f"`base` {base} could not be loaded: {error}") from error
+    model = StableDiffusion(
+        unet=pipeline.unet,
+        vae=pipeline.vae,
+        text_encoders=[pipeline.text_encoder],
+        tokenizers=[pipeline.tokenizer],
+        noise_scheduler=DDPMScheduler.from_config(pipeline.scheduler.config),
+        source=str(base),
+    )
+    return model.to(dtype)
+
+
+def _load_pipeline(base: str | Path) -> StableDiffusionPipeline:
+    from diffusers import StableDiffusionPipeline
+    from huggingface_hub import is_offline_mode
+
+    path = _nano_folder() if base == NANO else Path(base)
+    if path.suffix in SUFFIXES and path.is_file():
+        return load_single_file(path)
+    is_half_only = not _weights(path, "unet") and _weights(path, "unet", variant="fp16")
+    return StableDiffusionPipeline.from_pretrained(
+        str(path),
+        variant="fp16" if is_half_only else None,
+        local_files_only=path.is_dir() or is_offline_mode(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def _nano_folder() -> Path:
+    # a path and not an import: the models' room knows nothing of how nano is made
+    return Path(str(files("sdtune"))) / "nano" / "weights"
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise ValueError(f"nano's weights are missing from this installation: no {folder}.")
+    index = folder / "model_index.json"
+    if not index.is_file():
+        raise ValueError(
+            f"Expected `base` {folder} to be a folder in diffusers' layout, but it has no "
+            "model_index.json."
+        )
+    _check_pipeline_class(index, str(folder))
+    missing = [
+        f"{part}/config.json"
+        for part in ("unet", "vae", "text_encoder")
+        if not (folder / part / "config.json").is_file()
+    ]
+    missing += [
+        f"weights in {part}/"
+        for part in ("unet", "vae", "text_encoder")
+        if not (_weights(folder, part) or _weights(folder, part, variant="fp16"))
+    ]
+    missing += [f"{part}/" for part in ("tokenizer", "scheduler") if not (folder / part).is_dir()]
+    if missing:
+        raise ValueError(f"`base` {folder} is incomplete: it lacks {', '.join(missing)}.")
+
+
+def _weights(folder: Path, part: str, variant: str | None = None) -> list[Path]:
+    """List a part's weight files, of one variant as `fp16` in `model.fp16.safetensors`."""
+    return [
+        file
+        for file in (folder / part).glob("*")
+        if file.suffix in {".safetensors", ".bin"}
+        and (variant in file.name.split(".")) == bool(variant)
+    ]
+
+
+def _check_hub_id(base: str) -> None:
+    from huggingface_hub import hf_hub_download, is_offline_mode
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
+    is_offline = is_offline_mode()
+    try:
+        index = hf_hub_download(base, "model_index.json", local_files_only=is_offline)
+    except GatedRepoError as error:
+        raise ValueError(
+            f"`base` {base} asks for its licence to be accepted: do so on its page on the Hugging "
+            "Face hub, then run `hf auth login`."
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise ValueError(
+            f"`base` {base} is neither a folder here nor a repository that the Hugging Face hub "
+            "shows to this account."
+        ) from error
+    except LocalEntryNotFoundError as error:
+        reason = "is switched off by HF_HUB_OFFLINE" if is_offline else "cannot be reached"
+        raise ValueError(
+            f"`base` {base} is neither a folder here nor in the local Hugging Face cache, and the "
+            f"hub {reason}: run `hf download {base}` with a network, or give a diffusers folder, "
+            "a .safetensors file or `nano`."
+        ) from error
+    except EntryNotFoundError as error:
+        raise ValueError(
+            f"Expected `base` {base} to be a repository in diffusers' layout, but it has no "
+            "model_index.json."
+        ) from error
+    _check_pipeline_class(Path(index), base)
+
+
+def _check_pipeline_class(index: Path, base: str) -> None:
+    try:
+        name = json.loads(index.read_text(encoding="utf-8")).get("_class_name")
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{index} is not a JSON object: {error}") from error
+    if name != _PIPELINE:
+        raise ValueError(
+            f"Expected `base` to be a Stable Diffusion 1 or 2 for text to image, a {_PIPELINE}, "
+            f"but {base} is a {name}."
+        )
+
+
+@contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    shown = [
+        each for each in (diffusers_logging, transformers_logging) if each.is_progress_bar_enabled()
+    ]
+    for each in shown:
+        each.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for each in shown:
+            each.enable_progress_bar()

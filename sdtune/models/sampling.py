@@ -1,0 +1,175 @@
+"""Pictures from prompts, by classifier-free guidance, with a seed per picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from sdtune.functional.randomness import counter_generator
+from sdtune.models.noise_schedulers import (
+    NoiseSchedulerName,
+    check_noise_scheduler,
+    make_noise_scheduler,
+)
+from sdtune.models.stable_diffusion import Conditioning, StableDiffusion
+
+if TYPE_CHECKING:
+    from diffusers import SchedulerMixin
+
+__all__ = ["initial_noise", "sample"]
+
+
+def sample(
+    model: StableDiffusion,
+    prompts: Sequence[str],
+    *,
+    seeds: Sequence[int],
+    num_inference_steps: int = 25,
+    guidance_scale: float = 7.5,
+    negative_prompt: str = "",
+    height: int | None = None,
+    width: int | None = None,
+    noise_scheduler: NoiseSchedulerName = "dpm++",
+    clip_skip: int = 1,
+    batch_size: int = 8,
+) -> Tensor:
+    """Draw one picture per prompt (Ho & Salimans 2022, https://arxiv.org/abs/2207.12598).
+
+    A picture depends on its own prompt and seed alone. In another batch it is the same up to
+    floating-point rounding, because matrix products of other shapes are summed in another order.
+
+    Args:
+        model: The base, with whatever adapters are active. Its training modes are put back.
+        prompts: B texts.
+        seeds: One seed per prompt.
+        num_inference_steps: Steps of the noise scheduler.
+        guidance_scale: How far from the negative prompt's prediction to go, through the
+            prompt's. 1 is the conditional model itself, and costs half as much.
+        negative_prompt: What to go away from.
+        height: Pixels, divisible by `model.vae_scale_factor`; None for the model's own.
+        width: Likewise.
+        noise_scheduler: A deterministic scheduler: `dpm++`, `ddim`, `euler` or `unipc`.
+        clip_skip: Text encoder layer, counted from the end, as in training.
+        batch_size: Pictures drawn at once, which bounds memory.
+
+    Returns:
+        (B, 3, H, W) float32 in [0, 1], on the VAE's device.
+
+    Raises:
+        ValueError: If an argument is out of range or the seeds do not match the prompts.
+    """
+    height = model.resolution if height is None else height
+    width = model.resolution if width is None else width
+    check_noise_scheduler(noise_scheduler)
+    _check_counts(prompts, seeds, num_inference_steps, guidance_scale, batch_size)
+    _check_size(model, height, width)
+    noise = initial_noise(model, seeds, height, width)
+    with torch.inference_mode(), _evaluation_mode(model):
+        negative = None
+        if guidance_scale != 1.0:
+            negative = _encode(model, [negative_prompt], clip_skip)
+        images = []
+        for start in range(0, len(prompts), batch_size):
+            batch = slice(start, start + batch_size)
+            latents = _denoise(
+                model,
+                noise[batch].to(model.device),
+                _encode(model, prompts[batch], clip_skip),
+                negative,
+                make_noise_scheduler(noise_scheduler, model.noise_scheduler),
+                num_inference_steps,
+                guidance_scale,
+            )
+            images.append(model.decode_latents(latents))
+    # outside inference mode `cat` makes an ordinary tensor, which callers may write to
+    return torch.cat(images)
+
+
+def initial_noise(model: StableDiffusion, seeds: Sequence[int], height: int, width: int) -> Tensor:
+    """Draw the noise that sampling starts from.
+
+    Args:
+        model: The base, for the shape of its latents.
+        seeds: One seed per picture.
+        height: Pixels, divisible by `model.vae_scale_factor`.
+        width: Likewise.
+
+    Returns:
+        (B, C, h, w) float32 standard normal on the CPU; equal seeds give equal bits.
+    """
+    factor = model.vae_scale_factor
+    shape = (model.latent_channels, height // factor, width // factor)
+    return torch.stack([torch.randn(shape, generator=counter_generator(seed)) for seed in seeds])
+
+
+def _denoise(
+    model: StableDiffusion,
+    noise: Tensor,
+    conditioning: Conditioning,
+    negative: Conditioning | None,
+    noise_scheduler: SchedulerMixin,
+    num_inference_steps: int,
+    guidance_scale: float,
+) -> Tensor:
+    noise_scheduler.set_timesteps(num_inference_steps, device=noise.device)
+    if negative is not None:
+        conditioning = Conditioning.cat([negative[[0] * len(noise)], conditioning])
+    latents = noise * noise_scheduler.init_noise_sigma
+    for timestep in noise_scheduler.timesteps:
+        inputs = noise_scheduler.scale_model_input(latents, timestep).to(model.dtype)
+        if negative is None:
+            model_pred = model(inputs, timestep, conditioning).float()
+        else:
+            both = model(torch.cat([inputs, inputs]), timestep, conditioning).float()
+            unconditional, conditional = both.chunk(2)  # (2B, C, h, w) -> 2 x (B, C, h, w)
+            model_pred = unconditional + guidance_scale * (conditional - unconditional)
+        latents = noise_scheduler.step(model_pred, timestep, latents).prev_sample
+    return latents
+
+
+def _encode(model: StableDiffusion, prompts: Sequence[str], clip_skip: int) -> Conditioning:
+    return model.encode_prompts(prompts, clip_skip).to(model.device, model.dtype)
+
+
+@contextmanager
+def _evaluation_mode(module: nn.Module) -> Iterator[None]:
+    training = [each for each in module.modules() if each.training]
+    module.eval()
+    try:
+        yield
+    finally:
+        for each in training:
+            each.training = True
+
+
+def _check_counts(
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    num_inference_steps: int,
+    guidance_scale: float,
+    batch_size: int,
+) -> None:
+    if not prompts or isinstance(prompts, str):
+        raise ValueError(f"Expected `prompts` to be a list of texts, but got {prompts!r}.")
+    if len(seeds) != len(prompts):
+        raise ValueError(
+            f"Expected `seeds` to hold one seed per prompt, {len(prompts)}, but got {len(seeds)}."
+        )
+    for name, value in (("num_inference_steps", num_inference_steps), ("batch_size", batch_size)):
+        if value < 1:
+            raise ValueError(f"Expected `{name}` to be a positive integer, but got {value}.")
+    if guidance_scale < 0:
+        raise ValueError(f"Expected `guidance_scale` to be 0 or more, but got {guidance_scale}.")
+
+
+def _check_size(model: StableDiffusion, height: int, width: int) -> None:
+    for name, value in (("height", height), ("width", width)):
+        if value < 1 or value % model.vae_scale_factor:
+            raise ValueError(
+                f"Expected `{name}` to be a positive multiple of {model.vae_scale_factor}, "
+                f"but got {value}."
+            )

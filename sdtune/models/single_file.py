@@ -1,0 +1,134 @@
+"""A base in one `.safetensors` or `.ckpt` file, in the layout of the original Stable Diffusion."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+__all__ = ["SUFFIXES", "check_single_file", "load_single_file"]
+
+SUFFIXES = (".safetensors", ".ckpt")
+
+_PARTS = {
+    "model.diffusion_model.": "the UNet",
+    "first_stage_model.": "the VAE",
+    "cond_stage_model.": "the text encoder of Stable Diffusion 1 or 2",
+}
+
+
+def check_single_file(path: Path) -> None:
+    """Check that a file holds a whole Stable Diffusion 1 or 2, without reading its weights.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: If it does not exist, cannot be read safely, lacks a part, or no configuration
+            can be found for it (see `load_single_file`).
+    """
+    if not path.is_file():
+        raise ValueError(f"Expected `base` to be an existing file, but there is no {path}.")
+    header = _read_header(path)
+    missing = [
+        part
+        for prefix, part in _PARTS.items()
+        if not any(name.startswith(prefix) for name in header)
+    ]
+    if missing:
+        raise ValueError(
+            f"Expected `base` {path} to hold a whole Stable Diffusion 1 or 2 in the original "
+            f"layout, but it lacks {', '.join(missing)}."
+        )
+    _find_config(path, header)
+
+
+def load_single_file(path: Path) -> StableDiffusionPipeline:
+    """Load a model from one file.
+
+    Such a file holds weights alone. The configurations and the vocabulary come from a folder in
+    diffusers' layout (weights not needed): one named as the file without its suffix, or the
+    file's own; else from the repository that diffusers infers from the weights, in the local
+    Hugging Face cache or downloaded.
+
+    Args:
+        path: The file, which `check_single_file` accepts.
+
+    Returns:
+        A diffusers pipeline without a safety checker.
+
+    Raises:
+        ValueError: If no configuration can be found, or a part of the model lacks in the file.
+    """
+    from diffusers import StableDiffusionPipeline
+    from diffusers.loaders.single_file_utils import SingleFileComponentError
+
+    try:
+        return StableDiffusionPipeline.from_single_file(
+            str(path),
+            config=str(_find_config(path, _read_header(path))),
+            local_files_only=True,
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+    except SingleFileComponentError as error:
+        raise ValueError(str(error)) from error
+
+
+def _read_header(path: Path) -> dict[str, Tensor]:
+    """Read names and shapes, as tensors on the meta device."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                return {
+                    name: torch.empty(file.get_slice(name).get_shape(), device="meta")
+                    for name in file.keys()  # noqa: SIM118 (not a mapping)
+                }
+        content = torch.load(
+            path, map_location="meta", weights_only=True, mmap=zipfile.is_zipfile(path)
+        )
+    except UnpicklingError as error:
+        raise ValueError(
+            f"`base` {path} is refused: it is a pickle that holds more than tensors, which could "
+            "run code when read. Use a .safetensors file of the same model."
+        ) from error
+    except (SafetensorError, RuntimeError, EOFError, OSError) as error:
+        raise ValueError(f"`base` {path} cannot be read: {error}") from error
+    while "state_dict" in content:
+        content = content["state_dict"]
+    return dict(content)
+
+
+def _find_config(path: Path, header: dict[str, Tensor]) -> Path:
+    for folder in (path.with_suffix(""), path.parent):
+        if (folder / "model_index.json").is_file():
+            return folder
+
+    from diffusers.loaders.single_file_utils import fetch_diffusers_config
+    from huggingface_hub import is_offline_mode, snapshot_download
+
+    repository = fetch_diffusers_config(header)["pretrained_model_name_or_path"]
+    try:
+        cached = snapshot_download(
+            repository,
+            allow_patterns=["*.json", "*.txt"],
+            local_files_only=is_offline_mode(),
+        )
+    except OSError as error:
+        raise ValueError(
+            f"`base` {path} holds weights alone, and the configuration that goes with them, "
+            f"{repository}, is neither in the local Hugging Face cache nor within reach: put the "
+            f"repository's .json and .txt files into {path.with_suffix('')}, or load the file "
+            "once with a network."
+        ) from error
+    return Path(cached)

@@ -1,0 +1,387 @@
+"""The base model as one frozen bundle: UNet, VAE, text encoders and noise schedule."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING, Literal, cast, get_args
+
+import torch
+from torch import Tensor, nn
+
+from sdtune.functional.diffusion import PredictionType
+
+if TYPE_CHECKING:
+    from diffusers import (
+        AutoencoderKL,
+        DDPMScheduler,
+        StableDiffusionPipeline,
+        UNet2DConditionModel,
+    )
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+__all__ = ["Conditioning", "Part", "StableDiffusion"]
+
+log = logging.getLogger(__name__)
+
+Part = Literal["unet", "vae", "text_encoders"]
+
+# the VAE's feature maps are at full resolution and hundreds of channels wide: memory is bounded
+# by the pixels that pass through it at once, one 512 px picture or sixty-four of 64 px
+_PIXELS_AT_ONCE = 512 * 512
+
+
+@dataclass
+class Conditioning:
+    """What the UNet is told besides the noisy latents and the timestep.
+
+    Attributes:
+        encoder_hidden_states: (B, L, D) one row per token of the prompts.
+        added_cond_kwargs: Extra inputs, each (B, ...), passed on to the UNet by name; empty for
+            Stable Diffusion 1 and 2.
+    """
+
+    encoder_hidden_states: Tensor
+    added_cond_kwargs: dict[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Return the number of prompts, B."""
+        return len(self.encoder_hidden_states)
+
+    def __getitem__(self, index: slice | Sequence[int] | Tensor) -> Conditioning:
+        """Select rows, by a slice, a list of positions or a tensor of them."""
+        selection = torch.as_tensor(index) if isinstance(index, Sequence) else index
+        return Conditioning(
+            self.encoder_hidden_states[selection],
+            {name: value[selection] for name, value in self.added_cond_kwargs.items()},
+        )
+
+    @classmethod
+    def cat(cls, conditionings: Sequence[Conditioning]) -> Conditioning:
+        """Join batches of prompts along their first dimension.
+
+        Args:
+            conditionings: At least one, all with the same L, D and extra inputs.
+
+        Returns:
+            One conditioning with all the rows, in order.
+        """
+        names = conditionings[0].added_cond_kwargs
+        return cls(
+            torch.cat([each.encoder_hidden_states for each in conditionings]),
+            {
+                name: torch.cat([each.added_cond_kwargs[name] for each in conditionings])
+                for name in names
+            },
+        )
+
+    def to(
+        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> Conditioning:
+        """Copy every tensor to a device and a floating dtype; None leaves either as it is."""
+        return Conditioning(
+            self.encoder_hidden_states.to(device=device, dtype=dtype),
+            {
+                name: value.to(device=device, dtype=dtype)
+                for name, value in self.added_cond_kwargs.items()
+            },
+        )
+
+
+class StableDiffusion(nn.Module):
+    """A frozen Stable Diffusion 1 or 2, and the few operations that training it needs.
+
+    Every weight is frozen and every module in evaluation mode at construction. Adapters are put
+    into `unet` and `text_encoders` afterwards and are the only parameters that learn. Scales,
+    betas, lengths and sizes come from the parts' own configurations.
+
+    Args:
+        unet: The denoising network.
+        vae: The autoencoder between pictures and latents.
+        text_encoders: The text encoders, one for Stable Diffusion 1 and 2.
+        tokenizers: Their tokenizers, in the same order.
+        noise_scheduler: The noise schedule that the UNet was trained with.
+        source: What it was loaded from, as the user named it.
+
+    Raises:
+        ValueError: If there is not one tokenizer per text encoder, or the UNet takes more than
+            noisy latents (inpainting, depth).
+    """
+
+    def __init__(
+        self,
+        unet: UNet2DConditionModel,
+        vae: AutoencoderKL,
+        text_encoders: Sequence[CLIPTextModel],
+        tokenizers: Sequence[CLIPTokenizer],
+        noise_scheduler: DDPMScheduler,
+        source: str,
+    ) -> None:
+        super().__init__()
+        if len(text_encoders) != len(tokenizers):
+            raise ValueError(
+                f"Expected one tokenizer per text encoder, but got {len(tokenizers)} tokenizers "
+                f"and {len(text_encoders)} text encoders."
+            )
+        if unet.config.in_channels != vae.config.latent_channels:
+            raise ValueError(
+                f"Expected a UNet for text to image, with {vae.config.latent_channels} input "
+                f"channels, but got one with {unet.config.in_channels}."
+            )
+        self.unet = unet.to(memory_format=torch.channels_last)
+        self.vae = vae.to(memory_format=torch.channels_last)
+        self.text_encoders = nn.ModuleList(text_encoders)
+        self.tokenizers = list(tokenizers)
+        self.noise_scheduler = noise_scheduler
+        self.source = source
+        self._fingerprints: dict[Part, str] = {}
+        self._has_warned_of_truncation = False
+        self.requires_grad_(False)
+        self.eval()
+
+    def forward(
+        self, noisy_latents: Tensor, timesteps: Tensor, conditioning: Conditioning
+    ) -> Tensor:
+        """Predict, from noisy latents, what `prediction_type` says.
+
+        Args:
+            noisy_latents: (B, C, h, w) scaled latents with noise.
+            timesteps: (B,) or scalar int64, in [0, num_train_timesteps).
+            conditioning: B prompts.
+
+        Returns:
+            (B, C, h, w) the UNet's prediction.
+        """
+        prediction = self.unet(
+            noisy_latents,
+            timesteps,
+            encoder_hidden_states=conditioning.encoder_hidden_states,
+            added_cond_kwargs=conditioning.added_cond_kwargs or None,
+            return_dict=False,
+        )
+        return cast(Tensor, prediction[0])
+
+    def train(self, mode: bool = True) -> StableDiffusion:
+        """Set the training mode of the UNet and text encoders; the VAE stays in evaluation."""
+        super().train(mode)
+        self.vae.eval()
+        return self
+
+    @property
+    def prediction_type(self) -> PredictionType:
+        """What the UNet predicts."""
+        return cast(PredictionType, self.noise_scheduler.config.prediction_type)
+
+    @property
+    def alphas_cumprod(self) -> Tensor:
+        """(num_train_timesteps,) float32 cumulative products of the noise schedule."""
+        return self.noise_scheduler.alphas_cumprod
+
+    @property
+    def vae_scale_factor(self) -> int:
+        """Pixels per latent, along either side."""
+        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+
+    @property
+    def resolution(self) -> int:
+        """Side in pixels of the square pictures that the UNet was made for."""
+        return int(self.unet.config.sample_size) * self.vae_scale_factor
+
+    @property
+    def latent_channels(self) -> int:
+        """Channels of the latents, C."""
+        return int(self.vae.config.latent_channels)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the UNet is; the VAE and the text encoders may be elsewhere."""
+        return self.unet.conv_in.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating type of the UNet's frozen weights, whatever an adapter's is."""
+        return self.unet.conv_in.weight.dtype
+
+    def tokenize(self, prompts: Sequence[str], encoder: int = 0) -> Tensor:
+        """Turn prompts into token ids, padded or truncated to the tokenizer's maximum.
+
+        Args:
+            prompts: B texts. The first one found too long is logged as a warning.
+            encoder: Position of the tokenizer in `tokenizers`.
+
+        Returns:
+            (B, L) int64 on the CPU, with L the tokenizer's `model_max_length`.
+        """
+        tokenizer = self.tokenizers[encoder]
+        tokens = tokenizer(
+            list(prompts),
+            padding="max_length",
+            truncation=True,
+            max_length=tokenizer.model_max_length,
+            return_tensors="pt",
+        )
+        if not self._has_warned_of_truncation:
+            is_full = tokens.attention_mask.all(dim=1).tolist()
+            self._warn_of_truncation(
+                tokenizer, [prompt for prompt, full in zip(prompts, is_full, strict=True) if full]
+            )
+        return cast(Tensor, tokens.input_ids)
+
+    def encode_prompts(self, prompts: Sequence[str], clip_skip: int = 1) -> Conditioning:
+        """Encode prompts into what the UNet attends to.
+
+        Args:
+            prompts: B texts.
+            clip_skip: Which layer's output is used, counted from the end: 1 the last, 2 the last
+                but one, …; the final layer norm is applied to all, as A1111 and diffusers do
+                (diffusers counts from 0).
+
+        Returns:
+            B prompts, on the text encoder's device. Gradients flow if the text encoder learns.
+
+        Raises:
+            ValueError: If `clip_skip` is not one of the layers.
+        """
+        text_encoder = cast("CLIPTextModel", self.text_encoders[0])
+        layers = text_encoder.config.num_hidden_layers
+        if not 1 <= clip_skip <= layers:
+            raise ValueError(
+                f"Expected `clip_skip` to be an integer from 1 to {layers}, but got {clip_skip}."
+            )
+        token_ids = self.tokenize(prompts).to(text_encoder.device)
+        output = text_encoder(token_ids, output_hidden_states=True)
+        # transformers 5.6 took the `text_model` level out of CLIPTextModel
+        final_layer_norm = getattr(text_encoder, "text_model", text_encoder).final_layer_norm
+        return Conditioning(final_layer_norm(output.hidden_states[-clip_skip]))
+
+    def encode_images(self, pixel_values: Tensor) -> Tensor:
+        """Encode pictures into the parameters of the VAE's posterior.
+
+        Args:
+            pixel_values: (B, 3, H, W) in [-1, 1], sides divisible by `vae_scale_factor`.
+
+        Returns:
+            (B, 2C, h, w) float32 mean and log-variance, unscaled, on the VAE's device.
+        """
+        moments = [
+            self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)).latent_dist.parameters
+            for pixels in pixel_values.split(_images_at_once(pixel_values, scale_factor=1))
+        ]
+        return torch.cat(moments).float().contiguous()
+
+    def latents_from_moments(self, moments: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Draw latents from the VAE's posterior and scale them for the UNet.
+
+        Args:
+            moments: (B, 2C, h, w) mean and log-variance, as `encode_images` gives them.
+            noise: (B, C, h, w) standard normal, or None for the mean.
+
+        Returns:
+            (B, C, h, w) latents, shifted and scaled as `vae.config` says.
+        """
+        from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+
+        posterior = DiagonalGaussianDistribution(moments)
+        latents = posterior.mean if noise is None else posterior.mean + posterior.std * noise
+        return (latents - self._shift) * self.vae.config.scaling_factor
+
+    def decode_latents(self, latents: Tensor) -> Tensor:
+        """Decode latents into pictures, a slice at a time so that memory stays bounded.
+
+        Args:
+            latents: (B, C, h, w) scaled latents.
+
+        Returns:
+            (B, 3, H, W) float32 in [0, 1], on the VAE's device.
+        """
+        latents = latents.to(self.vae.device, self.vae.dtype)
+        latents = latents / self.vae.config.scaling_factor + self._shift
+        images = [
+            self.vae.decode(each, return_dict=False)[0]
+            for each in latents.split(_images_at_once(latents, self.vae_scale_factor))
+        ]
+        return (torch.cat(images).float() / 2 + 0.5).clamp(0.0, 1.0).contiguous()
+
+    def fingerprint(self, part: Part) -> str:
+        """Hash a part's frozen weights, to name the base in caches and checkpoints.
+
+        Adapters are left out, so the hash is the same before and after one is added. It is taken
+        over float32 values: casting a base that was shipped in half precision up does not change
+        it. Computed once, at the first call.
+
+        Args:
+            part: `unet`, `vae` or `text_encoders`.
+
+        Returns:
+            SHA-256 in hexadecimal.
+
+        Raises:
+            ValueError: If there is no such part.
+        """
+        if part not in get_args(Part):
+            raise ValueError(
+                f"Expected `part` to be one of {', '.join(get_args(Part))}, but got `{part}`."
+            )
+        if part not in self._fingerprints:
+            digest = sha256()
+            for name, weight in _frozen_weights(getattr(self, part)):
+                digest.update(f"{name} {tuple(weight.shape)}".encode())
+                digest.update(weight.detach().cpu().float().contiguous().numpy().data)
+            self._fingerprints[part] = digest.hexdigest()
+        return self._fingerprints[part]
+
+    def pipeline(self) -> StableDiffusionPipeline:
+        """Make a diffusers pipeline over the same modules, adapters included, copying nothing.
+
+        Returns:
+            A pipeline with DPM-Solver++ on this model's noise schedule and no safety checker.
+        """
+        from diffusers import StableDiffusionPipeline
+
+        from sdtune.models.noise_schedulers import make_noise_scheduler
+
+        return StableDiffusionPipeline(
+            vae=self.vae,
+            text_encoder=self.text_encoders[0],
+            tokenizer=self.tokenizers[0],
+            unet=self.unet,
+            scheduler=make_noise_scheduler("dpm++", self.noise_scheduler),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+
+    @property
+    def _shift(self) -> float:
+        return getattr(self.vae.config, "shift_factor", None) or 0.0
+
+    def _warn_of_truncation(self, tokenizer: CLIPTokenizer, prompts: Sequence[str]) -> None:
+        for prompt in prompts:
+            length = len(tokenizer(prompt, verbose=False).input_ids)
+            if length > tokenizer.model_max_length:
+                log.warning(
+                    "A prompt of %d tokens is cut to %d, and further ones will be: %s",
+                    length, tokenizer.model_max_length, prompt,
+                )  # fmt: skip
+                self._has_warned_of_truncation = True
+                return
+
+
+def _images_at_once(images: Tensor, scale_factor: int) -> int:
+    height, width = images.shape[-2:]
+    return max(1, _PIXELS_AT_ONCE // (height * width * scale_factor**2))
+
+
+def _frozen_weights(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield the weights that were there before any adapter, by their original names."""
+    weights = module.state_dict()
+    marker = ".base_layer."  # where PEFT keeps the layer that it wraps, beside the adapter
+    wrapped = tuple({name.split(marker)[0] + "." for name in weights if marker in name})
+    kept = {
+        name.replace(marker, "."): weight
+        for name, weight in weights.items()
+        if marker in name or not name.startswith(wrapped)
+    }
+    yield from sorted(kept.items())

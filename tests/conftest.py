@@ -1,0 +1,30 @@
+"""Fixtures for every room's tests: tiny models, no hub, few threads."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# before any import of huggingface_hub, which reads it once
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest
+import torch
+
+from tests.tiny_models import make_tiny_sd
+
+# workers of pytest-xdist share the cores
+torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else min(2, os.cpu_count() or 1))
+
+
+@pytest.fixture(scope="session")
+def tiny_sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a random-weight Stable Diffusion 1.4 of reduced width, 64 px."""
+    return make_tiny_sd(tmp_path_factory.mktemp("models") / "tiny_sd")
+
+
+@pytest.fixture(scope="session")
+def tiny_sd_v(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with v-prediction and zero terminal SNR."""
+    folder = tmp_path_factory.mktemp("models") / "tiny_sd_v"
+    return make_tiny_sd(folder, "v_prediction", zero_terminal_snr=True)

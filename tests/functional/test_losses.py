@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sdtune.functional.losses import diffusion_loss
+
+
+def test_loss_is_each_sample_s_mean_squared_error() -> None:
+    target = torch.randn(3, 4, 8, 8)
+    offsets = torch.tensor([0.0, 1.0, -2.0])
+    loss = diffusion_loss(target + offsets[:, None, None, None], target)
+    torch.testing.assert_close(loss, torch.tensor([0.0, 1.0, 4.0]))
+
+
+def test_weights_scale_samples() -> None:
+    model_pred, target = torch.randn(2, 3, 4, 8, 8)
+    weights = torch.tensor([0.0, 0.5, 2.0])
+    torch.testing.assert_close(
+        diffusion_loss(model_pred, target, weights), diffusion_loss(model_pred, target) * weights
+    )
+
+
+def test_half_precision_is_summed_in_float32() -> None:
+    target = torch.zeros(1, 4, 64, 64, dtype=torch.float16)
+    loss = diffusion_loss(target + 200.0, target)  # 200**2 is near float16's largest number
+    assert loss.dtype == torch.float32
+    assert loss.item() == 40000.0
+
+
+def test_shapes_that_would_broadcast_are_refused() -> None:
+    with pytest.raises(ValueError, match="Expected `target` to have the shape of `model_pred`"):
+        diffusion_loss(torch.zeros(2, 4, 8, 8), torch.zeros(1, 4, 8, 8))

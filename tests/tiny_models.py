@@ -1,0 +1,126 @@
+"""Stable Diffusion of random weights, in SD 1.4's exact layout at reduced width."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+__all__ = ["make_tiny_sd"]
+
+
+def make_tiny_sd(
+    folder: str | Path,
+    prediction_type: str = "epsilon",
+    seed: int = 0,
+    *,
+    zero_terminal_snr: bool = False,
+) -> Path:
+    """Write a model of random weights in diffusers' layout.
+
+    Blocks, layers and names are SD 1.4's, so that its adapters' keys are these too: four UNet
+    blocks of two layers, twelve text layers, a VAE of factor 8. Widths are a twentieth of it, and
+    pictures are 64 px.
+
+    Args:
+        folder: Where to write; made if absent.
+        prediction_type: What the UNet is said to predict.
+        seed: Seed of the weights.
+        zero_terminal_snr: Whether the noise schedule ends in pure noise.
+
+    Returns:
+        The folder.
+    """
+    from diffusers import (
+        AutoencoderKL,
+        DDIMScheduler,
+        PNDMScheduler,
+        StableDiffusionPipeline,
+        UNet2DConditionModel,
+    )
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    tokenizer = _make_tokenizer()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        unet = UNet2DConditionModel(
+            sample_size=8,
+            block_out_channels=(16, 32, 64, 64),
+            layers_per_block=2,
+            cross_attention_dim=32,
+            attention_head_dim=8,
+            norm_num_groups=8,
+        )
+        vae = AutoencoderKL(
+            sample_size=64,
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            block_out_channels=(8, 16, 16, 16),
+            layers_per_block=2,
+            norm_num_groups=4,
+        )
+        text_encoder = CLIPTextModel(
+            CLIPTextConfig(
+                vocab_size=len(tokenizer),
+                hidden_size=32,
+                intermediate_size=64,
+                projection_dim=32,
+                num_hidden_layers=12,
+                num_attention_heads=4,
+                max_position_embeddings=tokenizer.model_max_length,
+                bos_token_id=tokenizer.bos_token_id,
+                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        )
+        for module in (unet, vae, text_encoder):
+            _spread(module)
+    schedule: dict[str, Any] = {
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "beta_schedule": "scaled_linear",
+        "prediction_type": prediction_type,
+        "set_alpha_to_one": False,
+        "steps_offset": 1,
+    }
+    noise_scheduler = (
+        DDIMScheduler(**schedule, clip_sample=False, rescale_betas_zero_snr=True)
+        if zero_terminal_snr
+        else PNDMScheduler(**schedule, skip_prk_steps=True)
+    )
+    StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        unet=unet,
+        scheduler=noise_scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(folder)
+    return Path(folder)
+
+
+def _make_tokenizer() -> Any:
+    """Make a CLIP tokenizer of single bytes: every text has ids, and no two share them."""
+    from tokenizers.pre_tokenizers import ByteLevel
+    from transformers import CLIPTokenizer
+
+    letters = sorted(ByteLevel.alphabet())
+    pieces = [
+        *letters,
+        *(f"{letter}</w>" for letter in letters),
+        "<|startoftext|>",
+        "<|endoftext|>",
+    ]
+    vocabulary = {piece: index for index, piece in enumerate(pieces)}
+    return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=77)
+
+
+def _spread(module: nn.Module) -> None:
+    """Give zero and tiny initial weights a size at which every input shows in the output."""
+    for parameter in module.parameters():
+        if parameter.ndim > 1 and parameter.std() < 0.1:
+            nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)
