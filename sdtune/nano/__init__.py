@@ -1,0 +1,1 @@
+"""nano: a complete Stable Diffusion in miniature, and everything that makes it."""

@@ -1,0 +1,106 @@
+"""`python -m sdtune.nano`: the steps from registry packages to nano's weights and picture sets."""
+
+import json
+from pathlib import Path
+
+from jsonargparse import auto_cli
+
+from sdtune.nano.objects import OBJECTS
+from sdtune.nano.sources import NAMES, TRAINING_SOURCES
+
+_CACHE = Path("~/.cache/sdtune/nano")
+
+
+def sprites(path: Path, size: int = 96, cache_dir: Path = _CACHE) -> None:
+    """Render the sprites that scenes are composed of.
+
+    Args:
+        path: The zip file to write.
+        size: Width and height of a sprite in pixels.
+        cache_dir: Folder of unpacked registry packages.
+    """
+    from sdtune.nano.sprites import build_sprites
+
+    build_sprites(path, TRAINING_SOURCES, OBJECTS, size, cache_dir.expanduser())
+
+
+def tokenizer(folder: Path, cache_dir: Path = _CACHE) -> None:
+    """Learn nano's byte-pair vocabulary from captions and the names of all emoji.
+
+    Args:
+        folder: Where to write.
+        cache_dir: Folder of unpacked registry packages.
+    """
+    from sdtune.nano.tokenizer import build_tokenizer
+
+    names = NAMES.fetch(cache_dir.expanduser()) / "en" / "data.json"
+    labels = [entry["label"] for entry in json.loads(names.read_text(encoding="utf-8"))]
+    build_tokenizer(folder, " ".join(labels).replace("-", " ").split())
+
+
+def base(vae: Path, clip: Path, tokenizer: Path, sprites: Path, folder: Path) -> None:
+    """Pack VAE, text encoder, tokenizer and noise schedule, for the UNet to be trained on.
+
+    Args:
+        vae: Checkpoint of the VAE.
+        clip: Checkpoint of the CLIP whose text encoder conditions the UNet.
+        tokenizer: Folder of the tokenizer.
+        sprites: Sprite file.
+        folder: Where to write.
+    """
+    from sdtune.nano.packing import pack_base
+
+    pack_base(vae, clip, tokenizer, sprites, folder)
+
+
+def unet(checkpoint: Path, folder: Path) -> None:
+    """Add the trained UNet to a packed base.
+
+    Args:
+        checkpoint: Checkpoint of the UNet.
+        folder: The packed base.
+    """
+    from sdtune.nano.packing import pack_unet
+
+    pack_unet(checkpoint, folder)
+
+
+def evaluation_clip(checkpoint: Path, tokenizer: Path, folder: Path) -> None:
+    """Pack the CLIP that evaluates and never conditions.
+
+    Args:
+        checkpoint: Checkpoint of that CLIP.
+        tokenizer: Folder of the tokenizer.
+        folder: Where to write.
+    """
+    from sdtune.nano.packing import pack_clip
+
+    pack_clip(checkpoint, tokenizer, folder)
+
+
+def style_set(folder: Path, cache_dir: Path = _CACHE) -> None:
+    """Draw the picture set of an unseen style.
+
+    Args:
+        folder: Where to write; it must not exist.
+        cache_dir: Folder of unpacked registry packages.
+    """
+    from sdtune.nano.picture_sets import build_style_set
+
+    build_style_set(folder, cache_dir.expanduser())
+
+
+def subject_set(folder: Path, cache_dir: Path = _CACHE) -> None:
+    """Draw the picture set of an unseen subject.
+
+    Args:
+        folder: Where to write; it must not exist.
+        cache_dir: Folder of unpacked registry packages.
+    """
+    from sdtune.nano.picture_sets import build_subject_set
+
+    build_subject_set(folder, cache_dir.expanduser())
+
+
+if __name__ == "__main__":
+    auto_cli([sprites, tokenizer, base, unet, evaluation_clip, style_set, subject_set])

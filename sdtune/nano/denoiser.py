@@ -1,0 +1,157 @@
+"""nano's UNet and its training."""
+
+from pathlib import Path
+
+import lightning as L
+import torch
+from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from sdtune.functional import (
+    Stream,
+    add_noise,
+    counter_rand,
+    counter_randint,
+    counter_randn,
+    diffusion_loss,
+    training_target,
+)
+from sdtune.models import StableDiffusion, sample
+from sdtune.nano.schedule import adamw_with_decay
+
+__all__ = ["NanoDenoiserModule"]
+
+
+class NanoDenoiserModule(L.LightningModule):
+    """Trains a UNet2DConditionModel on scenes, from nothing, by the diffusion loss.
+
+    Args:
+        base: Folder with the trained `vae`, `text_encoder` and `tokenizer` and the `scheduler`,
+            as `python -m sdtune.nano pack` writes it.
+        learning_rate: AdamW's rate on the plateau.
+        block_out_channels: Channels at 16, 8 and 4 latent pixels.
+        head_dim: Channels of an attention head.
+        caption_dropout: Share of captions replaced by the empty one, in [0, 1], for
+            classifier-free guidance.
+        seed: Seed of the initial weights, noise and timesteps.
+    """
+
+    def __init__(
+        self,
+        base: str,
+        learning_rate: float = 1e-3,
+        block_out_channels: tuple[int, int, int] = (64, 128, 192),
+        head_dim: int = 32,
+        caption_dropout: float = 0.1,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.learning_rate = learning_rate
+        self.caption_dropout = caption_dropout
+        self.seed = seed
+        folder = Path(base)
+        text_encoder = CLIPTextModel.from_pretrained(folder / "text_encoder")
+        vae = AutoencoderKL.from_pretrained(folder / "vae")
+        unet = _unet(vae, text_encoder, block_out_channels, head_dim, seed)
+        self.model = StableDiffusion(
+            unet=unet,
+            vae=vae,
+            text_encoders=[text_encoder],
+            tokenizers=[CLIPTokenizer.from_pretrained(folder / "tokenizer")],
+            noise_scheduler=DDPMScheduler.from_pretrained(folder / "scheduler"),
+            source=base,
+        )
+        unet.requires_grad_(True)
+
+    def training_step(self, batch: dict, batch_idx: int) -> Tensor:
+        """Encode, draw timesteps, add noise, predict, compare with the target."""
+        counts = self._counters(len(batch["caption"]))
+        kept = counter_rand((), self.seed, Stream.CAPTION_DROPOUT, 0, counts) >= self.caption_dropout
+        captions = [
+            caption if keep else "" for caption, keep in zip(batch["caption"], kept, strict=True)
+        ]
+        loss = self._losses(batch["pixel_values"], captions, counts).mean()
+        self.log("train/loss", loss)
+        return loss
+
+    def validation_step(self, batch: dict, batch_idx: int) -> None:
+        """Measure the loss at noise and timesteps that never change."""
+        size = len(batch["caption"])
+        counts = range(batch_idx * size, (batch_idx + 1) * size)
+        loss = self._losses(batch["pixel_values"], batch["caption"], counts, validation=True)
+        self.log("val/loss", loss.mean(), batch_size=size)
+
+    def generate(self, prompts: list[str], seeds: list[int], guidance_scale: float) -> Tensor:
+        """Draw pictures in 25 steps.
+
+        Args:
+            prompts: B texts.
+            seeds: One seed per prompt.
+            guidance_scale: Strength of classifier-free guidance.
+
+        Returns:
+            (B, 3, 64, 64) in [0, 1].
+        """
+        return sample(self.model, prompts, seeds=seeds, guidance_scale=guidance_scale)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Return AdamW with a trapezoid schedule."""
+        return adamw_with_decay(
+            self.model.unet.parameters(),
+            self.learning_rate,
+            int(self.trainer.estimated_stepping_batches),
+            warmup_steps=200,
+        )
+
+    def _counters(self, size: int) -> range:
+        """Return the numbers of this batch's samples since the start of training."""
+        first = (self.global_step * self.trainer.world_size + self.global_rank) * size
+        return range(first, first + size)
+
+    def _losses(
+        self, pixel_values: Tensor, captions: list[str], counts: range, validation: bool = False
+    ) -> Tensor:
+        """Return each sample's loss, (B,)."""
+        model, device, epoch = self.model, pixel_values.device, int(validation)
+        with torch.no_grad():
+            moments = model.encode_images(pixel_values)
+            conditioning = model.encode_prompts(captions)
+        shape = (model.latent_channels, *moments.shape[2:])
+        posterior_noise = counter_randn(shape, self.seed, Stream.POSTERIOR, epoch, counts)
+        latents = model.latents_from_moments(moments, posterior_noise.to(device))
+        noise = counter_randn(shape, self.seed, Stream.NOISE, epoch, counts).to(device)
+        steps = model.noise_scheduler.config.num_train_timesteps
+        timesteps = counter_randint(0, steps, self.seed, Stream.TIMESTEP, epoch, counts).to(device)
+        noisy_latents = add_noise(latents, noise, timesteps, model.alphas_cumprod)
+        model_pred = model(noisy_latents, timesteps, conditioning)
+        target = training_target(
+            latents, noise, timesteps, model.alphas_cumprod, model.prediction_type
+        )
+        return diffusion_loss(model_pred, target)
+
+
+def _unet(
+    vae: AutoencoderKL,
+    text_encoder: CLIPTextModel,
+    block_out_channels: tuple[int, int, int],
+    head_dim: int,
+    seed: int,
+) -> UNet2DConditionModel:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return UNet2DConditionModel(
+            sample_size=vae.config.sample_size // 2 ** (len(vae.config.block_out_channels) - 1),
+            in_channels=vae.config.latent_channels,
+            out_channels=vae.config.latent_channels,
+            layers_per_block=1,
+            block_out_channels=block_out_channels,
+            down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+            cross_attention_dim=text_encoder.config.hidden_size,
+            # diffusers' name for the number of heads
+            attention_head_dim=tuple(channels // head_dim for channels in block_out_channels),
+            norm_num_groups=16,
+        )
