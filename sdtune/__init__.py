@@ -1,3 +1,57 @@
-"""Fine-tune Stable Diffusion to a style or a subject, and measure how well it went."""
+"""Fine-tune Stable Diffusion to a style or a subject, and measure how well it went.
+
+The public names are imported when they are first used: `import sdtune` loads neither torch nor
+diffusers.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sdtune.adapters.pipeline import load_pipeline
+    from sdtune.callbacks.adapter_checkpoint import AdapterCheckpoint
+    from sdtune.callbacks.progress import Progress
+    from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
+    from sdtune.callbacks.sample_grid import SampleGrid
+    from sdtune.data.style import StyleDataModule
+    from sdtune.models.loading import load
+    from sdtune.models.stable_diffusion import StableDiffusion
+    from sdtune.techniques.lora_style import LoRAStyleModule
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "AdapterCheckpoint",
+    "LoRAStyleModule",
+    "Progress",
+    "ResumeCheckpoint",
+    "SampleGrid",
+    "StableDiffusion",
+    "StyleDataModule",
+    "load",
+    "load_pipeline",
+]
+
+_MODULES = {
+    "AdapterCheckpoint": "sdtune.callbacks.adapter_checkpoint",
+    "LoRAStyleModule": "sdtune.techniques.lora_style",
+    "Progress": "sdtune.callbacks.progress",
+    "ResumeCheckpoint": "sdtune.callbacks.resume_checkpoint",
+    "SampleGrid": "sdtune.callbacks.sample_grid",
+    "StableDiffusion": "sdtune.models.stable_diffusion",
+    "StyleDataModule": "sdtune.data.style",
+    "load": "sdtune.models.loading",
+    "load_pipeline": "sdtune.adapters.pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module `sdtune` has no attribute `{name}`")
+    value = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value  # found at once from now on
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

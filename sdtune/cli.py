@@ -1,0 +1,152 @@
+"""The commands `sdtune` and `lightning`: a table, and what becomes of errors.
+
+Nothing heavy is imported until a command is chosen, so that help answers at once.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, distribution
+
+import sdtune
+from sdtune.commands.errors import CallError, nearest
+
+__all__ = ["COMMANDS", "lightning_main", "main"]
+
+COMMANDS = {
+    "fit": "train by a recipe: sdtune fit --config RECIPE.yaml [--key value ...]",
+    "check": "list all that is wrong with a recipe and its data: sdtune check RECIPE.yaml",
+}
+"""The commands and what they do; each is `main(arguments)` in the file of its name."""
+
+_HELP = """\
+usage: sdtune COMMAND [--help] [arguments ...]
+
+Fine-tune Stable Diffusion to a style or a subject, and measure how well it went.
+
+commands:
+{commands}
+
+`lightning run RECIPE.yaml ...` is the same as `sdtune fit --config RECIPE.yaml ...`.
+SDTUNE_TRACEBACK=1 shows where an error came from.
+"""
+
+_RUN_HELP = """\
+usage: lightning run RECIPE.yaml [--key value ...]
+
+Train by a recipe. The same as: sdtune fit --config RECIPE.yaml [--key value ...]
+
+  lightning run recipes/style_lora.yaml
+  lightning run recipes/style_lora.yaml --data.folder photos/ --model.rank 8 --seed 1
+  lightning run recipes/style_lora.yaml --resume
+
+--model.KEY, --data.KEY   an argument of the recipe's model or data module
+--trainer.KEY             an argument of Lightning's Trainer: max_steps, devices, precision ...
+--seed N                  seed of everything random (default: 42)
+--run NAME                name of the run's folder (default: the next version_N)
+--resume [PATH]           go on from a run folder or a checkpoint (default: the newest run)
+--print_config            print the resolved recipe and exit
+
+`sdtune fit --help` lists every key of the Trainer,
+`sdtune fit --model.help sdtune.LoRAStyleModule` those of a class.
+"""
+
+_SDK_HELP = """
+Every other `lightning` command belongs to lightning-sdk, and is handed over if it is installed.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `sdtune`.
+
+    Args:
+        arguments: The command line after `sdtune`; by default the process's own.
+
+    Returns:
+        The exit code: 0 done, 1 the run failed, 2 the call or the data is wrong.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        rows = "\n".join(f"  {name:10}{text}" for name, text in COMMANDS.items())
+        print(_HELP.format(commands=rows), end="", file=sys.stdout if arguments else sys.stderr)
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        print(f"sdtune {sdtune.__version__}")
+        return 0
+    name, *rest = arguments
+    return _exit_code(lambda: _run(name, rest))
+
+
+def lightning_main(arguments: Sequence[str] | None = None) -> int:
+    """Run `lightning run RECIPE.yaml`, and leave every other call to lightning-sdk.
+
+    Args:
+        arguments: The command line after `lightning`; by default the process's own.
+
+    Returns:
+        The exit code: 0 done, 1 the run failed, 2 the call or the data is wrong.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments[:1] == ["run"]:
+        if len(arguments) > 1 and not arguments[1].startswith("-"):
+            return _exit_code(lambda: _run("fit", ["--config", *arguments[1:]]))
+        asked = arguments[1:2] in (["-h"], ["--help"])
+        print(_RUN_HELP, end="", file=sys.stdout if asked else sys.stderr)
+        return 0 if asked else 2
+    if arguments in (["-h"], ["--help"]):
+        print(_RUN_HELP + _SDK_HELP, end="")
+        return 0
+    return _lightning_sdk()
+
+
+def _run(name: str, arguments: Sequence[str]) -> int:
+    if name not in COMMANDS:
+        raise CallError([f"Expected a command, but got `{name}`{nearest(name, COMMANDS)}"])
+    code: int = import_module(f"sdtune.commands.{name}").main(arguments)
+    return code
+
+
+def _exit_code(command: Callable[[], int]) -> int:
+    try:
+        return command()
+    except Exception as error:
+        if os.environ.get("SDTUNE_TRACEBACK", "0") not in ("", "0"):
+            traceback.print_exc()
+        problems = getattr(error, "problems", None)  # of a CallError or of the data's own
+        if isinstance(problems, list):
+            return _refuse(problems)
+        print(f"sdtune: {_sentence(error)}", file=sys.stderr)
+        return 1
+
+
+def _refuse(problems: Sequence[str]) -> int:
+    if len(problems) == 1:
+        print(f"sdtune: {problems[0]}", file=sys.stderr)
+    else:
+        print(f"sdtune: {len(problems)} problems, and nothing was started:", file=sys.stderr)
+        for problem in problems:
+            print(f"  - {problem}", file=sys.stderr)
+    return 2
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, ValueError | OSError | ImportError):
+        return str(error)
+    kind = type(error).__name__
+    return f"The run failed with {kind}: {error} (SDTUNE_TRACEBACK=1 shows where)."
+
+
+def _lightning_sdk() -> int:
+    try:
+        scripts = distribution("lightning-sdk").entry_points.select(group="console_scripts")
+        command = scripts["lightning"].load()
+    except (PackageNotFoundError, KeyError):
+        print(
+            "lightning: Expected `lightning run RECIPE.yaml`; every other command needs the "
+            "package lightning-sdk, which is not installed.",
+            file=sys.stderr,
+        )
+        return 2
+    return int(command() or 0)

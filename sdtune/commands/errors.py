@@ -1,0 +1,34 @@
+"""The error that makes a command exit with 2, and the hint at what was probably meant."""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+__all__ = ["CallError", "nearest"]
+
+
+class CallError(ValueError):
+    """The call, the recipe or the data is wrong, and nothing was started.
+
+    Args:
+        problems: Every problem found, one sentence each.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Word the known name nearest to an unknown one, as the end of a sentence.
+
+    Args:
+        name: What was given, such as "model.rnak" or "rank".
+        known: The names that would have been accepted, such as "model.rank".
+
+    Returns:
+        "; did you mean `model.rank`?", or "." when nothing comes near.
+    """
+    names = list(known)
+    same_end = [candidate for candidate in names if candidate.rpartition(".")[2] == name]
+    matches = same_end or get_close_matches(name, names, n=1)
+    return f"; did you mean `{matches[0]}`?" if matches else "."
