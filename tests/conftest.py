@@ -13,8 +13,8 @@ import torch
 
 from tests.tiny_models import make_tiny_sd
 
-# workers of pytest-xdist share the cores
-torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else min(2, os.cpu_count() or 1))
+# tiny tensors gain nothing from threads, and lose much when the cores are busy
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
