@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+import torch
+from diffusers import DDPMScheduler
+
+from sdtune.models import NoiseSchedulerName, check_noise_scheduler, make_noise_scheduler
+
+NAMES: tuple[NoiseSchedulerName, ...] = get_args(NoiseSchedulerName)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_trained_schedule_is_kept(name: NoiseSchedulerName) -> None:
+    trained = DDPMScheduler(
+        num_train_timesteps=500,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+    )
+    made = make_noise_scheduler(name, trained)
+    assert made.config.prediction_type == "v_prediction"
+    torch.testing.assert_close(made.alphas_cumprod, trained.alphas_cumprod)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_steps_draw_nothing(name: NoiseSchedulerName) -> None:
+    """The same picture at every place of a batch stays the same picture."""
+    made = make_noise_scheduler(name, DDPMScheduler(clip_sample=True))
+    made.set_timesteps(4)
+    latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0)).repeat(2, 1, 1, 1)
+    before = torch.get_rng_state()
+    for timestep in made.timesteps:
+        model_pred = made.scale_model_input(latents, timestep)
+        latents = made.step(model_pred, timestep, latents).prev_sample
+    assert torch.equal(latents[0], latents[1])
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_zero_terminal_snr_starts_from_the_last_timestep(name: NoiseSchedulerName) -> None:
+    made = make_noise_scheduler(name, DDPMScheduler(rescale_betas_zero_snr=True))
+    made.set_timesteps(10)
+    assert int(made.timesteps[0]) == 999
+
+
+def test_ddim_does_not_clip_latents() -> None:
+    assert make_noise_scheduler("ddim", DDPMScheduler(clip_sample=True)).config.clip_sample is False
+
+
+def test_a_stochastic_solver_in_the_configuration_is_overruled() -> None:
+    trained = DDPMScheduler()
+    trained.register_to_config(algorithm_type="sde-dpmsolver++")
+    assert make_noise_scheduler("dpm++", trained).config.algorithm_type == "dpmsolver++"
+
+
+def test_an_unknown_name_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match="one of `dpm\\+\\+`, `ddim`, `euler`, `unipc`, but got `ddpm`"
+    ):
+        check_noise_scheduler("ddpm")
