@@ -1,0 +1,1 @@
+"""The techniques: each a LightningModule around the frozen base model."""

@@ -1,0 +1,413 @@
+"""What every technique shares: the frozen base, the training step, checkpoints and sampling."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor, nn
+
+from sdtune.adapters.lora import LoRAAdapter, without_adapter
+from sdtune.functional import (
+    Stream,
+    add_noise,
+    counter_randint,
+    counter_randn,
+    diffusion_loss,
+    min_snr_weights,
+    training_target,
+)
+from sdtune.models import Conditioning, check_base, load, sample
+from sdtune.techniques.optimization import (
+    LRScheduleName,
+    OptimizerName,
+    build_lr_scheduler,
+    build_optimizer,
+    check_optimization_arguments,
+)
+
+if TYPE_CHECKING:
+    from sdtune.models import StableDiffusion
+
+__all__ = ["DiffusionFineTuningModule"]
+
+# Where the validation loss is measured, as shares of the noise schedule's length.
+_VALIDATION_LEVELS = (0.2, 0.4, 0.6, 0.8)
+
+_BASE_DTYPES = {
+    "32-true": torch.float32,
+    "32": torch.float32,
+    "16-mixed": torch.float16,
+    "bf16-mixed": torch.bfloat16,
+}
+
+
+class DiffusionFineTuningModule(pl.LightningModule):
+    """Base of the techniques: a subclass says what learns, and with which learning rates.
+
+    The base model is loaded by `setup`, frozen, in the Trainer's precision; what learns is
+    float32. All randomness is a function of (seed, epoch, sample). A checkpoint holds what learns
+    and names the base by its hash.
+
+    Args:
+        base: `nano`, a folder in diffusers' layout, a Hugging Face id or a single file.
+        learning_rates: Rates by the name of the argument that holds them, to be checked.
+        optimizer: See `build_optimizer`.
+        weight_decay: See `build_optimizer`.
+        lr_schedule: See `build_lr_scheduler`.
+        warmup_steps: Optimizer steps on which the learning rates rise.
+        min_snr_gamma: Gamma of Min-SNR loss weights (Hang et al. 2023); None is off.
+        noise_offset: Share of noise that is constant over a picture, 0 or more; lets the model
+            learn pictures that are dark or bright as a whole.
+        clip_skip: Text encoder layer, counted from the end.
+        gradient_checkpointing: Recompute activations in the backward pass: less memory, slower.
+        seed: Seed of noise, timesteps and of what learns.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    model: StableDiffusion
+
+    def __init__(
+        self,
+        *,
+        base: str,
+        learning_rates: Mapping[str, float | None],
+        optimizer: OptimizerName,
+        weight_decay: float,
+        lr_schedule: LRScheduleName,
+        warmup_steps: int,
+        min_snr_gamma: float | None,
+        noise_offset: float,
+        clip_skip: int,
+        gradient_checkpointing: bool,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        check_base(base)
+        check_optimization_arguments(
+            optimizer, lr_schedule, learning_rates, weight_decay, warmup_steps
+        )
+        if min_snr_gamma is not None and min_snr_gamma <= 0:
+            raise ValueError(
+                f"Expected `min_snr_gamma` to be a positive number or null, but got {min_snr_gamma}."
+            )
+        if noise_offset < 0:
+            raise ValueError(f"Expected `noise_offset` to be 0 or more, but got {noise_offset}.")
+        if clip_skip < 1:
+            raise ValueError(f"Expected `clip_skip` to be a positive integer, but got {clip_skip}.")
+        self.base = base
+        self.optimizer = optimizer
+        self.weight_decay = weight_decay
+        self.lr_schedule = lr_schedule
+        self.warmup_steps = warmup_steps
+        self.min_snr_gamma = min_snr_gamma
+        self.noise_offset = noise_offset
+        self.clip_skip = clip_skip
+        self.gradient_checkpointing = gradient_checkpointing
+        self.seed = seed
+        self._embeddings: dict[str, Tensor] = {}
+
+    @abstractmethod
+    def add_adapter(self) -> None:
+        """Add what learns to `self.model`, changing nothing of its output."""
+
+    @abstractmethod
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return the optimizer's groups: `params`, `lr` and a `name`."""
+
+    @abstractmethod
+    def adapter(self) -> LoRAAdapter:
+        """Return a copy of what has been learned, on the CPU."""
+
+    @property
+    @abstractmethod
+    def trains_text_encoder(self) -> bool:
+        """Whether prompts have to be encoded anew at every step."""
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """Encode, draw timesteps, add noise, predict, compare with the target.
+
+        Args:
+            batch: `pixel_values` (B, 3, H, W) in [-1, 1] or `moments` (B, 2C, h, w), with
+                `caption` and `index`.
+            batch_idx: Not used: what is drawn depends on the samples.
+
+        Returns:
+            The mean loss, a scalar.
+        """
+        latents = self._latents(batch)
+        noise = self._noise(latents, batch["index"])
+        timesteps = self._timesteps(batch["index"]).to(latents.device)
+        loss = self._losses(latents, noise, timesteps, batch["caption"]).mean()
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(latents))
+        return loss
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Measure the loss at noise and timesteps that never change.
+
+        The mean is over a fifth, two, three and four fifths of the noise schedule (timesteps 200,
+        400, 600 and 800 of 1000), so that the curve falls when the model learns and is otherwise
+        still.
+        """
+        latents = self._latents(batch, validation=True)
+        total = self.model.noise_scheduler.config.num_train_timesteps
+        losses = []
+        for level, share in enumerate(_VALIDATION_LEVELS):
+            noise = counter_randn(
+                latents.shape[1:], self.seed, Stream.VALIDATION, level, batch["index"]
+            ).to(latents)
+            timesteps = torch.full((len(latents),), round(share * total), device=self.device)
+            losses.append(self._losses(latents, noise, timesteps, batch["caption"], weighted=False))
+        loss = torch.stack(losses).mean()
+        self.log("val/loss", loss, prog_bar=True, batch_size=len(latents), sync_dist=True)
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Build the optimizer and the learning-rate schedule that the arguments name."""
+        optimizer = build_optimizer(self.optimizer, self.parameter_groups(), self.weight_decay)
+        lr_scheduler = build_lr_scheduler(
+            self.lr_schedule,
+            optimizer,
+            self.warmup_steps,
+            int(self.trainer.estimated_stepping_batches),
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": lr_scheduler, "interval": "step"},
+        }
+
+    def setup(self, stage: str) -> None:
+        """Load the base in the Trainer's precision and add what learns.
+
+        Args:
+            stage: What the Trainer is about to do.
+
+        Raises:
+            ValueError: If the Trainer's precision would train the adapter in half precision.
+        """
+        precision = str(self.trainer.precision)
+        if precision not in _BASE_DTYPES:
+            allowed = ", ".join(f"`{name}`" for name in _BASE_DTYPES if name != "32")
+            raise ValueError(
+                f"Expected `trainer.precision` to be one of {allowed}, which keep the adapter in "
+                f"float32, but got `{precision}`."
+            )
+        self.load_base(_BASE_DTYPES[precision])
+
+    def load_base(self, dtype: torch.dtype = torch.float32) -> None:
+        """Load the base and add what learns; does nothing the second time.
+
+        Args:
+            dtype: Floating type of the frozen UNet and text encoders. The VAE stays float32: in
+                half precision some pictures overflow it, and it is out of the training loop.
+        """
+        if "model" in self._modules:
+            return
+        self.model = load(self.base)
+        self.model.unet.to(dtype)
+        self.model.text_encoders.to(dtype)
+        self.add_adapter()
+        if self.gradient_checkpointing:
+            self.model.unet.enable_gradient_checkpointing()
+            if self.trains_text_encoder:
+                for text_encoder in self.model.text_encoders:
+                    text_encoder.gradient_checkpointing_enable()
+        # Lightning keeps the modes it finds; dropout and checkpointing need the training one
+        self.model.train()
+        self.model.text_encoders.train(self.trains_text_encoder)
+
+    def on_fit_start(self) -> None:
+        """Encode once what nothing random touches, and put the encoders aside."""
+        data = getattr(self.trainer, "datamodule", None)
+        if getattr(data, "can_cache_latents", False):
+            vae = self.model.fingerprint("vae")
+            data.cache_latents(self.model.encode_images, f"{vae}-{self.model.vae.dtype}", self.device)
+            self.model.vae.to("cpu")
+        if not self.trains_text_encoder:
+            if hasattr(data, "captions"):
+                self._remember(data.captions())
+            self.model.text_encoders.to("cpu")
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Keep sample numbers on the CPU, where randomness is drawn: reading them back waits."""
+        if isinstance(batch, dict) and isinstance(batch.get("index"), Tensor):
+            batch["index"] = batch["index"].tolist()
+        return batch
+
+    def generate(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        *,
+        num_inference_steps: int = 25,
+        guidance_scale: float = 7.5,
+        negative_prompt: str = "",
+        use_adapter: bool = True,
+    ) -> Tensor:
+        """Draw one picture per prompt with what has been learned so far.
+
+        Args:
+            prompts: B texts.
+            seeds: One seed per prompt; a picture depends on its own prompt and seed alone.
+            num_inference_steps: Steps of the noise scheduler (DPM-Solver++).
+            guidance_scale: Strength of classifier-free guidance; 1 is off.
+            negative_prompt: What to go away from.
+            use_adapter: False draws with the untuned base.
+
+        Returns:
+            (B, 3, H, W) float32 in [0, 1].
+        """
+        self.load_base()
+        with nullcontext() if use_adapter else without_adapter(self.model), self._at_hand():
+            return sample(
+                self.model,
+                prompts,
+                seeds=seeds,
+                num_inference_steps=num_inference_steps,
+                guidance_scale=guidance_scale,
+                negative_prompt=negative_prompt,
+                clip_skip=self.clip_skip,
+            )
+
+    def adapter_metadata(self) -> dict[str, str]:
+        """Describe the run for the adapter's header, without any folder's name."""
+        hparams = {key: value for key, value in self.hparams.items() if key != "base"}
+        metadata = {f"sdtune.{key}": str(value) for key, value in hparams.items()}
+        metadata["sdtune.technique"] = type(self).__name__
+        metadata["sdtune.base_unet_sha256"] = self.model.fingerprint("unet")
+        metadata["sdtune.steps"] = str(self.global_step)
+        return metadata
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return what learns, and nothing of the frozen base."""
+        state = super().state_dict(*args, **kwargs)
+        learned = self._learned_names()
+        return {name: value for name, value in state.items() if name in learned}
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Load what learns, and refuse a state that is not exactly that.
+
+        Raises:
+            RuntimeError: If the names differ from those of what learns here.
+        """
+        self.load_base()
+        different = self._learned_names() ^ set(state_dict)
+        if different:
+            raise RuntimeError(
+                f"The checkpoint and the recipe do not train the same weights: {len(different)} "
+                f"differ, such as {min(different)}. Resume with the recipe that wrote it."
+            )
+        return super().load_state_dict(state_dict, strict=False, assign=assign)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Name the base by its hash."""
+        checkpoint["base_sha256"] = self._base_hashes()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint that was trained on another base.
+
+        Raises:
+            ValueError: If the hashes differ.
+        """
+        self.load_base()
+        if checkpoint.get("base_sha256") != self._base_hashes():
+            raise ValueError(
+                f"The checkpoint was trained on another base than `{self.base}`: give `model.base` "
+                "the one that its run folder's config.yaml names."
+            )
+
+    def _losses(
+        self,
+        latents: Tensor,
+        noise: Tensor,
+        timesteps: Tensor,
+        captions: Sequence[str],
+        weighted: bool = True,
+    ) -> Tensor:
+        """Return each sample's loss, (B,) float32."""
+        alphas_cumprod = self.model.alphas_cumprod
+        prediction_type = self.model.prediction_type
+        noisy_latents = add_noise(latents, noise, timesteps, alphas_cumprod)
+        model_pred = self.model(noisy_latents, timesteps, self._conditioning(captions))
+        target = training_target(latents, noise, timesteps, alphas_cumprod, prediction_type)
+        weights = None
+        if weighted and self.min_snr_gamma is not None:
+            weights = min_snr_weights(
+                timesteps, alphas_cumprod, self.min_snr_gamma, prediction_type
+            )
+        return diffusion_loss(model_pred, target, weights)
+
+    def _latents(self, batch: dict[str, Any], validation: bool = False) -> Tensor:
+        """Return scaled latents (B, C, h, w), drawn from the posterior, or its mean."""
+        if "moments" in batch:
+            moments = batch["moments"]
+        else:
+            with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
+                moments = self.model.encode_images(batch["pixel_values"])
+        if validation:
+            return self.model.latents_from_moments(moments)
+        mean = moments.chunk(2, dim=1)[0]
+        noise = self._draw_normal(mean.shape[1:], Stream.POSTERIOR, batch["index"])
+        return self.model.latents_from_moments(moments, noise.to(moments))
+
+    def _noise(self, latents: Tensor, indices: Sequence[int]) -> Tensor:
+        noise = self._draw_normal(latents.shape[1:], Stream.NOISE, indices)
+        if self.noise_offset:
+            shape = (latents.shape[1], 1, 1)
+            noise += self.noise_offset * self._draw_normal(shape, Stream.OFFSET, indices)
+        return noise.to(latents)
+
+    def _draw_normal(
+        self, shape: Sequence[int], stream: Stream, indices: Sequence[int]
+    ) -> Tensor:
+        return counter_randn(shape, self.seed, stream, self.current_epoch, indices)
+
+    def _timesteps(self, indices: Sequence[int]) -> Tensor:
+        total = self.model.noise_scheduler.config.num_train_timesteps
+        return counter_randint(
+            0, total, self.seed, Stream.TIMESTEP, self.current_epoch, indices
+        )
+
+    def _conditioning(self, captions: Sequence[str]) -> Conditioning:
+        """Encode captions, or look them up when the text encoder is frozen."""
+        if self.trains_text_encoder:
+            return self.model.encode_prompts(captions, self.clip_skip)
+        self._remember(captions)
+        rows = torch.stack([self._embeddings[caption] for caption in captions])
+        return Conditioning(rows.to(self.device, non_blocking=True))
+
+    def _remember(self, captions: Sequence[str], at_once: int = 64) -> None:
+        """Encode the captions that are not known yet, on the text encoder's device."""
+        unknown = [each for each in dict.fromkeys(captions) if each not in self._embeddings]
+        for first in range(0, len(unknown), at_once):
+            batch = unknown[first : first + at_once]
+            with torch.no_grad():
+                rows = self.model.encode_prompts(batch, self.clip_skip).encoder_hidden_states
+            self._embeddings.update(zip(batch, rows.cpu(), strict=True))
+
+    def _learned_names(self) -> set[str]:
+        return {name for name, parameter in self.named_parameters() if parameter.requires_grad}
+
+    def _base_hashes(self) -> dict[str, str]:
+        return {part: self.model.fingerprint(part) for part in ("unet", "text_encoders")}
+
+    @contextmanager
+    def _at_hand(self) -> Iterator[None]:
+        """Bring the encoders to the UNet's device, and back to where they were."""
+        parts: list[nn.Module] = [self.model.vae, self.model.text_encoders]
+        homes = [next(part.parameters()).device for part in parts]
+        for part in parts:
+            part.to(self.model.device)
+        try:
+            yield
+        finally:
+            for part, home in zip(parts, homes, strict=True):
+                part.to(home)

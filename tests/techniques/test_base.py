@@ -1,0 +1,186 @@
+"""The training step that all techniques share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lightning.pytorch as pl
+import pytest
+import torch
+
+from sdtune.data.style import StyleDataModule
+from sdtune.functional import Stream, counter_randint, counter_randn, min_snr_weights
+from sdtune.techniques.lora_style import LoRAStyleModule
+from tests.picture_folders import make_picture_folder
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> StyleDataModule:
+    folder = make_picture_folder(tmp_path / "discs", count=6)
+    return StyleDataModule(
+        str(folder), resolution=64, batch_size=2, validation_count=2, cache_dir=str(tmp_path)
+    )
+
+
+def _trainer(**arguments: object) -> pl.Trainer:
+    return pl.Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **({"max_steps": 1} | arguments),
+    )
+
+
+def _batch(size: int = 2) -> dict:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "moments": torch.randn(size, 8, 8, 8, generator=generator),
+        "caption": ["a red disc", "a blue disc"][:size],
+        "index": list(range(size)),
+    }
+
+
+def _module(base: Path, **arguments: object) -> LoRAStyleModule:
+    module = LoRAStyleModule(str(base), rank=2, **arguments)
+    module.load_base()
+    return module
+
+
+@pytest.mark.parametrize("fixture", ["tiny_sd", "tiny_sd_v"])
+@pytest.mark.parametrize("min_snr_gamma", [None, 5.0])
+def test_the_loss_is_its_formula(
+    fixture: str, min_snr_gamma: float | None, request: pytest.FixtureRequest
+) -> None:
+    module = _module(request.getfixturevalue(fixture), min_snr_gamma=min_snr_gamma)
+    model, batch = module.model, _batch()
+    with torch.no_grad():
+        loss = module.training_step(batch, 0)
+        mean, log_variance = batch["moments"].chunk(2, dim=1)
+        drawn = {
+            stream: counter_randn((4, 8, 8), 42, stream, 0, [0, 1])
+            for stream in (Stream.POSTERIOR, Stream.NOISE)
+        }
+        latents = mean + torch.exp(0.5 * log_variance) * drawn[Stream.POSTERIOR]
+        latents = latents * model.vae.config.scaling_factor
+        timesteps = counter_randint(0, 1000, 42, Stream.TIMESTEP, 0, [0, 1])
+        scheduler, noise = model.noise_scheduler, drawn[Stream.NOISE]
+        target = noise
+        if model.prediction_type == "v_prediction":
+            target = scheduler.get_velocity(latents, noise, timesteps)
+        model_pred = model(
+            scheduler.add_noise(latents, noise, timesteps),
+            timesteps,
+            model.encode_prompts(batch["caption"]),
+        )
+        losses = (model_pred - target).square().mean(dim=(1, 2, 3))
+        if min_snr_gamma:
+            losses = losses * min_snr_weights(
+                timesteps, model.alphas_cumprod, min_snr_gamma, model.prediction_type
+            )
+    torch.testing.assert_close(loss, losses.mean())
+
+
+def test_noise_offset_shifts_whole_channels(tiny_sd: Path) -> None:
+    plain, shifted = (_module(tiny_sd, noise_offset=offset) for offset in (0.0, 0.1))
+    latents = torch.zeros(2, 4, 8, 8)
+    difference = shifted._noise(latents, [0, 1]) - plain._noise(latents, [0, 1])
+    offsets = counter_randn((4, 1, 1), 42, Stream.OFFSET, 0, [0, 1])
+    torch.testing.assert_close(difference, (0.1 * offsets).expand(2, 4, 8, 8))
+
+
+def test_cached_and_fresh_latents_train_the_same(tiny_sd: Path, data: StyleDataModule) -> None:
+    modules = []
+    for cache_latents in (True, False):
+        module = LoRAStyleModule(str(tiny_sd), rank=2)
+        again = StyleDataModule(
+            data.folder,
+            resolution=64,
+            batch_size=2,
+            flip=True,
+            cache_latents=cache_latents,
+            cache_dir=data.cache_dir,
+        )
+        _trainer(max_steps=3).fit(module, again)
+        modules.append(module)
+    for name, value in modules[0].state_dict().items():
+        # pictures are encoded one by one for the cache and in batches without it
+        torch.testing.assert_close(value, modules[1].state_dict()[name], rtol=1e-3, atol=1e-5)
+
+
+def test_validation_does_not_depend_on_the_epoch_or_the_random_state(
+    tiny_sd: Path, data: StyleDataModule
+) -> None:
+    losses = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        module = LoRAStyleModule(str(tiny_sd), rank=2)
+        losses += _trainer().validate(module, data, verbose=False)
+    assert losses[0] == losses[1]
+    assert losses[0]["val/loss"] > 0
+
+
+def test_validation_loss_falls_when_the_model_learns(tiny_sd: Path, data: StyleDataModule) -> None:
+    module = LoRAStyleModule(str(tiny_sd), rank=8, learning_rate=1e-2, target_modules="all")
+    (before,) = _trainer().validate(module, data, verbose=False)
+    _trainer(max_steps=30, limit_val_batches=0).fit(module, data)
+    (after,) = _trainer().validate(module, data, verbose=False)
+    assert after["val/loss"] < 0.9 * before["val/loss"]
+
+
+def test_mixed_precision_keeps_the_adapter_in_float32(
+    tiny_sd: Path, data: StyleDataModule
+) -> None:
+    module = LoRAStyleModule(str(tiny_sd), rank=2, text_encoder_learning_rate=1e-4)
+    _trainer(precision="bf16-mixed").fit(module, data)
+    assert module.model.dtype == torch.bfloat16
+    assert module.model.vae.dtype == torch.float32
+    assert {value.dtype for value in module.state_dict().values()} == {torch.float32}
+
+
+def test_half_precision_adapters_are_refused(tiny_sd: Path, data: StyleDataModule) -> None:
+    module = LoRAStyleModule(str(tiny_sd), rank=2)
+    with pytest.raises(ValueError, match=r"`trainer.precision` to be one of .*`bf16-mixed`"):
+        _trainer(precision="bf16-true").fit(module, data)
+
+
+def test_gradient_checkpointing_changes_no_gradient(tiny_sd: Path) -> None:
+    gradients = []
+    for gradient_checkpointing in (False, True):
+        module = _module(
+            tiny_sd,
+            gradient_checkpointing=gradient_checkpointing,
+            text_encoder_learning_rate=1e-4,
+        )
+        assert module.model.unet.training
+        module.training_step(_batch(), 0).backward()
+        gradients.append({n: p.grad for n, p in module.named_parameters() if p.requires_grad})
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradient, gradients[1][name])
+
+
+def test_a_checkpoint_of_another_adapter_is_refused(
+    tiny_sd: Path, data: StyleDataModule
+) -> None:
+    attention = _module(tiny_sd)
+    everything = _module(tiny_sd, target_modules="all")
+    with pytest.raises(RuntimeError, match="do not train the same weights"):
+        everything.load_state_dict(attention.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"base": "no such base"}, "Expected `base` to be `nano`"),
+        ({"min_snr_gamma": 0.0}, "`min_snr_gamma` to be a positive number or null"),
+        ({"noise_offset": -0.1}, "`noise_offset` to be 0 or more"),
+        ({"clip_skip": 0}, "`clip_skip` to be a positive integer"),
+        ({"rank": 0}, "`rank` to be a positive integer, but got 0"),
+    ],
+)
+def test_bad_arguments_are_refused_before_weights_load(
+    arguments: dict, message: str, tiny_sd: Path
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        LoRAStyleModule(**({"base": str(tiny_sd)} | arguments))

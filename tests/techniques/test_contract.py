@@ -1,0 +1,166 @@
+"""What holds for every technique: one test each, over all of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from torch import Tensor
+
+from sdtune.data.style import StyleDataModule
+from sdtune.models import load
+from sdtune.techniques.base import DiffusionFineTuningModule
+from sdtune.techniques.lora_style import LoRAStyleModule
+from tests.picture_folders import make_picture_folder
+
+Build = Callable[[str], DiffusionFineTuningModule]
+
+TECHNIQUES: dict[str, Build] = {
+    "lora": lambda base: LoRAStyleModule(base, rank=4, alpha=8, learning_rate=1e-2),
+    "lora_text_encoder": lambda base: LoRAStyleModule(
+        base, rank=4, learning_rate=1e-2, text_encoder_learning_rate=1e-2
+    ),
+    "dora": lambda base: LoRAStyleModule(base, rank=4, use_dora=True, learning_rate=1e-2),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_picture_folder(tmp_path_factory.mktemp("discs"))
+
+
+def _fit(
+    module: DiffusionFineTuningModule,
+    folder: Path,
+    run: Path,
+    max_steps: int = 2,
+    ckpt_path: Path | None = None,
+    **trainer_arguments: object,
+) -> pl.Trainer:
+    data = StyleDataModule(
+        str(folder), resolution=64, batch_size=2, flip=True, cache_dir=str(run / "cache")
+    )
+    trainer = pl.Trainer(
+        max_steps=max_steps,
+        accelerator="cpu",
+        default_root_dir=run,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **trainer_arguments,
+    )
+    trainer.fit(module, data, ckpt_path=ckpt_path)
+    return trainer
+
+
+def _frozen(module: DiffusionFineTuningModule) -> dict[str, Tensor]:
+    return {
+        name: parameter.detach().clone()
+        for name, parameter in module.named_parameters()
+        if not parameter.requires_grad
+    }
+
+
+def _learned(module: DiffusionFineTuningModule) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
+@pytest.mark.parametrize("build", TECHNIQUES.values(), ids=TECHNIQUES)
+def test_a_fresh_adapter_changes_nothing(build: Build, tiny_sd: Path) -> None:
+    module = build(str(tiny_sd))
+    arguments = (["a red disc"], [7])
+    tuned = module.generate(*arguments, num_inference_steps=2)
+    base = module.generate(*arguments, num_inference_steps=2, use_adapter=False)
+    torch.testing.assert_close(tuned, base, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("build", TECHNIQUES.values(), ids=TECHNIQUES)
+def test_training_moves_what_learns_and_nothing_else(
+    build: Build, tiny_sd: Path, folder: Path, tmp_path: Path
+) -> None:
+    module = build(str(tiny_sd))
+    module.load_base()
+    frozen, learned = _frozen(module), _learned(module)
+    trainer = _fit(module, folder, tmp_path)
+    assert trainer.global_step == 2
+    for name, value in _frozen(module).items():
+        assert torch.equal(value, frozen[name]), name
+    moved = [name for name, value in _learned(module).items() if not value.equal(learned[name])]
+    assert moved, "nothing was learned"
+    assert all(value.dtype == torch.float32 for value in learned.values())
+
+
+@pytest.mark.parametrize("build", TECHNIQUES.values(), ids=TECHNIQUES)
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    build: Build, tiny_sd: Path, folder: Path, tmp_path: Path
+) -> None:
+    whole = build(str(tiny_sd))
+    _fit(whole, folder, tmp_path, max_steps=5)  # two steps an epoch: it stops within the third
+    first = build(str(tiny_sd))
+    trainer = _fit(first, folder, tmp_path, max_steps=3)
+    checkpoint = tmp_path / "last.ckpt"
+    trainer.save_checkpoint(checkpoint)
+    second = build(str(tiny_sd))
+    _fit(second, folder, tmp_path, max_steps=5, ckpt_path=checkpoint)
+    for name, value in _learned(whole).items():
+        assert torch.equal(value, _learned(second)[name]), name
+
+
+@pytest.mark.parametrize("build", TECHNIQUES.values(), ids=TECHNIQUES)
+def test_a_checkpoint_is_small_and_names_its_base(
+    build: Build, tiny_sd: Path, tiny_sd_v: Path, folder: Path, tmp_path: Path
+) -> None:
+    module = build(str(tiny_sd))
+    trainer = _fit(module, folder, tmp_path)
+    path = tmp_path / "last.ckpt"
+    trainer.save_checkpoint(path)
+    checkpoint = torch.load(path, weights_only=True)
+    assert set(checkpoint["state_dict"]) == set(_learned(module))
+    assert checkpoint["base_sha256"]["unet"] == load(tiny_sd).fingerprint("unet")
+    other = build(str(tiny_sd_v))
+    other.load_base()
+    other.model.unet.conv_in.weight.data += 1
+    other.model._fingerprints.clear()
+    with pytest.raises(ValueError, match="trained on another base"):
+        _fit(other, folder, tmp_path, ckpt_path=path)
+
+
+_DRAW = """
+import sys, torch
+from sdtune import load_pipeline
+pipeline = load_pipeline(sys.argv[1], sys.argv[2])
+generator = torch.Generator().manual_seed(3)
+latents = torch.randn(1, 4, 8, 8, generator=generator)
+pipeline.set_progress_bar_config(disable=True)
+torch.set_num_threads(2)
+images = pipeline("a red disc", latents=latents, num_inference_steps=2, output_type="pt").images
+torch.save(images, sys.argv[3])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("build", TECHNIQUES.values(), ids=TECHNIQUES)
+def test_a_saved_adapter_draws_the_same_picture_in_a_new_process(
+    build: Build, tiny_sd: Path, folder: Path, tmp_path: Path
+) -> None:
+    module = build(str(tiny_sd))
+    _fit(module, folder, tmp_path)
+    path = module.adapter().save(tmp_path / "adapter", module.adapter_metadata())
+    module.adapter().verify(path, module.model)
+    drawn = tmp_path / "drawn.pt"
+    subprocess.run(
+        [sys.executable, "-c", _DRAW, str(tiny_sd), str(path), str(drawn)], check=True
+    )
+    module.model.eval()
+    pipeline = module.model.pipeline()
+    pipeline.set_progress_bar_config(disable=True)
+    latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
+    torch.set_num_threads(2)
+    images = pipeline("a red disc", latents=latents, num_inference_steps=2, output_type="pt").images
+    torch.testing.assert_close(torch.load(drawn, weights_only=True), images, rtol=0, atol=0)
