@@ -41,7 +41,7 @@ def check_base(base: str | Path) -> None:
     path = Path(base)
     if base == NANO:
         _check_folder(_nano_folder())
-    elif path.is_dir():
+    elif base and path.is_dir():  # Path of an empty text would be the current folder
         _check_folder(path)
     elif path.suffix in SUFFIXES:
         check_single_file(path)
@@ -95,7 +95,7 @@ def _load_pipeline(base: str | Path) -> StableDiffusionPipeline:
     path = _nano_folder() if base == NANO else Path(base)
     if path.suffix in SUFFIXES and path.is_file():
         return load_single_file(path)
-    is_half_only = not _weights(path, "unet") and _weights(path, "unet", variant="fp16")
+    is_half_only = path.is_dir() and all(".fp16." in file.name for file in _weights(path, "unet"))
     return StableDiffusionPipeline.from_pretrained(
         str(path),
         variant="fp16" if is_half_only else None,
@@ -129,21 +129,15 @@ def _check_folder(folder: Path) -> None:
     missing += [
         f"weights in {part}/"
         for part in ("unet", "vae", "text_encoder")
-        if not (_weights(folder, part) or _weights(folder, part, variant="fp16"))
+        if not _weights(folder, part)
     ]
     missing += [f"{part}/" for part in ("tokenizer", "scheduler") if not (folder / part).is_dir()]
     if missing:
         raise ValueError(f"`base` {folder} is incomplete: it lacks {', '.join(missing)}.")
 
 
-def _weights(folder: Path, part: str, variant: str | None = None) -> list[Path]:
-    """List a part's weight files, of one variant as `fp16` in `model.fp16.safetensors`."""
-    return [
-        file
-        for file in (folder / part).glob("*")
-        if file.suffix in {".safetensors", ".bin"}
-        and (variant in file.name.split(".")) == bool(variant)
-    ]
+def _weights(folder: Path, part: str) -> list[Path]:
+    return [file for file in (folder / part).glob("*") if file.suffix in {".safetensors", ".bin"}]
 
 
 def _check_hub_id(base: str) -> None:
@@ -179,6 +173,10 @@ def _check_hub_id(base: str) -> None:
         raise ValueError(
             f"Expected `base` {base} to be a repository in diffusers' layout, but it has no "
             "model_index.json."
+        ) from error
+    except OSError as error:
+        raise ValueError(
+            f"`base` {base} could not be looked up on the Hugging Face hub: {error}"
         ) from error
     _check_pipeline_class(Path(index), base)
 

@@ -99,14 +99,19 @@ def _read_header(path: Path) -> dict[str, Tensor]:
         )
     except UnpicklingError as error:
         raise ValueError(
-            f"`base` {path} is refused: it is a pickle that holds more than tensors, which could "
-            "run code when read. Use a .safetensors file of the same model."
+            f"`base` {path} is refused: it is damaged, or a pickle that holds more than tensors, "
+            "which could run code when read. Use a .safetensors file of the same model."
         ) from error
     except (SafetensorError, RuntimeError, EOFError, OSError) as error:
         raise ValueError(f"`base` {path} cannot be read: {error}") from error
-    while "state_dict" in content:
+    while isinstance(content, dict) and "state_dict" in content:
         content = content["state_dict"]
-    return dict(content)
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"`base` {path} cannot be read: it holds a {type(content).__name__} where named "
+            "weights were expected."
+        )
+    return content
 
 
 def _find_config(path: Path, header: dict[str, Tensor]) -> Path:
