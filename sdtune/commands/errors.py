@@ -28,7 +28,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     Returns:
         "; did you mean `model.rank`?", or "." when nothing comes near.
     """
-    names = list(known)
+    names = [candidate for candidate in known if candidate != name]
     same_end = [candidate for candidate in names if candidate.rpartition(".")[2] == name]
     matches = same_end or get_close_matches(name, names, n=1)
     return f"; did you mean `{matches[0]}`?" if matches else "."

@@ -120,7 +120,7 @@ class FitCLI(LightningCLI):
         self.config = parser.parse_args(self.arguments)
         for name in following:
             if name in self.config:
-                self.config[name] = self.config.seed
+                self.config[name] = int(self.config.seed)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the Trainer, which logs to the run folder unless the recipe says otherwise."""

@@ -181,7 +181,7 @@ def _value_problem(cls: type, key: str, name: str, value: Any) -> str:
 def _build_problems(cls: type, values: dict[str, Any]) -> list[str]:
     try:
         parser = _parser(cls)
-        built = parser.instantiate_classes(parser.parse_object({"it": values}))["it"]
+        built = parser.instantiate(parser.parse_object({"it": values}))["it"]
         return built.problems() if isinstance(built, ListsProblems) else []
     except (ArgumentError, ImportError, MisconfigurationException, OSError, ValueError) as error:
         return list(getattr(error, "problems", [" ".join(str(error).split())]))

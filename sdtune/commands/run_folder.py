@@ -72,7 +72,7 @@ def choose_run_folder(
     if resume is not None:
         return _resumed(root, name, str(resume))
     folder = root / name / str(version)
-    if Path(str(version)).name != str(version):
+    if Path(str(version)).name != str(version) or version in ("", ".."):
         raise CallError([f"Expected `--run` to be one folder's name, but got `{version}`."])
     if first_process and folder.exists():
         raise CallError(
@@ -104,6 +104,8 @@ def _resumed(root: Path, name: str, resume: str) -> RunFolder:
                 [f"Expected `--resume` to name a checkpoint, but `{checkpoint}` does not exist."]
             )
     folder = checkpoint.resolve().parent.parent
+    if folder.is_relative_to(root.resolve()):  # named as the first start did, so that paths agree
+        folder = root / folder.relative_to(root.resolve())
     if not (folder / "config.yaml").is_file():  # a checkpoint from elsewhere starts its own run
         return RunFolder(root, name, checkpoint=checkpoint)
     return RunFolder(folder.parent.parent, folder.parent.name, folder.name, checkpoint)

@@ -1,0 +1,22 @@
+from sdtune.commands.errors import CallError, nearest
+
+KNOWN = ["model.rank", "model.learning_rate", "trainer.max_steps"]
+
+
+def test_nearest_finds_a_misspelt_name():
+    assert nearest("model.rnak", KNOWN) == "; did you mean `model.rank`?"
+    assert nearest("modle.rank", KNOWN) == "; did you mean `model.rank`?"
+
+
+def test_nearest_finds_a_name_without_its_prefix():
+    assert nearest("max_steps", KNOWN) == "; did you mean `trainer.max_steps`?"
+
+
+def test_nearest_ends_the_sentence_when_nothing_is_near():
+    assert nearest("quux", KNOWN) == "."
+
+
+def test_call_error_holds_every_problem():
+    error = CallError(["one.", "two."])
+    assert error.problems == ["one.", "two."]
+    assert str(error) == "one.\ntwo."

@@ -1,0 +1,140 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from sdtune.cli import main
+
+ROOT = Path(__file__).parents[2]
+
+
+def fit(recipe: str, *overrides: str) -> int:
+    return main(["fit", "--config", recipe, *overrides])
+
+
+def steps(checkpoint: str) -> int:
+    return torch.load(checkpoint, weights_only=True)["global_step"]
+
+
+def test_a_run_leaves_its_recipe_curves_and_checkpoint(recipe, capsys):
+    assert fit(recipe, "--model.rank", "8") == 0
+    run = Path("runs/toy/version_0")
+    config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    assert config["model"]["init_args"]["rank"] == 8
+    assert config["seed"] == 42
+    assert "seed" not in config["model"]["init_args"]  # it follows
+    assert not {"run", "resume", "config"} & set(config)
+    assert steps(f"{run}/checkpoints/last.ckpt") == 3
+    table = EventAccumulator(str(run)).Reload().SummaryMetadata("_hparams_/session_start_info")
+    assert table.plugin_data.plugin_name == "hparams"
+    printed = capsys.readouterr().out
+    assert f"run folder:  {run}\n" in printed
+    assert "tensorboard --logdir runs\n" in printed
+
+
+def test_the_saved_recipe_repeats_the_run(recipe):
+    assert fit(recipe, "--run", "first", "--seed", "3") == 0
+    assert fit("runs/toy/first/config.yaml", "--run", "second") == 0
+    first, second = (
+        torch.load(f"runs/toy/{run}/checkpoints/last.ckpt", weights_only=True)
+        for run in ("first", "second")
+    )
+    assert first["hyper_parameters"] == second["hyper_parameters"]
+    for name, weight in first["state_dict"].items():
+        assert torch.equal(weight, second["state_dict"][name])
+    configs = [Path(f"runs/toy/{run}/config.yaml").read_bytes() for run in ("first", "second")]
+    assert configs[0] == configs[1]
+
+
+def test_the_seed_reaches_what_sets_none_itself(recipe):
+    assert fit(recipe, "--seed", "7", "--data.seed", "5") == 0
+    hyper_parameters = torch.load("runs/toy/version_0/checkpoints/last.ckpt", weights_only=True)
+    assert hyper_parameters["hyper_parameters"]["seed"] == 7
+    config = yaml.safe_load(Path("runs/toy/version_0/config.yaml").read_text(encoding="utf-8"))
+    assert config["data"]["init_args"]["seed"] == 5
+
+
+def test_a_resumed_run_goes_on_in_its_folder(recipe):
+    assert fit(recipe) == 0
+    before = Path("runs/toy/version_0/config.yaml").read_bytes()
+    assert fit(recipe, "--trainer.max_steps", "5", "--resume") == 0
+    run = Path("runs/toy/version_0")
+    assert [path.name for path in Path("runs/toy").iterdir()] == ["version_0"]
+    assert (run / "config.yaml").read_bytes() == before
+    assert yaml.safe_load((run / "config_2.yaml").read_text())["trainer"]["max_steps"] == 5
+    assert len(list(run.glob("events.out.tfevents.*"))) == 2
+    assert max(steps(str(path)) for path in run.glob("checkpoints/*.ckpt")) == 5
+
+
+def test_print_config_prints_a_recipe_and_starts_nothing(recipe, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        fit(recipe, "--print_config", "--seed", "7")
+    assert exit_.value.code == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert printed["seed"] == 7
+    assert "seed" not in printed["model"]["init_args"]
+    assert not Path("runs").exists()
+
+
+def test_a_wrong_call_lists_every_problem_and_starts_nothing(recipe, capsys):
+    assert fit(recipe, "--model.rnak", "8", "--data.folder", "nowhere", "--resume") == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("sdtune: 4 problems, and nothing was started:\n")
+    for part in ("`model.rnak`; did you mean `model.rank`?", "nowhere: no such", "to resume"):
+        assert part in printed
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    "override", ["--trainer.accelerator=none", "--model.rank=[1]", "--trainer.callbacks.rows=1"]
+)
+def test_what_the_parser_alone_refuses_is_one_line(recipe, capsys, override):
+    assert fit(recipe, override) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_existing_run_is_refused_untouched(recipe, capsys):
+    assert fit(recipe, "--run", "mine") == 0
+    files = sorted(Path("runs/toy/mine").rglob("*"))
+    assert fit(recipe, "--run", "mine") == 2
+    assert "`runs/toy/mine` exists" in capsys.readouterr().err
+    assert sorted(Path("runs/toy/mine").rglob("*")) == files
+
+
+def test_a_failed_run_is_one_sentence_and_how_to_go_on(recipe, capsys):
+    assert fit(recipe, "--model.fail_at", "2", "--run", "mine") == 1
+    printed = capsys.readouterr()
+    assert printed.err == "sdtune: Expected the loss to be finite, but got nan.\n"
+    go_on = "go on with:  sdtune fit --config=toy.yaml --model.fail_at=2 --resume=runs/toy/mine\n"
+    assert go_on in printed.out
+
+
+def test_a_traceback_is_shown_on_request(recipe, capsys, monkeypatch):
+    monkeypatch.setenv("SDTUNE_TRACEBACK", "1")
+    assert fit(recipe, "--model.fail_at", "1") == 1
+    assert "in training_step" in capsys.readouterr().err
+
+
+def test_without_a_logger_there_is_no_run_folder(recipe):
+    assert fit(recipe, "--trainer.logger=false", "--trainer.default_root_dir=out") == 0
+    assert not list(Path("out").rglob("config.yaml"))
+
+
+@pytest.mark.slow
+def test_two_processes_share_one_run_folder(recipe):
+    overrides = ["--trainer.devices=2", "--trainer.strategy=ddp", "--run=both"]
+    finished = subprocess.run(
+        [sys.executable, "-m", "sdtune", "fit", "--config", recipe, *overrides],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert [path.name for path in Path("runs/toy").iterdir()] == ["both"]
+    assert finished.stdout.count("run folder:") == 1

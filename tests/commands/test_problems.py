@@ -1,0 +1,99 @@
+import pytest
+
+from sdtune.commands.problems import list_problems
+from sdtune.commands.recipe import read_recipe
+
+TOY = "tests.commands.toys.Toy"
+
+
+def problems_of(recipe: str, *overrides: str, build: bool = True) -> list[str]:
+    return list_problems(read_recipe(["--config", recipe, *overrides]), build=build)
+
+
+def test_a_good_recipe_has_none(recipe):
+    assert problems_of(recipe) == []
+
+
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        ("--model.rnak=8", "Expected a known key of Toy, but got `model.rnak`; did you mean"),
+        ("--rank=8", "Expected a known key, but got `rank`; did you mean `model.rank`?"),
+        ("--modle.rank=8", "but got `modle.rank`; did you mean `model.rank`?"),
+        ("--trainer.max_step=8", "but got `trainer.max_step`; did you mean `trainer.max_steps`?"),
+        ("--model.rank=four", "Expected `model.rank` to be int, but got 'four'."),
+        ("--model.fail_at=x", "Expected `model.fail_at` to be int or null, but got 'x'."),
+        (
+            "--model.optimizer=adam",
+            "Expected `model.optimizer` to be one of 'adamw', 'sgd', but got 'adam'; did you mean "
+            "`adamw`?",
+        ),
+        (
+            "--model=tests.commands.toys.Toyy",
+            "Expected `model` to name a class, but got `tests.commands.toys.Toyy`",
+        ),
+        ("--model=sdtune.LoRAStyelModule", "did you mean `sdtune.LoRAStyleModule`?"),
+        ("--model=LoRAStyelModule", "did you mean `sdtune.LoRAStyleModule`?"),
+        ("--model=tests.commands.toys.ToyData", "Expected `model` to be a LightningModule"),
+        ("--model=tests.commands.toys.Path", "Expected `model` to be a LightningModule"),
+        ("--model.rank=0", "Expected `rank` to be a positive integer, but got 0."),
+        ("--seed=-1", "Expected `seed` to be an integer of 0 or more, but got '-1'."),
+        ("--trainer.callbacks+=sdtune.SampleGird", "did you mean `sdtune.SampleGrid`?"),
+    ],
+)
+def test_one_problem_is_one_sentence(recipe, override, problem):
+    [found] = problems_of(recipe, override)
+    assert problem in found
+    assert "\n" not in found
+
+
+def test_every_problem_is_listed_at_once(recipe):
+    found = problems_of(recipe, "--model.rank=0", "--data.folder=nowhere", "--trainer.max_steps=x")
+    assert found == [
+        "Expected `trainer.max_steps` to be int, but got 'x'.",
+        "Expected `rank` to be a positive integer, but got 0.",
+        "nowhere: no such folder; name one with `data.folder`.",
+        "captions: none; write one beside each picture.",
+    ]
+
+
+def test_without_building_only_keys_and_types_are_checked(recipe):
+    assert problems_of(recipe, "--model.rank=0", "--data.folder=nowhere", build=False) == []
+
+
+def test_callbacks_are_checked_by_their_class():
+    callback = {"class_path": "tests.commands.toys.Last", "init_args": {"every_n_step": 1}}
+    found = list_problems({"trainer": {"callbacks": [callback]}})
+    assert found[0] == (
+        "Expected a known key of Last, but got `trainer.callbacks.Last.every_n_step`; did you mean "
+        "`trainer.callbacks.Last.every_n_steps`?"
+    )
+    callback["init_args"] = {"every_n_steps": 0}
+    assert (
+        "`every_n_steps` to be positive" in list_problems({"trainer": {"callbacks": [callback]}})[0]
+    )
+
+
+def test_a_missing_class_or_argument_is_named():
+    assert list_problems({"model": {"class_path": TOY}, "data": {}}) == [
+        "Expected `data` to name a class: give `data.class_path` and its `init_args`."
+    ]
+    data = {"class_path": "tests.commands.toys.ToyData"}
+    assert list_problems({"model": {"class_path": TOY}, "data": data}) == [
+        "Expected `data.folder` to be given, but it is missing."
+    ]
+
+
+def test_an_argument_beside_init_args_is_named():
+    model = {"class_path": TOY, "rank": 8}
+    [found] = list_problems({"model": model, "data": {"class_path": TOY + "Data"}}, build=False)[:1]
+    assert found == "Expected `rank` to stand below `model.init_args`, but got `model.rank`."
+
+
+def test_another_class_keeps_the_arguments_that_it_knows(recipe):
+    other = "--model=tests.commands.toys.OtherToy"
+    assert problems_of(recipe, "--model.optimizer=sgd", other, "--model.momentum=0.5") == []
+
+
+def test_numbers_may_be_written_as_yaml_reads_them(recipe):
+    assert problems_of(recipe, "--model.learning_rate=1e-4") == []

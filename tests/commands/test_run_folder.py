@@ -1,0 +1,86 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from sdtune.commands.errors import CallError
+from sdtune.commands.run_folder import LAST, RunFolder, choose_run_folder
+
+RECIPES = [Path("recipes/toy.yaml")]
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def make_run(name: str, age: int = 0) -> Path:
+    checkpoint = Path("runs/toy", name, LAST)
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.touch()
+    os.utime(checkpoint, (1000 - age, 1000 - age))
+    Path("runs/toy", name, "config.yaml").touch()
+    return checkpoint
+
+
+def test_a_run_is_named_by_its_recipe():
+    assert choose_run_folder({}, RECIPES) == RunFolder(Path("runs"), "toy")
+
+
+def test_runs_go_below_the_root_of_the_trainer():
+    recipe = {"trainer": {"default_root_dir": "elsewhere"}, "run": "first"}
+    folder = choose_run_folder(recipe, RECIPES)
+    assert folder.path == Path("elsewhere/toy/first")
+
+
+def test_the_recipe_of_a_run_keeps_the_run_name():
+    make_run("version_0")
+    Path("runs/toy/version_0/events.out.tfevents.1").touch()
+    assert choose_run_folder({}, [Path("runs/toy/version_0/config.yaml")]).name == "toy"
+
+
+def test_an_existing_folder_is_refused_by_the_first_process_alone():
+    make_run("mine")
+    with pytest.raises(CallError, match=r"`runs/toy/mine` exists"):
+        choose_run_folder({"run": "mine"}, RECIPES)
+    assert choose_run_folder({"run": "mine"}, RECIPES, first_process=False).version == "mine"
+
+
+@pytest.mark.parametrize("name", ["a/b", "../a", "..", ""])
+def test_a_run_is_one_folder(name):
+    with pytest.raises(CallError, match="one folder's name"):
+        choose_run_folder({"run": name}, RECIPES)
+
+
+def test_last_is_the_run_with_the_newest_checkpoint():
+    make_run("version_0", age=5)
+    newest = make_run("version_1")
+    make_run("version_2", age=9)
+    folder = choose_run_folder({"resume": "last"}, RECIPES)
+    assert folder.version == "version_1"
+    assert folder.checkpoint == newest
+
+
+@pytest.mark.parametrize("resume", ["runs/toy/version_0", f"runs/toy/version_0/{LAST}"])
+def test_a_resumed_run_goes_on_in_its_folder(resume):
+    make_run("version_0")
+    folder = choose_run_folder({"resume": resume}, [Path("another.yaml")])
+    assert folder.path.resolve() == Path("runs/toy/version_0").resolve()
+    assert folder.config_filename() == "config_2.yaml"
+
+
+def test_a_checkpoint_from_elsewhere_starts_its_own_run():
+    Path("downloaded.ckpt").touch()
+    folder = choose_run_folder({"resume": "downloaded.ckpt"}, RECIPES)
+    assert folder == RunFolder(Path("runs"), "toy", checkpoint=Path("downloaded.ckpt"))
+
+
+@pytest.mark.parametrize("resume", ["last", "missing.ckpt"])
+def test_nothing_to_resume_is_refused(resume):
+    with pytest.raises(CallError, match=r"Expected (a run with|`--resume` to name)"):
+        choose_run_folder({"resume": resume}, RECIPES)
+
+
+def test_run_and_resume_exclude_each_other():
+    with pytest.raises(CallError, match="got both"):
+        choose_run_folder({"run": "a", "resume": "last"}, RECIPES)

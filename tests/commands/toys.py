@@ -1,0 +1,58 @@
+"""Small classes for the commands to build: a model, a data module and a callback."""
+
+from pathlib import Path
+from typing import Literal
+
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.demos.boring_classes import BoringDataModule, BoringModel
+
+
+class Toy(BoringModel):
+    def __init__(
+        self,
+        rank: int = 4,
+        learning_rate: float = 0.1,
+        optimizer: Literal["adamw", "sgd"] = "adamw",
+        target_modules: Literal["attention"] | list[str] = "attention",
+        fail_at: int | None = None,
+        seed: int = 42,
+    ) -> None:
+        super().__init__()
+        if rank < 1:
+            raise ValueError(f"Expected `rank` to be a positive integer, but got {rank}.")
+        self.save_hyperparameters()
+        self.fail_at = fail_at
+
+    def training_step(self, batch, batch_idx):
+        if batch_idx == self.fail_at:
+            raise ValueError("Expected the loss to be finite, but got nan.")
+        loss = super().training_step(batch, batch_idx)["loss"]
+        self.log("train/loss", loss)
+        return loss
+
+
+class OtherToy(BoringModel):
+    def __init__(self, rank: int = 4, momentum: float = 0.9) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+
+
+class ToyData(BoringDataModule):
+    def __init__(self, folder: str | Path, batch_size: int = 1, seed: int = 42) -> None:
+        super().__init__()
+        self.folder = Path(folder)
+
+    def problems(self) -> list[str]:
+        if self.folder.exists():
+            return []
+        return [
+            f"{self.folder}: no such folder; name one with `data.folder`.",
+            "captions: none; write one beside each picture.",
+        ]
+
+
+class Last(ModelCheckpoint):
+    def __init__(self, every_n_steps: int = 1) -> None:
+        if every_n_steps < 1:
+            raise ValueError(f"Expected `every_n_steps` to be positive, but got {every_n_steps}.")
+        super().__init__(save_last=True, save_top_k=0, every_n_train_steps=every_n_steps)

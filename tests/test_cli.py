@@ -1,0 +1,103 @@
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from types import SimpleNamespace
+
+import pytest
+
+import sdtune
+from sdtune import cli
+
+HELP = {
+    "sdtune --help": "from sdtune.cli import main; main(['--help'])",
+    "lightning --help": "from sdtune.cli import lightning_main as main; main(['--help'])",
+    "lightning run --help": "from sdtune.cli import lightning_main as main; main(['run', '-h'])",
+}
+
+
+@pytest.mark.parametrize("command", HELP)
+def test_help_answers_within_a_second(command):
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", HELP[command]], capture_output=True, text=True, check=True
+        )
+        seconds.append(time.perf_counter() - start)
+        assert done.stdout.startswith("usage: ")
+    assert min(seconds) < 1.0
+
+
+def test_every_command_has_its_file():
+    for name in cli.COMMANDS:
+        assert find_spec(f"sdtune.commands.{name}") is not None
+
+
+def test_help_lists_every_command(capsys):
+    assert cli.main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    assert all(f"  {name} " in printed for name in cli.COMMANDS)
+
+
+def test_no_command_shows_the_help_and_is_wrong(capsys):
+    assert cli.main([]) == 2
+    assert capsys.readouterr().err.startswith("usage: sdtune")
+
+
+def test_version(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"sdtune {sdtune.__version__}\n"
+
+
+def test_an_unknown_command_names_the_nearest(capsys):
+    assert cli.main(["fti"]) == 2
+    assert capsys.readouterr().err == (
+        "sdtune: Expected a command, but got `fti`; did you mean `fit`?\n"
+    )
+
+
+def test_run_is_fit_with_a_recipe(monkeypatch):
+    calls = []
+    monkeypatch.setattr(cli, "_run", lambda *call: calls.append(call) or 0)
+    assert cli.lightning_main(["run", "recipe.yaml", "--seed", "3"]) == 0
+    assert calls == [("fit", ["--config", "recipe.yaml", "--seed", "3"])]
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["run", "--seed", "3"]])
+def test_run_without_a_recipe_shows_the_help_and_is_wrong(arguments, capsys):
+    assert cli.lightning_main(arguments) == 2
+    assert capsys.readouterr().err.startswith("usage: lightning run RECIPE.yaml")
+
+
+def test_other_calls_need_lightning_sdk(capsys, monkeypatch):
+    def not_installed(name):
+        raise cli.PackageNotFoundError(name)
+
+    monkeypatch.setattr(cli, "distribution", not_installed)
+    assert cli.lightning_main(["login"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_other_calls_are_handed_to_lightning_sdk(monkeypatch):
+    command = SimpleNamespace(load=lambda: lambda: None)
+    scripts = SimpleNamespace(select=lambda group: {"lightning": command})
+    monkeypatch.setattr(cli, "distribution", lambda name: SimpleNamespace(entry_points=scripts))
+    assert cli.lightning_main(["login"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "printed"),
+    [
+        (ValueError("Expected a."), 1, "sdtune: Expected a.\n"),
+        (cli.CallError(["Expected b."]), 2, "sdtune: Expected b.\n"),
+        (KeyError("c"), 1, "sdtune: The run failed with KeyError: 'c' (SDTUNE_TRACEBACK=1"),
+    ],
+)
+def test_errors_become_a_sentence_and_an_exit_code(error, code, printed, capsys, monkeypatch):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(cli, "_run", fail)
+    assert cli.main(["fit"]) == code
+    assert capsys.readouterr().err.startswith(printed)

@@ -1,0 +1,63 @@
+"""Every recipe parses against the code that it configures, and runs for two steps."""
+
+from pathlib import Path
+
+import pytest
+
+from sdtune.cli import main
+from sdtune.commands.problems import list_problems
+from sdtune.commands.recipe import read_recipe
+
+ROOT = Path(__file__).parents[1]
+RECIPES = sorted(
+    str(path.relative_to(ROOT))
+    for path in (ROOT / "recipes").rglob("*.yaml")
+    if "nano" not in path.parts
+)
+SD14 = [recipe for recipe in RECIPES if "sd14" in Path(recipe).parts]
+NANO_BASED = [recipe for recipe in RECIPES if recipe not in SD14]
+TWO_STEPS = [
+    "--trainer.max_steps=2",
+    "--trainer.limit_val_batches=1",
+    "--trainer.accelerator=cpu",
+    "--trainer.devices=1",
+]
+
+
+@pytest.fixture(autouse=True)
+def _root_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(ROOT)  # the folders in recipes are relative to it
+    monkeypatch.setenv("SDTUNE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+def run_two_steps(recipe: str, folder: Path, *overrides: str) -> None:
+    root = f"--trainer.default_root_dir={folder}"
+    assert main(["fit", "--config", recipe, root, "--run=two_steps", *TWO_STEPS, *overrides]) == 0
+    assert (folder / Path(recipe).stem / "two_steps" / "config.yaml").is_file()
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_recipe_names_only_what_exists(recipe):
+    assert list_problems(read_recipe(["--config", recipe]), build=False) == []
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_recipe_says_how_to_launch_it(recipe):
+    header = (ROOT / recipe).read_text(encoding="utf-8")
+    assert header.startswith("#")
+    assert f"lightning run {recipe}" in header
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", NANO_BASED)
+def test_recipe_runs_two_steps(recipe, tmp_path):
+    run_two_steps(recipe, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("recipe", SD14)
+def test_sd14_recipe_runs_two_steps_on_a_small_model(recipe, precision, tmp_path, tiny_sd):
+    small = [f"--model.base={tiny_sd}", "--data.resolution=64", f"--trainer.precision={precision}"]
+    run_two_steps(recipe, tmp_path, *small)
