@@ -29,8 +29,8 @@ def _copy(folder: Path, to: Path) -> Path:
 def test_a_folder_is_loaded(tiny_sd: Path, kind: type) -> None:
     model = load(kind(tiny_sd))
     peer = StableDiffusionPipeline.from_pretrained(tiny_sd, safety_checker=None)
-    for name, weight in peer.unet.state_dict().items():
-        assert torch.equal(model.unet.state_dict()[name], weight)
+    weights = model.unet.state_dict()
+    assert all(torch.equal(weights[name], each) for name, each in peer.unet.state_dict().items())
     assert model.source == str(tiny_sd)
     assert model.noise_scheduler.config.beta_schedule == "scaled_linear"
 
