@@ -72,9 +72,10 @@ class NanoCLIPModule(L.LightningModule):
         hits = []
         for first in range(0, len(images) - 99, 100):
             part = slice(first, first + 100)
-            hits.append((images[part] @ texts[part].T).argmax(dim=1) == torch.arange(
-                100, device=images.device
-            ))
+            hits.append(
+                (images[part] @ texts[part].T).argmax(dim=1)
+                == torch.arange(100, device=images.device)
+            )
         if hits:
             self.log("val/top1_of_100", torch.cat(hits).float().mean(), prog_bar=True)
 

@@ -53,8 +53,8 @@ class NanoDenoiserModule(L.LightningModule):
         self.caption_dropout = caption_dropout
         self.seed = seed
         folder = Path(base)
-        text_encoder = CLIPTextModel.from_pretrained(folder / "text_encoder")
-        vae = AutoencoderKL.from_pretrained(folder / "vae")
+        text_encoder = CLIPTextModel.from_pretrained(folder / "text_encoder").float()
+        vae = AutoencoderKL.from_pretrained(folder / "vae").float()
         unet = _unet(vae, text_encoder, block_out_channels, head_dim, seed)
         self.model = StableDiffusion(
             unet=unet,
@@ -69,7 +69,9 @@ class NanoDenoiserModule(L.LightningModule):
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         """Encode, draw timesteps, add noise, predict, compare with the target."""
         counts = self._counters(len(batch["caption"]))
-        kept = counter_rand((), self.seed, Stream.CAPTION_DROPOUT, 0, counts) >= self.caption_dropout
+        kept = (
+            counter_rand((), self.seed, Stream.CAPTION_DROPOUT, 0, counts) >= self.caption_dropout
+        )
         captions = [
             caption if keep else "" for caption, keep in zip(batch["caption"], kept, strict=True)
         ]

@@ -2,16 +2,17 @@
 
 import json
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import lightning as L
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
-from torch import Tensor, nn
-from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
+from diffusers import AutoencoderKL, DDPMScheduler, ModelMixin
+from torch import Tensor
+from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer, PreTrainedModel
 
 from sdtune.nano.autoencoder import NanoAutoencoderModule
 from sdtune.nano.clip import NanoCLIPModule
+from sdtune.nano.denoiser import NanoDenoiserModule
 from sdtune.nano.scene_data import SceneDataset
 from sdtune.nano.scenes import SceneComposer
 from sdtune.nano.sprites import SpriteBook
@@ -88,14 +89,15 @@ def pack_base(
     (folder / "model_index.json").write_text(index + "\n", encoding="utf-8")
 
 
-def pack_unet(unet: UNet2DConditionModel, folder: Path) -> None:
+def pack_unet(checkpoint: Path, folder: Path) -> None:
     """Add the UNet to a folder made by `pack_base`.
 
     Args:
-        unet: The trained UNet, averaged weights if there are any.
-        folder: The Stable Diffusion folder.
+        checkpoint: Checkpoint of `NanoDenoiserModule`; averaged weights if it holds any.
+        folder: The Stable Diffusion folder, as `pack_base` wrote it.
     """
-    _save_half(unet, folder / "unet")
+    module = _module(NanoDenoiserModule, checkpoint, base=str(folder))
+    _save_half(module.model.unet, folder / "unet")
 
 
 def pack_clip(clip_checkpoint: Path, tokenizer: Path, folder: Path) -> None:
@@ -111,7 +113,7 @@ def pack_clip(clip_checkpoint: Path, tokenizer: Path, folder: Path) -> None:
     CLIPTokenizer.from_pretrained(tokenizer).save_pretrained(folder)
 
 
-def _module(module_class: type[M], checkpoint: Path, **overrides: str) -> M:
+def _module(module_class: type[M], checkpoint: Path, **overrides: Any) -> M:
     return module_class.load_from_checkpoint(
         checkpoint, map_location="cpu", weights_only=True, **overrides
     )
@@ -124,6 +126,6 @@ def _text_weights(clip: CLIPModel, text_encoder: CLIPTextModel) -> dict[str, Ten
     return weights if set(weights) == names else {f"text_model.{k}": v for k, v in weights.items()}
 
 
-def _save_half(module: nn.Module, folder: Path) -> None:
+def _save_half(module: ModelMixin | PreTrainedModel, folder: Path) -> None:
     module.half().save_pretrained(folder, safe_serialization=True)
     module.float()

@@ -19,9 +19,9 @@ _SIZE = 512
 # Well-known objects that the style set leaves out: what a style does to them, it has not seen.
 _UNSEEN_IN_STYLE = {"cat face", "turtle", "pizza", "car", "rocket", "penguin", "mushroom", "house"}
 
-STYLE_OBJECTS: tuple[str, ...] = tuple(
-    name for name in OBJECTS if name not in _UNSEEN_IN_STYLE
-)[:122]
+STYLE_OBJECTS: tuple[str, ...] = tuple(name for name in OBJECTS if name not in _UNSEEN_IN_STYLE)[
+    :122
+]
 
 CAT_FACES: tuple[str, ...] = (
     "cat face", "grinning cat", "grinning cat with smiling eyes", "cat with tears of joy",

@@ -14,7 +14,15 @@ from PIL import Image
 from sdtune.nano.objects import WELL_KNOWN, with_article
 from sdtune.nano.sprites import SpriteBook
 
-__all__ = ["PALETTE", "PATTERNS", "Background", "Pattern", "Scene", "SceneComposer", "random_background"]
+__all__ = [
+    "PALETTE",
+    "PATTERNS",
+    "Background",
+    "Pattern",
+    "Scene",
+    "SceneComposer",
+    "random_background",
+]
 
 PALETTE: dict[str, tuple[int, int, int]] = {
     "red": (220, 50, 47),

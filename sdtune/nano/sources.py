@@ -140,11 +140,13 @@ TRAINING_SOURCES: tuple[Source, ...] = (
     Source("noto", "@iconify-json/noto", "1.2.9", "Apache-2.0", "Noto Emoji by Google"),
     Source("blob", "@iconify-json/noto-v1", "1.2.5", "Apache-2.0", "Noto Emoji (v1) by Google"),
     Source("twemoji", "@iconify-json/twemoji", "1.2.5", "CC-BY-4.0", "Twemoji by Twitter"),
+    Source("fluent", "@lobehub/fluent-emoji-3d", "1.1.0", "MIT", "Fluent Emoji by Microsoft (3D)"),
     Source(
-        "fluent", "@lobehub/fluent-emoji-3d", "1.1.0", "MIT", "Fluent Emoji by Microsoft (3D)"
-    ),
-    Source(
-        "flat", "@iconify-json/fluent-emoji-flat", "1.2.6", "MIT", "Fluent Emoji by Microsoft (flat)"
+        "flat",
+        "@iconify-json/fluent-emoji-flat",
+        "1.2.6",
+        "MIT",
+        "Fluent Emoji by Microsoft (flat)",
     ),
     Source("emojione", "@iconify-json/emojione", "1.2.3", "CC-BY-4.0", "EmojiOne 2 by EmojiOne"),
 )

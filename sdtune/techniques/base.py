@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import lightning.pytorch as pl
 import torch
@@ -32,6 +32,8 @@ from sdtune.techniques.optimization import (
 )
 
 if TYPE_CHECKING:
+    from transformers import CLIPTextModel
+
     from sdtune.models import StableDiffusion
 
 __all__ = ["DiffusionFineTuningModule"]
@@ -217,7 +219,7 @@ class DiffusionFineTuningModule(pl.LightningModule):
             self.model.unet.enable_gradient_checkpointing()
             if self.trains_text_encoder:
                 for text_encoder in self.model.text_encoders:
-                    text_encoder.gradient_checkpointing_enable()
+                    cast("CLIPTextModel", text_encoder).gradient_checkpointing_enable()
         # Lightning keeps the modes it finds; dropout and checkpointing need the training one
         self.model.train()
         self.model.text_encoders.train(self.trains_text_encoder)
@@ -227,7 +229,9 @@ class DiffusionFineTuningModule(pl.LightningModule):
         data = getattr(self.trainer, "datamodule", None)
         if getattr(data, "can_cache_latents", False):
             vae = self.model.fingerprint("vae")
-            data.cache_latents(self.model.encode_images, f"{vae}-{self.model.vae.dtype}", self.device)
+            data.cache_latents(
+                self.model.encode_images, f"{vae}-{self.model.vae.dtype}", self.device
+            )
             self.model.vae.to("cpu")
         if not self.trains_text_encoder:
             if hasattr(data, "captions"):
@@ -284,7 +288,7 @@ class DiffusionFineTuningModule(pl.LightningModule):
         metadata["sdtune.steps"] = str(self.global_step)
         return metadata
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """Return what learns, and nothing of the frozen base."""
         state = super().state_dict(*args, **kwargs)
         learned = self._learned_names()
@@ -365,16 +369,12 @@ class DiffusionFineTuningModule(pl.LightningModule):
             noise += self.noise_offset * self._draw_normal(shape, Stream.OFFSET, indices)
         return noise.to(latents)
 
-    def _draw_normal(
-        self, shape: Sequence[int], stream: Stream, indices: Sequence[int]
-    ) -> Tensor:
+    def _draw_normal(self, shape: Sequence[int], stream: Stream, indices: Sequence[int]) -> Tensor:
         return counter_randn(shape, self.seed, stream, self.current_epoch, indices)
 
     def _timesteps(self, indices: Sequence[int]) -> Tensor:
         total = self.model.noise_scheduler.config.num_train_timesteps
-        return counter_randint(
-            0, total, self.seed, Stream.TIMESTEP, self.current_epoch, indices
-        )
+        return counter_randint(0, total, self.seed, Stream.TIMESTEP, self.current_epoch, indices)
 
     def _conditioning(self, captions: Sequence[str]) -> Conditioning:
         """Encode captions, or look them up when the text encoder is frozen."""

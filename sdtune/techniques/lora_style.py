@@ -67,9 +67,7 @@ class LoRAStyleModule(DiffusionFineTuningModule):
         gradient_checkpointing: bool = False,
         seed: int = 42,
     ) -> None:
-        check_lora_arguments(
-            rank=rank, alpha=alpha, dropout=dropout, target_modules=target_modules
-        )
+        check_lora_arguments(rank=rank, alpha=alpha, dropout=dropout, target_modules=target_modules)
         super().__init__(
             base=base,
             learning_rates={

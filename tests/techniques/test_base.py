@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import lightning.pytorch as pl
 import pytest
 import torch
 
@@ -12,6 +11,7 @@ from sdtune.data.style import StyleDataModule
 from sdtune.functional import Stream, counter_randint, counter_randn, min_snr_weights
 from sdtune.techniques.lora_style import LoRAStyleModule
 from tests.picture_folders import make_picture_folder
+from tests.quiet_trainer import quiet_trainer
 
 
 @pytest.fixture
@@ -19,17 +19,6 @@ def data(tmp_path: Path) -> StyleDataModule:
     folder = make_picture_folder(tmp_path / "discs", count=6)
     return StyleDataModule(
         str(folder), resolution=64, batch_size=2, validation_count=2, cache_dir=str(tmp_path)
-    )
-
-
-def _trainer(**arguments: object) -> pl.Trainer:
-    return pl.Trainer(
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **({"max_steps": 1} | arguments),
     )
 
 
@@ -102,7 +91,7 @@ def test_cached_and_fresh_latents_train_the_same(tiny_sd: Path, data: StyleDataM
             cache_latents=cache_latents,
             cache_dir=data.cache_dir,
         )
-        _trainer(max_steps=3).fit(module, again)
+        quiet_trainer(max_steps=3).fit(module, again)
         modules.append(module)
     for name, value in modules[0].state_dict().items():
         # pictures are encoded one by one for the cache and in batches without it
@@ -116,24 +105,22 @@ def test_validation_does_not_depend_on_the_epoch_or_the_random_state(
     for seed in (0, 1):
         torch.manual_seed(seed)
         module = LoRAStyleModule(str(tiny_sd), rank=2)
-        losses += _trainer().validate(module, data, verbose=False)
+        losses += quiet_trainer().validate(module, data, verbose=False)
     assert losses[0] == losses[1]
     assert losses[0]["val/loss"] > 0
 
 
 def test_validation_loss_falls_when_the_model_learns(tiny_sd: Path, data: StyleDataModule) -> None:
     module = LoRAStyleModule(str(tiny_sd), rank=8, learning_rate=1e-2, target_modules="all")
-    (before,) = _trainer().validate(module, data, verbose=False)
-    _trainer(max_steps=30, limit_val_batches=0).fit(module, data)
-    (after,) = _trainer().validate(module, data, verbose=False)
+    (before,) = quiet_trainer().validate(module, data, verbose=False)
+    quiet_trainer(max_steps=30, limit_val_batches=0).fit(module, data)
+    (after,) = quiet_trainer().validate(module, data, verbose=False)
     assert after["val/loss"] < 0.9 * before["val/loss"]
 
 
-def test_mixed_precision_keeps_the_adapter_in_float32(
-    tiny_sd: Path, data: StyleDataModule
-) -> None:
+def test_mixed_precision_keeps_the_adapter_in_float32(tiny_sd: Path, data: StyleDataModule) -> None:
     module = LoRAStyleModule(str(tiny_sd), rank=2, text_encoder_learning_rate=1e-4)
-    _trainer(precision="bf16-mixed").fit(module, data)
+    quiet_trainer(precision="bf16-mixed").fit(module, data)
     assert module.model.dtype == torch.bfloat16
     assert module.model.vae.dtype == torch.float32
     assert {value.dtype for value in module.state_dict().values()} == {torch.float32}
@@ -142,7 +129,7 @@ def test_mixed_precision_keeps_the_adapter_in_float32(
 def test_half_precision_adapters_are_refused(tiny_sd: Path, data: StyleDataModule) -> None:
     module = LoRAStyleModule(str(tiny_sd), rank=2)
     with pytest.raises(ValueError, match=r"`trainer.precision` to be one of .*`bf16-mixed`"):
-        _trainer(precision="bf16-true").fit(module, data)
+        quiet_trainer(precision="bf16-true").fit(module, data)
 
 
 def test_gradient_checkpointing_changes_no_gradient(tiny_sd: Path) -> None:
@@ -160,9 +147,7 @@ def test_gradient_checkpointing_changes_no_gradient(tiny_sd: Path) -> None:
         torch.testing.assert_close(gradient, gradients[1][name])
 
 
-def test_a_checkpoint_of_another_adapter_is_refused(
-    tiny_sd: Path, data: StyleDataModule
-) -> None:
+def test_a_checkpoint_of_another_adapter_is_refused(tiny_sd: Path, data: StyleDataModule) -> None:
     attention = _module(tiny_sd)
     everything = _module(tiny_sd, target_modules="all")
     with pytest.raises(RuntimeError, match="do not train the same weights"):

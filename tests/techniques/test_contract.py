@@ -17,6 +17,7 @@ from sdtune.models import load
 from sdtune.techniques.base import DiffusionFineTuningModule
 from sdtune.techniques.lora_style import LoRAStyleModule
 from tests.picture_folders import make_picture_folder
+from tests.quiet_trainer import quiet_trainer
 
 Build = Callable[[str], DiffusionFineTuningModule]
 
@@ -40,21 +41,11 @@ def _fit(
     run: Path,
     max_steps: int = 2,
     ckpt_path: Path | None = None,
-    **trainer_arguments: object,
 ) -> pl.Trainer:
     data = StyleDataModule(
         str(folder), resolution=64, batch_size=2, flip=True, cache_dir=str(run / "cache")
     )
-    trainer = pl.Trainer(
-        max_steps=max_steps,
-        accelerator="cpu",
-        default_root_dir=run,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **trainer_arguments,
-    )
+    trainer = quiet_trainer(max_steps=max_steps, default_root_dir=run)
     trainer.fit(module, data, ckpt_path=ckpt_path)
     return trainer
 
@@ -154,9 +145,7 @@ def test_a_saved_adapter_draws_the_same_picture_in_a_new_process(
     path = module.adapter().save(tmp_path / "adapter", module.adapter_metadata())
     module.adapter().verify(path, module.model)
     drawn = tmp_path / "drawn.pt"
-    subprocess.run(
-        [sys.executable, "-c", _DRAW, str(tiny_sd), str(path), str(drawn)], check=True
-    )
+    subprocess.run([sys.executable, "-c", _DRAW, str(tiny_sd), str(path), str(drawn)], check=True)
     module.model.eval()
     pipeline = module.model.pipeline()
     pipeline.set_progress_bar_config(disable=True)
