@@ -1,0 +1,1 @@
+"""Folders of pictures as LightningDataModules: read, checked, cropped, cached and put in order."""

@@ -1,0 +1,150 @@
+"""Read the captions of a folder of pictures: sidecar files, metadata.jsonl or metadata.csv."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sdtune.data.image_folder import find_files
+
+__all__ = ["CAPTION_SUFFIXES", "METADATA_NAMES", "read_captions"]
+
+CAPTION_SUFFIXES = (".txt", ".caption")
+METADATA_NAMES = ("metadata.jsonl", "metadata.csv")
+
+# text files that lie beside pictures and are nobody's caption
+NOTES = frozenset({"attribution", "copyright", "credits", "licence", "license", "notice", "readme"})
+
+
+class _Entry(NamedTuple):
+    picture: Path
+    source: str
+    caption: str
+
+
+def read_captions(folder: Path, pictures: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
+    """Join pictures with their captions.
+
+    A caption is a UTF-8 file beside the picture with the picture's stem (`cat.png`: `cat.txt` or
+    `cat.caption`), or a line of the folder's `metadata.jsonl` or `metadata.csv` with `file_name`
+    (relative to the folder) and `text`. Line breaks and runs of spaces become one space. No source
+    goes before another: where two differ, that is a problem.
+
+    Args:
+        folder: The folder that holds the pictures.
+        pictures: The pictures below it, as `find_pictures` lists them.
+
+    Returns:
+        The caption of each picture that has one; and a line for each picture without caption,
+        caption without picture, unreadable or empty caption, and pair of captions that disagree.
+    """
+    entries: list[_Entry] = []
+    problems: list[str] = []
+    for found in (*_read_sidecars(folder, pictures), *_read_metadata(folder, pictures)):
+        if isinstance(found, str):
+            problems.append(found)
+        else:
+            entries.append(found)
+    captions, conflicts = _resolve(entries)
+    return captions, problems + conflicts + _missing(folder, pictures, entries)
+
+
+def _read_sidecars(folder: Path, pictures: Sequence[Path]) -> Iterator[_Entry | str]:
+    by_stem = defaultdict(list)
+    for picture in pictures:
+        by_stem[picture.with_suffix("")].append(picture)
+    for path in find_files(folder, CAPTION_SUFFIXES):
+        matches = by_stem[path.with_suffix("")]
+        if not matches and path.stem.lower() not in NOTES:
+            yield f"{path}: there is no picture of this name; add it, or delete the caption."
+        for picture in matches:
+            try:
+                yield _Entry(picture, str(path), path.read_text(encoding="utf-8-sig"))
+            except (OSError, UnicodeDecodeError) as error:
+                yield f"{path}: cannot be read as UTF-8 text ({error}); save it again as UTF-8."
+
+
+def _read_metadata(folder: Path, pictures: Sequence[Path]) -> Iterator[_Entry | str]:
+    known = {picture.relative_to(folder).as_posix(): picture for picture in pictures}
+    for path in (folder / name for name in METADATA_NAMES):
+        if not path.is_file():
+            continue
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            yield f"{path}: cannot be read as UTF-8 text ({error}); save it again as UTF-8."
+            continue
+        rows = _csv_rows(text) if path.suffix == ".csv" else _jsonl_rows(text)
+        for number, row in rows:
+            yield _metadata_entry(f"{path}:{number}", row, known)
+
+
+def _jsonl_rows(text: str) -> Iterator[tuple[int, Any]]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            try:
+                yield number, json.loads(line)
+            except json.JSONDecodeError:
+                yield number, None
+
+
+def _csv_rows(text: str) -> Iterator[tuple[int, Any]]:
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error:
+        yield reader.line_num, None
+
+
+def _metadata_entry(source: str, row: Any, known: Mapping[str, Path]) -> _Entry | str:
+    name, caption = (
+        (row.get("file_name"), row.get("text")) if isinstance(row, dict) else (None, None)
+    )
+    if not isinstance(name, str) or not isinstance(caption, str):
+        return (
+            f"{source}: holds no `file_name` and `text`; write both, as text, or delete the line."
+        )
+    picture = known.get(Path(name).as_posix())
+    if picture is None:
+        return f"{source}: there is no picture {name!r}; add it, or delete the line."
+    return _Entry(picture, source, caption)
+
+
+def _resolve(entries: Sequence[_Entry]) -> tuple[dict[Path, str], list[str]]:
+    by_picture: dict[Path, list[_Entry]] = defaultdict(list)
+    problems = []
+    for entry in entries:
+        entry = entry._replace(caption=" ".join(entry.caption.split()))
+        if entry.caption:
+            by_picture[entry.picture].append(entry)
+        else:
+            problems.append(f"{entry.source}: the caption is empty; write what the picture shows.")
+    captions = {}
+    for picture, candidates in by_picture.items():
+        captions[picture] = candidates[0].caption
+        if any(other.caption != captions[picture] for other in candidates):
+            sources = " and ".join(entry.source for entry in candidates)
+            problems.append(f"{picture}: its captions disagree, in {sources}; keep one of them.")
+    return captions, problems
+
+
+def _missing(folder: Path, pictures: Sequence[Path], entries: Sequence[_Entry]) -> list[str]:
+    captioned = {entry.picture for entry in entries}
+    missing = [picture for picture in pictures if picture not in captioned]
+    if missing and not captioned:
+        return [
+            f"{folder}: none of its {len(missing)} pictures has a caption; write one into a text "
+            f"file beside each ({missing[0].stem}.txt), or all into a metadata.jsonl with "
+            "`file_name` and `text`."
+        ]
+    return [
+        f"{picture}: has no caption; write one into {picture.stem}.txt beside it, "
+        "or into the folder's metadata.jsonl."
+        for picture in missing
+    ]

@@ -1,0 +1,227 @@
+"""What every LightningDataModule of captioned pictures shares: loaders, resume, cached latents."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+import lightning.pytorch as pl
+import torch
+
+from sdtune.data.latent_cache import LatentCache, default_cache_dir
+from sdtune.data.order import ResumableLoader, ResumableSampler
+from sdtune.data.pictures import Crop, Encode, PictureDataset, too_small
+from sdtune.data.problems import DataError
+from sdtune.data.resume import resume_position
+
+__all__ = ["PictureDataModule"]
+
+log = logging.getLogger(__name__)
+
+
+class PictureDataModule(pl.LightningDataModule, ABC):
+    """Base of the data modules: a subclass says which pictures, and what is wrong with them.
+
+    Args:
+        resolution: Side of the square that the model reads, in pixels; None takes the model's own.
+        batch_size: Samples in a batch, on each device.
+        crop: Where the square is cut out of a picture.
+        flip: Whether half of the training samples are mirrored.
+        num_workers: Processes that read pictures; latents in memory need none.
+        cache_latents: Whether the module may encode every picture once, when the crop is fixed.
+        cache_dir: Folder for encoded pictures; None is `$SDTUNE_CACHE` or `~/.cache/sdtune`.
+        seed: Seed of order, crop, flip, caption dropout and validation split.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        resolution: int | None,
+        batch_size: int,
+        crop: Crop,
+        flip: bool,
+        num_workers: int,
+        cache_latents: bool,
+        cache_dir: str | Path | None,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        if resolution is not None and (resolution <= 0 or resolution % 8):
+            raise ValueError(
+                f"Expected `resolution` to be a positive multiple of 8, but got {resolution}."
+            )
+        if batch_size < 1:
+            raise ValueError(
+                f"Expected `batch_size` to be a positive integer, but got {batch_size}."
+            )
+        if crop not in ("center", "random"):
+            raise ValueError(f"Expected `crop` to be 'center' or 'random', but got {crop!r}.")
+        if num_workers < 0:
+            raise ValueError(f"Expected `num_workers` to be 0 or more, but got {num_workers}.")
+        self.resolution = resolution
+        self.batch_size = batch_size
+        self.crop = crop
+        self.flip = flip
+        self.num_workers = num_workers
+        self.cache_dir = cache_dir
+        self.seed = seed
+        self._may_cache = cache_latents
+        self._datasets: tuple[PictureDataset, PictureDataset] | None = None
+
+    @property
+    def can_cache_latents(self) -> bool:
+        """Whether every epoch shows the same pixels, so that the VAE has to see them only once."""
+        return self._may_cache and self.crop == "center"
+
+    @abstractmethod
+    def problems(self) -> list[str]:
+        """List everything that keeps the data from being trained on; reads files, no weights.
+
+        Returns:
+            One line each: a path, what is wrong with it, and what to do. Empty if all is well.
+        """
+
+    @abstractmethod
+    def build_datasets(self) -> tuple[PictureDataset, PictureDataset]:
+        """Make the data sets of training and validation; the latter may be empty."""
+
+    def setup(self, stage: str | None = None) -> None:
+        """Check the folders and read them anew.
+
+        Args:
+            stage: What the Trainer is about to do; all stages need the same.
+
+        Raises:
+            DataError: If there are problems, with all of them.
+        """
+        problems = self.problems()
+        if problems:
+            raise DataError(problems)
+        self._datasets = self.build_datasets()
+
+    @property
+    def train_dataset(self) -> PictureDataset:
+        """What is trained on."""
+        return self._sized_datasets()[0]
+
+    @property
+    def val_dataset(self) -> PictureDataset:
+        """What is held out of training, never flipped and with every caption."""
+        return self._sized_datasets()[1]
+
+    def train_dataloader(self) -> ResumableLoader:
+        """Load training samples, from where a checkpoint left off; see `resume_position`.
+
+        Returns:
+            Batches of `pixel_values` (B, 3, H, W) in [-1, 1] or, once encoded, `moments`
+            (B, 2C, h, w), with `caption`, `index` (B,) and `name`.
+        """
+        loader = self._loader(self.train_dataset, shuffle=True)
+        sampler = loader.sampler
+        if self.trainer is not None and isinstance(sampler, ResumableSampler):
+            epoch, batches = resume_position(self.trainer)
+            sampler.resume(epoch, batches * self.batch_size)
+        self._log_warnings()
+        return loader
+
+    def val_dataloader(self) -> ResumableLoader | list[ResumableLoader]:
+        """Load the held-out pictures in their order; no loader if there are none."""
+        return self._loader(self.val_dataset, shuffle=False) if len(self.val_dataset) else []
+
+    def warnings(self) -> list[str]:
+        """List the pictures that have to be enlarged to the resolution, one line each.
+
+        Returns:
+            A path, its size and what to do; empty while the resolution is not known.
+
+        Raises:
+            DataError: If there are problems, which come first.
+        """
+        datasets = self._sized_datasets()
+        if datasets[0].resolution is None:
+            return []
+        return [
+            line
+            for dataset in datasets
+            for line in too_small(dataset.pictures, datasets[0].resolution)
+        ]
+
+    def captions(self) -> list[str]:
+        """List the distinct captions of all batches, so that each is encoded once."""
+        distinct = [caption for dataset in self._built_datasets() for caption in dataset.captions()]
+        return list(dict.fromkeys(distinct))
+
+    def cache_latents(self, encode: Encode, key: str, device: torch.device | str = "cpu") -> None:
+        """Encode every picture once; from then on batches hold `moments` in place of pixels.
+
+        What earlier runs encoded is read from disk. Of several processes each encodes its share.
+
+        Args:
+            encode: The VAE: (B, 3, H, W) in [-1, 1] to (B, 2C, h, w) mean and log-variance.
+            key: What the VAE is: its weights, its dtype. Another key never finds these latents.
+            device: Where the VAE is.
+
+        Raises:
+            RuntimeError: If the crop is random or caching is off.
+        """
+        if not self.can_cache_latents:
+            raise RuntimeError(
+                "Expected `crop` to be 'center' and `cache_latents` to be on, "
+                f"but got crop {self.crop!r} and cache_latents {self._may_cache}."
+            )
+        folder = Path(self.cache_dir).expanduser() if self.cache_dir else default_cache_dir()
+        cache = LatentCache(folder / "latents")
+        rank, processes = self._rank()
+        for dataset in self._sized_datasets():
+            if processes > 1 and self.trainer is not None:
+                share = range(rank, len(dataset.pictures), processes)
+                dataset.encode(encode, key, cache, device, share)
+                self.trainer.strategy.barrier("cache_latents")
+            dataset.moments = dataset.encode(encode, key, cache, device)
+        log.info("The latents of all pictures are in memory and below %s.", cache.folder)
+
+    def _loader(self, dataset: PictureDataset, shuffle: bool) -> ResumableLoader:
+        rank, processes = self._rank()
+        workers = 0 if dataset.moments else self.num_workers
+        return ResumableLoader(
+            dataset,
+            batch_size=self.batch_size,
+            sampler=ResumableSampler(
+                dataset, seed=self.seed, shuffle=shuffle, num_replicas=processes, rank=rank
+            ),
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # else every epoch would draw from the global state
+        )
+
+    def _rank(self) -> tuple[int, int]:
+        if self.trainer is None:
+            return 0, 1
+        return self.trainer.global_rank, self.trainer.world_size
+
+    def _built_datasets(self) -> tuple[PictureDataset, PictureDataset]:
+        if self._datasets is None:
+            self.setup()
+        if self._datasets is None:
+            raise RuntimeError("Expected `setup` to build the data sets, but it did not.")
+        return self._datasets
+
+    def _sized_datasets(self) -> tuple[PictureDataset, PictureDataset]:
+        datasets = self._built_datasets()
+        if self.resolution is None and self.trainer is not None:
+            # known late: a module loads its model after the data module is set up
+            model = getattr(self.trainer.lightning_module, "model", None)
+            for dataset in datasets:
+                dataset.resolution = getattr(model, "resolution", None)
+        return datasets
+
+    def _log_warnings(self) -> None:
+        lines = self.warnings()
+        if lines and self._rank()[0] == 0:
+            rest = [f"and {len(lines) - 5} more"] if len(lines) > 5 else []
+            log.warning("Some pictures are small:\n  - %s", "\n  - ".join(lines[:5] + rest))

@@ -1,0 +1,223 @@
+"""Captioned pictures as a data set whose every sample is a function of (seed, epoch, index)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from sdtune.data.captions import read_captions
+from sdtune.data.image_folder import PictureError, find_pictures, picture_size, read_picture
+from sdtune.data.latent_cache import LatentCache, latent_key
+from sdtune.data.transforms import Box, crop_box, to_pixel_values
+from sdtune.functional.randomness import Stream, counter_uniform
+
+__all__ = ["Crop", "Encode", "Picture", "PictureDataset", "scan_pictures", "too_small"]
+
+Crop = Literal["center", "random"]
+Encode = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture on disk and what it shows.
+
+    Args:
+        path: The file.
+        name: Its path relative to the folder of the data set.
+        caption: What the model is told about it.
+    """
+
+    path: Path
+    name: str
+    caption: str
+
+
+def scan_pictures(
+    folder: str | Path, caption: str | None = None
+) -> tuple[list[Picture], list[str]]:
+    """Read a folder of pictures and everything that is wrong with it.
+
+    Args:
+        folder: Folder with pictures, at any depth.
+        caption: The caption of every picture; None reads one for each, see `read_captions`.
+
+    Returns:
+        The pictures that open and have a caption, sorted by name; and a line for each problem.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        return [], [f"{folder}: there is no such folder; name the one that holds the pictures."]
+    paths = find_pictures(folder)
+    if not paths:
+        return [], [f"{folder}: holds no pictures; put PNG, JPEG or WebP files into it."]
+    opened, problems = set(), []
+    for path in paths:
+        try:
+            picture_size(path)
+            opened.add(path)
+        except PictureError as error:
+            problems.append(f"{str(error)[:-1]}; save it again as PNG or JPEG, or delete it.")
+    if caption is None:
+        captions, caption_problems = read_captions(folder, paths)
+        problems += caption_problems
+    else:
+        captions = dict.fromkeys(paths, caption)
+    pictures = [
+        Picture(path, path.relative_to(folder).as_posix(), captions[path])
+        for path in paths
+        if path in opened and path in captions
+    ]
+    return pictures, problems
+
+
+def too_small(pictures: Iterable[Picture], resolution: int) -> list[str]:
+    """List the pictures that have to be enlarged.
+
+    Args:
+        pictures: Pictures that open.
+        resolution: Side of the square that they are resized to cover, in pixels.
+
+    Returns:
+        A line for each picture whose shorter side is below the resolution.
+    """
+    return [
+        f"{picture.path}: is {width}x{height} pixels and is enlarged to {resolution}; "
+        "look for a larger version, or lower `data.resolution`."
+        for picture in pictures
+        for width, height in [picture_size(picture.path)]
+        if min(width, height) < resolution
+    ]
+
+
+class PictureDataset(Dataset[dict[str, Any]]):
+    """Pictures and captions, as pixels or, once encoded, as moments of the VAE's posterior.
+
+    A sample is asked for by (epoch, index), as `ResumableSampler` yields them, or by index alone
+    for epoch 0. Crop, flip and caption dropout are drawn from (seed, epoch, index), so a sample is
+    the same in any process and after any resume.
+
+    Args:
+        pictures: The pictures.
+        resolution: Side of the square that the model reads, in pixels.
+        crop: Where the square is cut out of the picture.
+        flip: Whether half of the samples are mirrored, left to right.
+        repeats: How often an epoch shows each picture.
+        caption_dropout: Share of the samples whose caption is left empty, in [0, 1].
+        seed: Seed of crop, flip and dropout.
+    """
+
+    def __init__(
+        self,
+        pictures: Sequence[Picture],
+        *,
+        resolution: int | None,
+        crop: Crop = "center",
+        flip: bool = False,
+        repeats: int = 1,
+        caption_dropout: float = 0.0,
+        seed: int = 42,
+    ) -> None:
+        self.pictures = list(pictures)
+        self.resolution = resolution
+        self.crop = crop
+        self.flip = flip
+        self.repeats = repeats
+        self.caption_dropout = caption_dropout
+        self.seed = seed
+        self.moments: dict[tuple[int, bool], Tensor] = {}
+
+    def __len__(self) -> int:
+        return len(self.pictures) * self.repeats
+
+    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        if not 0 <= index < len(self):
+            raise IndexError(f"Expected an index below {len(self)}, but got {index}.")
+        position = index % len(self.pictures)
+        picture = self.pictures[position]
+        flipped = self.flip and self._uniform(Stream.FLIP, epoch, index) < 0.5
+        dropped = self._uniform(Stream.CAPTION_DROPOUT, epoch, index) < self.caption_dropout
+        sample = {
+            "caption": "" if dropped else picture.caption,
+            "index": index,
+            "name": picture.name,
+        }
+        if self.moments:
+            return {"moments": self.moments[position, flipped], **sample}
+        target, box = self._crop_box(picture, epoch, index)
+        pixel_values = to_pixel_values(read_picture(picture.path), target, box, flipped)
+        return {"pixel_values": pixel_values, **sample}
+
+    def captions(self) -> list[str]:
+        """List the distinct captions that samples may have, the empty one included if it occurs."""
+        dropped = [""] if self.caption_dropout > 0 else []
+        return list(dict.fromkeys([picture.caption for picture in self.pictures] + dropped))
+
+    @torch.no_grad()
+    def encode(
+        self,
+        encode: Encode,
+        encoder: str,
+        cache: LatentCache,
+        device: torch.device | str = "cpu",
+        positions: Iterable[int] | None = None,
+    ) -> dict[tuple[int, bool], Tensor]:
+        """Encode pictures whose crop is fixed, or read what was encoded before.
+
+        Pictures go through the VAE one by one, so that their latents do not depend, in the last
+        bit, on which others happened to be missing.
+
+        Args:
+            encode: The VAE: (1, 3, H, W) in [-1, 1] to (1, 2C, h, w) mean and log-variance.
+            encoder: What the VAE is: its weights, its dtype.
+            cache: Where moments are looked up and kept.
+            device: Where the VAE is.
+            positions: Which of `pictures`; None is all.
+
+        Returns:
+            (2C, h, w) float32 moments on the CPU for each (position, flipped).
+
+        Raises:
+            ValueError: If the VAE returns a number that is not finite.
+        """
+        moments = {}
+        for position in range(len(self.pictures)) if positions is None else positions:
+            picture = self.pictures[position]
+            data = picture.path.read_bytes()
+            target, box = self._crop_box(picture, epoch=0, index=position)
+            for flipped in (False, True) if self.flip else (False,):
+                key = latent_key(data, encoder, target, box, flipped)
+                found = cache.get(key)
+                if found is None:
+                    pixel_values = to_pixel_values(read_picture(picture.path), target, box, flipped)
+                    found = encode(pixel_values[None].to(device))[0].to("cpu", torch.float32)
+                    if not found.isfinite().all():
+                        raise ValueError(
+                            f"Expected finite latents, but the VAE returned NaN or infinity for "
+                            f"{picture.path}: use `trainer.precision` 32-true or bf16-mixed."
+                        )
+                    cache.put(key, found)
+                moments[position, flipped] = found
+        return moments
+
+    def _crop_box(self, picture: Picture, epoch: int, index: int) -> tuple[tuple[int, int], Box]:
+        if self.resolution is None:
+            raise ValueError(
+                "Expected `data.resolution` to be a number of pixels, but got None "
+                "and no model to take it from."
+            )
+        target = (self.resolution, self.resolution)
+        centered = self.crop == "center"
+        across, down = (
+            0.5 if centered else self._uniform(Stream.CROP, epoch, index, axis) for axis in (0, 1)
+        )
+        return target, crop_box(picture_size(picture.path), target, (across, down))
+
+    def _uniform(self, *counters: int) -> float:
+        return counter_uniform(self.seed, *counters)

@@ -1,0 +1,128 @@
+"""Pictures in one style, each with its caption."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from sdtune.data.picture_module import PictureDataModule
+from sdtune.data.pictures import Crop, Picture, PictureDataset, scan_pictures
+from sdtune.functional.randomness import Stream, counter_uniform
+
+__all__ = ["StyleDataModule"]
+
+
+class StyleDataModule(PictureDataModule):
+    """A folder of captioned pictures, to learn their style from.
+
+    Captions lie beside the pictures (`cat.png`: `cat.txt` or `cat.caption`) or in the folder's
+    `metadata.jsonl` or `metadata.csv` (`file_name`, `text`). Pictures are resized to cover a square
+    and cropped.
+
+    Args:
+        folder: Folder with the pictures, at any depth.
+        resolution: Side of the square, in pixels, a multiple of 8; None takes the model's own.
+        batch_size: Samples in a batch, on each device.
+        crop: Where the square is cut out. "random" moves it every epoch, and then latents cannot
+            be cached.
+        flip: Whether half of the training samples are mirrored, left to right.
+        repeats: How often an epoch shows each picture.
+        trigger: Words added to every caption after a comma, such as "openmoji style".
+        caption_dropout: Share of the training samples that get an empty caption, in [0, 1]; lets
+            the adapter learn the unconditional half of guidance.
+        validation_count: Pictures held out of training for the validation loss.
+        num_workers: Processes that read pictures; cached latents are in memory and use none.
+        cache_latents: Whether every picture is encoded once and kept, when the crop is not random.
+        cache_dir: Folder for cached latents; None is `$SDTUNE_CACHE` or `~/.cache/sdtune`.
+        seed: Seed of order, crop, flip, caption dropout and validation split.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        resolution: int | None = None,
+        batch_size: int = 6,
+        crop: Crop = "center",
+        flip: bool = False,
+        repeats: int = 1,
+        trigger: str = "",
+        caption_dropout: float = 0.0,
+        validation_count: int = 0,
+        num_workers: int = 0,
+        cache_latents: bool = True,
+        cache_dir: str | Path | None = None,
+        seed: int = 42,
+    ) -> None:
+        super().__init__(
+            resolution=resolution,
+            batch_size=batch_size,
+            crop=crop,
+            flip=flip,
+            num_workers=num_workers,
+            cache_latents=cache_latents,
+            cache_dir=cache_dir,
+            seed=seed,
+        )
+        if repeats < 1:
+            raise ValueError(f"Expected `repeats` to be a positive integer, but got {repeats}.")
+        if not 0 <= caption_dropout <= 1:
+            raise ValueError(
+                f"Expected `caption_dropout` to be in [0, 1], but got {caption_dropout}."
+            )
+        if validation_count < 0:
+            raise ValueError(
+                f"Expected `validation_count` to be 0 or more, but got {validation_count}."
+            )
+        folder = str(folder)  # a Path in a checkpoint would need pickle to be read back
+        # the seed is the model's hyperparameter too, and Lightning refuses two values for one name
+        self.save_hyperparameters(ignore=["seed", "cache_dir", "num_workers"])
+        self.folder = folder
+        self.repeats = repeats
+        self.trigger = trigger
+        self.caption_dropout = caption_dropout
+        self.validation_count = validation_count
+
+    def problems(self) -> list[str]:
+        """List everything that keeps the folder from being trained on; reads files, no weights.
+
+        Returns:
+            One line each: a path, what is wrong with it, and what to do. Empty if all is well.
+        """
+        pictures, problems = scan_pictures(self.folder)
+        if pictures and self.validation_count >= len(pictures):
+            problems.append(
+                f"{self.folder}: holding out {self.validation_count} of {len(pictures)} pictures "
+                "leaves none to train on; lower `data.validation_count`."
+            )
+        return problems
+
+    def build_datasets(self) -> tuple[PictureDataset, PictureDataset]:
+        """Split the folder; which pictures are held out depends on their number and the seed."""
+        pictures = self._captioned()
+        draws = [counter_uniform(self.seed, Stream.SPLIT, index) for index in range(len(pictures))]
+        by_draw = sorted(range(len(pictures)), key=draws.__getitem__)
+        held_out = frozenset(by_draw[: self.validation_count])
+        train = PictureDataset(
+            [picture for index, picture in enumerate(pictures) if index not in held_out],
+            resolution=self.resolution,
+            crop=self.crop,
+            flip=self.flip,
+            repeats=self.repeats,
+            caption_dropout=self.caption_dropout,
+            seed=self.seed,
+        )
+        validation = PictureDataset(
+            [pictures[index] for index in sorted(held_out)], resolution=self.resolution
+        )
+        return train, validation
+
+    def _captioned(self) -> list[Picture]:
+        pictures, _ = scan_pictures(self.folder)
+        if not self.trigger:
+            return pictures
+        return [
+            replace(picture, caption=f"{picture.caption}, {self.trigger}") for picture in pictures
+        ]

@@ -1,0 +1,89 @@
+import json
+
+import pytest
+
+from sdtune.data.captions import read_captions
+from sdtune.data.image_folder import find_pictures
+
+
+def _read(folder, *files, **texts):
+    for name in files:
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    for name, text in texts.items():
+        stem, suffix = name.rsplit("_", 1)
+        (folder / f"{stem}.{suffix}").write_text(text, encoding="utf-8")
+    captions, problems = read_captions(folder, find_pictures(folder))
+    names = {path.relative_to(folder).as_posix(): text for path, text in captions.items()}
+    return names, [problem.replace(f"{folder}/", "") for problem in problems]
+
+
+def test_sidecars_of_both_kinds(tmp_path):
+    captions, problems = _read(
+        tmp_path, "a.png", "b.JPG", a_txt="\ufeffa  cat\non a mat \n", b_caption="ein Bär"
+    )
+    assert problems == []
+    assert captions == {"a.png": "a cat on a mat", "b.JPG": "ein Bär"}
+
+
+def test_metadata_reaches_into_folders(tmp_path):
+    rows = [{"file_name": "a.png", "text": "a"}, {"file_name": "sub/b.png", "text": "b\u2028b"}]
+    lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    captions, problems = _read(tmp_path, "a.png", "sub/b.png", metadata_jsonl=lines + "\n\n")
+    assert problems == []
+    assert captions == {"a.png": "a", "sub/b.png": "b b"}
+
+
+def test_csv_may_quote(tmp_path):
+    text = 'file_name,text\r\na.png,"a cat, sleeping"\r\nb.png,"two\nlines"\r\n'
+    captions, problems = _read(tmp_path, "a.png", "b.png", metadata_csv=text)
+    assert problems == []
+    assert captions == {"a.png": "a cat, sleeping", "b.png": "two lines"}
+
+
+def test_all_problems_are_listed_at_once(tmp_path):
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9")
+    captions, problems = _read(
+        tmp_path,
+        *("a.png", "b.png", "empty.png", "latin.png", "bare.png"),
+        a_txt="one",
+        b_txt="same",
+        empty_txt=" \n",
+        orphan_txt="no picture",
+        README_txt="notes may lie about",
+        metadata_jsonl='{"file_name": "a.png", "text": "two"}\n'
+        '{"file_name": "b.png", "text": "same"}\n{"file_name": "gone.png", "text": "x"}\n'
+        'not json\n{"file_name": "b.png"}\n[1]\n',
+    )
+    assert captions["b.png"] == "same"
+    expected = [
+        "latin.txt: cannot be read as UTF-8 text",
+        "orphan.txt: there is no picture of this name",
+        "metadata.jsonl:3: there is no picture 'gone.png'",
+        "metadata.jsonl:4: holds no `file_name` and `text`",
+        "metadata.jsonl:5: holds no `file_name` and `text`",
+        "metadata.jsonl:6: holds no `file_name` and `text`",
+        "empty.txt: the caption is empty",
+        "a.png: its captions disagree, in ",
+        "bare.png: has no caption; write one into bare.txt",
+        "latin.png: has no caption",
+    ]
+    assert len(problems) == len(expected)
+    for problem, start in zip(problems, expected, strict=True):
+        assert problem.startswith(start)
+        assert problem.endswith(".")
+
+
+def test_a_folder_without_captions_is_one_problem(tmp_path):
+    captions, problems = _read(tmp_path, "a.png", "b.png")
+    assert captions == {}
+    assert len(problems) == 1
+    assert "none of its 2 pictures has a caption" in problems[0]
+
+
+@pytest.mark.parametrize("name", ["metadata.csv", "metadata.jsonl"])
+def test_metadata_that_is_not_text_is_a_problem(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\xff\xfe\x00")
+    _, problems = _read(tmp_path, "a.png")
+    assert problems[0].startswith(f"{name}: cannot be read as UTF-8 text")

@@ -1,0 +1,155 @@
+import logging
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from sdtune.data.problems import DataError
+from sdtune.data.style import StyleDataModule
+
+# the base class is abstract: it is tested through the style's
+
+
+@pytest.fixture
+def make_data(make_folder, tmp_path):
+    folder = make_folder(7, size=(24, 16))
+    defaults = {"resolution": 16, "batch_size": 3, "cache_dir": tmp_path / "cache"}
+    return lambda **changes: StyleDataModule(folder, **{**defaults, **changes})
+
+
+def _encode(pixel_values):
+    return torch.nn.functional.avg_pool2d(pixel_values, 4).repeat(1, 3, 1, 1)[:, :8]
+
+
+def _indices(loader):
+    return [index for batch in loader for index in batch["index"].tolist()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"resolution": 12}, "Expected `resolution` to be a positive multiple of 8, but got 12"),
+        ({"resolution": 0}, "Expected `resolution`"),
+        ({"batch_size": 0}, "Expected `batch_size` to be a positive integer, but got 0"),
+        ({"crop": "left"}, "Expected `crop` to be 'center' or 'random', but got 'left'"),
+        ({"num_workers": -1}, "Expected `num_workers` to be 0 or more, but got -1"),
+    ],
+)
+def test_arguments_are_checked(make_data, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        make_data(**arguments)
+
+
+def test_a_batch_holds_what_a_technique_needs(make_data):
+    loader = make_data().train_dataloader()
+    assert len(loader) == 3
+    batch = next(iter(loader))
+    assert batch["pixel_values"].shape == (3, 3, 16, 16)
+    assert batch["pixel_values"].dtype == torch.float32
+    assert batch["index"].dtype == torch.int64
+    for index, name, caption in zip(batch["index"], batch["name"], batch["caption"], strict=True):
+        assert name == f"{index:02}.png"
+        assert caption == f"a drawing of thing {index}"
+
+
+def test_setup_raises_what_problems_lists(make_data):
+    data = make_data(validation_count=7)
+    with pytest.raises(DataError) as caught:
+        data.setup("fit")
+    assert caught.value.problems == data.problems()
+
+
+def test_cached_batches_hold_moments_in_the_same_order(make_data):
+    plain, cached = make_data(validation_count=2), make_data(validation_count=2, num_workers=4)
+    cached.cache_latents(_encode, "vae")
+    assert cached.train_dataloader().num_workers == 0
+    loaders = (
+        (plain.train_dataloader(), cached.train_dataloader()),
+        (plain.val_dataloader(), cached.val_dataloader()),
+    )
+    for expected, found in loaders:
+        for one, other in zip(expected, found, strict=True):
+            assert one["caption"] == other["caption"]
+            torch.testing.assert_close(_encode(one["pixel_values"]), other["moments"])
+
+
+def test_what_is_random_is_not_cached(make_data):
+    assert make_data(flip=True, caption_dropout=0.5).can_cache_latents
+    assert not make_data(cache_latents=False).can_cache_latents
+    data = make_data(crop="random")
+    assert not data.can_cache_latents
+    with pytest.raises(RuntimeError, match="Expected `crop` to be 'center'"):
+        data.cache_latents(_encode, "vae")
+
+
+def test_processes_share_the_encoding_and_the_samples(make_data):
+    encoded = [0, 0]
+    modules = [make_data(), make_data()]
+
+    def encode(rank):
+        def count(pixel_values):
+            encoded[rank] += 1
+            return _encode(pixel_values)
+
+        return count
+
+    def trainer(rank, barrier):
+        fit_loop = SimpleNamespace(
+            is_resuming=False,
+            epoch_progress=SimpleNamespace(current=SimpleNamespace(processed=0, started=0)),
+            epoch_loop=SimpleNamespace(batch_progress=None),
+        )
+        return SimpleNamespace(
+            global_rank=rank,
+            world_size=2,
+            strategy=SimpleNamespace(barrier=barrier),
+            fit_loop=fit_loop,
+            lightning_module=None,
+        )
+
+    def second_process(_name):
+        modules[1].trainer = trainer(1, lambda name: None)
+        modules[1].cache_latents(encode(1), "vae")
+
+    modules[0].trainer = trainer(0, second_process)
+    modules[0].cache_latents(encode(0), "vae")
+    assert encoded == [4, 3]
+    shares = [_indices(module.train_dataloader()) for module in modules]
+    assert len(shares[0]) == len(shares[1]) == 4
+    assert set(shares[0] + shares[1]) == set(range(7))
+
+
+def test_the_resolution_may_be_the_models(make_data):
+    data = make_data(resolution=None)
+    data.setup("fit")
+    assert data.captions()
+    assert data.warnings() == []
+    data.trainer = SimpleNamespace(
+        lightning_module=SimpleNamespace(model=SimpleNamespace(resolution=8))
+    )
+    assert data.train_dataset[0]["pixel_values"].shape == (3, 8, 8)
+
+
+def test_small_pictures_are_a_warning(make_data, caplog):
+    data = make_data(resolution=32)
+    assert len(data.warnings()) == 7
+    with caplog.at_level(logging.WARNING):
+        data.train_dataloader()
+    assert "is 24x16 pixels" in caplog.text
+    assert "and 2 more" in caplog.text
+
+
+def test_loading_leaves_the_global_random_state_alone(make_data):
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    list(make_data().train_dataloader())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_setup_reads_the_folder_anew(make_data):
+    data = make_data()
+    data.setup("fit")
+    picture = data.train_dataset.pictures[0]
+    picture.path.with_suffix(".txt").write_text("changed")
+    data.setup("fit")
+    assert data.captions()[0] == "changed"

@@ -1,0 +1,182 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sdtune.data.latent_cache import LatentCache
+from sdtune.data.pictures import Picture, PictureDataset, scan_pictures, too_small
+
+
+@pytest.fixture
+def pictures(make_folder):
+    return scan_pictures(make_folder(6, size=(24, 16)))[0]
+
+
+class Encoder:
+    """Stands for a VAE of factor 4; counts what it sees."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, pixel_values):
+        assert pixel_values.shape[0] == 1
+        self.calls += 1
+        return torch.nn.functional.avg_pool2d(pixel_values, 4).repeat(1, 3, 1, 1)[:, :8]
+
+
+def test_a_scan_joins_pictures_and_captions(make_folder):
+    folder = make_folder(2)
+    pictures, problems = scan_pictures(folder)
+    assert problems == []
+    assert pictures[1] == Picture(folder / "01.png", "01.png", "a drawing of thing 1")
+
+
+def test_one_caption_for_all_needs_no_files(make_folder):
+    folder = make_folder(2)
+    (folder / "00.txt").unlink()
+    pictures, problems = scan_pictures(folder, caption="a photo of sks cat")
+    assert problems == []
+    assert {picture.caption for picture in pictures} == {"a photo of sks cat"}
+
+
+def test_a_scan_lists_all_problems(make_folder, tmp_path):
+    folder = make_folder(3)
+    (folder / "00.png").write_bytes(b"")
+    (folder / "01.txt").unlink()
+    (folder / "more.caption").write_text("nobody")
+    pictures, problems = scan_pictures(folder)
+    assert [picture.name for picture in pictures] == ["02.png"]
+    assert problems[0] == (
+        f"{folder}/00.png: does not open: it is empty; save it again as PNG or JPEG, or delete it."
+    )
+    assert [problem.split(": ")[0] for problem in problems[1:]] == [
+        f"{folder}/more.caption",
+        f"{folder}/01.png",
+    ]
+    (tmp_path / "nothing").mkdir()
+    assert "holds no pictures" in scan_pictures(tmp_path / "nothing")[1][0]
+    assert "there is no such folder" in scan_pictures(tmp_path / "gone")[1][0]
+
+
+def test_small_pictures_are_pointed_out(pictures):
+    assert too_small(pictures, 16) == []
+    lines = too_small(pictures, 32)
+    assert len(lines) == 6
+    assert "00.png: is 24x16 pixels and is enlarged to 32" in lines[0]
+
+
+def test_a_sample_is_the_centre_of_its_picture(pictures):
+    dataset = PictureDataset(pictures, resolution=16)
+    sample = dataset[3]
+    assert sample["caption"] == "a drawing of thing 3"
+    assert (sample["index"], sample["name"]) == (3, "03.png")
+    pixels = torch.from_numpy(np.array(Image.open(pictures[3].path))[:, 4:20])
+    expected = pixels.permute(2, 0, 1) / 127.5 - 1
+    torch.testing.assert_close(sample["pixel_values"], expected)
+
+
+def test_draws_depend_on_seed_epoch_and_index_alone(pictures):
+    options = {"resolution": 8, "crop": "random", "flip": True, "caption_dropout": 0.5}
+    dataset = PictureDataset(pictures, **options, repeats=20, seed=1)
+    again = PictureDataset(pictures, **options, repeats=20, seed=1)
+    other = PictureDataset(pictures, **options, repeats=20, seed=2)
+    for key in ((0, 5), (0, 11), (3, 5)):
+        assert torch.equal(dataset[key]["pixel_values"], again[key]["pixel_values"])
+        assert not torch.equal(dataset[key]["pixel_values"], other[key]["pixel_values"])
+    # 5 and 11 show one picture
+    assert not torch.equal(dataset[0, 5]["pixel_values"], dataset[0, 11]["pixel_values"])
+    assert not torch.equal(dataset[0, 5]["pixel_values"], dataset[3, 5]["pixel_values"])
+
+
+def test_flip_and_dropout_keep_to_their_shares(pictures):
+    dataset = PictureDataset(pictures, resolution=16, flip=True, caption_dropout=0.25, repeats=100)
+    plain = PictureDataset(pictures, resolution=16)
+    samples = [dataset[1, index] for index in range(len(dataset))]
+    dropped = sum(sample["caption"] == "" for sample in samples) / len(samples)
+    assert dropped == pytest.approx(0.25, abs=0.06)
+    flipped = 0
+    for sample in samples:
+        original = plain[sample["index"] % 6]["pixel_values"]
+        mirrored = torch.equal(sample["pixel_values"], original.flip(-1))
+        assert mirrored or torch.equal(sample["pixel_values"], original)
+        flipped += mirrored
+    assert flipped / len(samples) == pytest.approx(0.5, abs=0.07)
+
+
+def test_captions_are_distinct_and_hold_the_dropped_one(pictures):
+    doubled = pictures + pictures
+    assert len(PictureDataset(doubled, resolution=8).captions()) == 6
+    assert PictureDataset(pictures, resolution=8, caption_dropout=0.1).captions()[-1] == ""
+
+
+def test_an_index_out_of_range_ends_iteration(pictures):
+    assert len(list(PictureDataset(pictures, resolution=8, repeats=2))) == 12
+
+
+def test_without_a_resolution_there_is_one_sentence(pictures):
+    with pytest.raises(ValueError, match=r"Expected `data\.resolution` to be a number of pixels"):
+        PictureDataset(pictures, resolution=None)[0]
+
+
+def test_moments_stand_for_what_would_be_encoded(pictures, tmp_path):
+    options = {"resolution": 16, "flip": True, "repeats": 3}
+    dataset, plain = PictureDataset(pictures, **options), PictureDataset(pictures, **options)
+    encoder = Encoder()
+    dataset.moments = dataset.encode(encoder, "vae", LatentCache(tmp_path / "cache"))
+    assert encoder.calls == 12
+    for key in ((epoch, index) for epoch in range(2) for index in range(len(dataset))):
+        cached, sample = dataset[key], plain[key]
+        assert "pixel_values" not in cached
+        assert torch.equal(cached["moments"], Encoder()(sample.pop("pixel_values")[None])[0])
+        assert all(cached[name] == value for name, value in sample.items())
+
+
+def test_only_what_is_missing_or_changed_is_encoded(pictures, tmp_path):
+    cache = LatentCache(tmp_path / "cache")
+
+    def calls(encoder_key="vae", resolution=16, **options):
+        encoder = Encoder()
+        PictureDataset(pictures, resolution=resolution, **options).encode(
+            encoder, encoder_key, cache
+        )
+        return encoder.calls
+
+    assert calls() == 6
+    assert calls() == 0
+    assert calls(resolution=8) == 6
+    assert calls(encoder_key="another vae") == 6
+    assert calls(flip=True) == 6
+    Image.new("RGB", (24, 16), "red").save(pictures[2].path)  # edited in place
+    assert calls() == 1
+    Image.new("RGB", (30, 16), "red").save(pictures[2].path)
+    assert calls() == 1
+
+
+def test_a_damaged_entry_is_encoded_again(pictures, tmp_path):
+    cache = LatentCache(tmp_path / "cache")
+    dataset = PictureDataset(pictures, resolution=16)
+    before = dataset.encode(Encoder(), "vae", cache)
+    victim = next((tmp_path / "cache").rglob("*.safetensors"))
+    victim.write_bytes(victim.read_bytes()[:-1])
+    for calls in (1, 0):
+        encoder = Encoder()
+        after = dataset.encode(encoder, "vae", cache)
+        assert encoder.calls == calls
+        assert all(torch.equal(after[key], moments) for key, moments in before.items())
+
+
+def test_an_edited_picture_shows_its_new_self(pictures, tmp_path):
+    cache = LatentCache(tmp_path / "cache")
+    dataset = PictureDataset(pictures, resolution=16)
+    before = dataset.encode(Encoder(), "vae", cache)
+    Image.new("RGB", (24, 16), "white").save(pictures[2].path)
+    after = dataset.encode(Encoder(), "vae", cache)
+    assert torch.equal(after[2, False], torch.ones(8, 4, 4))
+    assert torch.equal(after[3, False], before[3, False])
+
+
+def test_latents_that_are_not_finite_name_the_picture(pictures, tmp_path):
+    dataset = PictureDataset(pictures, resolution=16)
+    with pytest.raises(ValueError, match=r"Expected finite latents.*00\.png"):
+        dataset.encode(lambda pixels: pixels * float("nan"), "vae", LatentCache(tmp_path / "cache"))
+    assert not (tmp_path / "cache").exists()
