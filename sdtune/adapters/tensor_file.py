@@ -1,0 +1,99 @@
+"""Safetensors files of sdtune's own: whole, the same bytes every time, and known again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from sdtune.adapters.atomic_file import replaced_atomically
+
+__all__ = ["is_ours", "read_metadata", "write"]
+
+_WRITER = {"writer": "sdtune"}
+_RESERVED = {"format": "pt"} | _WRITER
+
+
+def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write tensors and strings to a safetensors file, atomically.
+
+    Equal contents give equal bytes, which safetensors alone does not promise.
+
+    Args:
+        path: The file; its folder is made if it is missing.
+        tensors: What to store, on any device.
+        metadata: Strings for the header. `format` and `writer` are added.
+
+    Raises:
+        FileExistsError: If a file is there that sdtune did not write.
+        TypeError: If a value in `metadata` is no string.
+        ValueError: If `metadata` uses a key of ours.
+    """
+    _check_metadata(metadata)
+    path = Path(path)
+    if path.exists() and not is_ours(path):
+        raise FileExistsError(
+            f"Expected {path} to be free, but a file is there that sdtune did not write: move it "
+            "away or choose another folder."
+        )
+    content = _with_sorted_metadata(save(dict(tensors), {**metadata, **_RESERVED}))
+    with replaced_atomically(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """Read the strings in the header of a safetensors file, without its tensors.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The header's metadata; empty if it has none.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        SafetensorError: If it is no safetensors file.
+    """
+    with safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
+
+
+def is_ours(path: str | Path) -> bool:
+    """Tell whether sdtune wrote a file, so that replacing it destroys nothing of anyone else's.
+
+    Args:
+        path: An existing file.
+
+    Returns:
+        Whether its header says so.
+    """
+    try:
+        return _WRITER.items() <= read_metadata(path).items()
+    except SafetensorError:
+        return False
+
+
+def _check_metadata(metadata: Mapping[str, str]) -> None:
+    for key, value in metadata.items():
+        if not isinstance(value, str):
+            raise TypeError(f"Expected `metadata[{key!r}]` to be a string, but got {value!r}.")
+    if clash := _RESERVED.keys() & metadata.keys():
+        raise ValueError(
+            "Expected `metadata` to leave the file's own keys alone, but got "
+            f"{', '.join(f'`{key}`' for key in sorted(clash))}."
+        )
+
+
+def _with_sorted_metadata(content: bytes) -> bytes:
+    # a file is the header's length in 8 bytes, the header in JSON padded to 8, and the tensors;
+    # the library puts the metadata in an order that changes from call to call
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    encoded = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    encoded += b" " * (-len(encoded) % 8)
+    return len(encoded).to_bytes(8, "little") + encoded + content[end:]

@@ -1,0 +1,40 @@
+import os
+
+import pytest
+
+from sdtune.adapters.atomic_file import replaced_atomically
+
+
+def test_a_file_appears_whole_in_a_folder_that_it_makes(tmp_path):
+    path = tmp_path / "new" / "file.txt"
+    with replaced_atomically(path) as temporary:
+        temporary.write_text("whole")
+        assert not path.exists()
+        assert temporary.parent == path.parent
+    assert path.read_text() == "whole"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def fail_halfway(path):
+    with replaced_atomically(path) as temporary:
+        temporary.write_text("ha")
+        raise RuntimeError("disk full")
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError, match="disk full"):
+        fail_halfway(path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_bytes_are_on_the_disk_before_the_name_changes(tmp_path, monkeypatch):
+    calls = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (calls.append("sync"), fsync(fd))[1])
+    monkeypatch.setattr(os, "replace", lambda a, b: (calls.append("rename"), replace(a, b))[1])
+    with replaced_atomically(tmp_path / "file") as temporary:
+        temporary.touch()
+    assert calls == ["sync", "rename", "sync"]

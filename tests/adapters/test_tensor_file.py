@@ -1,0 +1,57 @@
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from sdtune.adapters import tensor_file
+
+TENSORS = {"b": torch.arange(6.0).reshape(2, 3), "a": torch.ones(3, dtype=torch.bfloat16)}
+
+
+def test_tensors_and_strings_come_back(tmp_path):
+    path = tmp_path / "new" / "file.safetensors"
+    metadata = {"title": 'Größe "7"', "steps": "200"}
+    tensor_file.write(path, TENSORS, metadata)
+    read = load_file(path)
+    assert read.keys() == TENSORS.keys()
+    assert all(torch.equal(read[key], TENSORS[key]) for key in TENSORS)
+    assert tensor_file.read_metadata(path) == {**metadata, "format": "pt", "writer": "sdtune"}
+    assert (int.from_bytes(path.read_bytes()[:8], "little")) % 8 == 0
+
+
+def test_equal_contents_give_equal_bytes(tmp_path):
+    metadata = {f"key {number}": str(number) for number in range(20)}
+    paths = [tmp_path / f"{number}.safetensors" for number in range(4)]
+    for path in paths:
+        tensor_file.write(path, TENSORS, dict(reversed(metadata.items())))
+    assert len({path.read_bytes() for path in paths}) == 1
+
+
+@pytest.mark.parametrize("foreign", ["safetensors", "text"])
+def test_a_foreign_file_is_not_overwritten(tmp_path, foreign):
+    path = tmp_path / "file.safetensors"
+    if foreign == "safetensors":
+        save_file({"x": torch.zeros(1)}, path, metadata={"writer": "somebody"})
+    else:
+        path.write_text("not safetensors")
+    before = path.read_bytes()
+    with pytest.raises(FileExistsError, match="sdtune did not write"):
+        tensor_file.write(path, TENSORS, {})
+    assert path.read_bytes() == before
+    assert not tensor_file.is_ours(path)
+
+
+def test_an_own_file_is_replaced(tmp_path):
+    path = tmp_path / "file.safetensors"
+    tensor_file.write(path, TENSORS, {})
+    tensor_file.write(path, {"c": torch.zeros(1)}, {})
+    assert list(load_file(path)) == ["c"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_metadata_must_be_strings_under_free_keys(tmp_path):
+    path = tmp_path / "file.safetensors"
+    with pytest.raises(TypeError, match=r"`metadata\['ss_steps'\]` to be a string"):
+        tensor_file.write(path, TENSORS, {"ss_steps": 200})
+    with pytest.raises(ValueError, match="own keys alone, but got `format`, `writer`"):
+        tensor_file.write(path, TENSORS, {"writer": "me", "format": "np"})
+    assert not path.exists()
