@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from sdtune.commands.errors import CallError
 from sdtune.commands.problems import list_problems
+from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.commands.recipe import read_recipe
 
 __all__ = ["main"]
@@ -23,6 +24,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     if not arguments or arguments[0].startswith("-"):
         raise CallError(["Expected a recipe: sdtune check RECIPE.yaml [--key value ...]."])
+    quiet_misleading_messages()
     recipe, *overrides = arguments
     problems = list_problems(read_recipe(["--config", recipe, *overrides]))
     if problems:

@@ -22,7 +22,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 import sdtune
 from sdtune.commands.errors import CallError
 from sdtune.commands.problems import list_problems
-from sdtune.commands.quiet import quiet_misleading_messages
+from sdtune.commands.quiet import quiet_loader_advice, quiet_misleading_messages
 from sdtune.commands.recipe import CALL_KEYS, CLASS_KEYS, options, read_recipe, recipe_paths
 from sdtune.commands.run_folder import DEFAULT_ROOT, LAST, RunFolder, choose_run_folder
 from sdtune.commands.run_logger import RunLogger
@@ -124,7 +124,8 @@ class FitCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the Trainer, which logs to the run folder unless the recipe says otherwise."""
-        quiet_misleading_messages(own_data=type(self.datamodule).__module__.startswith("sdtune."))
+        if type(self.datamodule).__module__.startswith("sdtune."):
+            quiet_loader_advice()
         logger = self.config.trainer.logger
         if logger is False:
             self.save_config_callback = None  # there is no run folder to save it to
@@ -158,6 +159,7 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         CallError: If the call, the recipe or the data is wrong; it lists every problem.
     """
+    quiet_misleading_messages()
     names = {name for name, _ in options(arguments)}
     if any(name in ("h", "help") or name.endswith(".help") for name in names):
         FitCLI(arguments, RunFolder(Path(DEFAULT_ROOT), "run"), recipe={})  # shows it and exits

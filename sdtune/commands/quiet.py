@@ -3,30 +3,47 @@
 import logging
 import warnings
 
-__all__ = ["quiet_misleading_messages"]
+__all__ = ["quiet_loader_advice", "quiet_misleading_messages"]
 
-_ALWAYS = (
+_WARNINGS = (
     r".*isinstance\(treespec, LeafSpec\)",  # between Lightning and torch
     r".*Checkpoint directory .* exists and is not empty",  # that is what a resumed run is for
     r".*module\(s\) in eval mode at the start of training",  # the frozen base is meant to be
+    r".*have overridden `on_before_batch_transfer` in `LightningModule`",  # as meant
 )
-_OWN_DATA = (
+_LOADER_ADVICE = (
     r".*resuming from a checkpoint that ended before the epoch ended",  # the order is resumable
     r".*does not have many workers",  # cached latents need none
 )
+_LOGS = {
+    "bitsandbytes.backends.cpu.ops": "kernels-community",  # 4-bit weights are not used
+    "diffusers.models.modeling_utils": "should be kept in float32: []",  # an empty list
+    "lightning.fabric.utilities.rank_zero": "💡 Tip",
+    "lightning.pytorch.utilities.rank_zero": "💡 Tip",
+    "transformers.utils.import_utils": "requires torchvision",  # nothing here needs it
+}
 
 
-def quiet_misleading_messages(own_data: bool) -> None:
-    """Silence the messages that are wrong here, for the rest of the process.
-
-    Args:
-        own_data: Whether the data module is sdtune's, whose loaders resume exactly.
-    """
-    for message in _ALWAYS + (_OWN_DATA if own_data else ()):
+def quiet_misleading_messages() -> None:
+    """Silence the messages that are wrong here, for the rest of the process."""
+    for message in _WARNINGS:
         warnings.filterwarnings("ignore", message=message)
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
-        logging.getLogger(name).addFilter(_is_no_advertisement)
+    for name, part in _LOGS.items():
+        logging.getLogger(name).addFilter(_Without(part))
 
 
-def _is_no_advertisement(record: logging.LogRecord) -> bool:
-    return "💡 Tip" not in record.getMessage()
+def quiet_loader_advice() -> None:
+    """Silence advice on data loaders that is wrong for sdtune's own, which resume exactly."""
+    for message in _LOADER_ADVICE:
+        warnings.filterwarnings("ignore", message=message)
+
+
+class _Without(logging.Filter):
+    """Let every record pass but those that hold a text."""
+
+    def __init__(self, part: str) -> None:
+        super().__init__()
+        self.part = part
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return self.part not in record.getMessage()

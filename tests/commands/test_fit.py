@@ -138,3 +138,12 @@ def test_two_processes_share_one_run_folder(recipe):
     assert finished.returncode == 0, finished.stderr
     assert [path.name for path in Path("runs/toy").iterdir()] == ["both"]
     assert finished.stdout.count("run folder:") == 1
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--model.help", "tests.commands.toys.Toy"]])
+def test_help_lists_what_can_be_set(arguments, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["fit", *arguments])
+    assert exit_.value.code == 0
+    printed = capsys.readouterr().out
+    assert ("--trainer.max_steps" if arguments == ["--help"] else "--model.rank") in printed
