@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sdtune.adapters.pipeline import load_pipeline
     from sdtune.callbacks.adapter_checkpoint import AdapterCheckpoint
+    from sdtune.callbacks.hyperparameters import Hyperparameters
     from sdtune.callbacks.progress import Progress
     from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
     from sdtune.callbacks.sample_grid import SampleGrid
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AdapterCheckpoint",
+    "Hyperparameters",
     "LoRAStyleModule",
     "Progress",
     "ResumeCheckpoint",
@@ -34,6 +36,7 @@ __all__ = [
 
 _MODULES = {
     "AdapterCheckpoint": "sdtune.callbacks.adapter_checkpoint",
+    "Hyperparameters": "sdtune.callbacks.hyperparameters",
     "LoRAStyleModule": "sdtune.techniques.lora_style",
     "Progress": "sdtune.callbacks.progress",
     "ResumeCheckpoint": "sdtune.callbacks.resume_checkpoint",

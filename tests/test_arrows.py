@@ -19,7 +19,7 @@ ARROWS: dict[str, set[str]] = {
     "techniques": {"adapters", "models", "functional"},
     "callbacks": {"metrics", "adapters", "models"},
     "report": {"metrics", "models"},
-    "commands": {"report", "metrics", "adapters", "models", "nano", "sdtune"},
+    "commands": {"report", "callbacks", "metrics", "adapters", "models", "nano", "sdtune"},
     "cli": {"commands", "sdtune"},
     "__main__": {"cli"},
     "__init__": set(),

@@ -15,17 +15,18 @@ from lightning.pytorch.cli import (
     LightningArgumentParser,
     LightningCLI,
 )
+from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerStatus
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 import sdtune
+from sdtune.callbacks.hyperparameters import Hyperparameters
 from sdtune.commands.errors import CallError
 from sdtune.commands.problems import list_problems
 from sdtune.commands.quiet import quiet_loader_advice, quiet_misleading_messages
 from sdtune.commands.recipe import CALL_KEYS, CLASS_KEYS, options, read_recipe, recipe_paths
 from sdtune.commands.run_folder import DEFAULT_ROOT, LAST, RunFolder, choose_run_folder
-from sdtune.commands.run_logger import RunLogger
 
 __all__ = ["FitCLI", "RecipeParser", "main"]
 
@@ -77,7 +78,7 @@ class FitCLI(LightningCLI):
                 "dump_header": [f"sdtune {sdtune.__version__}, torch {torch.__version__}"],
             },
             save_config_kwargs={"config_filename": run_folder.config_filename()},
-            trainer_defaults={"default_root_dir": DEFAULT_ROOT},
+            trainer_defaults={"default_root_dir": DEFAULT_ROOT, "callbacks": Hyperparameters()},
             auto_configure_optimizers=False,
             run=False,
         )
@@ -139,9 +140,9 @@ class FitCLI(LightningCLI):
             return False
         return "seed" in {**value.get("inherited", {}), **(value.get("init_args") or {})}
 
-    def _run_logger(self) -> RunLogger:
+    def _run_logger(self) -> TensorBoardLogger:
         folder = self.run_folder
-        return RunLogger(str(folder.root), folder.name, folder.version)
+        return TensorBoardLogger(folder.root, folder.name, folder.version, default_hp_metric=False)
 
     def _set_seed(self) -> None:
         seed_everything(self.config.seed, workers=True, verbose=False)
@@ -179,12 +180,12 @@ def main(arguments: Sequence[str]) -> int:
     try:
         cli.fit()
     finally:
-        if cli.trainer.is_global_zero and isinstance(cli.trainer.logger, RunLogger):
+        if cli.trainer.is_global_zero and isinstance(cli.trainer.logger, TensorBoardLogger):
             print(_story(cli.trainer, cli.trainer.logger, arguments))
     return 0
 
 
-def _story(trainer: Trainer, logger: RunLogger, arguments: Sequence[str]) -> str:
+def _story(trainer: Trainer, logger: TensorBoardLogger, arguments: Sequence[str]) -> str:
     """Word where the run's results are, and how to go on if it was stopped."""
     folder = Path(os.path.relpath(logger.log_dir))
     rows: dict[str, object] = {"run folder": folder}

@@ -14,6 +14,7 @@ _WARNINGS = (
 _LOADER_ADVICE = (
     r".*resuming from a checkpoint that ended before the epoch ended",  # the order is resumable
     r".*does not have many workers",  # cached latents need none
+    r".*Total length of `list` across ranks is zero",  # no validation was asked for
 )
 _LOGS = {
     "bitsandbytes.backends.cpu.ops": "kernels-community",  # 4-bit weights are not used
