@@ -1,0 +1,78 @@
+"""The adapter as files that other programs load, while training and at its end."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+
+from sdtune.adapters import tensor_file
+from sdtune.callbacks.periodic import PeriodicCallback, is_trial
+from sdtune.callbacks.protocol import Technique, as_technique
+
+__all__ = ["AdapterCheckpoint"]
+
+_STEP = re.compile(r"step_(\d+)")
+
+
+class AdapterCheckpoint(PeriodicCallback):
+    """Write the adapter to `adapter/step_000200/` as training goes on, and last to `adapter/`.
+
+    Every file is loaded back through its own reader and compared with the model before training
+    goes on: a format that loses something is found at the first checkpoint and not afterwards.
+
+    Args:
+        every_n_steps: Optimizer steps between two checkpoints. None for after each validation,
+            or each epoch if there is no validation.
+        keep: How many of the latest checkpoints stay; None for all.
+
+    Raises:
+        ValueError: If an argument is not positive.
+    """
+
+    folder_name = "adapter"
+
+    def __init__(self, every_n_steps: int | None = None, keep: int | None = None) -> None:
+        super().__init__(every_n_steps)
+        if keep is not None and keep < 1:
+            raise ValueError(f"Expected `keep` to be a positive integer or None, but got {keep}.")
+        self.keep = keep
+
+    def at_step(self, trainer: Trainer, technique: Technique, step: int) -> None:
+        """Write and verify a checkpoint, then drop those that are too old."""
+        if trainer.is_global_zero:
+            self._write(technique, self.folder / f"step_{step:06d}")
+            self._prune(step)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the last checkpoint and the final adapter."""
+        super().on_train_end(trainer, pl_module)
+        if trainer.is_global_zero and not is_trial(trainer):
+            path = self._write(as_technique(pl_module), self.folder)
+            size = path.stat().st_size / 1e6
+            rank_zero_info(f"Wrote {path} ({size:.1f} MB) and verified it by loading it back.")
+
+    def _write(self, technique: Technique, folder: Path) -> Path:
+        adapter = technique.adapter()
+        path = adapter.save(folder, technique.adapter_metadata())
+        adapter.verify(path, technique.model)
+        return path
+
+    def _prune(self, step: int) -> None:
+        if self.keep is None:
+            return
+        folders = {
+            int(match[1]): folder
+            for folder in self.folder.iterdir()
+            if (match := _STEP.fullmatch(folder.name)) and folder.is_dir()
+        }
+        # later ones are of a future that a resumed run has given up; they are written anew
+        past = sorted(number for number in folders if number <= step)
+        for number in past[: -self.keep]:
+            for file in folders[number].glob("*.safetensors"):
+                if tensor_file.is_ours(file):
+                    file.unlink()
+            if not any(folders[number].iterdir()):
+                folders[number].rmdir()

@@ -1,0 +1,194 @@
+"""How far training is: smoothed loss, pictures per second and time left."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections import deque
+from statistics import median
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from torch import Tensor
+
+__all__ = ["Progress"]
+
+_REDRAWS_PER_SECOND = 5.0
+_RECENT_BATCHES = 50
+
+
+class Progress(TQDMProgressBar):
+    """Show one bar for the whole of training, and in a log file a line now and then.
+
+    The bar counts optimizer steps. The rate is the median of recent batches, all devices
+    together, so that a pause to sample or validate does not show in it; the time left does
+    count such pauses.
+
+    Args:
+        refresh_rate: Batches between two looks at the clock; 0 switches the display off.
+        seconds_between_lines: How often a line is printed where no bar can be drawn.
+        smoothing: Share in [0, 1) of the smoothed loss that is kept from one batch to the next.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    BAR_FORMAT = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
+
+    _total: int | None
+    _shown: float
+
+    def __init__(
+        self,
+        refresh_rate: int = 1,
+        seconds_between_lines: float = 30.0,
+        smoothing: float = 0.98,
+    ) -> None:
+        if refresh_rate < 0:
+            raise ValueError(f"Expected `refresh_rate` to be 0 or more, but got {refresh_rate}.")
+        if seconds_between_lines <= 0:
+            raise ValueError(
+                "Expected `seconds_between_lines` to be a positive number, but got "
+                f"{seconds_between_lines}."
+            )
+        if not 0.0 <= smoothing < 1.0:
+            raise ValueError(f"Expected `smoothing` to be in [0, 1), but got {smoothing}.")
+        super().__init__(refresh_rate=refresh_rate)
+        self.seconds_between_lines = seconds_between_lines
+        self.smoothing = smoothing
+        self._reset(first_step=0)
+
+    def get_metrics(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        """Say what stands behind the bar."""
+        return {
+            "loss": f"{self.loss:.4f}",
+            "images/s": f"{self.images_per_second:.1f}",
+            "left": _clock(self.seconds_left(trainer.global_step)),
+        }
+
+    @property
+    def loss(self) -> float:
+        """The exponentially smoothed training loss; nan before the first batch."""
+        if self._loss is None:
+            return math.nan
+        return self._loss.item() / (1.0 - self.smoothing**self._batches)
+
+    @property
+    def images_per_second(self) -> float:
+        """The median rate of recent batches, over all devices; nan before the first batch."""
+        return 1.0 / median(self._seconds_per_image) if self._seconds_per_image else math.nan
+
+    def seconds_left(self, step: int) -> float:
+        """Estimate the time to the last step from the time since the first of this start.
+
+        Args:
+            step: Optimizer steps taken so far, those of an earlier start included.
+
+        Returns:
+            Seconds; nan where the number of steps is not known or none has been taken.
+        """
+        done = step - self._first_step
+        if self._total is None or done <= 0:
+            return math.nan
+        elapsed = self._latest - self._start
+        return elapsed / done * (self._total - step)
+
+    def on_train_start(self, trainer: Trainer, *_: Any) -> None:
+        """Open the bar at the step that training starts or resumes from."""
+        self._reset(first_step=trainer.global_step)
+        total = trainer.estimated_stepping_batches
+        self._total = int(total) if 0 < total < math.inf else None
+        self.train_progress_bar = self.init_train_tqdm()
+        self.train_progress_bar.total = self._total
+        self.train_progress_bar.initial = trainer.global_step
+        self.train_progress_bar.n = trainer.global_step
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        """Leave the bar alone: it runs over all epochs."""
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """Start the clock at the first batch, after the base has been sampled."""
+        if not self._batches:
+            self._start = self._latest = time.monotonic()
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Count a batch, and show it if it is time to."""
+        self._count(trainer, outputs, batch)
+        is_last = trainer.global_step == self._total
+        if not self.is_enabled or (self._batches % self.refresh_rate and not is_last):
+            return
+        interval = 1.0 / _REDRAWS_PER_SECOND if _is_interactive() else self.seconds_between_lines
+        if not is_last and self._latest - self._shown < interval:
+            return
+        self._shown = self._latest
+        if _is_interactive():
+            self.train_progress_bar.n = trainer.global_step
+            self.train_progress_bar.set_postfix(self.get_metrics(trainer, pl_module))
+        else:
+            rank_zero_info(self._line(trainer.global_step))
+
+    def on_train_epoch_end(self, *_: Any) -> None:
+        """Leave the bar alone: it runs over all epochs."""
+
+    def init_train_tqdm(self) -> Tqdm:
+        """Make the bar; one that draws nothing where there is no terminal."""
+        return super().init_train_tqdm() if _is_interactive() else Tqdm(disable=True)
+
+    def init_sanity_tqdm(self) -> Tqdm:
+        """Draw no second bar for the first two validation batches."""
+        return Tqdm(disable=True)
+
+    def init_validation_tqdm(self) -> Tqdm:
+        """Draw no second bar while training."""
+        is_alone = self.trainer.state.fn == "validate" and _is_interactive()
+        return super().init_validation_tqdm() if is_alone else Tqdm(disable=True)
+
+    def _reset(self, first_step: int) -> None:
+        self._first_step = first_step
+        self._total = None
+        self._batches = 0
+        self._loss: Tensor | None = None
+        self._seconds_per_image: deque[float] = deque(maxlen=_RECENT_BATCHES)
+        self._start = self._latest = 0.0
+        self._shown = -math.inf
+
+    def _count(self, trainer: Trainer, outputs: Any, batch: Any) -> None:
+        now = time.monotonic()
+        images = len(batch["caption"]) * trainer.world_size
+        self._seconds_per_image.append(max(now - self._latest, 1e-9) / images)
+        self._latest = now
+        self._batches += 1
+        # Lightning divides the loss by the batches that are accumulated
+        loss = outputs["loss"].detach().float() * trainer.accumulate_grad_batches
+        # on the device: reading the number at every batch would make the GPU wait
+        old = torch.zeros_like(loss) if self._loss is None else self._loss
+        self._loss = self.smoothing * old + (1.0 - self.smoothing) * loss
+
+    def _line(self, step: int) -> str:
+        of = "" if self._total is None else f"/{self._total}"
+        return (
+            f"step {step}{of}: loss {self.loss:.4f}, {self.images_per_second:.1f} images/s, "
+            f"{_clock(self.seconds_left(step))} left"
+        )
+
+
+def _is_interactive() -> bool:
+    return sys.stdout.isatty() or hasattr(sys, "ps1")  # a terminal, or a notebook
+
+
+def _clock(seconds: float) -> str:
+    return "?" if math.isnan(seconds) else Tqdm.format_interval(seconds)

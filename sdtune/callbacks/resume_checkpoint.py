@@ -1,0 +1,72 @@
+"""One checkpoint to resume from, which a crash cannot spoil."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from sdtune.adapters.atomic_file import sync_and_replace, temporary_sibling
+from sdtune.callbacks.fresh_folder import refuse_used_folder
+from sdtune.callbacks.periodic import is_trial
+
+__all__ = ["ResumeCheckpoint"]
+
+
+class ResumeCheckpoint(ModelCheckpoint):
+    """Keep `checkpoints/last.ckpt` in the run folder, written every n steps and at the end.
+
+    Lightning writes to the system's temporary folder and moves the file, which is a copy where
+    that is another disk, and does not wait for the disk. Here the file is written beside the old
+    one, flushed, and renamed over it.
+
+    Args:
+        every_n_steps: Optimizer steps between two checkpoints. None for once an epoch.
+
+    Raises:
+        ValueError: If `every_n_steps` is not positive.
+    """
+
+    def __init__(self, every_n_steps: int | None = None) -> None:
+        if every_n_steps is not None and every_n_steps < 1:
+            raise ValueError(
+                "Expected `every_n_steps` to be a positive integer or None, but got "
+                f"{every_n_steps}."
+            )
+        super().__init__(
+            filename=self.CHECKPOINT_NAME_LAST,
+            save_top_k=1,
+            every_n_train_steps=every_n_steps,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find the folder."""
+        with warnings.catch_warnings():  # a resumed run's folder is not empty, and no other may be
+            warnings.filterwarnings("ignore", message="Checkpoint directory .* is not empty")
+            super().setup(trainer, pl_module, stage)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuse to write over another run's checkpoint."""
+        super().on_train_start(trainer, pl_module)
+        if not self._last_checkpoint_saved and not is_trial(trainer):
+            refuse_used_folder(trainer, str(self.dirpath))
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the last step too."""
+        if not self._should_skip_saving_checkpoint(trainer):
+            self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
+
+    def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
+        temporary = temporary_sibling(filepath)
+        # whatever the strategy does to write it; all ranks take part and wait for each other
+        super()._save_checkpoint(trainer, str(temporary))
+        if trainer.is_global_zero:
+            if temporary.is_dir():  # a sharded checkpoint: no folder can be renamed over another
+                shutil.rmtree(filepath, ignore_errors=True)
+            sync_and_replace(temporary, filepath)
+        trainer.strategy.barrier()
+        self._last_checkpoint_saved = filepath

@@ -1,0 +1,155 @@
+"""Pictures of fixed prompts and seeds, checkpoint by checkpoint, below those of the base."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from PIL import Image
+
+from sdtune.adapters.atomic_file import replaced_atomically
+from sdtune.callbacks.grid_image import GridRow, draw_grid
+from sdtune.callbacks.periodic import PeriodicCallback, is_trial
+from sdtune.callbacks.protocol import Technique
+from sdtune.callbacks.sample_rows import SampleRows
+from sdtune.callbacks.undisturbed import undisturbed
+
+__all__ = ["SampleGrid"]
+
+
+class SampleGrid(PeriodicCallback):
+    """Draw the same prompts with the same seeds as training goes on.
+
+    Writes `samples/step_000200.png` into the run folder, a grid whose first row is the untuned
+    base and which grows by a row each time, and to TensorBoard `samples/grid` and, for each
+    prompt, `samples/<prompt>`. Rows are kept at full size in `samples/rows/`, so that a resumed
+    run shows the earlier ones too. Training is not disturbed: with and without this callback it
+    is the same, bit for bit.
+
+    Args:
+        prompts: What to draw; distinct.
+        seeds: Every prompt is drawn once with each.
+        every_n_steps: Optimizer steps between two rows. None for after each validation, or each
+            epoch if there is no validation. The last step always has a row.
+        num_inference_steps: Steps of the sampler.
+        guidance_scale: Strength of classifier-free guidance; 1 is none.
+        negative_prompt: What guidance leads away from.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    folder_name = "samples"
+
+    def __init__(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int] = (0,),
+        every_n_steps: int | None = None,
+        num_inference_steps: int = 25,
+        guidance_scale: float = 7.5,
+        negative_prompt: str = "",
+    ) -> None:
+        super().__init__(every_n_steps)
+        _check_distinct("prompts", prompts)
+        _check_distinct("seeds", seeds)
+        if not all(prompt.strip() for prompt in prompts):
+            raise ValueError("Expected `prompts` to be texts, but one of them is empty.")
+        if num_inference_steps < 1:
+            raise ValueError(
+                "Expected `num_inference_steps` to be a positive integer, but got "
+                f"{num_inference_steps}."
+            )
+        if guidance_scale < 0:
+            raise ValueError(
+                f"Expected `guidance_scale` to be 0 or more, but got {guidance_scale}."
+            )
+        self.prompts = list(prompts)
+        self.seeds = list(seeds)
+        self.num_inference_steps = num_inference_steps
+        self.guidance_scale = guidance_scale
+        self.negative_prompt = negative_prompt
+        self._resumed_folder: Path | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw the base's row, unless the run that is being resumed has done so."""
+        super().on_train_start(trainer, pl_module)
+        if is_trial(trainer):
+            return
+        if trainer.is_global_zero and self._resumed_folder is not None:
+            self._rows.adopt(self._resumed_folder, trainer.global_step)
+        # every rank must take the same way, and not each may see the folder
+        if not trainer.strategy.broadcast(self._rows.has_base()):
+            self._add_row(trainer, cast(Technique, pl_module), None)
+
+    def at_step(self, trainer: Trainer, technique: Technique, step: int) -> None:
+        """Add the row of this step."""
+        self._add_row(trainer, technique, step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Remember the folder of the rows, for a run that is resumed in another one."""
+        return {"rows": str(self._rows.folder.resolve())}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Recall the folder of the rows."""
+        self._resumed_folder = Path(state_dict["rows"])
+
+    @property
+    def _rows(self) -> SampleRows:
+        names = ("prompts", "seeds", "num_inference_steps", "guidance_scale", "negative_prompt")
+        settings = {name: getattr(self, name) for name in names}
+        tiles = len(self.prompts) * len(self.seeds)
+        return SampleRows(self.folder / "rows", settings, tiles)
+
+    def _add_row(self, trainer: Trainer, technique: Technique, step: int | None) -> None:
+        start = time.perf_counter()
+        # on every rank: a sharded UNet needs all of them, and the others would only wait
+        with undisturbed(trainer, cast(LightningModule, technique)):
+            images = technique.generate(
+                [prompt for prompt in self.prompts for _ in self.seeds],
+                self.seeds * len(self.prompts),
+                num_inference_steps=self.num_inference_steps,
+                guidance_scale=self.guidance_scale,
+                negative_prompt=self.negative_prompt,
+                use_adapter=step is not None,
+            )
+        if trainer.is_global_zero:
+            self._rows.write(step, images)
+            self._publish(trainer, step or 0)
+        rank_zero_info(
+            f"Sampled {len(images)} pictures of {'the base' if step is None else f'step {step}'} "
+            f"in {time.perf_counter() - start:.1f} s."
+        )
+
+    def _publish(self, trainer: Trainer, step: int) -> None:
+        rows = self._rows.up_to(step)
+        caption = f"{self.num_inference_steps} steps, guidance {self.guidance_scale:g}, "
+        caption += f"seed{'s' * (len(self.seeds) > 1)} {', '.join(map(str, self.seeds))}"
+        grid = draw_grid(rows, self.prompts, self.seeds, caption)
+        with replaced_atomically(self.folder / f"step_{step:06d}.png") as temporary:
+            grid.save(temporary, format="PNG")
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                self._log(logger, rows[-1], grid, step)
+
+    def _log(self, logger: TensorBoardLogger, row: GridRow, grid: Image.Image, step: int) -> None:
+        writer, count = logger.experiment, len(self.seeds)
+        writer.add_image("samples/grid", np.asarray(grid), step, dataformats="HWC")
+        for number, prompt in enumerate(self.prompts):
+            tiles = [np.asarray(tile) for tile in row.tiles[number * count : (number + 1) * count]]
+            strip = np.concatenate(tiles, axis=1)  # count x (H, W, 3) -> (H, count * W, 3)
+            writer.add_image(f"samples/{prompt}", strip, step, dataformats="HWC")
+
+
+def _check_distinct(name: str, values: Sequence[Any]) -> None:
+    if isinstance(values, str) or not values or len(set(values)) != len(values):
+        raise ValueError(
+            f"Expected `{name}` to be a list of at least one value, all different, but got "
+            f"{values!r}."
+        )

@@ -1,0 +1,71 @@
+import pytest
+
+from sdtune.callbacks.periodic import PeriodicCallback
+from tests.callbacks.fake_technique import FakeData, FakeTechnique, make_trainer
+
+
+class Visits(PeriodicCallback):
+    folder_name = "visits"
+
+    def __init__(self, every_n_steps=None):
+        super().__init__(every_n_steps)
+        self.steps = []
+
+    def at_step(self, trainer, technique, step):
+        self.steps.append(step)
+
+
+def visits(tmp_path, every_n_steps=None, validate=True, **arguments):
+    callback = Visits(every_n_steps)
+    trainer = make_trainer(tmp_path, callback, **arguments)
+    trainer.fit(FakeTechnique(), FakeData(validate=validate))
+    return callback.steps
+
+
+@pytest.mark.parametrize(
+    ("arguments", "steps"),
+    [
+        ({"every_n_steps": 2}, [2, 4, 6]),
+        ({"every_n_steps": 4}, [4, 6]),
+        ({"every_n_steps": 100}, [6]),
+        ({"every_n_steps": 2, "accumulate_grad_batches": 3, "max_steps": 4}, [2, 4]),
+        # epochs of 5 batches
+        ({"max_steps": 12}, [5, 10, 12]),
+        ({"max_steps": 12, "validate": False}, [5, 10, 12]),
+        ({"max_steps": 6, "val_check_interval": 2}, [2, 4, 6]),
+        ({"max_steps": 20, "check_val_every_n_epoch": 2}, [10, 20]),
+        ({"max_steps": -1, "max_epochs": 2}, [5, 10]),
+        ({"max_steps": 6, "num_sanity_val_steps": 2}, [5, 6]),
+        ({"fast_dev_run": True}, []),
+    ],
+)
+def test_each_step_is_visited_once_and_the_last_one_always(tmp_path, arguments, steps):
+    assert visits(tmp_path, **arguments) == steps
+
+
+def test_validation_alone_is_not_training(tmp_path):
+    callback = Visits()
+    make_trainer(tmp_path, callback).validate(FakeTechnique(), FakeData(), verbose=False)
+    assert callback.steps == []
+
+
+def test_a_used_folder_is_refused_before_the_first_step(tmp_path):
+    (tmp_path / "visits").mkdir()
+    visits(tmp_path)
+    (tmp_path / "visits" / "theirs.png").touch()
+    technique = FakeTechnique()
+    with pytest.raises(FileExistsError, match=r"visits to be empty, but another run"):
+        make_trainer(tmp_path, Visits()).fit(technique, FakeData())
+    assert technique.batches == []
+
+
+def test_an_interval_must_be_positive():
+    with pytest.raises(ValueError, match="`every_n_steps` to be a positive integer or None"):
+        Visits(0)
+
+
+def test_the_module_must_be_a_technique(tmp_path):
+    technique = FakeTechnique()
+    technique.adapter_metadata = None
+    with pytest.raises(TypeError, match="FakeTechnique has no `adapter_metadata`"):
+        make_trainer(tmp_path, Visits()).fit(technique, FakeData())

@@ -1,0 +1,58 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from sdtune.callbacks.sample_rows import SampleRows
+
+SETTINGS = {"prompts": ["a", "b"], "guidance_scale": 7.5}
+
+
+@pytest.fixture
+def rows(tmp_path):
+    return SampleRows(tmp_path / "rows", SETTINGS, tiles=2)
+
+
+def images(value):
+    return torch.stack([torch.full((3, 4, 6), value), torch.zeros(3, 4, 6)])
+
+
+def test_rows_come_back_in_order_and_lossless(rows):
+    exact = torch.arange(2 * 3 * 4 * 6).reshape(2, 3, 4, 6) / 255
+    rows.write(1000, images(0.5))
+    rows.write(200, exact)
+    rows.write(None, images(0.25))
+    read = rows.up_to(1000)
+    assert [row.label for row in read] == ["base", "step 200", "step 1000"]
+    levels = np.stack([np.asarray(tile) for tile in read[1].tiles])
+    assert np.array_equal(levels, (exact * 255).permute(0, 2, 3, 1).numpy())
+
+
+def test_rows_of_a_future_that_was_given_up_are_left_out(rows):
+    for step in (200, 400):
+        rows.write(step, images(0.5))
+    assert [row.label for row in rows.up_to(399)] == ["step 200"]
+
+
+def test_rows_of_other_settings_are_not_mixed_in(rows):
+    rows.write(None, images(0.5))
+    other = SampleRows(rows.folder, SETTINGS | {"guidance_scale": 3.0}, tiles=2)
+    assert not other.has_base()
+    assert other.up_to(9) == []
+    assert rows.has_base()
+
+
+def test_another_folders_past_is_adopted(rows, tmp_path):
+    rows.write(None, images(0.5))
+    for step in (200, 400):
+        rows.write(step, images(0.5))
+    new = SampleRows(tmp_path / "new" / "rows", SETTINGS, tiles=2)
+    new.adopt(rows.folder, step=200)
+    assert [row.label for row in new.up_to(1000)] == ["base", "step 200"]
+    new.adopt(tmp_path / "gone", step=200)
+
+
+def test_broken_pictures_are_black(rows):
+    rows.write(0, images(math.nan))
+    assert rows.up_to(0)[0].tiles[0].getextrema() == ((0, 0),) * 3
