@@ -11,7 +11,7 @@ import torch
 
 from sdtune.data.latent_cache import LatentCache, default_cache_dir
 from sdtune.data.order import ResumableLoader, ResumableSampler
-from sdtune.data.pictures import Crop, Encode, PictureDataset, too_small
+from sdtune.data.pictures import Crop, Encode, PictureDataset, collate, too_small
 from sdtune.data.problems import DataError
 from sdtune.data.resume import resume_position
 
@@ -195,6 +195,7 @@ class PictureDataModule(pl.LightningDataModule, ABC):
             ),
             num_workers=workers,
             persistent_workers=workers > 0,
+            collate_fn=collate,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # else every epoch would draw from the global state
         )

@@ -17,7 +17,7 @@ from sdtune.data.latent_cache import LatentCache, latent_key
 from sdtune.data.transforms import Box, crop_box, to_pixel_values
 from sdtune.functional.randomness import Stream, counter_uniform
 
-__all__ = ["Crop", "Encode", "Picture", "PictureDataset", "scan_pictures", "too_small"]
+__all__ = ["Crop", "Encode", "Picture", "PictureDataset", "collate", "scan_pictures", "too_small"]
 
 Crop = Literal["center", "random"]
 Encode = Callable[[Tensor], Tensor]
@@ -93,6 +93,25 @@ def too_small(pictures: Iterable[Picture], resolution: int) -> list[str]:
         for width, height in [picture_size(picture.path)]
         if min(width, height) < resolution
     ]
+
+
+def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Make a batch of samples.
+
+    Args:
+        samples: B samples of a `PictureDataset`.
+
+    Returns:
+        Tensors stacked along a first dimension B; `caption`, `index` and `name` as lists. Indices
+        stay numbers because randomness is drawn from them on the CPU, and reading a tensor back
+        from a GPU would wait for it.
+    """
+    return {
+        name: torch.stack([sample[name] for sample in samples])
+        if isinstance(first, Tensor)
+        else [sample[name] for sample in samples]
+        for name, first in samples[0].items()
+    }
 
 
 class PictureDataset(Dataset[dict[str, Any]]):

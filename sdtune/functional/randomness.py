@@ -43,6 +43,7 @@ class Stream(IntEnum):
     VALIDATION = 9
     INITIALIZATION = 10
     AUGMENTATION = 11
+    DROPOUT = 12
 
 
 def counter_generator(seed: int, *counters: int) -> torch.Generator:

@@ -83,6 +83,7 @@ def pack_base(
         clip_sample=False,
         prediction_type="v_prediction",
         rescale_betas_zero_snr=True,
+        steps_offset=1,
         timestep_spacing="trailing",
     ).save_pretrained(folder / "scheduler")
     index = json.dumps(_MODEL_INDEX, indent=2)

@@ -60,7 +60,7 @@ def build_tokenizer(
 
 
 def _save(learner: Tokenizer, folder: Path, vocab_size: int) -> CLIPTokenizer:
-    """Save learned merges with the tokens in CLIP's order: bytes, ends of words, merges, specials."""
+    """Save merges with the tokens in CLIP's order: bytes, bytes at an end, merges, specials."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokens = alphabet + [f"{letter}</w>" for letter in alphabet]
     learned = json.loads(learner.to_str())["model"]["merges"]

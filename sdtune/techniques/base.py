@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,10 +12,12 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
+from sdtune._checks import check_all, check_not_negative, check_positive
 from sdtune.adapters.lora import LoRAAdapter, without_adapter
 from sdtune.functional import (
     Stream,
     add_noise,
+    counter_generator,
     counter_randint,
     counter_randn,
     diffusion_loss,
@@ -58,6 +60,7 @@ class DiffusionFineTuningModule(pl.LightningModule):
 
     Args:
         base: `nano`, a folder in diffusers' layout, a Hugging Face id or a single file.
+        checks: What the technique checks of its own arguments, see `check_all`.
         learning_rates: Rates by the name of the argument that holds them, to be checked.
         optimizer: See `build_optimizer`.
         weight_decay: See `build_optimizer`.
@@ -68,10 +71,12 @@ class DiffusionFineTuningModule(pl.LightningModule):
             learn pictures that are dark or bright as a whole.
         clip_skip: Text encoder layer, counted from the end.
         gradient_checkpointing: Recompute activations in the backward pass: less memory, slower.
-        seed: Seed of noise, timesteps and of what learns.
+        draws_dropout: Whether anything in the model is dropped at random while it trains.
+        seed: Seed of noise, timesteps, dropout and of what learns.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        TypeError: If an argument is of another type.
+        ValueError: If arguments are out of their ranges, with a line for each.
     """
 
     model: StableDiffusion
@@ -80,6 +85,7 @@ class DiffusionFineTuningModule(pl.LightningModule):
         self,
         *,
         base: str,
+        checks: Sequence[Callable[[], None]],
         learning_rates: Mapping[str, float | None],
         optimizer: OptimizerName,
         weight_decay: float,
@@ -89,21 +95,20 @@ class DiffusionFineTuningModule(pl.LightningModule):
         noise_offset: float,
         clip_skip: int,
         gradient_checkpointing: bool,
+        draws_dropout: bool,
         seed: int,
     ) -> None:
         super().__init__()
-        check_base(base)
-        check_optimization_arguments(
-            optimizer, lr_schedule, learning_rates, weight_decay, warmup_steps
+        check_all(
+            *checks,
+            lambda: check_base(base),
+            lambda: check_optimization_arguments(
+                optimizer, lr_schedule, learning_rates, weight_decay, warmup_steps
+            ),
+            lambda: check_positive("min_snr_gamma", min_snr_gamma),
+            lambda: check_not_negative("noise_offset", noise_offset),
+            lambda: check_positive("clip_skip", clip_skip, of="integer"),
         )
-        if min_snr_gamma is not None and min_snr_gamma <= 0:
-            raise ValueError(
-                f"Expected `min_snr_gamma` to be a positive number or null, but got {min_snr_gamma}."
-            )
-        if noise_offset < 0:
-            raise ValueError(f"Expected `noise_offset` to be 0 or more, but got {noise_offset}.")
-        if clip_skip < 1:
-            raise ValueError(f"Expected `clip_skip` to be a positive integer, but got {clip_skip}.")
         self.base = base
         self.optimizer = optimizer
         self.weight_decay = weight_decay
@@ -113,6 +118,7 @@ class DiffusionFineTuningModule(pl.LightningModule):
         self.noise_offset = noise_offset
         self.clip_skip = clip_skip
         self.gradient_checkpointing = gradient_checkpointing
+        self.draws_dropout = draws_dropout
         self.seed = seed
         self._embeddings: dict[str, Tensor] = {}
 
@@ -147,7 +153,8 @@ class DiffusionFineTuningModule(pl.LightningModule):
         latents = self._latents(batch)
         noise = self._noise(latents, batch["index"])
         timesteps = self._timesteps(batch["index"]).to(latents.device)
-        loss = self._losses(latents, noise, timesteps, batch["caption"]).mean()
+        with self._reproducible_dropout(batch["index"]):
+            loss = self._losses(latents, noise, timesteps, batch["caption"]).mean()
         self.log("train/loss", loss, prog_bar=True, batch_size=len(latents))
         return loss
 
@@ -226,23 +233,15 @@ class DiffusionFineTuningModule(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         """Encode once what nothing random touches, and put the encoders aside."""
-        data = getattr(self.trainer, "datamodule", None)
+        data: Any = self.trainer.datamodule
         if getattr(data, "can_cache_latents", False):
-            vae = self.model.fingerprint("vae")
-            data.cache_latents(
-                self.model.encode_images, f"{vae}-{self.model.vae.dtype}", self.device
-            )
+            vae = f"{self.model.fingerprint('vae')}-{self.model.vae.dtype}"
+            data.cache_latents(self.model.encode_images, vae, self.device)
             self.model.vae.to("cpu")
         if not self.trains_text_encoder:
             if hasattr(data, "captions"):
                 self._remember(data.captions())
             self.model.text_encoders.to("cpu")
-
-    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Keep sample numbers on the CPU, where randomness is drawn: reading them back waits."""
-        if isinstance(batch, dict) and isinstance(batch.get("index"), Tensor):
-            batch["index"] = batch["index"].tolist()
-        return batch
 
     def generate(
         self,
@@ -398,6 +397,18 @@ class DiffusionFineTuningModule(pl.LightningModule):
 
     def _base_hashes(self) -> dict[str, str]:
         return {part: self.model.fingerprint(part) for part in ("unet", "text_encoders")}
+
+    @contextmanager
+    def _reproducible_dropout(self, indices: Sequence[int]) -> Iterator[None]:
+        """Make what torch draws from its global state a function of the batch, for a while."""
+        if not self.draws_dropout:
+            yield
+            return
+        generator = counter_generator(self.seed, Stream.DROPOUT, self.current_epoch, *indices)
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(generator.initial_seed())
+            yield
 
     @contextmanager
     def _at_hand(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from sdtune.adapters.lora import (
@@ -40,11 +41,11 @@ class LoRAStyleModule(DiffusionFineTuningModule):
         noise_offset: Share of noise that is constant over a picture, 0 or more.
         clip_skip: Text encoder layer, counted from the end; 1 is the last.
         gradient_checkpointing: Recompute activations in the backward pass: less memory, slower.
-        seed: Seed of the adapter's first values, of noise and of timesteps.
+        seed: Seed of the adapter's first values, of noise, timesteps and dropout.
 
     Raises:
         TypeError: If `rank` is no integer.
-        ValueError: If an argument is out of its range.
+        ValueError: If arguments are out of their ranges, with a line for each.
     """
 
     def __init__(
@@ -67,9 +68,16 @@ class LoRAStyleModule(DiffusionFineTuningModule):
         gradient_checkpointing: bool = False,
         seed: int = 42,
     ) -> None:
-        check_lora_arguments(rank=rank, alpha=alpha, dropout=dropout, target_modules=target_modules)
+        check_lora = partial(
+            check_lora_arguments,
+            rank=rank,
+            alpha=alpha,
+            dropout=dropout,
+            target_modules=target_modules,
+        )
         super().__init__(
             base=base,
+            checks=[check_lora],
             learning_rates={
                 "learning_rate": learning_rate,
                 "text_encoder_learning_rate": text_encoder_learning_rate,
@@ -82,6 +90,7 @@ class LoRAStyleModule(DiffusionFineTuningModule):
             noise_offset=noise_offset,
             clip_skip=clip_skip,
             gradient_checkpointing=gradient_checkpointing,
+            draws_dropout=dropout > 0,
             seed=seed,
         )
         self.save_hyperparameters()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
@@ -11,6 +12,7 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from sdtune._checks import check_all, check_not_negative
 from sdtune._imports import require
 
 __all__ = [
@@ -49,20 +51,13 @@ def check_optimization_arguments(
     Raises:
         ValueError: If one is out of its range, with the allowed values.
     """
-    for name, value, allowed in (
-        ("optimizer", optimizer, get_args(OptimizerName)),
-        ("lr_schedule", lr_schedule, get_args(LRScheduleName)),
-    ):
-        if value not in allowed:
-            names = ", ".join(f"`{each}`" for each in allowed)
-            raise ValueError(f"Expected `{name}` to be one of {names}, but got `{value}`.")
-    for name, rate in learning_rates.items():
-        if rate is not None and not 0 < rate < float("inf"):
-            raise ValueError(f"Expected `{name}` to be a positive number, but got {rate}.")
-    if weight_decay < 0:
-        raise ValueError(f"Expected `weight_decay` to be 0 or more, but got {weight_decay}.")
-    if warmup_steps < 0:
-        raise ValueError(f"Expected `warmup_steps` to be 0 or more, but got {warmup_steps}.")
+    check_all(
+        lambda: _check_name("optimizer", optimizer, get_args(OptimizerName)),
+        lambda: _check_name("lr_schedule", lr_schedule, get_args(LRScheduleName)),
+        *(partial(_check_learning_rate, *each) for each in learning_rates.items()),
+        lambda: check_not_negative("weight_decay", weight_decay),
+        lambda: check_not_negative("warmup_steps", warmup_steps),
+    )
 
 
 def build_optimizer(
@@ -105,6 +100,17 @@ def build_lr_scheduler(
     return get_scheduler(
         transformers_name, optimizer, num_warmup_steps=warmup_steps, num_training_steps=max_steps
     )
+
+
+def _check_name(name: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        names = ", ".join(f"`{each}`" for each in allowed)
+        raise ValueError(f"Expected `{name}` to be one of {names}, but got `{value}`.")
+
+
+def _check_learning_rate(name: str, rate: float | None) -> None:
+    if rate is not None and not 0 < rate < float("inf"):
+        raise ValueError(f"Expected `{name}` to be a positive number, but got {rate}.")
 
 
 def _adamw(groups: list[ParameterGroup], weight_decay: float) -> Optimizer:

@@ -22,7 +22,7 @@ def _encode(pixel_values):
 
 
 def _indices(loader):
-    return [index for batch in loader for index in batch["index"].tolist()]
+    return [index for batch in loader for index in batch["index"]]
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_batch_holds_what_a_technique_needs(make_data):
     batch = next(iter(loader))
     assert batch["pixel_values"].shape == (3, 3, 16, 16)
     assert batch["pixel_values"].dtype == torch.float32
-    assert batch["index"].dtype == torch.int64
+    assert all(type(index) is int for index in batch["index"])
     for index, name, caption in zip(batch["index"], batch["name"], batch["caption"], strict=True):
         assert name == f"{index:02}.png"
         assert caption == f"a drawing of thing {index}"

@@ -27,7 +27,7 @@ class Recorder(pl.LightningModule):
                 "batch_idx": batch_idx,
                 "step": self.global_step,
                 "logged step": loop._batches_that_stepped,
-                "index": batch["index"].tolist(),
+                "index": batch["index"],
                 "caption": batch["caption"],
                 "pixels": batch["pixel_values"].double().sum((1, 2, 3)).tolist(),
             }

@@ -158,7 +158,7 @@ def test_a_checkpoint_of_another_adapter_is_refused(tiny_sd: Path, data: StyleDa
     ("arguments", "message"),
     [
         ({"base": "no such base"}, "Expected `base` to be `nano`"),
-        ({"min_snr_gamma": 0.0}, "`min_snr_gamma` to be a positive number or null"),
+        ({"min_snr_gamma": 0.0}, "`min_snr_gamma` to be a positive number, but got 0.0"),
         ({"noise_offset": -0.1}, "`noise_offset` to be 0 or more"),
         ({"clip_skip": 0}, "`clip_skip` to be a positive integer"),
         ({"rank": 0}, "`rank` to be a positive integer, but got 0"),
@@ -169,3 +169,9 @@ def test_bad_arguments_are_refused_before_weights_load(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         LoRAStyleModule(**({"base": str(tiny_sd)} | arguments))
+
+
+def test_all_bad_arguments_are_listed_at_once() -> None:
+    with pytest.raises(ValueError, match="rank") as caught:
+        LoRAStyleModule("no such base", rank=0, optimizer="adam", learning_rate=-1.0)
+    assert len(str(caught.value).splitlines()) == 4

@@ -26,6 +26,7 @@ TECHNIQUES: dict[str, Build] = {
     "lora_text_encoder": lambda base: LoRAStyleModule(
         base, rank=4, learning_rate=1e-2, text_encoder_learning_rate=1e-2
     ),
+    "dropout": lambda base: LoRAStyleModule(base, rank=4, dropout=0.3, learning_rate=1e-2),
     "dora": lambda base: LoRAStyleModule(base, rank=4, use_dora=True, learning_rate=1e-2),
 }
 

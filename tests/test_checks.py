@@ -1,0 +1,26 @@
+"""All that is wrong with a call is said at once."""
+
+import pytest
+
+from sdtune._checks import check_all
+
+
+def _refuse(error: Exception) -> None:
+    raise error
+
+
+def test_nothing_wrong_raises_nothing() -> None:
+    check_all(lambda: None, lambda: 1)
+
+
+def test_one_error_is_raised_as_it_is() -> None:
+    with pytest.raises(TypeError, match=r"^rank$"):
+        check_all(lambda: _refuse(TypeError("rank")), lambda: None)
+
+
+def test_several_are_listed_also_through_levels() -> None:
+    def inner() -> None:
+        check_all(lambda: _refuse(ValueError("alpha")), lambda: _refuse(TypeError("rank")))
+
+    with pytest.raises(ValueError, match=r"^- alpha\n- rank\n- base$"):
+        check_all(inner, lambda: _refuse(ValueError("base")))
