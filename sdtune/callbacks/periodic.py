@@ -76,9 +76,11 @@ class PeriodicCallback(Callback):
         if self._last_step is None and not is_trial(trainer):
             refuse_used_folder(trainer, self.folder)
         self._last_step = trainer.global_step
-        if self.every_n_steps is None:
-            # otherwise it is only known after the first validation whether there will be any
+        if self.every_n_steps is None and trainer.val_dataloaders is None:
+            # as the trainer does it: only then is it known whether there is anything to validate
+            trainer.validating = True
             trainer.fit_loop.epoch_loop.val_loop.setup_data()
+            trainer.training = True
 
     def on_train_batch_end(
         self,
