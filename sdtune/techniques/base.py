@@ -233,7 +233,7 @@ class DiffusionFineTuningModule(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         """Encode once what nothing random touches, and put the encoders aside."""
-        data: Any = self.trainer.datamodule
+        data = cast(Any, getattr(self.trainer, "datamodule", None))
         if getattr(data, "can_cache_latents", False):
             vae = f"{self.model.fingerprint('vae')}-{self.model.vae.dtype}"
             data.cache_latents(self.model.encode_images, vae, self.device)
