@@ -44,6 +44,9 @@ class Stream(IntEnum):
     INITIALIZATION = 10
     AUGMENTATION = 11
     DROPOUT = 12
+    CLASS_PICTURE = 13
+    CLASS_ORDER = 14
+    TEMPLATE = 15
 
 
 def counter_generator(seed: int, *counters: int) -> torch.Generator:
