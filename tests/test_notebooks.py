@@ -1,0 +1,27 @@
+"""The notebooks run from top to bottom, as shipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+_FOLDER = Path(__file__).parents[1] / "recipes" / "notebooks"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted(_FOLDER.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDTUNE_CACHE", str(tmp_path / "cache"))
+    notebook = nbformat.read(path, as_version=4)
+    # what it writes goes beside a copy: its own folder stays as it is
+    folder = tmp_path / "recipes" / "notebooks"
+    folder.mkdir(parents=True)
+    (tmp_path / "datasets").symlink_to(_FOLDER.parents[1] / "datasets")
+    client = NotebookClient(notebook, resources={"metadata": {"path": str(folder)}}, timeout=600)
+    client.execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    pictures = [output for output in outputs if "image/png" in output.get("data", {})]
+    assert len(pictures) == 2
