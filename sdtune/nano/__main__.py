@@ -102,5 +102,16 @@ def subject_set(folder: Path, cache_dir: Path = _CACHE) -> None:
     build_subject_set(folder, cache_dir.expanduser())
 
 
+def card(sprites: Path) -> None:
+    """Measure nano, and write its model card into the package.
+
+    Args:
+        sprites: Sprite file.
+    """
+    from sdtune.nano.card import write_card
+
+    write_card(Path(__file__).parent, sprites)
+
+
 if __name__ == "__main__":
-    auto_cli([sprites, tokenizer, base, unet, evaluation_clip, style_set, subject_set])
+    auto_cli([sprites, tokenizer, base, unet, evaluation_clip, style_set, subject_set, card])
