@@ -8,7 +8,7 @@ from sdtune.functional.diffusion import (
     snr,
     training_target,
 )
-from sdtune.functional.losses import diffusion_loss
+from sdtune.functional.losses import diffusion_loss, prior_preservation_loss
 from sdtune.functional.randomness import (
     Stream,
     counter_generator,
@@ -30,6 +30,7 @@ __all__ = [
     "diffusion_loss",
     "min_snr_weights",
     "predicted_latents",
+    "prior_preservation_loss",
     "snr",
     "training_target",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["diffusion_loss"]
+__all__ = ["diffusion_loss", "prior_preservation_loss"]
 
 
 def diffusion_loss(model_pred: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -30,3 +30,29 @@ def diffusion_loss(model_pred: Tensor, target: Tensor, weights: Tensor | None = 
     errors = F.mse_loss(model_pred.float(), target.float(), reduction="none")
     loss = errors.flatten(1).mean(dim=1)  # (B, C, h, w) -> (B,)
     return loss if weights is None else loss * weights.to(loss)
+
+
+def prior_preservation_loss(
+    instance_losses: Tensor, class_losses: Tensor, prior_loss_weight: float
+) -> Tensor:
+    """Add the loss on pictures of the class to the loss on pictures of the subject.
+
+    The class pictures come from the untuned model itself, so that their loss holds it to what it
+    knew of the class (Ruiz et al. 2023, https://arxiv.org/abs/2208.12242, equation 2).
+
+    Args:
+        instance_losses: (B,) losses on the subject's pictures, see `diffusion_loss`.
+        class_losses: (P,) losses on the class pictures.
+        prior_loss_weight: Factor of the class pictures' mean, 0 or more.
+
+    Returns:
+        mean(instance_losses) + prior_loss_weight * mean(class_losses), a scalar.
+
+    Raises:
+        ValueError: If the weight is negative, which would teach the model to forget the class.
+    """
+    if prior_loss_weight < 0:
+        raise ValueError(
+            f"Expected `prior_loss_weight` to be 0 or more, but got {prior_loss_weight}."
+        )
+    return instance_losses.mean() + prior_loss_weight * class_losses.mean()

@@ -47,6 +47,7 @@ class Stream(IntEnum):
     CLASS_PICTURE = 13
     CLASS_ORDER = 14
     TEMPLATE = 15
+    BOOTSTRAP = 16
 
 
 def counter_generator(seed: int, *counters: int) -> torch.Generator:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
 import lightning.pytorch as pl
@@ -150,13 +150,24 @@ class DiffusionFineTuningModule(pl.LightningModule):
         Returns:
             The mean loss, a scalar.
         """
+        loss = self.training_losses(batch).mean()
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["index"]))
+        return loss
+
+    def training_losses(self, batch: dict[str, Any]) -> Tensor:
+        """Compute each sample's loss, at a timestep and with noise of its own.
+
+        Args:
+            batch: As in `training_step`.
+
+        Returns:
+            (B,) float32.
+        """
         latents = self._latents(batch)
         noise = self._noise(latents, batch["index"])
         timesteps = self._timesteps(batch["index"]).to(latents.device)
         with self._reproducible_dropout(batch["index"]):
-            loss = self._losses(latents, noise, timesteps, batch["caption"]).mean()
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(latents))
-        return loss
+            return self._losses(latents, noise, timesteps, batch["caption"])
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Measure the loss at noise and timesteps that never change.
@@ -267,7 +278,7 @@ class DiffusionFineTuningModule(pl.LightningModule):
             (B, 3, H, W) float32 in [0, 1].
         """
         self.load_base()
-        with nullcontext() if use_adapter else without_adapter(self.model), self._at_hand():
+        with nullcontext() if use_adapter else self.untuned(), self._at_hand():
             return sample(
                 self.model,
                 prompts,
@@ -277,6 +288,10 @@ class DiffusionFineTuningModule(pl.LightningModule):
                 negative_prompt=negative_prompt,
                 clip_skip=self.clip_skip,
             )
+
+    def untuned(self) -> AbstractContextManager[None]:
+        """Switch off what has been learned, for a while: inside, the model is its own base."""
+        return without_adapter(self.model)
 
     def adapter_metadata(self) -> dict[str, str]:
         """Describe the run for the adapter's header, without any folder's name."""

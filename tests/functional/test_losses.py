@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sdtune.functional.losses import diffusion_loss
+from sdtune.functional.losses import diffusion_loss, prior_preservation_loss
 
 
 def test_loss_is_each_sample_s_mean_squared_error() -> None:
@@ -31,3 +31,15 @@ def test_half_precision_is_summed_in_float32() -> None:
 def test_shapes_that_would_broadcast_are_refused() -> None:
     with pytest.raises(ValueError, match="Expected `target` to have the shape of `model_pred`"):
         diffusion_loss(torch.zeros(2, 4, 8, 8), torch.zeros(1, 4, 8, 8))
+
+
+def test_prior_preservation_adds_the_class_loss_by_its_weight() -> None:
+    instance_losses, class_losses = torch.tensor([1.0, 3.0]), torch.tensor([2.0, 4.0, 9.0])
+    for weight, expected in ((0.0, 2.0), (1.0, 7.0), (0.5, 4.5)):
+        loss = prior_preservation_loss(instance_losses, class_losses, weight)
+        torch.testing.assert_close(loss, torch.tensor(expected))
+
+
+def test_a_negative_prior_weight_is_refused() -> None:
+    with pytest.raises(ValueError, match="`prior_loss_weight` to be 0 or more, but got -1"):
+        prior_preservation_loss(torch.zeros(2), torch.zeros(2), -1.0)
