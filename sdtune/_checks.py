@@ -1,8 +1,20 @@
 """Several checks of one call, so that all that is wrong is said at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-__all__ = ["check_all", "check_not_negative", "check_positive"]
+__all__ = ["ArgumentProblems", "check_all", "check_not_negative", "check_positive"]
+
+
+class ArgumentProblems(ValueError):
+    """Arguments that cannot be used, with every reason.
+
+    Args:
+        problems: One sentence each.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(f"- {problem}" for problem in self.problems))
 
 
 def check_all(*checks: Callable[[], object]) -> None:
@@ -13,7 +25,8 @@ def check_all(*checks: Callable[[], object]) -> None:
 
     Raises:
         TypeError: If one check alone raised it.
-        ValueError: Otherwise, with a line for each problem.
+        ValueError: Likewise.
+        ArgumentProblems: If several raised, with all that they said.
     """
     errors: list[TypeError | ValueError] = []
     for check in checks:
@@ -24,7 +37,9 @@ def check_all(*checks: Callable[[], object]) -> None:
     if len(errors) == 1:
         raise errors[0]
     if errors:
-        raise ValueError("\n".join(f"- {line}" for error in errors for line in _lines(error)))
+        raise ArgumentProblems(
+            [each for error in errors for each in getattr(error, "problems", [str(error)])]
+        )
 
 
 def check_not_negative(name: str, value: float) -> None:
@@ -50,7 +65,3 @@ def check_positive(name: str, value: float | None, of: str = "number") -> None:
     """
     if value is not None and not value > 0:
         raise ValueError(f"Expected `{name}` to be a positive {of}, but got {value}.")
-
-
-def _lines(error: Exception) -> list[str]:
-    return [line.removeprefix("- ") for line in str(error).splitlines()]

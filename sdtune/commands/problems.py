@@ -131,12 +131,13 @@ def _import_class(key: str, class_path: str) -> type | str:
 
 def _argument_problems(cls: type, key: str, given: dict[str, Any], build: bool) -> list[str]:
     names = _names(cls)
-    problems = []
+    unknown = []
     for name in given:
         if name not in names:
             near = nearest(f"{key}.{name}", [f"{key}.{known}" for known in names])
             of = "" if cls is Trainer else f" of {cls.__name__}"
-            problems.append(f"Expected a known key{of}, but got `{key}.{name}`{near}")
+            unknown.append(f"Expected a known key{of}, but got `{key}.{name}`{near}")
+    problems = []
     for name, parameter in signature(cls).parameters.items():
         named = parameter.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
         if named and parameter.default is Parameter.empty and name not in given:
@@ -152,7 +153,7 @@ def _argument_problems(cls: type, key: str, given: dict[str, Any], build: bool) 
         ]
     if not problems and build and issubclass(cls, _BUILT):
         problems = _build_problems(cls, values)
-    return problems
+    return unknown + problems
 
 
 def _nested_problems(key: str, value: Any, build: bool) -> Iterator[str]:

@@ -41,8 +41,8 @@ and white background, noto style". It knows nothing else: no people, no text, no
 | --- | --- |
 | VAE: PSNR on 512 scenes | {psnr:.1f} dB |
 | evaluation CLIP: right caption among 100 | {top1:.0%} |
-| object named right among 100, 200 prompts, 2 seeds | {object:.0%}; in real pictures {real_object:.0%} |
-| style named right among {styles} | {style:.0%}; in real pictures {real_style:.0%} |
+| object named right among 100 in 400 drawings | {object:.0%}; real pictures {real_object:.0%} |
+| style named right among {styles} | {style:.0%}; real pictures {real_style:.0%} |
 | plain background's colour right | {background:.0%} |
 | 8 pictures, 25 steps, guided, two cores of a shared machine | {seconds:.1f} s |
 | weights, with the evaluation CLIP | {megabytes:.1f} MB |

@@ -22,9 +22,7 @@ from sdtune.nano.sprites import SpriteBook
 
 @pytest.fixture(scope="module")
 def judge(tokenizer: Path) -> Judge:
-    module = NanoCLIPModule(
-        str(tokenizer), text_width=32, vision_width=32, layers=1, patch_size=16
-    )
+    module = NanoCLIPModule(str(tokenizer), text_width=32, vision_width=32, layers=1, patch_size=16)
     return Judge(module.clip, CLIPTokenizer.from_pretrained(tokenizer))
 
 
