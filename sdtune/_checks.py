@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-__all__ = ["ArgumentProblems", "check_all", "check_not_negative", "check_positive"]
+__all__ = ["ArgumentsError", "check_all", "check_not_negative", "check_positive"]
 
 
-class ArgumentProblems(ValueError):
+class ArgumentsError(ValueError):
     """Arguments that cannot be used, with every reason.
 
     Args:
@@ -26,7 +26,7 @@ def check_all(*checks: Callable[[], object]) -> None:
     Raises:
         TypeError: If one check alone raised it.
         ValueError: Likewise.
-        ArgumentProblems: If several raised, with all that they said.
+        ArgumentsError: If several raised, with all that they said.
     """
     errors: list[TypeError | ValueError] = []
     for check in checks:
@@ -37,7 +37,7 @@ def check_all(*checks: Callable[[], object]) -> None:
     if len(errors) == 1:
         raise errors[0]
     if errors:
-        raise ArgumentProblems(
+        raise ArgumentsError(
             [each for error in errors for each in getattr(error, "problems", [str(error)])]
         )
 
