@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
     from sdtune.callbacks.sample_grid import SampleGrid
     from sdtune.data.style import StyleDataModule
+    from sdtune.data.subject import SubjectDataModule
     from sdtune.models.loading import load
     from sdtune.models.stable_diffusion import StableDiffusion
     from sdtune.techniques.lora_style import LoRAStyleModule
@@ -30,6 +31,7 @@ __all__ = [
     "SampleGrid",
     "StableDiffusion",
     "StyleDataModule",
+    "SubjectDataModule",
     "load",
     "load_pipeline",
 ]
@@ -43,6 +45,7 @@ _MODULES = {
     "SampleGrid": "sdtune.callbacks.sample_grid",
     "StableDiffusion": "sdtune.models.stable_diffusion",
     "StyleDataModule": "sdtune.data.style",
+    "SubjectDataModule": "sdtune.data.subject",
     "load": "sdtune.models.loading",
     "load_pipeline": "sdtune.adapters.pipeline",
 }

@@ -26,7 +26,10 @@ ARROWS: dict[str, set[str]] = {
     "_checks": set(),
     "_imports": set(),
 }
-"""What a room may import; `_checks` and `_imports` are open to all, `sdtune` is the package's public names."""
+"""What a room may import; `_checks` and `_imports` are open to all.
+
+`sdtune` is the package's public names.
+"""
 
 
 def sources() -> list[Path]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sdtune.data.transforms import Box
 
-__all__ = ["LatentCache", "default_cache_dir", "latent_key"]
+__all__ = ["LatentCache", "default_cache_dir", "latent_key", "replace_file"]
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,22 @@ def latent_key(
     digest = hashlib.sha256(picture).hexdigest()
     parts = [VERSION, digest, encoder, target, box, flipped]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Args:
+        path: The file; its folder exists.
+        data: Its content.
+    """
+    # each writer has its own temporary name, so that two runs may fill one cache at once
+    temporary = path.with_name(f"{uuid4().hex}.tmp")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 class LatentCache:
@@ -103,7 +119,7 @@ class LatentCache:
         path = self._path(key)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _replace(path, data)
+            replace_file(path, data)
         except OSError as error:
             self._writable = False
             log.warning(
@@ -117,13 +133,3 @@ class LatentCache:
 def _checksum(moments: Tensor) -> str:
     # safetensors notices a file of the wrong length, but no flipped bit
     return hashlib.sha256(moments.contiguous().numpy().tobytes()).hexdigest()
-
-
-def _replace(path: Path, data: bytes) -> None:
-    # each writer has its own temporary name, so that two runs may fill one cache at once
-    temporary = path.with_name(f"{uuid4().hex}.tmp")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -70,7 +70,7 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         self.cache_dir = cache_dir
         self.seed = seed
         self._may_cache = cache_latents
-        self._datasets: tuple[PictureDataset, PictureDataset] | None = None
+        self._datasets: tuple[PictureDataset, ...] | None = None
 
     @property
     def can_cache_latents(self) -> bool:
@@ -86,8 +86,8 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         """
 
     @abstractmethod
-    def build_datasets(self) -> tuple[PictureDataset, PictureDataset]:
-        """Make the data sets of training and validation; the latter may be empty."""
+    def build_datasets(self) -> tuple[PictureDataset, ...]:
+        """Make the data sets of training and validation, which may be empty, and any further."""
 
     def setup(self, stage: str | None = None) -> None:
         """Check the folders and read them anew.
@@ -173,8 +173,7 @@ class PictureDataModule(pl.LightningDataModule, ABC):
                 "Expected `crop` to be 'center' and `cache_latents` to be on, "
                 f"but got crop {self.crop!r} and cache_latents {self._may_cache}."
             )
-        folder = Path(self.cache_dir).expanduser() if self.cache_dir else default_cache_dir()
-        cache = LatentCache(folder / "latents")
+        cache = LatentCache(self._cache_folder() / "latents")
         rank, processes = self._rank()
         for dataset in self._sized_datasets():
             if processes > 1 and self.trainer is not None:
@@ -200,19 +199,22 @@ class PictureDataModule(pl.LightningDataModule, ABC):
             generator=torch.Generator(),  # else every epoch would draw from the global state
         )
 
+    def _cache_folder(self) -> Path:
+        return Path(self.cache_dir).expanduser() if self.cache_dir else default_cache_dir()
+
     def _rank(self) -> tuple[int, int]:
         if self.trainer is None:
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
 
-    def _built_datasets(self) -> tuple[PictureDataset, PictureDataset]:
+    def _built_datasets(self) -> tuple[PictureDataset, ...]:
         if self._datasets is None:
             self.setup()
         if self._datasets is None:
             raise RuntimeError("Expected `setup` to build the data sets, but it did not.")
         return self._datasets
 
-    def _sized_datasets(self) -> tuple[PictureDataset, PictureDataset]:
+    def _sized_datasets(self) -> tuple[PictureDataset, ...]:
         datasets = self._built_datasets()
         if self.resolution is None and self.trainer is not None:
             # known late: a module loads its model after the data module is set up

@@ -44,9 +44,8 @@ class Stream(IntEnum):
     INITIALIZATION = 10
     AUGMENTATION = 11
     DROPOUT = 12
-    CLASS_PICTURE = 13
-    CLASS_ORDER = 14
-    TEMPLATE = 15
+    CLASS_ORDER = 13
+    TEMPLATE = 14
     BOOTSTRAP = 16
 
 
