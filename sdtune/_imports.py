@@ -2,10 +2,11 @@
 
 from importlib.util import find_spec
 
-__all__ = ["PRODIGYOPT_AVAILABLE", "RESVG_AVAILABLE", "require"]
+__all__ = ["PRODIGYOPT_AVAILABLE", "RESVG_AVAILABLE", "TORCHVISION_AVAILABLE", "require"]
 
 PRODIGYOPT_AVAILABLE = find_spec("prodigyopt") is not None
 RESVG_AVAILABLE = find_spec("resvg_py") is not None
+TORCHVISION_AVAILABLE = find_spec("torchvision") is not None
 
 
 def require(module: str, extra: str) -> None:

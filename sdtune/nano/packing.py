@@ -8,7 +8,13 @@ import lightning as L
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, ModelMixin
 from torch import Tensor
-from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer, PreTrainedModel
+from transformers import (
+    CLIPImageProcessorPil,
+    CLIPModel,
+    CLIPTextModel,
+    CLIPTokenizer,
+    PreTrainedModel,
+)
 
 from sdtune.nano.autoencoder import NanoAutoencoderModule
 from sdtune.nano.clip import NanoCLIPModule
@@ -102,7 +108,7 @@ def pack_unet(checkpoint: Path, folder: Path) -> None:
 
 
 def pack_clip(clip_checkpoint: Path, tokenizer: Path, folder: Path) -> None:
-    """Write a whole CLIP with its tokenizer, as `CLIPModel.from_pretrained` loads it.
+    """Write a whole CLIP with its tokenizer and how it wants pictures, as transformers loads it.
 
     Args:
         clip_checkpoint: Checkpoint of `NanoCLIPModule`.
@@ -112,6 +118,14 @@ def pack_clip(clip_checkpoint: Path, tokenizer: Path, folder: Path) -> None:
     clip = _module(NanoCLIPModule, clip_checkpoint, tokenizer=str(tokenizer)).clip
     _save_half(clip, folder)
     CLIPTokenizer.from_pretrained(tokenizer).save_pretrained(folder)
+    size = clip.config.vision_config.image_size
+    # trained on pictures in [-1, 1]
+    CLIPImageProcessorPil(
+        size={"shortest_edge": size},
+        crop_size=size,
+        image_mean=[0.5, 0.5, 0.5],
+        image_std=[0.5, 0.5, 0.5],
+    ).save_pretrained(folder)
 
 
 def _module(module_class: type[M], checkpoint: Path, **overrides: Any) -> M:

@@ -1,0 +1,1 @@
+"""What a picture, or a set of them, is worth: a pure function and a thin Metric in each file."""

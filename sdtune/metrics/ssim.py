@@ -1,0 +1,115 @@
+"""Structural similarity of pictures to the training set, on grey pictures of one size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sdtune._checks import check_all
+from sdtune.metrics.images import Images, check_training_pictures, to_grey
+from sdtune.metrics.sample_mean import SampleMean
+
+__all__ = ["SSIM", "pairwise_ssim"]
+
+_WINDOW = 7  # pixels, skimage's default
+_C1, _C2 = 0.01**2, 0.03**2  # (K1 * data_range)**2 and (K2 * data_range)**2, data_range 1
+
+
+def pairwise_ssim(images: Tensor, training: Tensor) -> Tensor:
+    """Compute the structural similarity of all pairs (Wang et al. 2004, 10.1109/TIP.2003.819861).
+
+    Equal to `skimage.metrics.structural_similarity` with its defaults and `data_range=1`: a
+    uniform window of 7 pixels, sample covariances, K1 = 0.01, K2 = 0.03, the border left out.
+
+    Args:
+        images: (B, 1, H, W) grey, in [0, 1].
+        training: (M, 1, H, W) grey, in [0, 1].
+
+    Returns:
+        (B, M) in [-1, 1].
+
+    Raises:
+        ValueError: If the sizes differ, or are below the window's.
+    """
+    if images.shape[1:] != training.shape[1:] or images.shape[1] != 1:
+        raise ValueError(
+            "Expected grey pictures of one size, (1, H, W), but got "
+            f"{tuple(images.shape[1:])} and {tuple(training.shape[1:])}."
+        )
+    if min(images.shape[-2:]) < _WINDOW:
+        raise ValueError(
+            f"Expected pictures of at least {_WINDOW} pixels a side, but got "
+            f"{images.shape[-1]} x {images.shape[-2]}."
+        )
+    of_training = _moments(training)
+    rows = [_ssim(image[None], training, of_training) for image in images]
+    return torch.stack(rows)
+
+
+def _moments(images: Tensor) -> tuple[Tensor, Tensor]:
+    means = F.avg_pool2d(images, _WINDOW, stride=1)
+    return means, _covariance(images * images, means * means)
+
+
+def _covariance(products: Tensor, product_of_means: Tensor) -> Tensor:
+    pixels = _WINDOW * _WINDOW
+    unbiased = pixels / (pixels - 1)
+    return unbiased * (F.avg_pool2d(products, _WINDOW, stride=1) - product_of_means)
+
+
+def _ssim(image: Tensor, training: Tensor, of_training: tuple[Tensor, Tensor]) -> Tensor:
+    mean_x, variance_x = _moments(image)
+    mean_y, variance_y = of_training
+    covariance = _covariance(image * training, mean_x * mean_y)
+    luminance = (2 * mean_x * mean_y + _C1) / (mean_x**2 + mean_y**2 + _C1)
+    structure = (2 * covariance + _C2) / (variance_x + variance_y + _C2)
+    return (luminance * structure).mean(dim=(1, 2, 3))  # (M, 1, h, w) -> (M,)
+
+
+class SSIM(SampleMean):
+    """Structural similarity of pictures to the training set.
+
+    The reference paper takes the mean over all pairs of a sample and a training picture; it states
+    neither its size nor its window. Every picture becomes a square, whatever its shape was.
+
+    Args:
+        training: At least two training pictures.
+        nearest: Whether to take each sample's most similar training picture, not the mean.
+        size: Width and height at which pictures are compared, in pixels; nano's, so that figures
+            of nano and of larger models are of one scale.
+        **kwargs: What every `torchmetrics.Metric` takes.
+
+    Raises:
+        ValueError: If there are fewer than two training pictures, or `size` is below 7.
+    """
+
+    higher_is_better = True
+
+    training_grey: Tensor
+
+    def __init__(
+        self, training: Images, nearest: bool = False, size: int = 64, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        check_all(lambda: check_training_pictures(training), lambda: _check_size(size))
+        self.nearest = nearest
+        self.size = size
+        self.register_buffer("training_grey", to_grey(training, size), persistent=False)
+
+    def update(self, images: Images) -> None:
+        """Add pictures.
+
+        Args:
+            images: (B, 3, H, W) in [0, 1].
+        """
+        grey = to_grey(images, self.size).to(self.training_grey)
+        pairs = pairwise_ssim(grey, self.training_grey)
+        self.add(pairs.amax(dim=1) if self.nearest else pairs.mean(dim=1))
+
+
+def _check_size(size: int) -> None:
+    if size < _WINDOW:
+        raise ValueError(f"Expected `size` to be {_WINDOW} pixels or more, but got {size}.")

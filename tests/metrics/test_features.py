@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from sdtune.metrics import features
+from sdtune.metrics.features import image_features, load_clip, load_dino, text_features
+from tests.metrics.tiny_networks import random_images
+
+MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073])[:, None, None]
+STD = torch.tensor([0.26862954, 0.26130258, 0.27577711])[:, None, None]
+
+
+def test_a_picture_of_the_network_s_size_is_only_normalised(clip):
+    images = random_images(3, seed=0)
+    output = clip.model.get_image_features((images - MEAN) / STD).pooler_output
+    torch.testing.assert_close(clip.embed_images(images), F.normalize(output, dim=1))
+
+
+def test_dino_is_the_class_token(dino):
+    images = random_images(3, seed=0)
+    output = dino.model(2 * images - 1).last_hidden_state[:, 0]
+    torch.testing.assert_close(dino.embed_images(images), F.normalize(output, dim=1))
+
+
+def test_pictures_of_any_size_are_resized_and_cut(clip):
+    wide = random_images(1, seed=1, size=128)[0]
+    tall = torch.cat([wide, wide], dim=1)  # its middle is the seam
+    vectors = clip.embed_images([wide, tall, wide])
+    torch.testing.assert_close(vectors[0], vectors[2])
+    assert vectors[0] @ vectors[1] < 0.999
+    torch.testing.assert_close(vectors.norm(dim=1), torch.ones(3))
+
+
+def test_more_pictures_than_pass_at_once_keep_their_order(clip, monkeypatch):
+    images = random_images(7, seed=2)
+    whole = clip.embed_images(images)
+    monkeypatch.setattr(features, "_PICTURES_AT_ONCE", 3)
+    torch.testing.assert_close(clip.embed_images(images), whole)
+
+
+def test_a_text_does_not_depend_on_its_neighbours(clip):
+    long = "word " * 200
+    together = clip.embed_texts(["a cat", long])
+    torch.testing.assert_close(together[:1], clip.embed_texts(["a cat"]))
+    torch.testing.assert_close(together[1:], clip.embed_texts([long]))
+
+
+def test_the_network_is_frozen_and_float32(clip_folder, tmp_path):
+    half = shutil.copytree(clip_folder, tmp_path / "half")
+    load_clip(clip_folder).model.half().save_pretrained(half)
+    clip = load_clip(half)
+    assert {parameter.dtype for parameter in clip.parameters()} == {torch.float32}
+    assert not any(parameter.requires_grad for parameter in clip.parameters())
+    assert not clip.model.training
+
+
+def test_features_pass_through():
+    known = torch.eye(3)
+    assert image_features(known, None) is known
+    assert text_features(known, None) is known
+
+
+def test_pictures_without_a_network_are_refused():
+    with pytest.raises(ValueError, match="`embedder` to be given with pictures"):
+        image_features(random_images(1, seed=0), None)
+    with pytest.raises(ValueError, match="`embedder` to be given with texts"):
+        text_features(["a cat"], None)
+
+
+@pytest.mark.parametrize("load", [load_clip, load_dino])
+def test_a_model_that_is_not_here_gives_one_sentence(load):
+    with pytest.raises(ValueError, match="neither a folder here") as caught:
+        load("sdtune/no-such-model")
+    assert "hf download sdtune/no-such-model" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_names_no_model_is_refused():
+    with pytest.raises(ValueError, match=r"Hugging Face id .* but got `/no/such/clip`"):
+        load_clip("/no/such/clip")
+
+
+def test_a_folder_without_preprocessing_gives_one_sentence(clip_folder, tmp_path):
+    folder = shutil.copytree(clip_folder, tmp_path / "clip")
+    (folder / "preprocessor_config.json").unlink()
+    with pytest.raises(ValueError, match="could not be loaded") as caught:
+        load_clip(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_nano_s_clip_missing_is_said(monkeypatch, tmp_path):
+    monkeypatch.setattr(features, "files", lambda package: tmp_path)
+    with pytest.raises(ValueError, match="nano's evaluation CLIP is missing"):
+        load_clip()
+
+
+def test_another_network_is_refused(clip_folder, dino_folder):
+    with pytest.raises(ValueError, match="to be a CLIP, but got `vit`"):
+        load_clip(dino_folder)
+    assert json.loads((clip_folder / "config.json").read_text())["model_type"] == "clip"
+    with pytest.raises(ValueError, match="to be a DINO, but got `clip`"):
+        load_dino(clip_folder)
+
+
+def test_no_picture_is_refused(clip):
+    with pytest.raises(ValueError, match="at least one picture to embed"):
+        clip.embed_images([])
