@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from sdtune.adapters import tensor_file
 from sdtune.adapters.lora import ADAPTER_NAME, LoRAAdapter, lora_layers, tunable_parts
 from sdtune.adapters.random_state import isolated_random_state
-from sdtune.functional.randomness import counter_generator
+from sdtune.adapters.verification import AdapterVerificationError, evaluating, prediction
 from sdtune.models.stable_diffusion import StableDiffusion
 
 if TYPE_CHECKING:
@@ -45,10 +45,6 @@ CONFIG_KEY = "lora_adapter_metadata"
 _UNET_NAMES = {".lora_A.": ".lora.down.", ".lora_B.": ".lora.up."}
 _TEXT_NAMES = {".lora_A.": ".lora_linear_layer.down.", ".lora_B.": ".lora_linear_layer.up."}
 _MAGNITUDE = ".lora_magnitude_vector"
-
-
-class AdapterVerificationError(RuntimeError):
-    """A saved adapter does not do what the model it was saved from does."""
 
 
 def save(
@@ -149,13 +145,13 @@ def verify(path: str | Path, model: StableDiffusion, atol: float = 1e-3) -> None
         AdapterVerificationError: If anything differs; it names the first layer that does.
         FileNotFoundError: If there is no such file.
     """
-    with isolated_random_state(), _evaluating(model):
+    with isolated_random_state(), evaluating(model):
         fresh = _frozen_copy(model)
         load(fresh, path)
         loaded = tunable_parts(fresh)
         for name, part in tunable_parts(model).items():
             _compare_layers(path, part, loaded[name])
-        error = (_prediction(model) - _prediction(fresh)).abs().max().item()
+        error = (prediction(model) - prediction(fresh)).abs().max().item()
     if model.dtype != torch.float32:
         atol = max(atol, 0.05)
     if not error <= atol:  # also catches nan
@@ -211,17 +207,6 @@ def _quiet_reader() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
 def _frozen_copy(model: StableDiffusion) -> StableDiffusion:
     shared = chain(model.parameters(), model.buffers(), model.tokenizers)
     fresh = copy.deepcopy(model, memo={id(item): item for item in shared})
@@ -263,16 +248,3 @@ def _equal(tensor: Tensor, other: Tensor) -> bool:
     return tensor.shape == other.shape and torch.allclose(
         tensor.float(), other.float(), rtol=rtol, atol=0.0
     )
-
-
-def _prediction(model: StableDiffusion) -> Tensor:
-    unet = model.unet
-    size = unet.config.sample_size
-    height, width = (size, size) if isinstance(size, int) else size
-    # a network works at any size, and a small picture tells two of them apart as well
-    shape = (1, unet.config.in_channels, min(height, 16), min(width, 16))
-    noise = torch.randn(shape, generator=counter_generator(0))
-    conditioning = model.encode_prompts(["a turtle"]).to(unet.device, unet.dtype)
-    timesteps = torch.tensor([model.noise_scheduler.config.num_train_timesteps // 2])
-    prediction = model(noise.to(unet.device, unet.dtype), timesteps.to(unet.device), conditioning)
-    return prediction.float()

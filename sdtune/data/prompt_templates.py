@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
-from sdtune.functional.randomness import Stream, counter_uniform
-
-__all__ = [
-    "OBJECT_TEMPLATES",
-    "STYLE_TEMPLATES",
-    "LearnableProperty",
-    "check_learnable_property",
-    "choose_template",
-    "fill_templates",
-]
+__all__ = ["OBJECT_TEMPLATES", "STYLE_TEMPLATES", "LearnableProperty"]
 
 LearnableProperty = Literal["object", "style"]
 
@@ -68,56 +59,3 @@ STYLE_TEMPLATES = (
     "an imitation of {}",
     "this is {}",
 )
-
-_TEMPLATES: dict[LearnableProperty, tuple[str, ...]] = {
-    "object": OBJECT_TEMPLATES,
-    "style": STYLE_TEMPLATES,
-}
-
-
-def check_learnable_property(learnable_property: str) -> None:
-    """Check the name of a set of templates.
-
-    Args:
-        learnable_property: What the user typed.
-
-    Raises:
-        ValueError: If it is none of them.
-    """
-    allowed = get_args(LearnableProperty)
-    if learnable_property not in allowed:
-        names = " or ".join(f"`{each}`" for each in allowed)
-        raise ValueError(
-            f"Expected `learnable_property` to be {names}, but got `{learnable_property}`."
-        )
-
-
-def choose_template(
-    learnable_property: LearnableProperty, seed: int, epoch: int, index: int
-) -> str:
-    """Choose the sentence of one sample.
-
-    Args:
-        learnable_property: What the new word stands for.
-        seed: The seed of the data.
-        epoch: The epoch.
-        index: Position of the sample in the data set.
-
-    Returns:
-        A template with one `{}`, the same wherever and whenever it is asked for.
-    """
-    templates = _TEMPLATES[learnable_property]
-    return templates[int(counter_uniform(seed, Stream.TEMPLATE, epoch, index) * len(templates))]
-
-
-def fill_templates(learnable_property: LearnableProperty, words: str) -> list[str]:
-    """Put words into every template of a set.
-
-    Args:
-        learnable_property: What the words stand for.
-        words: Such as `<erica>`.
-
-    Returns:
-        All captions that samples may get, in the order of the templates.
-    """
-    return [template.format(words) for template in _TEMPLATES[learnable_property]]

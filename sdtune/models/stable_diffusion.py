@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sdtune.functional.diffusion import PredictionType
+from sdtune.models.substitution import substitute
 
 if TYPE_CHECKING:
     from diffusers import (
@@ -31,6 +33,9 @@ Part = Literal["unet", "vae", "text_encoders"]
 # the VAE's feature maps are at full resolution and hundreds of channels wide: memory is bounded
 # by the pixels that pass through it at once, one 512 px picture or sixty-four of 64 px
 _PIXELS_AT_ONCE = 512 * 512
+
+# where PEFT's layers and `TokenEmbedding` keep what they wrap, beside what learns
+_WRAPPED = re.compile(r"\.(?:base_layer|frozen_table)\.")
 
 
 @dataclass
@@ -105,6 +110,9 @@ class StableDiffusion(nn.Module):
         noise_scheduler: The noise schedule that the UNet was trained with.
         source: What it was loaded from, as the user named it.
 
+    Attributes:
+        substitutions: Words of prompts -> texts that are put in their place, see `substitute`.
+
     Raises:
         ValueError: If there is not one tokenizer per text encoder, or the UNet takes more than
             noisy latents (inpainting, depth).
@@ -136,6 +144,7 @@ class StableDiffusion(nn.Module):
         self.tokenizers = list(tokenizers)
         self.noise_scheduler = noise_scheduler
         self.source = source
+        self.substitutions: dict[str, str] = {}
         self._fingerprints: dict[Part, str] = {}
         self._has_warned_of_truncation = False
         self.requires_grad_(False)
@@ -215,8 +224,9 @@ class StableDiffusion(nn.Module):
             (B, L) int64 on the CPU, with L the tokenizer's `model_max_length`.
         """
         tokenizer = self.tokenizers[encoder]
+        prompts = [substitute(prompt, self.substitutions) for prompt in prompts]
         tokens = tokenizer(
-            list(prompts),
+            prompts,
             padding="max_length",
             truncation=True,
             max_length=tokenizer.model_max_length,
@@ -377,11 +387,10 @@ def _images_at_once(images: Tensor, scale_factor: int) -> int:
 def _frozen_weights(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Yield the weights that were there before any adapter, by their original names."""
     weights = module.state_dict()
-    marker = ".base_layer."  # where PEFT keeps the layer that it wraps, beside the adapter
-    wrapped = tuple({name.split(marker)[0] + "." for name in weights if marker in name})
+    wrapped = tuple({_WRAPPED.split(name)[0] + "." for name in weights if _WRAPPED.search(name)})
     kept = {
-        name.replace(marker, "."): weight
+        _WRAPPED.sub(".", name): weight
         for name, weight in weights.items()
-        if marker in name or not name.startswith(wrapped)
+        if _WRAPPED.search(name) or not name.startswith(wrapped)
     }
     yield from sorted(kept.items())

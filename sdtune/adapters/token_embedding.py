@@ -1,0 +1,379 @@
+"""New words for a text encoder: rows that learn, beside its frozen table (Gal et al. 2022)."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sdtune._checks import check_all
+from sdtune.models.stable_diffusion import StableDiffusion
+
+if TYPE_CHECKING:
+    from transformers import CLIPTokenizer
+
+__all__ = [
+    "MAX_VECTORS",
+    "EmbeddingNorm",
+    "Placeholder",
+    "TokenEmbedding",
+    "TokenEmbeddingAdapter",
+    "add_token_embedding",
+    "check_token_embedding_arguments",
+    "find_token_embedding",
+    "remove_token_embeddings",
+    "target_norms",
+    "without_token_embeddings",
+]
+
+MAX_VECTORS = 8
+EmbeddingNorm = Literal["free", "table", "initializer"]
+
+_PLACEHOLDER = re.compile(r"<[^<>\s]+>")
+
+
+@dataclass(frozen=True)
+class Placeholder:
+    """A word that people write, and the tokens that it is.
+
+    Attributes:
+        token: The word, such as `<erica>`.
+        num_vectors: How many tokens it is.
+        initializer_token: The words that it was started from, and that the untuned model reads in
+            its place.
+    """
+
+    token: str
+    num_vectors: int
+    initializer_token: str = ""
+
+    @property
+    def tokens(self) -> list[str]:
+        """The tokens as diffusers names them: `<erica>`, `<erica>_1`, ….
+
+        Returns:
+            `num_vectors` names.
+        """
+        return [self.token, *(f"{self.token}_{number}" for number in range(1, self.num_vectors))]
+
+    @property
+    def expanded(self) -> str:
+        """What is tokenized in place of the word."""
+        return " ".join(self.tokens)
+
+
+class TokenEmbedding(nn.Module):
+    """A text encoder's frozen table with a few new rows beside it.
+
+    The table is neither copied nor enlarged, so that nothing of it can change and the optimizer
+    holds the new rows alone. Ids from `first_id` on are new rows, in the order they were added:
+    the ids that a tokenizer gives to added tokens, and the rows that diffusers' reader puts at the
+    end of the table.
+
+    Args:
+        frozen_table: The table, (V, d).
+        base_tokenizer: The tokenizer without placeholders, for when they are removed.
+    """
+
+    def __init__(self, frozen_table: nn.Embedding, base_tokenizer: CLIPTokenizer) -> None:
+        super().__init__()
+        self.frozen_table = frozen_table  # the name that `fingerprint` looks for
+        self.base_tokenizer = base_tokenizer
+        self.first_id = len(base_tokenizer)
+        self.placeholders: list[Placeholder] = []
+        self.rows = nn.ParameterList()
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        """Look tokens up.
+
+        Args:
+            input_ids: (B, L) int64.
+
+        Returns:
+            (B, L, d) in the table's precision, with gradients to the new rows alone.
+        """
+        is_new = input_ids >= self.first_id
+        embeddings = self.frozen_table(input_ids.masked_fill(is_new, 0))
+        positions = (input_ids - self.first_id).clamp(min=0)
+        rows = F.embedding(positions, torch.cat(list(self.rows)))  # (n, d) -> (B, L, d)
+        return torch.where(is_new[..., None], rows.to(embeddings.dtype), embeddings)
+
+
+@dataclass(frozen=True)
+class TokenEmbeddingAdapter:
+    """A learned word apart from the model it was trained in.
+
+    Attributes:
+        placeholder_token: The word.
+        vectors: (n, d) float32 on the CPU.
+    """
+
+    placeholder_token: str
+    vectors: Tensor
+
+    @classmethod
+    def from_model(
+        cls, model: StableDiffusion, placeholder_token: str | None = None
+    ) -> TokenEmbeddingAdapter:
+        """Copy a word out of a model.
+
+        Args:
+            model: A bundle to which `add_token_embedding` has been applied.
+            placeholder_token: Which word; None takes the only one.
+
+        Returns:
+            A copy, which further training does not touch.
+
+        Raises:
+            ValueError: If the model has no such word, or several and none is named.
+        """
+        embedding = find_token_embedding(model)
+        known = [each.token for each in embedding.placeholders] if embedding else []
+        wanted = known if placeholder_token is None else [placeholder_token]
+        if embedding is None or len(wanted) != 1 or wanted[0] not in known:
+            raise ValueError(
+                f"Expected `placeholder_token` to be one of the words of the model, "
+                f"{', '.join(known) or 'which has none'}, but got {placeholder_token}."
+            )
+        rows = embedding.rows[known.index(wanted[0])]
+        return cls(wanted[0], rows.detach().to("cpu", torch.float32, copy=True))
+
+    def save(self, folder: str | Path, metadata: Mapping[str, str] | None = None) -> Path:
+        """Write the word as diffusers and A1111 read it; see `textual_inversion_format.save`.
+
+        Args:
+            folder: Where the file goes.
+            metadata: Strings for the file's header.
+
+        Returns:
+            The path of the file.
+        """
+        from sdtune.adapters import textual_inversion_format  # it stands on this module
+
+        return textual_inversion_format.save(self, folder, metadata)
+
+    def verify(self, path: str | Path, model: StableDiffusion) -> None:
+        """Prove that a saved file does what the model does; see `textual_inversion_format.verify`.
+
+        Args:
+            path: The file that `save` wrote.
+            model: The model that this word was taken from.
+        """
+        from sdtune.adapters import textual_inversion_format
+
+        textual_inversion_format.verify(path, model, self.placeholder_token)
+
+
+def check_token_embedding_arguments(
+    placeholder_token: str, initializer_token: str, num_vectors: int, embedding_norm: str = "free"
+) -> None:
+    """Check what can be checked of a new word without a model.
+
+    Args:
+        placeholder_token: The word. In angle brackets, because a tokenizer finds an added token
+            inside of other words too; in lower case, because CLIP's reads all text so.
+        initializer_token: The words it starts from.
+        num_vectors: How many tokens it is, from 1 to 8.
+        embedding_norm: See `target_norms`.
+
+    Raises:
+        TypeError: If `num_vectors` is no integer.
+        ValueError: If arguments are out of their ranges, with a line for each.
+    """
+    check_all(
+        lambda: _check_placeholder_token(placeholder_token),
+        lambda: _check_initializer_token(initializer_token),
+        lambda: _check_num_vectors(num_vectors),
+        lambda: _check_embedding_norm(embedding_norm),
+    )
+
+
+def add_token_embedding(
+    model: StableDiffusion, placeholder_token: str, initializer_token: str, num_vectors: int = 1
+) -> nn.Parameter:
+    """Add a word to the first text encoder and its tokenizer, started from words that it knows.
+
+    Prompts may say the word alone: `tokenize` writes it out, `<erica> <erica>_1 …`.
+
+    Args:
+        model: A bundle, with or without other new words.
+        placeholder_token: The word, see `check_token_embedding_arguments`.
+        initializer_token: Words of at most `num_vectors` tokens, whose rows of the table are the
+            first values; where they are fewer, they are repeated in turn.
+        num_vectors: How many tokens the word is.
+
+    Returns:
+        (num_vectors, d) float32 rows, which learn.
+
+    Raises:
+        TypeError: If `num_vectors` is no integer.
+        ValueError: If an argument is out of its range, the word is in the vocabulary or the
+            initializer is too long.
+    """
+    check_token_embedding_arguments(placeholder_token, initializer_token, num_vectors)
+    placeholder = Placeholder(placeholder_token, num_vectors, initializer_token)
+    tokenizer = model.tokenizers[0]
+    _check_vocabulary(tokenizer, placeholder)
+    initial_ids = _initial_ids(tokenizer, placeholder)
+    embedding = find_token_embedding(model) or _wrap(model)
+    with torch.no_grad():
+        device = embedding.frozen_table.weight.device
+        known = embedding.frozen_table(torch.tensor(initial_ids, device=device)).float()
+        rows = torch.stack([known[number % len(known)] for number in range(num_vectors)])  # (n, d)
+    parameter = nn.Parameter(rows)
+    embedding.rows.append(parameter)
+    embedding.placeholders.append(placeholder)
+    model.tokenizers[0].add_tokens(placeholder.tokens)
+    model.substitutions[placeholder_token] = placeholder.expanded
+    return parameter
+
+
+def find_token_embedding(model: StableDiffusion) -> TokenEmbedding | None:
+    """Find the new words of a model.
+
+    Args:
+        model: A bundle.
+
+    Returns:
+        The module that holds them, or None if there are none.
+    """
+    embedding = model.text_encoders[0].get_input_embeddings()  # type: ignore[operator]
+    return embedding if isinstance(embedding, TokenEmbedding) else None
+
+
+def remove_token_embeddings(model: StableDiffusion) -> None:
+    """Take all new words out, so that the text encoder and its tokenizer are the base's again.
+
+    Args:
+        model: A bundle. Without new words this does nothing.
+    """
+    embedding = find_token_embedding(model)
+    if embedding is not None:
+        model.text_encoders[0].set_input_embeddings(embedding.frozen_table)  # type: ignore[operator]
+        model.tokenizers[0] = embedding.base_tokenizer
+        for placeholder in embedding.placeholders:
+            del model.substitutions[placeholder.token]
+
+
+@contextmanager
+def without_token_embeddings(model: StableDiffusion) -> Iterator[None]:
+    """Read the words that placeholders were started from in their place, for a while.
+
+    So the untuned base is asked for what it can know: `<erica> on the moon`, started from `cat`,
+    is `cat on the moon`.
+
+    Args:
+        model: A bundle. Without new words this does nothing.
+
+    Yields:
+        Nothing.
+    """
+    embedding = find_token_embedding(model)
+    placeholders = embedding.placeholders if embedding else []
+    learned = dict(model.substitutions)
+    model.substitutions.update({each.token: each.initializer_token for each in placeholders})
+    try:
+        yield
+    finally:
+        model.substitutions = learned
+
+
+def target_norms(rows: Tensor, table: Tensor, embedding_norm: EmbeddingNorm) -> Tensor | None:
+    """Find the norms that rows shall keep; long rows drown the other words of a prompt.
+
+    Args:
+        rows: (n, d) the rows as they start.
+        table: (V, d) the frozen table.
+        embedding_norm: `free` keeps none; `table` is the mean norm of the table's rows;
+            `initializer` is each row's own.
+
+    Returns:
+        (n, 1) float32, or None if they are free.
+    """
+    if embedding_norm == "free":
+        return None
+    norms = torch.linalg.vector_norm(rows.detach().float(), dim=1, keepdim=True)
+    if embedding_norm == "initializer":
+        return norms
+    mean = torch.linalg.vector_norm(table.detach().float(), dim=1).mean()
+    return mean.expand_as(norms).clone()
+
+
+def _wrap(model: StableDiffusion) -> TokenEmbedding:
+    text_encoder = model.text_encoders[0]
+    table = cast(nn.Embedding, text_encoder.get_input_embeddings())  # type: ignore[operator]
+    # no tokenizer forgets a token: a copy learns the new ones
+    base_tokenizer = model.tokenizers[0]
+    model.tokenizers[0] = copy.deepcopy(base_tokenizer)
+    embedding = TokenEmbedding(table, base_tokenizer)
+    embedding.train(table.training)
+    text_encoder.set_input_embeddings(embedding)  # type: ignore[operator]
+    return embedding
+
+
+def _initial_ids(tokenizer: CLIPTokenizer, placeholder: Placeholder) -> Sequence[int]:
+    ids = tokenizer(placeholder.initializer_token, add_special_tokens=False).input_ids
+    if not 1 <= len(ids) <= placeholder.num_vectors:
+        pieces = ", ".join(f"`{each}`" for each in tokenizer.convert_ids_to_tokens(ids))
+        wanted = "1 token" if placeholder.num_vectors == 1 else f"1 to {placeholder.num_vectors}"
+        raise ValueError(
+            f"Expected `initializer_token` to be {wanted} for `num_vectors` "
+            f"{placeholder.num_vectors}, but `{placeholder.initializer_token}` is {len(ids)} "
+            f"({pieces}): choose a common word, or raise `num_vectors`."
+        )
+    return cast(Sequence[int], ids)
+
+
+def _check_vocabulary(tokenizer: CLIPTokenizer, placeholder: Placeholder) -> None:
+    vocabulary = tokenizer.get_vocab()
+    known = [token for token in placeholder.tokens if token in vocabulary]
+    if known:
+        raise ValueError(
+            f"Expected `placeholder_token` to be a new word, but `{known[0]}` is in the "
+            "vocabulary already: choose another one."
+        )
+
+
+def _check_placeholder_token(placeholder_token: str) -> None:
+    if not _PLACEHOLDER.fullmatch(placeholder_token) or placeholder_token.lower() != (
+        placeholder_token
+    ):
+        raise ValueError(
+            "Expected `placeholder_token` to be a word in angle brackets and lower case, such as "
+            f"`<erica>`, which no vocabulary holds, but got `{placeholder_token}`."
+        )
+
+
+def _check_initializer_token(initializer_token: str) -> None:
+    if not initializer_token.strip() or _PLACEHOLDER.search(initializer_token):
+        raise ValueError(
+            "Expected `initializer_token` to be a word that the base knows, such as `cat`, but got "
+            f"`{initializer_token}`."
+        )
+
+
+def _check_num_vectors(num_vectors: int) -> None:
+    if isinstance(num_vectors, bool) or not isinstance(num_vectors, int):
+        raise TypeError(f"Expected `num_vectors` to be an integer, but got {num_vectors!r}.")
+    if not 1 <= num_vectors <= MAX_VECTORS:
+        raise ValueError(
+            f"Expected `num_vectors` to be an integer from 1 to {MAX_VECTORS}, but got "
+            f"{num_vectors}."
+        )
+
+
+def _check_embedding_norm(embedding_norm: str) -> None:
+    allowed = get_args(EmbeddingNorm)
+    if embedding_norm not in allowed:
+        names = ", ".join(f"`{each}`" for each in allowed)
+        raise ValueError(
+            f"Expected `embedding_norm` to be one of {names}, but got `{embedding_norm}`."
+        )
