@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sdtune.models.loading import load
     from sdtune.models.stable_diffusion import StableDiffusion
     from sdtune.techniques.lora_style import LoRAStyleModule
+    from sdtune.techniques.pivotal_tuning import PivotalTuningModule
+    from sdtune.techniques.textual_inversion import TextualInversionModule
 
 __version__ = "0.1.0"
 
@@ -26,12 +28,14 @@ __all__ = [
     "AdapterCheckpoint",
     "Hyperparameters",
     "LoRAStyleModule",
+    "PivotalTuningModule",
     "Progress",
     "ResumeCheckpoint",
     "SampleGrid",
     "StableDiffusion",
     "StyleDataModule",
     "SubjectDataModule",
+    "TextualInversionModule",
     "load",
     "load_pipeline",
 ]
@@ -40,12 +44,14 @@ _MODULES = {
     "AdapterCheckpoint": "sdtune.callbacks.adapter_checkpoint",
     "Hyperparameters": "sdtune.callbacks.hyperparameters",
     "LoRAStyleModule": "sdtune.techniques.lora_style",
+    "PivotalTuningModule": "sdtune.techniques.pivotal_tuning",
     "Progress": "sdtune.callbacks.progress",
     "ResumeCheckpoint": "sdtune.callbacks.resume_checkpoint",
     "SampleGrid": "sdtune.callbacks.sample_grid",
     "StableDiffusion": "sdtune.models.stable_diffusion",
     "StyleDataModule": "sdtune.data.style",
     "SubjectDataModule": "sdtune.data.subject",
+    "TextualInversionModule": "sdtune.techniques.textual_inversion",
     "load": "sdtune.models.loading",
     "load_pipeline": "sdtune.adapters.pipeline",
 }

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, Protocol, cast, runtime_checkable
 
 from torch import Tensor
 
+from sdtune.adapters.protocol import Adapter
 from sdtune.models.stable_diffusion import StableDiffusion
 
 __all__ = ["Adapter", "Technique", "as_technique"]
-
-
-@runtime_checkable
-class Adapter(Protocol):
-    """What a technique leaves behind, apart from the model it was trained in."""
-
-    def save(self, folder: str | Path, metadata: Mapping[str, str] | None = None) -> Path:
-        """Write it into a folder, with strings for the file's header; return the file."""
-        ...
-
-    def verify(self, path: str | Path, model: StableDiffusion) -> None:
-        """Raise unless the file, loaded back, does what the model does."""
-        ...
 
 
 @runtime_checkable

@@ -13,7 +13,8 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 
 from sdtune._checks import check_all, check_not_negative, check_positive
-from sdtune.adapters.lora import LoRAAdapter, without_adapter
+from sdtune.adapters.lora import without_adapter
+from sdtune.adapters.protocol import Adapter
 from sdtune.functional import (
     Stream,
     add_noise,
@@ -131,7 +132,7 @@ class DiffusionFineTuningModule(pl.LightningModule):
         """Return the optimizer's groups: `params`, `lr` and a `name`."""
 
     @abstractmethod
-    def adapter(self) -> LoRAAdapter:
+    def adapter(self) -> Adapter:
         """Return a copy of what has been learned, on the CPU."""
 
     @property

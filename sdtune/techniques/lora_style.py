@@ -10,10 +10,9 @@ from sdtune.adapters.lora import (
     TargetModules,
     add_lora,
     check_lora_arguments,
-    lora_parameters,
 )
 from sdtune.techniques.base import DiffusionFineTuningModule
-from sdtune.techniques.optimization import LRScheduleName, OptimizerName
+from sdtune.techniques.optimization import LRScheduleName, OptimizerName, lora_groups
 
 __all__ = ["LoRAStyleModule"]
 
@@ -122,18 +121,7 @@ class LoRAStyleModule(DiffusionFineTuningModule):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return the UNet's and the text encoder's matrices with their learning rates."""
-        groups = [
-            {
-                "name": "unet",
-                "params": lora_parameters(self.model.unet),
-                "lr": self.learning_rate,
-            }
-        ]
-        if self.trains_text_encoder:
-            parameters = lora_parameters(self.model.text_encoders)
-            rate = self.text_encoder_learning_rate
-            groups.append({"name": "text_encoder", "params": parameters, "lr": rate})
-        return groups
+        return lora_groups(self.model, self.learning_rate, self.text_encoder_learning_rate)
 
     def adapter(self) -> LoRAAdapter:
         """Return a copy of the adapter, on the CPU."""

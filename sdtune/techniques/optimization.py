@@ -14,6 +14,8 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from sdtune._checks import check_all, check_not_negative
 from sdtune._imports import require
+from sdtune.adapters.lora import lora_parameters
+from sdtune.models.stable_diffusion import StableDiffusion
 
 __all__ = [
     "LRScheduleName",
@@ -21,6 +23,7 @@ __all__ = [
     "build_lr_scheduler",
     "build_optimizer",
     "check_optimization_arguments",
+    "lora_groups",
 ]
 
 log = logging.getLogger(__name__)
@@ -100,6 +103,28 @@ def build_lr_scheduler(
     return get_scheduler(
         transformers_name, optimizer, num_warmup_steps=warmup_steps, num_training_steps=max_steps
     )
+
+
+def lora_groups(
+    model: StableDiffusion, learning_rate: float, text_encoder_learning_rate: float | None
+) -> list[ParameterGroup]:
+    """Group the matrices of a LoRA for `build_optimizer`.
+
+    Args:
+        model: A bundle to which `add_lora` has been applied.
+        learning_rate: Rate of the UNet's matrices.
+        text_encoder_learning_rate: Rate of the text encoders'; None if they have none.
+
+    Returns:
+        A group for the UNet and one for the text encoders, if they learn.
+    """
+    rates = {"unet": learning_rate, "text_encoder": text_encoder_learning_rate}
+    parts = {"unet": model.unet, "text_encoder": model.text_encoders}
+    return [
+        {"name": name, "params": lora_parameters(parts[name]), "lr": rate}
+        for name, rate in rates.items()
+        if rate is not None
+    ]
 
 
 def _check_name(name: str, value: str, allowed: Sequence[str]) -> None:

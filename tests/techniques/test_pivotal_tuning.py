@@ -1,0 +1,158 @@
+"""PivotalTuningModule: a word and a LoRA, of which the word stops first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from torch import Tensor
+
+from sdtune.data.style import StyleDataModule
+from sdtune.techniques.pivotal_tuning import PivotalTuningModule
+from tests.picture_folders import make_picture_folder
+from tests.quiet_trainer import quiet_trainer
+
+STEPS = 5
+
+
+def _module(base: Path, **arguments: object) -> PivotalTuningModule:
+    arguments = {
+        "initializer_token": "c",
+        "rank": 2,
+        "embedding_learning_rate": 1e-2,
+        "learning_rate": 1e-2,
+        "embedding_stop_fraction": 0.4,
+        **arguments,
+    }
+    return PivotalTuningModule("<disc>", base=str(base), **arguments)
+
+
+class Watch(pl.Callback):
+    """Keep the rows after every step, and save a checkpoint after one of them."""
+
+    def __init__(self, save_at: int = 0, path: Path | None = None) -> None:
+        self.rows: list[Tensor] = []
+        self.lora: list[Tensor] = []
+        self.save_at, self.path = save_at, path
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, *arguments: Any, **more: Any
+    ) -> None:
+        state = pl_module.state_dict()
+        self.rows.append(pl_module.embedding_rows.detach().clone())
+        self.lora.append(torch.cat([v.flatten() for n, v in state.items() if "lora_" in n]))
+        if trainer.global_step == self.save_at:
+            trainer.save_checkpoint(self.path)
+            trainer.should_stop = True
+
+
+def _fit(
+    module: PivotalTuningModule, folder: Path, watch: Watch, ckpt_path: Path | None = None
+) -> None:
+    data = StyleDataModule(
+        str(folder / "discs"),
+        trigger="<disc>",
+        resolution=64,
+        batch_size=2,
+        cache_dir=str(folder / "cache"),
+    )
+    trainer = quiet_trainer(max_steps=STEPS, callbacks=[watch], min_steps=1)
+    trainer.fit(module, data, ckpt_path=ckpt_path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    make_picture_folder(tmp_path / "discs")
+    return tmp_path
+
+
+@pytest.mark.parametrize("text_encoder_learning_rate", [None, 1e-2])
+def test_the_word_stops_and_the_lora_goes_on(
+    text_encoder_learning_rate: float | None, tiny_sd: Path, folder: Path
+) -> None:
+    module = _module(
+        tiny_sd, text_encoder_learning_rate=text_encoder_learning_rate, embedding_norm="table"
+    )
+    watch = Watch()
+    _fit(module, folder, watch)
+    moved = [not a.equal(b) for a, b in zip(watch.rows, watch.rows[1:], strict=False)]
+    assert moved == [True, False, False, False]  # 0.4 of 5 steps: two of them
+    assert all(not a.equal(b) for a, b in zip(watch.lora, watch.lora[1:], strict=False))
+
+
+@pytest.mark.parametrize("save_at", [1, 2, 3])
+@pytest.mark.parametrize("text_encoder_learning_rate", [None, 1e-2])
+def test_resume_is_exact_before_at_and_after_the_stop(
+    save_at: int, text_encoder_learning_rate: float | None, tiny_sd: Path, folder: Path
+) -> None:
+    arguments = {"text_encoder_learning_rate": text_encoder_learning_rate}
+    whole = _module(tiny_sd, **arguments)
+    _fit(whole, folder, Watch())
+    path = folder / "last.ckpt"
+    _fit(_module(tiny_sd, **arguments), folder, Watch(save_at, path))
+    resumed, watch = _module(tiny_sd, **arguments), Watch()
+    _fit(resumed, folder, watch, ckpt_path=path)
+    assert len(watch.rows) == STEPS - save_at
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_a_word_that_stopped_is_encoded_once(
+    tiny_sd: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = _module(tiny_sd)
+    module.load_base()
+    encoded = []
+    encode = module.model.encode_prompts
+    monkeypatch.setattr(
+        module.model, "encode_prompts", lambda *a: encoded.append(a[0]) or encode(*a)
+    )
+    _fit(module, folder, Watch())
+    # the first two steps encode two captions each; then each of the four once
+    assert [len(prompts) for prompts in encoded] == [2, 2, 1, 1, 1, 1]
+
+
+def test_word_and_lora_have_their_own_rates(tiny_sd: Path) -> None:
+    module = _module(
+        tiny_sd,
+        num_vectors=2,
+        embedding_learning_rate=1e-1,
+        learning_rate=1e-2,
+        text_encoder_learning_rate=1e-3,
+    )
+    module.load_base()
+    groups = {group["name"]: group for group in module.parameter_groups()}
+    rates = {name: group["lr"] for name, group in groups.items()}
+    assert rates == {"unet": 1e-2, "text_encoder": 1e-3, "embedding": 1e-1}
+    assert [p.shape for p in groups["embedding"]["params"]] == [(2, 32)]
+    grouped = sum(p.numel() for group in groups.values() for p in group["params"])
+    assert grouped == sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def test_the_base_is_without_word_and_lora(tiny_sd: Path) -> None:
+    module = _module(tiny_sd)
+    module.load_base()
+    settings = {"num_inference_steps": 1, "use_adapter": False}
+    before = module.generate(["a <disc>"], [0], **settings)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.requires_grad:
+                parameter += 0.5
+    after = module.generate(["a <disc>"], [0], **settings)
+    torch.testing.assert_close(before, after, rtol=0, atol=0)
+    assert (module.generate(["a <disc>"], [0], num_inference_steps=1) - after).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("fraction", [0.0, -0.5, 1.5])
+def test_a_stop_outside_of_the_run_is_refused(fraction: float, tiny_sd: Path) -> None:
+    with pytest.raises(ValueError, match="above 0 and at most 1, but got"):
+        _module(tiny_sd, embedding_stop_fraction=fraction)
+
+
+def test_all_bad_arguments_are_listed_at_once() -> None:
+    with pytest.raises(ValueError, match="angle brackets") as caught:
+        PivotalTuningModule("erica", "c", base="no such base", rank=0, embedding_learning_rate=0.0)
+    assert len(str(caught.value).splitlines()) == 4
