@@ -16,6 +16,7 @@ from sdtune.metrics.kernel_distance import KernelDistance
 from sdtune.metrics.lpips_diversity import LPIPSDiversity
 from sdtune.metrics.memorisation import Memorisation
 from sdtune.metrics.ssim import SSIM
+from sdtune.metrics.style_score import StyleScore
 from tests.metrics.tiny_networks import random_images
 
 IMAGES, BASE = random_images(6, seed=0), random_images(6, seed=1)
@@ -36,6 +37,7 @@ METRICS: dict[str, tuple[Make, tuple, bool]] = {
     "clip_i": (lambda clip: ImageSimilarity(TRAINING, clip), (IMAGES,), True),
     "clip_mmd": (lambda clip: KernelDistance(TRAINING, clip), (IMAGES,), False),
     "kid": (lambda clip: KernelDistance(TRAINING, clip, "polynomial"), (IMAGES,), False),
+    "style_score": (lambda clip: StyleScore(TRAINING, BASE, clip), (IMAGES,), True),
     "diversity": (lambda clip: LPIPSDiversity(_distance), (IMAGES, PROMPTS), True),
     "memorisation": (lambda clip: Memorisation(TRAINING, clip, HELD_OUT), (IMAGES,), False),
     "class_drift": (ClassDrift, (IMAGES, BASE), False),

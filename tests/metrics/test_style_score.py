@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from diffusers import AutoencoderKL
+
+from sdtune.metrics.gram import GramEmbedder
+from sdtune.metrics.style_score import StyleScore, fit_style_axis, style_score
+from tests.metrics.two_styles import draw_things
+
+
+def _share_above(ones: torch.Tensor, others: torch.Tensor) -> float:
+    return float((ones[:, None] > others[None, :]).float().mean())
+
+
+@pytest.fixture(scope="module")
+def features(tiny_sd) -> dict[str, torch.Tensor]:
+    embedder = GramEmbedder(AutoencoderKL.from_pretrained(tiny_sd, subfolder="vae").eval())
+    return {style: embedder.embed_images(draw_things(60, style)) for style in ("flat", "hatched")}
+
+
+def test_two_drawings_of_one_thing_are_more_alike_than_two_in_one_style(features):
+    """Which is why the plain likeness of Gram matrices would reward content."""
+    flat, hatched = features["flat"], features["hatched"]
+    same_thing = (flat * hatched).sum(dim=1)
+    same_style = (hatched * hatched.roll(1, dims=0)).sum(dim=1)
+    assert (same_style > same_thing).float().mean() < 0.4
+
+
+def test_same_style_ranks_above_same_content(features):
+    """On things that the axis was not fitted on, and with things that it was."""
+    flat, hatched = features["flat"], features["hatched"]
+    axis = fit_style_axis(hatched[:40], flat[:40])
+    new = style_score(hatched[40:], axis)
+    assert axis.accuracy > 0.95
+    assert _share_above(new, style_score(flat[40:], axis)) > 0.95
+    assert _share_above(new, style_score(flat[:40], axis)) > 0.95
+
+
+def test_new_pictures_lie_at_0_and_1_on_average(features):
+    flat, hatched = features["flat"], features["hatched"]
+    axis = fit_style_axis(hatched[:40], flat[:40])
+    assert style_score(hatched[40:], axis).mean() == pytest.approx(1, abs=0.15)
+    assert style_score(flat[40:], axis).mean() == pytest.approx(0, abs=0.15)
+
+
+def test_things_of_the_training_set_are_not_rewarded(tiny_sd, features):
+    flat, hatched = features["flat"], features["hatched"]
+    axis = fit_style_axis(hatched[:40], flat[:40])
+    again = GramEmbedder(AutoencoderKL.from_pretrained(tiny_sd, subfolder="vae").eval())
+    redrawn = style_score(again.embed_images(draw_things(60, "flat", seed=1)), axis)
+    assert redrawn[:40].mean() == pytest.approx(float(redrawn[40:].mean()), abs=0.2)
+
+
+def test_is_fisher_s_discriminant():
+    generator = torch.Generator().manual_seed(0)
+    ours, others = (torch.randn(30, 4, generator=generator).double() for _ in range(2))
+    ours[:, 0] += 2.0
+    within = (torch.cov(ours.T, correction=0) + torch.cov(others.T, correction=0)) / 2
+    ridge = 0.01 * within.trace() / 60
+    difference = ours.mean(dim=0) - others.mean(dim=0)
+    wanted = torch.linalg.solve(within + ridge * torch.eye(4), difference)
+    torch.testing.assert_close(fit_style_axis(ours, others).direction, wanted)
+
+
+def test_features_without_the_style_say_so():
+    generator = torch.Generator().manual_seed(0)
+    one, other = torch.randn(2, 60, 20, generator=generator)
+    assert fit_style_axis(one, other).accuracy == pytest.approx(0.5, abs=0.15)
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_few_pictures_are_enough_for_an_axis(features, count):
+    axis = fit_style_axis(features["hatched"][:count], features["flat"][:3])
+    assert style_score(features["hatched"], axis).isfinite().all()
+
+
+def test_metric_takes_pictures_or_any_descriptor(clip):
+    training, contrast = draw_things(8, "hatched"), draw_things(8, "flat")
+    metric = StyleScore(training, contrast, clip)
+    metric.update(training)
+    known = StyleScore(clip.embed_images(training), clip.embed_images(contrast))
+    known.update(clip.embed_images(training))
+    torch.testing.assert_close(metric.compute(), known.compute())
+
+
+def test_all_that_is_wrong_is_said():
+    with pytest.raises(ValueError, match="two training pictures, but got 1") as caught:
+        fit_style_axis(torch.zeros(1, 3), torch.zeros(1, 3), ridge=0)
+    assert "two pictures of the base as contrast, but got 1" in str(caught.value)
+    assert "`ridge` to be a positive number, but got 0" in str(caught.value)
