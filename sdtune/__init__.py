@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sdtune.data.subject import SubjectDataModule
     from sdtune.models.loading import load
     from sdtune.models.stable_diffusion import StableDiffusion
+    from sdtune.techniques.dreambooth import DreamBoothModule
     from sdtune.techniques.lora_style import LoRAStyleModule
     from sdtune.techniques.pivotal_tuning import PivotalTuningModule
     from sdtune.techniques.textual_inversion import TextualInversionModule
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AdapterCheckpoint",
+    "DreamBoothModule",
     "Hyperparameters",
     "LoRAStyleModule",
     "PivotalTuningModule",
@@ -42,6 +44,7 @@ __all__ = [
 
 _MODULES = {
     "AdapterCheckpoint": "sdtune.callbacks.adapter_checkpoint",
+    "DreamBoothModule": "sdtune.techniques.dreambooth",
     "Hyperparameters": "sdtune.callbacks.hyperparameters",
     "LoRAStyleModule": "sdtune.techniques.lora_style",
     "PivotalTuningModule": "sdtune.techniques.pivotal_tuning",

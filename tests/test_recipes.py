@@ -33,6 +33,8 @@ def _root_folder(monkeypatch, tmp_path):
 
 def run_two_steps(recipe: str, folder: Path, *overrides: str) -> None:
     root = f"--trainer.default_root_dir={folder}"
+    if "class_prompt:" in Path(recipe).read_text(encoding="utf-8"):
+        overrides += ("--data.class_count=2", "--model.class_inference_steps=2")
     assert main(["fit", "--config", recipe, root, "--run=two_steps", *TWO_STEPS, *overrides]) == 0
     assert (folder / Path(recipe).stem / "two_steps" / "config.yaml").is_file()
 

@@ -131,6 +131,8 @@ def check_lora_arguments(
     alpha: float,
     dropout: float = 0.0,
     target_modules: TargetModules | list[str] = "attention",
+    text_encoder_rank: int | None = None,
+    text_encoder_alpha: float | None = None,
 ) -> None:
     """Check the arguments of `add_lora` without a model, so that a mistake costs no loading.
 
@@ -139,12 +141,17 @@ def check_lora_arguments(
         alpha: The update is scaled by `alpha / rank`.
         dropout: Probability in [0, 1).
         target_modules: A preset, or the ends of module names.
+        text_encoder_rank: As `rank`; None for the same.
+        text_encoder_alpha: As `alpha`; None for the same.
 
     Raises:
-        TypeError: If `rank` is no integer.
+        TypeError: If a rank is no integer.
         ValueError: If a value is out of its range.
     """
     _check_rank_and_alpha("rank", rank, "alpha", alpha)
+    text_rank = rank if text_encoder_rank is None else text_encoder_rank
+    text_alpha = alpha if text_encoder_alpha is None else text_encoder_alpha
+    _check_rank_and_alpha("text_encoder_rank", text_rank, "text_encoder_alpha", text_alpha)
     if not 0.0 <= dropout < 1.0:
         raise ValueError(f"Expected `dropout` to be in [0, 1), but got {dropout}.")
     presets = get_args(TargetModules)
@@ -202,10 +209,16 @@ def add_lora(
     """
     from peft import LoraConfig
 
-    check_lora_arguments(rank=rank, alpha=alpha, dropout=dropout, target_modules=target_modules)
+    check_lora_arguments(
+        rank=rank,
+        alpha=alpha,
+        dropout=dropout,
+        target_modules=target_modules,
+        text_encoder_rank=text_encoder_rank,
+        text_encoder_alpha=text_encoder_alpha,
+    )
     text_rank = rank if text_encoder_rank is None else text_encoder_rank
     text_alpha = alpha if text_encoder_alpha is None else text_encoder_alpha
-    _check_rank_and_alpha("text_encoder_rank", text_rank, "text_encoder_alpha", text_alpha)
     if lora_parameters(model):
         raise ValueError("Expected `model` to have no adapter yet, but it already has one.")
 

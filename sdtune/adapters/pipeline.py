@@ -5,7 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdtune.adapters import diffusers_format, tensor_file, textual_inversion_format
+from sdtune.adapters import (
+    diffusers_format,
+    tensor_file,
+    textual_inversion_format,
+    unet_format,
+)
 from sdtune.adapters.pivotal import EMBEDDING_KEY
 from sdtune.models.loading import NANO, check_base, load
 
@@ -14,7 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["find_adapter_files", "load_pipeline"]
 
-_FILE_NAMES = (textual_inversion_format.FILE_NAME, diffusers_format.FILE_NAME)
+_FILE_NAMES = (
+    textual_inversion_format.FILE_NAME,
+    diffusers_format.FILE_NAME,
+    unet_format.FILE_NAME,
+)
 
 
 def load_pipeline(
@@ -27,7 +36,8 @@ def load_pipeline(
             original layout.
         adapter: The adapter's file, its folder, or the folder of the run that made it; None for
             the base alone. Any file that diffusers' `load_lora_weights` reads will do, and any
-            safetensors file that its `load_textual_inversion` reads.
+            safetensors file that its `load_textual_inversion` reads, and a UNet that was tuned as a
+            whole.
 
     Returns:
         A pipeline on the CPU, float32, ready to be called with a prompt.
@@ -42,13 +52,15 @@ def load_pipeline(
     for path in paths:
         if textual_inversion_format.holds_embedding(path):
             textual_inversion_format.load(model, path)
+        elif unet_format.holds_unet(path):
+            unet_format.load(model, path)
         else:
             diffusers_format.load(model, path)
     return model.pipeline()
 
 
 def find_adapter_files(path: str | Path) -> list[Path]:
-    """Find the files of an adapter: a LoRA, a learned word, or a word and then its LoRA.
+    """Find the files of an adapter: a LoRA, a UNet, a learned word, or a word and then its LoRA.
 
     Args:
         path: The file, a folder that holds it under its default name, or a run folder that holds

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import pytest
@@ -13,9 +14,14 @@ import torch
 from torch import Tensor
 
 from sdtune.data.style import StyleDataModule
+from sdtune.data.subject import SubjectDataModule
 from sdtune.models import load
 from sdtune.techniques.base import DiffusionFineTuningModule
+from sdtune.techniques.dreambooth import DreamBoothModule
 from sdtune.techniques.lora_style import LoRAStyleModule
+from sdtune.techniques.pivotal_tuning import PivotalTuningModule
+from sdtune.techniques.placeholder import PlaceholderModule
+from sdtune.techniques.textual_inversion import TextualInversionModule
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
 
@@ -28,6 +34,28 @@ TECHNIQUES: dict[str, Build] = {
     ),
     "dropout": lambda base: LoRAStyleModule(base, rank=4, dropout=0.3, learning_rate=1e-2),
     "dora": lambda base: LoRAStyleModule(base, rank=4, use_dora=True, learning_rate=1e-2),
+    "dreambooth": lambda base: DreamBoothModule(
+        base, rank=4, learning_rate=1e-2, class_inference_steps=1, text_encoder_learning_rate=1e-2
+    ),
+    "dreambooth_full": lambda base: DreamBoothModule(
+        base, full_finetune=True, learning_rate=1e-3, class_inference_steps=1
+    ),
+    "textual_inversion": lambda base: TextualInversionModule(
+        "<disc>", "c d", base, num_vectors=2, learning_rate=1e-2
+    ),
+    "pivotal_tuning": lambda base: PivotalTuningModule(
+        "<disc>", "c", base, rank=4, learning_rate=1e-2, embedding_stop_fraction=1.0
+    ),
+    "pivotal_tuning_text_encoder": lambda base: PivotalTuningModule(
+        "<disc>",
+        "c",
+        base,
+        rank=4,
+        learning_rate=1e-2,
+        text_encoder_learning_rate=1e-2,
+        embedding_norm="table",
+        embedding_stop_fraction=0.1,
+    ),
 }
 
 
@@ -43,12 +71,22 @@ def _fit(
     max_steps: int = 2,
     ckpt_path: Path | None = None,
 ) -> pl.Trainer:
-    data = StyleDataModule(
-        str(folder), resolution=64, batch_size=2, flip=True, cache_dir=str(run / "cache")
-    )
+    data = _data(module, folder, cache_dir=str(run / "cache"))
     trainer = quiet_trainer(max_steps=max_steps, default_root_dir=run)
     trainer.fit(module, data, ckpt_path=ckpt_path)
     return trainer
+
+
+def _data(
+    module: DiffusionFineTuningModule, folder: Path, **arguments: Any
+) -> pl.LightningDataModule:
+    arguments = {"resolution": 64, "batch_size": 2, "flip": True, **arguments}
+    if isinstance(module, DreamBoothModule):
+        prompts = {"instance_prompt": "an erica disc", "class_prompt": "a disc"}
+        return SubjectDataModule(folder, **prompts, class_count=3, **arguments)
+    if isinstance(module, PlaceholderModule):
+        arguments["trigger"] = "<disc>"
+    return StyleDataModule(folder, **arguments)
 
 
 def _frozen(module: DiffusionFineTuningModule) -> dict[str, Tensor]:
@@ -66,7 +104,7 @@ def _learned(module: DiffusionFineTuningModule) -> dict[str, Tensor]:
 @pytest.mark.parametrize("build", TECHNIQUES.values(), ids=TECHNIQUES)
 def test_a_fresh_adapter_changes_nothing(build: Build, tiny_sd: Path) -> None:
     module = build(str(tiny_sd))
-    arguments = (["a red disc"], [7])
+    arguments = (["a red <disc>"], [7])
     tuned = module.generate(*arguments, num_inference_steps=2)
     base = module.generate(*arguments, num_inference_steps=2, use_adapter=False)
     torch.testing.assert_close(tuned, base, rtol=0, atol=0)
@@ -131,7 +169,7 @@ generator = torch.Generator().manual_seed(3)
 latents = torch.randn(1, 4, 8, 8, generator=generator)
 pipeline.set_progress_bar_config(disable=True)
 torch.set_num_threads(2)
-images = pipeline("a red disc", latents=latents, num_inference_steps=2, output_type="pt").images
+images = pipeline("a red <disc>", latents=latents, num_inference_steps=2, output_type="pt").images
 torch.save(images, sys.argv[3])
 """
 
@@ -152,5 +190,7 @@ def test_a_saved_adapter_draws_the_same_picture_in_a_new_process(
     pipeline.set_progress_bar_config(disable=True)
     latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
     torch.set_num_threads(2)
-    images = pipeline("a red disc", latents=latents, num_inference_steps=2, output_type="pt").images
+    images = pipeline(
+        "a red <disc>", latents=latents, num_inference_steps=2, output_type="pt"
+    ).images
     torch.testing.assert_close(torch.load(drawn, weights_only=True), images, rtol=0, atol=0)
