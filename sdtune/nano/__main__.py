@@ -1,6 +1,7 @@
 """`python -m sdtune.nano`: the steps from registry packages to nano's weights and picture sets."""
 
 import json
+import sys
 from pathlib import Path
 
 from jsonargparse import auto_cli
@@ -102,16 +103,35 @@ def subject_set(folder: Path, cache_dir: Path = _CACHE) -> None:
     build_subject_set(folder, cache_dir.expanduser())
 
 
-def card(sprites: Path) -> None:
-    """Measure nano, and write its model card into the package.
+def card(sprites: Path, folder: Path = Path(__file__).parent, prompts: int = 200) -> None:
+    """Measure nano and write its model card.
 
     Args:
         sprites: Sprite file.
+        folder: Folder with `weights` and `evaluation_clip`; by default the installed package's.
+        prompts: How many held-out captions are drawn, twice each.
     """
     from sdtune.nano.card import write_card
 
-    write_card(Path(__file__).parent, sprites)
+    write_card(folder, sprites, prompts)
+
+
+def is_finished(checkpoint: Path, recipe: Path) -> None:
+    """Exit with 0 if a training has reached the last step of its recipe, else with 1.
+
+    Args:
+        checkpoint: A checkpoint of the training.
+        recipe: The resolved recipe beside it.
+    """
+    import torch
+    import yaml
+
+    steps = torch.load(checkpoint, map_location="cpu", weights_only=True)["global_step"]
+    last = yaml.safe_load(recipe.read_text(encoding="utf-8"))["trainer"]["max_steps"]
+    sys.exit(0 if steps >= last else 1)
 
 
 if __name__ == "__main__":
-    auto_cli([sprites, tokenizer, base, unet, evaluation_clip, style_set, subject_set, card])
+    auto_cli(
+        [sprites, tokenizer, base, unet, evaluation_clip, style_set, subject_set, card, is_finished]
+    )

@@ -37,12 +37,12 @@ parameters, loadable by `StableDiffusionPipeline.from_pretrained`. It draws {obj
 {styles} styles over plain and patterned backgrounds; its captions read "a turtle on a dotted pink
 and white background, noto style". It knows nothing else: no people, no text, no photographs.
 
-| figure, on held-out compositions, seed fixed | |
+| figure, on held-out compositions, seed fixed | in brackets: real pictures of the same |
 | --- | --- |
 | VAE: PSNR on 512 scenes | {psnr:.1f} dB |
 | evaluation CLIP: right caption among 100 | {top1:.0%} |
-| object named right among 100 in 400 drawings | {object:.0%}; real pictures {real_object:.0%} |
-| style named right among {styles} | {style:.0%}; real pictures {real_style:.0%} |
+| object named right among 100, {drawings} drawings | {object:.0%} ({real_object:.0%}) |
+| style named right among {styles} | {style:.0%} ({real_style:.0%}) |
 | plain background's colour right | {background:.0%} |
 | 8 pictures, 25 steps, guided, two cores of a shared machine | {seconds:.1f} s |
 | weights, with the evaluation CLIP | {megabytes:.1f} MB |
@@ -89,13 +89,14 @@ The recipes are `recipes/nano/*.yaml`; each says how long it takes.
 """
 
 
-def measure(weights: Path, evaluation_clip: Path, sprites: Path) -> dict[str, float]:
+def measure(weights: Path, evaluation_clip: Path, sprites: Path, prompts: int) -> dict[str, float]:
     """Measure every figure of the card; minutes on two cores.
 
     Args:
         weights: nano's folder.
         evaluation_clip: The evaluation CLIP's folder.
         sprites: The sprite file.
+        prompts: How many held-out captions are drawn, twice each.
 
     Returns:
         Figures by name: shares in [0, 1], `psnr` in dB, `seconds`, `megabytes`, `parameters` in
@@ -131,7 +132,7 @@ def measure(weights: Path, evaluation_clip: Path, sprites: Path) -> dict[str, fl
         )
         / 1e6,
     }
-    return figures | drawing_figures(draw, judge, book, model.resolution)
+    return figures | drawing_figures(draw, judge, book, model.resolution, prompts)
 
 
 def contact_sheet(weights: Path, columns: Sequence[str], objects: Sequence[str]) -> Image.Image:
@@ -161,15 +162,16 @@ def contact_sheet(weights: Path, columns: Sequence[str], objects: Sequence[str])
     return picture.resize((96 * len(columns), 96 * len(objects)), resample=Image.Resampling.LANCZOS)
 
 
-def write_card(folder: Path, sprites: Path) -> None:
+def write_card(folder: Path, sprites: Path, prompts: int = 200) -> None:
     """Measure nano and write README.md and card/ into its folder.
 
     Args:
         folder: The folder that holds `weights` and `evaluation_clip`.
         sprites: The sprite file.
+        prompts: How many held-out captions are drawn, twice each.
     """
     weights, evaluation_clip = folder / "weights", folder / "evaluation_clip"
-    figures = measure(weights, evaluation_clip, sprites)
+    figures = measure(weights, evaluation_clip, sprites, prompts)
     (folder / "card").mkdir(exist_ok=True)
     text = json.dumps({name: round(value, 4) for name, value in figures.items()}, indent=2)
     (folder / "card" / "figures.json").write_text(text + "\n", encoding="utf-8")
@@ -182,6 +184,7 @@ def write_card(folder: Path, sprites: Path) -> None:
     row = "| {0.style} | `{0.package}` {0.version} | {0.licence} | {0.attribution} |"
     card = _CARD.format(
         **figures | {"parameters": f"{figures['parameters']:.1f}"},
+        drawings=2 * prompts,
         objects=len(OBJECTS),
         styles=len(styles),
         style_words=", ".join(styles),

@@ -1,0 +1,57 @@
+"""The one command that trains all of nano, at a tiny size."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from diffusers import StableDiffusionPipeline
+
+_ROOT = Path(__file__).parents[2]
+_TINY = (
+    "--trainer.accelerator=cpu",
+    "--trainer.precision=32-true",
+    "--trainer.max_steps=2",
+    "--trainer.limit_val_batches=1",
+    "--data.num_workers=0",
+    "--data.batch_size=4",
+)
+
+
+def _call(folder: Path, *options: str, minutes: int = 30) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    variables = {"NANO_FOLDER": str(folder), "NANO_MINUTES": str(minutes), "NANO_PROMPTS": "4"}
+    variables["PATH"] = path
+    return subprocess.run(
+        ["bash", str(_ROOT / "recipes" / "nano" / "train_all.sh"), *options],
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_missing_inputs_are_named(tmp_path: Path) -> None:
+    result = _call(tmp_path)
+    assert result.returncode == 2
+    assert f"Expected {tmp_path}/sprites.zip, but it is missing" in result.stderr
+
+
+@pytest.mark.slow
+def test_it_trains_everything_in_stretches(sprites: Path, tokenizer: Path, tmp_path: Path) -> None:
+    shutil.copy(sprites, tmp_path / "sprites.zip")
+    shutil.copytree(tokenizer, tmp_path / "tokenizer")
+    early = _call(tmp_path, *_TINY, minutes=0)
+    assert "Time is up before vae: call again." in early.stdout
+    result = _call(tmp_path, *_TINY)
+    assert result.returncode == 0, result.stderr
+    assert "nano is done" in result.stdout
+    package = tmp_path / "package"
+    assert "Stable Diffusion in miniature" in (package / "README.md").read_text(encoding="utf-8")
+    StableDiffusionPipeline.from_pretrained(package / "weights")
+    again = _call(tmp_path, *_TINY)
+    assert "step 2/2" not in again.stdout + again.stderr
