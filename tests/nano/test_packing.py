@@ -1,0 +1,29 @@
+"""What nano's trainings leave becomes folders that the libraries load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from sdtune.metrics.features import load_clip
+from sdtune.nano.clip import NanoCLIPModule
+from sdtune.nano.figures import Judge
+from sdtune.nano.packing import pack_clip
+from tests.quiet_trainer import quiet_trainer
+
+
+def test_a_packed_clip_judges_as_it_was_trained(tokenizer: Path, tmp_path: Path) -> None:
+    module = NanoCLIPModule(
+        str(tokenizer), text_width=32, vision_width=32, layers=1, patch_size=16, projection_dim=16
+    )
+    module.clip.half().float()  # as it is stored
+    trainer = quiet_trainer()
+    trainer.strategy.connect(module)
+    trainer.save_checkpoint(tmp_path / "clip.ckpt", weights_only=True)
+    pack_clip(tmp_path / "clip.ckpt", tokenizer, tmp_path / "packed")
+    packed, judge = load_clip(tmp_path / "packed"), Judge(module.clip, module.tokenizer)
+    images = torch.randint(256, (3, 3, 64, 64), generator=torch.Generator().manual_seed(0)) / 255
+    torch.testing.assert_close(packed.embed_images(images), judge.embed_images(images))
+    texts = ["a turtle", "an apple on a plain pink background"]
+    torch.testing.assert_close(packed.embed_texts(texts), judge.embed_texts(texts))
