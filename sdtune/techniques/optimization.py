@@ -140,7 +140,10 @@ def _check_learning_rate(name: str, rate: float | None) -> None:
 
 def _adamw(groups: list[ParameterGroup], weight_decay: float) -> Optimizer:
     # one kernel for all parameters: an adapter has hundreds of small ones
-    return torch.optim.AdamW(groups, weight_decay=weight_decay, fused=True)
+    optimizer = torch.optim.AdamW(groups, weight_decay=weight_decay, fused=True)
+    # the kernel would also undo the loss's scale, and Lightning then refuses to clip gradients
+    optimizer._step_supports_amp_scaling = False
+    return optimizer
 
 
 def _adamw8bit(groups: list[ParameterGroup], weight_decay: float) -> Optimizer:
