@@ -100,7 +100,8 @@ class LPIPSDiversity(Metric):
         """
         check_images(images)
         self.images.append(torch.stack(list(images)))
-        self.prompts.append(torch.tensor([_number(prompt) for prompt in prompts]))
+        numbers = [_number(prompt) for prompt in prompts]
+        self.prompts.append(torch.tensor(numbers, device=self.device))
 
     @torch.no_grad()
     def compute(self) -> Tensor:

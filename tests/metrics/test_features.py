@@ -27,6 +27,19 @@ def test_dino_is_the_class_token(dino):
     torch.testing.assert_close(dino.embed_images(images), F.normalize(output, dim=1))
 
 
+def test_dinov2_is_read_alike(tmp_path):
+    from transformers import BitImageProcessorPil, Dinov2Config, Dinov2Model
+
+    widths = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = Dinov2Model(Dinov2Config(**widths, image_size=56, patch_size=14)).eval()
+    model.save_pretrained(tmp_path)
+    BitImageProcessorPil(size={"shortest_edge": 64}, crop_size=56).save_pretrained(tmp_path)
+    images = random_images(2, seed=0)
+    output = model((images[:, :, 4:60, 4:60] - MEAN) / STD).pooler_output  # the class token, normed
+    vectors = load_dino(tmp_path).embed_images(images)
+    torch.testing.assert_close(vectors, F.normalize(output, dim=1).detach(), atol=1e-5, rtol=1e-4)
+
+
 def test_pictures_of_any_size_are_resized_and_cut(clip):
     wide = random_images(1, seed=1, size=128)[0]
     tall = torch.cat([wide, wide], dim=1)  # its middle is the seam

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 from torchmetrics.image.kid import poly_mmd
 
-from sdtune.metrics.intervals import resample
+from sdtune.metrics.intervals import interval_of, resample, verdict
 from sdtune.metrics.kernel_distance import KernelDistance, kernel_distance
 from tests.metrics.tiny_networks import random_images
 
@@ -68,6 +68,18 @@ def test_the_resampled_distance_is_not_biased():
     resampled = kernel_distance(images, training, weights=weights)
     whole = kernel_distance(images, training)
     assert abs(resampled.nanmean() - whole) < 0.1 * resampled[~resampled.isnan()].std()
+
+
+def test_a_difference_from_the_base_is_paired_by_its_weights():
+    training, base = _vectors(30, 0, shift=1.0), _vectors(30, 1)
+    tuned = F.normalize(base + 0.2 * training.mean(dim=0), dim=1)
+    resamples = resample([i // 3 for i in range(30)], [i % 3 for i in range(30)])
+
+    def gain(weights: torch.Tensor) -> torch.Tensor:
+        distances = (kernel_distance(each, training, weights=weights) for each in (tuned, base))
+        return next(distances) - next(distances)
+
+    assert verdict(interval_of(gain, resamples), KernelDistance.higher_is_better) == "better"
 
 
 def test_metric_is_the_function_of_all_batches(clip):
