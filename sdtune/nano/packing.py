@@ -1,6 +1,7 @@
 """From the checkpoints of nano's trainings to folders that diffusers and transformers load."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -79,7 +80,8 @@ def pack_base(
     text_encoder.load_state_dict(_text_weights(clip, text_encoder))
     _save_half(vae, folder / "vae")
     _save_half(text_encoder, folder / "text_encoder")
-    CLIPTokenizer.from_pretrained(tokenizer).save_pretrained(folder / "tokenizer")
+    # copied and not saved anew: transformers 5 leaves out CLIP's own vocab.json and merges.txt
+    shutil.copytree(tokenizer, folder / "tokenizer", dirs_exist_ok=True)
     # SD 1's betas, rescaled to zero terminal SNR: without it the colour of a small picture's
     # background shines through the noise of the last timestep in training, but not in sampling
     DDPMScheduler(
