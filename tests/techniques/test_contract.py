@@ -53,7 +53,7 @@ TECHNIQUES: dict[str, Build] = {
         rank=4,
         learning_rate=1e-2,
         text_encoder_learning_rate=1e-2,
-        embedding_norm="table",
+        embedding_norm="initializer",
         embedding_stop_fraction=0.1,
     ),
 }
