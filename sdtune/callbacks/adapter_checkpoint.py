@@ -8,7 +8,7 @@ from pathlib import Path
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
-from sdtune.adapters import tensor_file
+from sdtune.adapters import tensor_file, unet_format
 from sdtune.callbacks.periodic import PeriodicCallback, is_trial
 from sdtune.callbacks.protocol import Technique, as_technique
 
@@ -71,8 +71,15 @@ class AdapterCheckpoint(PeriodicCallback):
         # later ones are of a future that a resumed run has given up; they are written anew
         past = sorted(number for number in folders if number <= step)
         for number in past[: -self.keep]:
-            for file in folders[number].glob("*.safetensors"):
-                if tensor_file.is_ours(file):
-                    file.unlink()
-            if not any(folders[number].iterdir()):
-                folders[number].rmdir()
+            _drop(folders[number])
+
+
+def _drop(folder: Path) -> None:
+    """Delete what sdtune wrote into a folder, and the folder if nothing else is in it."""
+    for file in folder.glob("*.safetensors"):
+        if tensor_file.is_ours(file):
+            file.unlink()
+            if file.name == unet_format.FILE_NAME:
+                file.with_name(unet_format.CONFIG_NAME).unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()

@@ -7,6 +7,7 @@ from safetensors.torch import load_file, save_file
 from sdtune.adapters import diffusers_format, tensor_file
 from sdtune.adapters.diffusers_format import AdapterVerificationError
 from sdtune.adapters.lora import LoRAAdapter, add_lora, lora_parameters
+from sdtune.adapters.unet_format import TunedUNet
 from sdtune.callbacks.adapter_checkpoint import AdapterCheckpoint
 from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
 from sdtune.models import load
@@ -88,6 +89,16 @@ def test_a_foreign_file_stops_a_resumed_run(tmp_path):
 def test_a_trial_run_leaves_nothing(tmp_path):
     fit(tmp_path, AdapterCheckpoint(), fast_dev_run=True)
     assert not (tmp_path / "adapter").exists()
+
+
+def test_a_whole_unet_is_dropped_with_its_configuration(tmp_path, tiny_sd):
+    model = load(tiny_sd)
+    callback = AdapterCheckpoint(keep=1)
+    callback.folder = tmp_path
+    for step in (1, 2):
+        TunedUNet.from_model(model).save(tmp_path / f"step_{step:06d}")
+    callback._prune(2)
+    assert [folder.name for folder in tmp_path.iterdir()] == ["step_000002"]
 
 
 def test_keep_must_be_positive():
