@@ -118,42 +118,6 @@ def test_validation_loss_falls_when_the_model_learns(tiny_sd: Path, data: StyleD
     assert after["val/loss"] < 0.9 * before["val/loss"]
 
 
-def test_mixed_precision_keeps_the_adapter_in_float32(tiny_sd: Path, data: StyleDataModule) -> None:
-    module = LoRAStyleModule(str(tiny_sd), rank=2, text_encoder_learning_rate=1e-4)
-    quiet_trainer(precision="bf16-mixed", gradient_clip_val=1.0).fit(module, data)
-    assert module.model.dtype == torch.bfloat16
-    assert module.model.vae.dtype == torch.float32
-    assert {value.dtype for value in module.state_dict().values()} == {torch.float32}
-
-
-def test_half_precision_adapters_are_refused(tiny_sd: Path, data: StyleDataModule) -> None:
-    module = LoRAStyleModule(str(tiny_sd), rank=2)
-    with pytest.raises(ValueError, match=r"`trainer.precision` to be one of .*`bf16-mixed`"):
-        quiet_trainer(precision="bf16-true").fit(module, data)
-
-
-def test_gradient_checkpointing_changes_no_gradient(tiny_sd: Path) -> None:
-    gradients = []
-    for gradient_checkpointing in (False, True):
-        module = _module(
-            tiny_sd,
-            gradient_checkpointing=gradient_checkpointing,
-            text_encoder_learning_rate=1e-4,
-        )
-        assert module.model.unet.training
-        module.training_step(_batch(), 0).backward()
-        gradients.append({n: p.grad for n, p in module.named_parameters() if p.requires_grad})
-    for name, gradient in gradients[0].items():
-        torch.testing.assert_close(gradient, gradients[1][name])
-
-
-def test_a_checkpoint_of_another_adapter_is_refused(tiny_sd: Path, data: StyleDataModule) -> None:
-    attention = _module(tiny_sd)
-    everything = _module(tiny_sd, target_modules="all")
-    with pytest.raises(RuntimeError, match="do not train the same weights"):
-        everything.load_state_dict(attention.state_dict())
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
