@@ -167,10 +167,12 @@ def _portable(config: LoraConfig) -> dict[str, Any]:
     # only what differs from PEFT's defaults: an older PEFT refuses any field it does not know
     default = LoraConfig().to_dict()
     always = ("r", "lora_alpha", "use_dora")
+    # a reader adds layers in training mode, and would go on dropping inputs when it draws
+    never = ("base_model_name_or_path", "lora_dropout")
     return {
         key: sorted(value) if isinstance(value, set) else value
         for key, value in config.to_dict().items()
-        if key in always or (value != default[key] and key != "base_model_name_or_path")
+        if key in always or (value != default[key] and key not in never)
     }
 
 
