@@ -82,7 +82,8 @@ def test_noise_offset_shifts_whole_channels(tiny_sd: Path) -> None:
 def test_cached_and_fresh_latents_train_the_same(tiny_sd: Path, data: StyleDataModule) -> None:
     modules = []
     for cache_latents in (True, False):
-        module = LoRAStyleModule(str(tiny_sd), rank=2)
+        # Adam would make a sign, and so a whole step, of what rounding leaves of a small gradient
+        module = LoRAStyleModule(str(tiny_sd), rank=2, optimizer="sgd_nesterov", learning_rate=0.1)
         again = StyleDataModule(
             data.folder,
             resolution=64,
@@ -93,9 +94,11 @@ def test_cached_and_fresh_latents_train_the_same(tiny_sd: Path, data: StyleDataM
         )
         quiet_trainer(max_steps=3).fit(module, again)
         modules.append(module)
-    for name, value in modules[0].state_dict().items():
+    cached, fresh = (module.state_dict() for module in modules)
+    assert max(value.abs().max() for name, value in cached.items() if "lora_B" in name) > 5e-4
+    for name, value in cached.items():
         # pictures are encoded one by one for the cache and in batches without it
-        torch.testing.assert_close(value, modules[1].state_dict()[name], rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(value, fresh[name], rtol=1e-2, atol=2e-5)
 
 
 def test_validation_does_not_depend_on_the_epoch_or_the_random_state(

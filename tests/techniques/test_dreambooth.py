@@ -94,7 +94,8 @@ def test_class_samples_have_draws_of_their_own(tiny_sd: Path) -> None:
 def test_cached_and_fresh_latents_train_the_same(tiny_sd: Path, make_data: Any) -> None:
     states = []
     for cache_latents in (True, False):
-        module = _module(tiny_sd)
+        # Adam would make a sign, and so a whole step, of what rounding leaves of a small gradient
+        module = _module(tiny_sd, optimizer="sgd_nesterov", learning_rate=0.1)
         curves = Curves()
         trainer = quiet_trainer(max_steps=3, callbacks=[curves])
         trainer.fit(module, make_data(cache_latents=cache_latents))
@@ -103,8 +104,9 @@ def test_cached_and_fresh_latents_train_the_same(tiny_sd: Path, make_data: Any) 
             total = point["train/instance_loss"] + point["train/class_loss"]
             assert point["train/loss"] == pytest.approx(total, rel=1e-6)
         states.append(module.state_dict())
+    assert max(value.abs().max() for name, value in states[0].items() if "lora_B" in name) > 5e-4
     for name, value in states[0].items():
-        torch.testing.assert_close(value, states[1][name], rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(value, states[1][name], rtol=1e-2, atol=2e-5)
 
 
 def test_class_pictures_are_of_the_untuned_base(tiny_sd: Path, make_data: Any) -> None:
