@@ -7,6 +7,8 @@ from pathlib import Path
 
 # before any import of huggingface_hub, which reads it once
 os.environ["HF_HUB_OFFLINE"] = "1"
+# for processes that tests start: beside another worker, threads wait for each other
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 import torch
