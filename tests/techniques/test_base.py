@@ -12,6 +12,7 @@ from sdtune.functional import Stream, counter_randint, counter_randn, min_snr_we
 from sdtune.techniques.lora_style import LoRAStyleModule
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
+from tests.techniques.small_lora import small_batch, small_module
 
 
 @pytest.fixture
@@ -22,28 +23,13 @@ def data(tmp_path: Path) -> StyleDataModule:
     )
 
 
-def _batch(size: int = 2) -> dict:
-    generator = torch.Generator().manual_seed(0)
-    return {
-        "moments": torch.randn(size, 8, 8, 8, generator=generator),
-        "caption": ["a red disc", "a blue disc"][:size],
-        "index": list(range(size)),
-    }
-
-
-def _module(base: Path, **arguments: object) -> LoRAStyleModule:
-    module = LoRAStyleModule(str(base), rank=2, **arguments)
-    module.load_base()
-    return module
-
-
 @pytest.mark.parametrize("fixture", ["tiny_sd", "tiny_sd_v"])
 @pytest.mark.parametrize("min_snr_gamma", [None, 5.0])
 def test_the_loss_is_its_formula(
     fixture: str, min_snr_gamma: float | None, request: pytest.FixtureRequest
 ) -> None:
-    module = _module(request.getfixturevalue(fixture), min_snr_gamma=min_snr_gamma)
-    model, batch = module.model, _batch()
+    module = small_module(request.getfixturevalue(fixture), min_snr_gamma=min_snr_gamma)
+    model, batch = module.model, small_batch()
     with torch.no_grad():
         loss = module.training_step(batch, 0)
         mean, log_variance = batch["moments"].chunk(2, dim=1)
@@ -72,7 +58,7 @@ def test_the_loss_is_its_formula(
 
 
 def test_noise_offset_shifts_whole_channels(tiny_sd: Path) -> None:
-    plain, shifted = (_module(tiny_sd, noise_offset=offset) for offset in (0.0, 0.1))
+    plain, shifted = (small_module(tiny_sd, noise_offset=offset) for offset in (0.0, 0.1))
     latents = torch.zeros(2, 4, 8, 8)
     difference = shifted._noise(latents, [0, 1]) - plain._noise(latents, [0, 1])
     offsets = counter_randn((4, 1, 1), 42, Stream.OFFSET, 0, [0, 1])

@@ -11,27 +11,13 @@ from sdtune.data.style import StyleDataModule
 from sdtune.techniques.lora_style import LoRAStyleModule
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
+from tests.techniques.small_lora import small_batch, small_module
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> StyleDataModule:
     folder = make_picture_folder(tmp_path / "discs")
     return StyleDataModule(str(folder), resolution=64, batch_size=2, cache_dir=str(tmp_path))
-
-
-def _batch(size: int = 2) -> dict:
-    generator = torch.Generator().manual_seed(0)
-    return {
-        "moments": torch.randn(size, 8, 8, 8, generator=generator),
-        "caption": ["a red disc", "a blue disc"][:size],
-        "index": list(range(size)),
-    }
-
-
-def _module(base: Path, **arguments: object) -> LoRAStyleModule:
-    module = LoRAStyleModule(str(base), rank=2, **arguments)
-    module.load_base()
-    return module
 
 
 def test_mixed_precision_keeps_the_adapter_in_float32(tiny_sd: Path, data: StyleDataModule) -> None:
@@ -51,20 +37,20 @@ def test_half_precision_adapters_are_refused(tiny_sd: Path, data: StyleDataModul
 def test_gradient_checkpointing_changes_no_gradient(tiny_sd: Path) -> None:
     gradients = []
     for gradient_checkpointing in (False, True):
-        module = _module(
+        module = small_module(
             tiny_sd,
             gradient_checkpointing=gradient_checkpointing,
             text_encoder_learning_rate=1e-4,
         )
         assert module.model.unet.training
-        module.training_step(_batch(), 0).backward()
+        module.training_step(small_batch(), 0).backward()
         gradients.append({n: p.grad for n, p in module.named_parameters() if p.requires_grad})
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradient, gradients[1][name])
 
 
 def test_a_checkpoint_of_another_adapter_is_refused(tiny_sd: Path, data: StyleDataModule) -> None:
-    attention = _module(tiny_sd)
-    everything = _module(tiny_sd, target_modules="all")
+    attention = small_module(tiny_sd)
+    everything = small_module(tiny_sd, target_modules="all")
     with pytest.raises(RuntimeError, match="do not train the same weights"):
         everything.load_state_dict(attention.state_dict())
