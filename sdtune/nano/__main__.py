@@ -91,16 +91,17 @@ def style_set(folder: Path, cache_dir: Path = _CACHE) -> None:
     build_style_set(folder, cache_dir.expanduser())
 
 
-def subject_set(folder: Path, cache_dir: Path = _CACHE) -> None:
+def subject_set(name: str, folder: Path, cache_dir: Path = _CACHE) -> None:
     """Draw the picture set of an unseen subject.
 
     Args:
+        name: Which subject: `cat` or `rabbit`.
         folder: Where to write; it must not exist.
         cache_dir: Folder of unpacked registry packages.
     """
     from sdtune.nano.picture_sets import build_subject_set
 
-    build_subject_set(folder, cache_dir.expanduser())
+    build_subject_set(folder, cache_dir.expanduser(), name)
 
 
 def card(sprites: Path, folder: Path = Path(__file__).parent, prompts: int = 200) -> None:
