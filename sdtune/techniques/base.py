@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
-from sdtune._checks import check_all, check_not_negative, check_positive
+from sdtune._checks import ArgumentsError, check_all, check_not_negative, check_positive
 from sdtune.functional import (
     Stream,
     add_noise,
@@ -104,11 +104,38 @@ class DiffusionFineTuningModule(TunedModelModule):
         self.seed = seed
         self._embeddings: dict[str, Tensor] = {}
 
+    def problems_with(self, data: object) -> list[str]:
+        """List what keeps this technique from training on some data; loads no weights.
+
+        Args:
+            data: A data module, set up or not.
+
+        Returns:
+            One sentence each.
+        """
+        return []
+
     @abstractmethod
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return the optimizer's groups: `params`, `lr` and a `name`."""
 
-    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+    def setup(self, stage: str) -> None:
+        """Compare with the data, then load the base and add what learns.
+
+        Args:
+            stage: What the Trainer is about to do.
+
+        Raises:
+            ValueError: If there are `problems_with` the data, or the Trainer's precision does not
+                fit.
+        """
+        if stage == "fit":
+            problems = self.problems_with(getattr(self.trainer, "datamodule", None))
+            if problems:
+                raise ArgumentsError(problems)
+        super().setup(stage)
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Tensor]:
         """Encode, draw timesteps, add noise, predict, compare with the target.
 
         Args:
@@ -117,11 +144,32 @@ class DiffusionFineTuningModule(TunedModelModule):
             batch_idx: Not used: what is drawn depends on the samples.
 
         Returns:
-            The mean loss, a scalar.
+            The mean loss, as in `step_outputs`.
         """
-        loss = self.training_losses(batch).mean()
+        losses = self.training_losses(batch)
+        loss = losses.mean()
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["index"]))
-        return loss
+        return self.step_outputs(loss, losses, batch["index"])
+
+    def step_outputs(
+        self, loss: Tensor, losses: Tensor, indices: Sequence[int]
+    ) -> dict[str, Tensor]:
+        """Make what a training step returns: to Lightning the loss, to callbacks each picture's.
+
+        Args:
+            loss: What is minimised, a scalar.
+            losses: (B,) the losses of the samples.
+            indices: B samples.
+
+        Returns:
+            `loss`; `sample_losses` (B,), detached; `timesteps` (B,) int64 on the CPU, at which
+            they were measured.
+        """
+        return {
+            "loss": loss,
+            "sample_losses": losses.detach(),
+            "timesteps": self._timesteps(indices),
+        }
 
     def training_losses(self, batch: dict[str, Any]) -> Tensor:
         """Compute each sample's loss, at a timestep and with noise of its own.

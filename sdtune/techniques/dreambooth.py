@@ -170,6 +170,16 @@ class DreamBoothModule(DiffusionFineTuningModule):
             seed=self.seed,
         )
 
+    def problems_with(self, data: object) -> list[str]:
+        """Tell if there are no class pictures where they are needed."""
+        if not self.prior_loss_weight or getattr(data, "has_class_pictures", False):
+            return []
+        return [
+            "Expected `data.class_prompt` or `data.class_dir` to be given, for "
+            f"`model.prior_loss_weight` is {self.prior_loss_weight}; without class pictures, set "
+            "it to 0."
+        ]
+
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return the UNet's and the text encoder's parameters with their learning rates."""
         if self.full_finetune:
@@ -182,7 +192,7 @@ class DreamBoothModule(DiffusionFineTuningModule):
         make = TunedUNet if self.full_finetune else LoRAAdapter
         return make.from_model(self.model)
 
-    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Tensor]:
         """Predict pictures of subject and class in one pass, and weigh their losses.
 
         Args:
@@ -190,7 +200,8 @@ class DreamBoothModule(DiffusionFineTuningModule):
             batch_idx: Not used: what is drawn depends on the samples.
 
         Returns:
-            mean(instance losses) + prior_loss_weight * mean(class losses), a scalar.
+            mean(instance losses) + prior_loss_weight * mean(class losses), and the instance
+            losses, as in `step_outputs`.
         """
         if not self.prior_loss_weight:
             return super().training_step(batch, batch_idx)
@@ -201,23 +212,7 @@ class DreamBoothModule(DiffusionFineTuningModule):
         self.log("train/loss", loss, prog_bar=True, batch_size=count)
         self.log("train/instance_loss", instance_losses.mean(), batch_size=count)
         self.log("train/class_loss", class_losses.mean(), batch_size=count)
-        return loss
-
-    def setup(self, stage: str) -> None:
-        """Load the base, if there are class pictures where they are needed.
-
-        Raises:
-            ValueError: If there are none, or the Trainer's precision does not fit.
-        """
-        data = getattr(self.trainer, "datamodule", None)
-        needs_class = stage == "fit" and self.prior_loss_weight > 0
-        if needs_class and not getattr(data, "has_class_pictures", False):
-            raise ValueError(
-                "Expected `data.class_prompt` or `data.class_dir` to be given, for "
-                f"`model.prior_loss_weight` is {self.prior_loss_weight}; without class pictures, "
-                "set it to 0."
-            )
-        super().setup(stage)
+        return self.step_outputs(loss, instance_losses, batch["index"])
 
     def load_base(self, dtype: torch.dtype = torch.float32) -> None:
         """Load the base and add what learns; a UNet that learns as a whole stays float32."""

@@ -31,7 +31,7 @@ def test_the_loss_is_its_formula(
     module = small_module(request.getfixturevalue(fixture), min_snr_gamma=min_snr_gamma)
     model, batch = module.model, small_batch()
     with torch.no_grad():
-        loss = module.training_step(batch, 0)
+        outputs = module.training_step(batch, 0)
         mean, log_variance = batch["moments"].chunk(2, dim=1)
         drawn = {
             stream: counter_randn((4, 8, 8), 42, stream, 0, [0, 1])
@@ -54,7 +54,9 @@ def test_the_loss_is_its_formula(
             losses = losses * min_snr_weights(
                 timesteps, model.alphas_cumprod, min_snr_gamma, model.prediction_type
             )
-    torch.testing.assert_close(loss, losses.mean())
+    torch.testing.assert_close(outputs["loss"], losses.mean())
+    torch.testing.assert_close(outputs["sample_losses"], losses)
+    assert outputs["timesteps"].equal(timesteps)
 
 
 def test_noise_offset_shifts_whole_channels(tiny_sd: Path) -> None:

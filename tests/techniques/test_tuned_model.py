@@ -43,7 +43,7 @@ def test_gradient_checkpointing_changes_no_gradient(tiny_sd: Path) -> None:
             text_encoder_learning_rate=1e-4,
         )
         assert module.model.unet.training
-        module.training_step(small_batch(), 0).backward()
+        module.training_step(small_batch(), 0)["loss"].backward()
         gradients.append({n: p.grad for n, p in module.named_parameters() if p.requires_grad})
     for name, gradient in gradients[0].items():
         torch.testing.assert_close(gradient, gradients[1][name])
