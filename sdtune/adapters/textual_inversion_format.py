@@ -19,12 +19,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sdtune.adapters import tensor_file
+from sdtune.adapters.placeholder import Placeholder
 from sdtune.adapters.random_state import isolated_random_state
-from sdtune.adapters.token_embedding import (
-    Placeholder,
-    TokenEmbeddingAdapter,
-    remove_token_embeddings,
-)
+from sdtune.adapters.token_embedding import TokenEmbeddingAdapter, remove_token_embeddings
 from sdtune.adapters.verification import AdapterVerificationError, evaluating
 from sdtune.models.stable_diffusion import StableDiffusion
 

@@ -3,71 +3,36 @@
 from __future__ import annotations
 
 import copy
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast, get_args
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sdtune._checks import check_all
+from sdtune.adapters.placeholder import (
+    EmbeddingNorm,
+    Placeholder,
+    check_token_embedding_arguments,
+    initial_ids,
+)
 from sdtune.models.stable_diffusion import StableDiffusion
 
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
 
 __all__ = [
-    "MAX_VECTORS",
-    "EmbeddingNorm",
-    "Placeholder",
     "TokenEmbedding",
     "TokenEmbeddingAdapter",
     "add_token_embedding",
-    "check_token_embedding_arguments",
     "find_token_embedding",
     "remove_token_embeddings",
     "target_norms",
     "without_token_embeddings",
 ]
-
-MAX_VECTORS = 8
-EmbeddingNorm = Literal["free", "table", "initializer"]
-
-_PLACEHOLDER = re.compile(r"<[^<>\s]+>")
-
-
-@dataclass(frozen=True)
-class Placeholder:
-    """A word that people write, and the tokens that it is.
-
-    Attributes:
-        token: The word, such as `<erica>`.
-        num_vectors: How many tokens it is.
-        initializer_token: The words that it was started from, and that the untuned model reads in
-            its place.
-    """
-
-    token: str
-    num_vectors: int
-    initializer_token: str = ""
-
-    @property
-    def tokens(self) -> list[str]:
-        """The tokens as diffusers names them: `<erica>`, `<erica>_1`, ….
-
-        Returns:
-            `num_vectors` names.
-        """
-        return [self.token, *(f"{self.token}_{number}" for number in range(1, self.num_vectors))]
-
-    @property
-    def expanded(self) -> str:
-        """What is tokenized in place of the word."""
-        return " ".join(self.tokens)
 
 
 class TokenEmbedding(nn.Module):
@@ -172,30 +137,6 @@ class TokenEmbeddingAdapter:
         textual_inversion_format.verify(path, model, self.placeholder_token)
 
 
-def check_token_embedding_arguments(
-    placeholder_token: str, initializer_token: str, num_vectors: int, embedding_norm: str = "free"
-) -> None:
-    """Check what can be checked of a new word without a model.
-
-    Args:
-        placeholder_token: The word. In angle brackets, because a tokenizer finds an added token
-            inside of other words too; in lower case, because CLIP's reads all text so.
-        initializer_token: The words it starts from.
-        num_vectors: How many tokens it is, from 1 to 8.
-        embedding_norm: See `target_norms`.
-
-    Raises:
-        TypeError: If `num_vectors` is no integer.
-        ValueError: If arguments are out of their ranges, with a line for each.
-    """
-    check_all(
-        lambda: _check_placeholder_token(placeholder_token),
-        lambda: _check_initializer_token(initializer_token),
-        lambda: _check_num_vectors(num_vectors),
-        lambda: _check_embedding_norm(embedding_norm),
-    )
-
-
 def add_token_embedding(
     model: StableDiffusion, placeholder_token: str, initializer_token: str, num_vectors: int = 1
 ) -> nn.Parameter:
@@ -221,12 +162,11 @@ def add_token_embedding(
     check_token_embedding_arguments(placeholder_token, initializer_token, num_vectors)
     placeholder = Placeholder(placeholder_token, num_vectors, initializer_token)
     tokenizer = model.tokenizers[0]
-    _check_vocabulary(tokenizer, placeholder)
-    initial_ids = _initial_ids(tokenizer, placeholder)
+    ids = initial_ids(tokenizer, placeholder)
     embedding = find_token_embedding(model) or _wrap(model)
     with torch.no_grad():
         device = embedding.frozen_table.weight.device
-        known = embedding.frozen_table(torch.tensor(initial_ids, device=device)).float()
+        known = embedding.frozen_table(torch.tensor(ids, device=device)).float()
         rows = torch.stack([known[number % len(known)] for number in range(num_vectors)])  # (n, d)
     parameter = nn.Parameter(rows)
     embedding.rows.append(parameter)
@@ -317,63 +257,3 @@ def _wrap(model: StableDiffusion) -> TokenEmbedding:
     embedding.train(table.training)
     text_encoder.set_input_embeddings(embedding)  # type: ignore[operator]
     return embedding
-
-
-def _initial_ids(tokenizer: CLIPTokenizer, placeholder: Placeholder) -> Sequence[int]:
-    ids = tokenizer(placeholder.initializer_token, add_special_tokens=False).input_ids
-    if not 1 <= len(ids) <= placeholder.num_vectors:
-        pieces = ", ".join(f"`{each}`" for each in tokenizer.convert_ids_to_tokens(ids))
-        wanted = "1 token" if placeholder.num_vectors == 1 else f"1 to {placeholder.num_vectors}"
-        raise ValueError(
-            f"Expected `initializer_token` to be {wanted} for `num_vectors` "
-            f"{placeholder.num_vectors}, but `{placeholder.initializer_token}` is {len(ids)} "
-            f"({pieces}): choose a common word, or raise `num_vectors`."
-        )
-    return cast(Sequence[int], ids)
-
-
-def _check_vocabulary(tokenizer: CLIPTokenizer, placeholder: Placeholder) -> None:
-    vocabulary = tokenizer.get_vocab()
-    known = [token for token in placeholder.tokens if token in vocabulary]
-    if known:
-        raise ValueError(
-            f"Expected `placeholder_token` to be a new word, but `{known[0]}` is in the "
-            "vocabulary already: choose another one."
-        )
-
-
-def _check_placeholder_token(placeholder_token: str) -> None:
-    if not _PLACEHOLDER.fullmatch(placeholder_token) or placeholder_token.lower() != (
-        placeholder_token
-    ):
-        raise ValueError(
-            "Expected `placeholder_token` to be a word in angle brackets and lower case, such as "
-            f"`<erica>`, which no vocabulary holds, but got `{placeholder_token}`."
-        )
-
-
-def _check_initializer_token(initializer_token: str) -> None:
-    if not initializer_token.strip() or _PLACEHOLDER.search(initializer_token):
-        raise ValueError(
-            "Expected `initializer_token` to be a word that the base knows, such as `cat`, but got "
-            f"`{initializer_token}`."
-        )
-
-
-def _check_num_vectors(num_vectors: int) -> None:
-    if isinstance(num_vectors, bool) or not isinstance(num_vectors, int):
-        raise TypeError(f"Expected `num_vectors` to be an integer, but got {num_vectors!r}.")
-    if not 1 <= num_vectors <= MAX_VECTORS:
-        raise ValueError(
-            f"Expected `num_vectors` to be an integer from 1 to {MAX_VECTORS}, but got "
-            f"{num_vectors}."
-        )
-
-
-def _check_embedding_norm(embedding_norm: str) -> None:
-    allowed = get_args(EmbeddingNorm)
-    if embedding_norm not in allowed:
-        names = ", ".join(f"`{each}`" for each in allowed)
-        raise ValueError(
-            f"Expected `embedding_norm` to be one of {names}, but got `{embedding_norm}`."
-        )

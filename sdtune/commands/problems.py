@@ -2,7 +2,8 @@
 
 The classes' signatures are the only schema: a key is known if its class has such an argument, and
 jsonargparse judges each value by its annotation. Classes are then built, so that what they refuse
-themselves (a rank of 0, an unknown base, a broken picture) is listed as well.
+themselves (a rank of 0, an unknown base, a broken picture) is listed as well, and the model says
+whether it can be trained on the data.
 """
 
 import types
@@ -22,7 +23,7 @@ import sdtune
 from sdtune.commands.errors import nearest
 from sdtune.commands.recipe import CALL_KEYS
 
-__all__ = ["ListsProblems", "list_problems"]
+__all__ = ["ComparesWithData", "ListsProblems", "list_problems"]
 
 _BASES: dict[str, type] = {"model": LightningModule, "data": LightningDataModule}
 _BUILT = (LightningModule, LightningDataModule, Callback)
@@ -33,6 +34,15 @@ class ListsProblems(Protocol):
     """What can check itself without training, as a data module checks its folder."""
 
     def problems(self) -> list[str]:
+        """List what is wrong, one sentence each."""
+        ...
+
+
+@runtime_checkable
+class ComparesWithData(Protocol):
+    """What can tell without training whether it fits some data, as a technique does."""
+
+    def problems_with(self, data: object) -> list[str]:
         """List what is wrong, one sentence each."""
         ...
 
@@ -49,19 +59,23 @@ def list_problems(recipe: Mapping[str, Any], build: bool = True) -> list[str]:
         One sentence for each problem; empty if there is none.
     """
     problems = _unknown_roots(recipe)
+    built: dict[str, Any] | None = {} if build else None
     seed = str(recipe.get("seed", 0))
     if not seed.isdecimal():
         problems.append(f"Expected `seed` to be an integer of 0 or more, but got {seed!r}.")
     trainer = recipe.get("trainer") or {}
     if isinstance(trainer, dict):
-        problems += _argument_problems(Trainer, "trainer", trainer, build)
+        problems += _argument_problems(Trainer, "trainer", trainer, built)
     else:
         problems.append(f"Expected `trainer` to be a mapping, but got {trainer!r}.")
     for key, base in _BASES.items():
         value = recipe.get(key)
         if isinstance(value, str) and value.endswith((".yaml", ".yml")):
             continue  # a file of its own, which the parser reads
-        problems += _class_problems(key, value, base, build)
+        problems += _class_problems(key, value, base, built)
+    model, data = ((built or {}).get(key) for key in _BASES)
+    if isinstance(model, ComparesWithData) and data is not None:
+        problems += model.problems_with(data)
     return problems
 
 
@@ -93,7 +107,10 @@ def _names_below(recipe: Mapping[str, Any]) -> dict[str, list[str]]:
     return names
 
 
-def _class_problems(key: str, value: Any, base: type | None, build: bool) -> list[str]:
+def _class_problems(
+    key: str, value: Any, base: type | None, built: dict[str, Any] | None
+) -> list[str]:
+    """List the problems of a class; `built` gets its instance, or is None to build nothing."""
     if isinstance(value, str):
         value = {"class_path": value}
     if not isinstance(value, dict) or not isinstance(value.get("class_path"), str):
@@ -111,7 +128,7 @@ def _class_problems(key: str, value: Any, base: type | None, build: bool) -> lis
     known = _names(chosen)
     given = {name: old for name, old in value.get("inherited", {}).items() if name in known}
     given.update(value.get("init_args") or {})
-    return problems + _argument_problems(chosen, key, given, build)
+    return problems + _argument_problems(chosen, key, given, built)
 
 
 def _import_class(key: str, class_path: str) -> type | str:
@@ -129,7 +146,9 @@ def _import_class(key: str, class_path: str) -> type | str:
     return found
 
 
-def _argument_problems(cls: type, key: str, given: dict[str, Any], build: bool) -> list[str]:
+def _argument_problems(
+    cls: type, key: str, given: dict[str, Any], built: dict[str, Any] | None
+) -> list[str]:
     names = _names(cls)
     unknown = []
     for name in given:
@@ -144,24 +163,24 @@ def _argument_problems(cls: type, key: str, given: dict[str, Any], build: bool) 
             problems.append(f"Expected `{key}.{name}` to be given, but it is missing.")
     values = {name: value for name, value in given.items() if name in names}
     for name, value in values.items():
-        problems += _nested_problems(f"{key}.{name}", value, build)
+        problems += _nested_problems(f"{key}.{name}", value, built)
     if not problems and not _accepts(cls, values):
         problems = [
             _value_problem(cls, key, name, value)
             for name, value in values.items()
             if not _accepts(cls, {name: value}, only=name)
         ]
-    if not problems and build and issubclass(cls, _BUILT):
-        problems = _build_problems(cls, values)
+    if not problems and built is not None and issubclass(cls, _BUILT):
+        problems = _build_problems(cls, key, values, built)
     return unknown + problems
 
 
-def _nested_problems(key: str, value: Any, build: bool) -> Iterator[str]:
+def _nested_problems(key: str, value: Any, built: dict[str, Any] | None) -> Iterator[str]:
     for item in value if isinstance(value, list) else [value]:
         if isinstance(item, dict) and "class_path" in item:
             name = str(item["class_path"]).rpartition(".")[2]
             item_key = f"{key}.{name}" if isinstance(value, list) else key
-            yield from _class_problems(item_key, item, None, build)
+            yield from _class_problems(item_key, item, None, built)
 
 
 def _accepts(cls: type, values: dict[str, Any], only: str | None = None) -> bool:
@@ -179,11 +198,14 @@ def _value_problem(cls: type, key: str, name: str, value: Any) -> str:
     return f"Expected `{key}.{name}` to be {_words(annotation)}, but got {value!r}{near}"
 
 
-def _build_problems(cls: type, values: dict[str, Any]) -> list[str]:
+def _build_problems(
+    cls: type, key: str, values: dict[str, Any], built: dict[str, Any]
+) -> list[str]:
     try:
         parser = _parser(cls)
-        built = parser.instantiate(parser.parse_object({"it": values}))["it"]
-        return built.problems() if isinstance(built, ListsProblems) else []
+        instance = parser.instantiate(parser.parse_object({"it": values}))["it"]
+        built[key] = instance
+        return instance.problems() if isinstance(instance, ListsProblems) else []
     except (ArgumentError, ImportError, MisconfigurationException, OSError, ValueError) as error:
         return list(getattr(error, "problems", [" ".join(str(error).split())]))
 

@@ -1,6 +1,6 @@
 """The base model: loading it, the frozen bundle, and sampling from it."""
 
-from sdtune.models.loading import NANO, check_base, load
+from sdtune.models.loading import NANO, check_base, load, load_tokenizer
 from sdtune.models.noise_schedulers import (
     NoiseSchedulerName,
     check_noise_scheduler,
@@ -19,6 +19,7 @@ __all__ = [
     "check_noise_scheduler",
     "initial_noise",
     "load",
+    "load_tokenizer",
     "make_noise_scheduler",
     "sample",
 ]

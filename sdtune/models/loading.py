@@ -12,13 +12,19 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sdtune.models.single_file import SUFFIXES, check_single_file, load_single_file
+from sdtune.models.single_file import (
+    SUFFIXES,
+    check_single_file,
+    find_config,
+    load_single_file,
+)
 from sdtune.models.stable_diffusion import StableDiffusion
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
+    from transformers import CLIPTokenizer
 
-__all__ = ["NANO", "check_base", "load"]
+__all__ = ["NANO", "check_base", "load", "load_tokenizer"]
 
 NANO = "nano"
 
@@ -86,6 +92,33 @@ def load(base: str | Path, dtype: torch.dtype = torch.float32) -> StableDiffusio
         source=str(base),
     )
     return model.to(dtype)
+
+
+def load_tokenizer(base: str | Path) -> CLIPTokenizer:
+    """Load the tokenizer of a base, and no weights.
+
+    Args:
+        base: As in `check_base`.
+
+    Returns:
+        The tokenizer of its first text encoder.
+
+    Raises:
+        ValueError: If `check_base` refuses the base or there is no tokenizer in it.
+    """
+    from huggingface_hub import is_offline_mode
+    from transformers import CLIPTokenizer
+
+    check_base(base)
+    path = _nano_folder() if base == NANO else Path(base)
+    if path.suffix in SUFFIXES and path.is_file():
+        path = find_config(path)
+    try:
+        return CLIPTokenizer.from_pretrained(
+            str(path), subfolder="tokenizer", local_files_only=path.is_dir() or is_offline_mode()
+        )
+    except (OSError, ValueError) as error:
+        raise ValueError(f"`base` {base} has no tokenizer that can be loaded: {error}") from error
 
 
 def _load_pipeline(base: str | Path) -> StableDiffusionPipeline:

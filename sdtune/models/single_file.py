@@ -13,7 +13,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
-__all__ = ["SUFFIXES", "check_single_file", "load_single_file"]
+__all__ = ["SUFFIXES", "check_single_file", "find_config", "load_single_file"]
 
 SUFFIXES = (".safetensors", ".ckpt")
 
@@ -73,7 +73,7 @@ def load_single_file(path: Path) -> StableDiffusionPipeline:
     try:
         return StableDiffusionPipeline.from_single_file(
             str(path),
-            config=str(_find_config(path, _read_header(path))),
+            config=str(find_config(path)),
             local_files_only=True,
             safety_checker=None,
             feature_extractor=None,
@@ -81,6 +81,21 @@ def load_single_file(path: Path) -> StableDiffusionPipeline:
         )
     except SingleFileComponentError as error:
         raise ValueError(str(error)) from error
+
+
+def find_config(path: Path) -> Path:
+    """Find the folder with the configurations and the vocabulary that go with a file.
+
+    Args:
+        path: The file, which `check_single_file` accepts.
+
+    Returns:
+        A folder in diffusers' layout, without weights perhaps; see `load_single_file`.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    return _find_config(path, _read_header(path))
 
 
 def _read_header(path: Path) -> dict[str, Tensor]:

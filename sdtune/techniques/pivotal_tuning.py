@@ -10,13 +10,10 @@ from torch.optim import Optimizer
 
 from sdtune.adapters.lora import LoRAAdapter, TargetModules, add_lora, check_lora_arguments
 from sdtune.adapters.pivotal import PivotalAdapter
-from sdtune.adapters.token_embedding import (
-    EmbeddingNorm,
-    TokenEmbeddingAdapter,
-    check_token_embedding_arguments,
-)
+from sdtune.adapters.placeholder import EmbeddingNorm
+from sdtune.adapters.token_embedding import TokenEmbeddingAdapter
 from sdtune.techniques.optimization import LRScheduleName, OptimizerName, lora_groups
-from sdtune.techniques.placeholder import PlaceholderModule
+from sdtune.techniques.placeholder import PlaceholderModule, check_placeholder
 
 __all__ = ["PivotalTuningModule"]
 
@@ -88,8 +85,9 @@ class PivotalTuningModule(PlaceholderModule):
         gradient_checkpointing: bool = False,
         seed: int = 42,
     ) -> None:
-        check_placeholder = partial(
-            check_token_embedding_arguments,
+        check_word = partial(
+            check_placeholder,
+            base,
             placeholder_token,
             initializer_token,
             num_vectors,
@@ -105,7 +103,7 @@ class PivotalTuningModule(PlaceholderModule):
         super().__init__(
             base=base,
             checks=[
-                check_placeholder,
+                check_word,
                 check_lora,
                 lambda: _check_stop_fraction(embedding_stop_fraction),
             ],

@@ -4,22 +4,66 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from sdtune.adapters.token_embedding import (
+from sdtune.adapters.placeholder import (
     EmbeddingNorm,
+    Placeholder,
+    check_token_embedding_arguments,
+    initial_ids,
+)
+from sdtune.adapters.token_embedding import (
     add_token_embedding,
     find_token_embedding,
     target_norms,
     without_token_embeddings,
 )
-from sdtune.models import Conditioning
+from sdtune.models import Conditioning, check_base, load_tokenizer
 from sdtune.techniques.base import DiffusionFineTuningModule
 
-__all__ = ["PlaceholderModule"]
+__all__ = ["PlaceholderModule", "check_placeholder"]
+
+
+def check_placeholder(
+    base: str,
+    placeholder_token: str,
+    initializer_token: str,
+    num_vectors: int,
+    embedding_norm: EmbeddingNorm,
+) -> None:
+    """Check a word by the vocabulary of a base, of which the tokenizer alone is loaded.
+
+    Args:
+        base: As in `check_base`. One that cannot be loaded is passed over here.
+        placeholder_token: See `check_token_embedding_arguments`, as for the others.
+        initializer_token: Likewise.
+        num_vectors: Likewise.
+        embedding_norm: Likewise.
+
+    Raises:
+        TypeError: If `num_vectors` is no integer.
+        ValueError: If arguments are out of their ranges, the word is in the vocabulary already, or
+            its initializer is of too many tokens, with a line for each.
+    """
+    check_token_embedding_arguments(
+        placeholder_token, initializer_token, num_vectors, embedding_norm
+    )
+    try:
+        check_base(base)
+    except ValueError:
+        return
+    placeholder = Placeholder(placeholder_token, num_vectors, initializer_token)
+    initial_ids(load_tokenizer(base), placeholder)
+
+
+@runtime_checkable
+class _HasCaptions(Protocol):
+    def captions(self) -> list[str]:
+        """List the distinct captions."""
+        ...
 
 
 class PlaceholderModule(DiffusionFineTuningModule):
@@ -63,6 +107,21 @@ class PlaceholderModule(DiffusionFineTuningModule):
             raise RuntimeError("Expected `add_placeholder` to be called before, but it was not.")
         return embedding.rows[0]
 
+    def problems_with(self, data: object) -> list[str]:
+        """Tell if no caption holds the word, so that nothing would be learned."""
+        try:
+            captions = data.captions() if isinstance(data, _HasCaptions) else []
+        except ValueError:  # the data's own problems, which it lists itself
+            captions = []
+        if not captions or any(self.placeholder_token in each.lower() for each in captions):
+            return []
+        return [
+            f"Expected captions that hold `{self.placeholder_token}`, but none of {len(captions)} "
+            f"does, such as {captions[0]!r}: put the word into `data.instance_prompt`, "
+            "`data.caption_replacements` or `data.trigger`, or give `model.placeholder_token` the "
+            "word of the captions."
+        ]
+
     def encodes_anew(self, caption: str) -> bool:
         """Tell whether what a caption is encoded to can change from step to step.
 
@@ -83,23 +142,6 @@ class PlaceholderModule(DiffusionFineTuningModule):
         if embedding is not None:
             self._norms = target_norms(rows, embedding.frozen_table.weight, self.embedding_norm)
         self._restore_norms()
-
-    def on_fit_start(self) -> None:
-        """Check that some caption holds the word; then encode what stays as it is.
-
-        Raises:
-            ValueError: If none does, so that nothing would be learned.
-        """
-        data = cast(Any, getattr(self.trainer, "datamodule", None))
-        captions = data.captions() if hasattr(data, "captions") else None
-        if captions and not any(self.placeholder_token in each.lower() for each in captions):
-            raise ValueError(
-                f"Expected captions that hold `{self.placeholder_token}`, but none of "
-                f"{len(captions)} does, such as {captions[0]!r}: put the word into "
-                "`data.instance_prompt`, `data.caption_replacements` or `data.trigger`, or give "
-                "`model.placeholder_token` the word of the captions."
-            )
-        super().on_fit_start()
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Take a step, and bring the word's rows back to the norm that they keep."""

@@ -5,13 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from sdtune.adapters.token_embedding import (
-    EmbeddingNorm,
-    TokenEmbeddingAdapter,
-    check_token_embedding_arguments,
-)
+from sdtune.adapters.placeholder import EmbeddingNorm
+from sdtune.adapters.token_embedding import TokenEmbeddingAdapter
 from sdtune.techniques.optimization import LRScheduleName, OptimizerName
-from sdtune.techniques.placeholder import PlaceholderModule
+from sdtune.techniques.placeholder import PlaceholderModule, check_placeholder
 
 __all__ = ["TextualInversionModule"]
 
@@ -71,8 +68,9 @@ class TextualInversionModule(PlaceholderModule):
         gradient_checkpointing: bool = False,
         seed: int = 42,
     ) -> None:
-        check_placeholder = partial(
-            check_token_embedding_arguments,
+        check_word = partial(
+            check_placeholder,
+            base,
             placeholder_token,
             initializer_token,
             num_vectors,
@@ -80,7 +78,7 @@ class TextualInversionModule(PlaceholderModule):
         )
         super().__init__(
             base=base,
-            checks=[check_placeholder],
+            checks=[check_word],
             learning_rates={"learning_rate": learning_rate},
             optimizer=optimizer,
             weight_decay=weight_decay,

@@ -12,7 +12,6 @@ from torch import Tensor
 from sdtune.adapters.token_embedding import (
     TokenEmbeddingAdapter,
     add_token_embedding,
-    check_token_embedding_arguments,
     find_token_embedding,
     remove_token_embeddings,
     target_norms,
@@ -139,29 +138,6 @@ def test_an_adapter_is_a_copy_of_the_word_that_is_named(model: StableDiffusion) 
     assert TokenEmbeddingAdapter.from_model(model, "<two>").vectors.shape == (1, 32)
     with pytest.raises(ValueError, match="one of the words of the model, <erica>, <two>, but got"):
         TokenEmbeddingAdapter.from_model(model)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("erica", "c", 1), "word in angle brackets and lower case"),
-        (("<Erica>", "c", 1), "word in angle brackets and lower case"),
-        (("<my cat>", "c", 1), "word in angle brackets"),
-        (("<erica>", " ", 1), "`initializer_token` to be a word that the base knows"),
-        (("<erica>", "<erica>", 1), "`initializer_token` to be a word that the base knows"),
-        (("<erica>", "c", 0), "`num_vectors` to be an integer from 1 to 8, but got 0"),
-        (("<erica>", "c", 9), "`num_vectors` to be an integer from 1 to 8, but got 9"),
-        (("<erica>", "c", 1, "unit"), "one of `free`, `table`, `initializer`, but got `unit`"),
-    ],
-)
-def test_bad_arguments_are_refused_without_a_model(arguments: tuple, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        check_token_embedding_arguments(*arguments)
-
-
-def test_a_fraction_of_a_vector_is_a_type_error() -> None:
-    with pytest.raises(TypeError, match="`num_vectors` to be an integer, but got"):
-        check_token_embedding_arguments("<erica>", "c", 2.0)
 
 
 @pytest.mark.parametrize(

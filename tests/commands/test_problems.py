@@ -97,3 +97,28 @@ def test_another_class_keeps_the_arguments_that_it_knows(recipe):
 
 def test_numbers_may_be_written_as_yaml_reads_them(recipe):
     assert problems_of(recipe, "--model.learning_rate=1e-4") == []
+
+
+def test_vocabulary_and_class_prompt_are_checked_among_the_rest(tiny_sd, tmp_path):
+    data = {
+        "class_path": "sdtune.SubjectDataModule",
+        "init_args": {"instance_dir": str(tmp_path), "instance_prompt": "a cat"},
+    }
+    word = {"base": str(tiny_sd), "placeholder_token": "<|endoftext|>", "initializer_token": "cat"}
+    model = {"class_path": "sdtune.TextualInversionModule", "init_args": {**word, "base": "nano"}}
+    found = list_problems({"seed": "x", "model": model, "data": data})
+    assert [problem.partition(" to be")[0] for problem in found[:2]] == [
+        "Expected `seed`",
+        "Expected `placeholder_token`",
+    ]
+    model["init_args"] = word  # its tokenizer knows single letters
+    found = list_problems({"model": model, "data": data})
+    assert len(found) == 3
+    assert "`<|endoftext|>` is in the vocabulary already" in found[0]
+    assert "`initializer_token` to be 1 token" in found[1]
+    assert "holds no pictures" in found[2]
+    model = {"class_path": "sdtune.DreamBoothModule", "init_args": {"base": "nano"}}
+    found = list_problems({"model": model, "data": data})
+    assert len(found) == 2
+    assert "holds no pictures" in found[0]
+    assert "Expected `data.class_prompt` or `data.class_dir` to be given" in found[1]

@@ -1,0 +1,49 @@
+"""A word is checked by the tokenizer alone, and against the captions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sdtune.data.style import StyleDataModule
+from sdtune.data.subject import SubjectDataModule
+from sdtune.techniques.placeholder import check_placeholder
+from sdtune.techniques.textual_inversion import TextualInversionModule
+from tests.picture_folders import make_picture_folder
+
+
+def test_a_good_word_is_accepted_by_nano_and_by_a_folder(tiny_sd: Path) -> None:
+    check_placeholder("nano", "<erica>", "grinning cat", 2, "free")
+    check_placeholder(str(tiny_sd), "<erica>", "c", 1, "free")
+
+
+def test_no_weights_are_read(tiny_sd: Path, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer").symlink_to(tiny_sd / "tokenizer")
+    (tmp_path / "scheduler").symlink_to(tiny_sd / "scheduler")
+    (tmp_path / "model_index.json").symlink_to(tiny_sd / "model_index.json")
+    for part in ("unet", "vae", "text_encoder"):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "config.json").touch()
+        (tmp_path / part / "model.safetensors").touch()
+    with pytest.raises(ValueError, match="`cat` is 3"):
+        check_placeholder(str(tmp_path), "<erica>", "cat", 1, "free")
+
+
+def test_a_base_that_cannot_be_loaded_is_not_the_words_fault() -> None:
+    check_placeholder("no such base", "<erica>", "cat", 1, "free")
+
+
+def test_captions_without_the_word_are_a_problem(tiny_sd: Path, tmp_path: Path) -> None:
+    module = TextualInversionModule("<disc>", "c", base=str(tiny_sd))
+    folder = make_picture_folder(tmp_path / "discs")
+    [problem] = module.problems_with(StyleDataModule(folder, resolution=64))
+    assert "captions that hold `<disc>`, but none of 4 does, such as 'a red disc'" in problem
+    for prompt in ("a <disc>", "A <DISC>"):  # CLIP reads all text in lower case
+        assert module.problems_with(SubjectDataModule(folder, prompt, resolution=64)) == []
+    assert module.problems_with(None) == []
+
+
+def test_what_is_wrong_with_the_data_alone_is_not_told_twice(tiny_sd: Path) -> None:
+    module = TextualInversionModule("<disc>", "c", base=str(tiny_sd))
+    assert module.problems_with(StyleDataModule("nowhere", resolution=64)) == []
