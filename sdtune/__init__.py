@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sdtune.adapters.pipeline import load_pipeline
     from sdtune.callbacks.adapter_checkpoint import AdapterCheckpoint
     from sdtune.callbacks.hyperparameters import Hyperparameters
+    from sdtune.callbacks.picture_losses import PictureLosses
     from sdtune.callbacks.progress import Progress
     from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
     from sdtune.callbacks.sample_grid import SampleGrid
@@ -30,6 +31,7 @@ __all__ = [
     "DreamBoothModule",
     "Hyperparameters",
     "LoRAStyleModule",
+    "PictureLosses",
     "PivotalTuningModule",
     "Progress",
     "ResumeCheckpoint",
@@ -47,6 +49,7 @@ _MODULES = {
     "DreamBoothModule": "sdtune.techniques.dreambooth",
     "Hyperparameters": "sdtune.callbacks.hyperparameters",
     "LoRAStyleModule": "sdtune.techniques.lora_style",
+    "PictureLosses": "sdtune.callbacks.picture_losses",
     "PivotalTuningModule": "sdtune.techniques.pivotal_tuning",
     "Progress": "sdtune.callbacks.progress",
     "ResumeCheckpoint": "sdtune.callbacks.resume_checkpoint",

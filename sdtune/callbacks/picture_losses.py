@@ -1,0 +1,130 @@
+"""Which training pictures the model finds hard."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from sdtune.adapters.atomic_file import replaced_atomically
+from sdtune.callbacks.periodic import is_trial
+from sdtune.callbacks.picture_sums import BINS, PictureSums
+from sdtune.callbacks.protocol import as_technique
+
+__all__ = ["FILE_NAME", "PictureLosses"]
+
+FILE_NAME = "picture_losses.json"
+_VERSION = 1
+_BATCHES_AT_ONCE = 256
+
+
+class PictureLosses(Callback):
+    """Write each training picture's mean loss to `picture_losses.json` in the run folder.
+
+    A sample's loss depends mostly on its timestep: little noise is hard to tell, much is easy. A
+    picture that happened to be drawn at low timesteps would look hard. `relative_loss` is
+    therefore the mean, over a picture's samples, of the loss divided by the mean loss of all
+    samples in the same tenth of the noise schedule: 1 is ordinary, 2 is twice as hard.
+
+    Losses stay on their device and are fetched every 256 batches, so that no step waits for them.
+    The sums are part of the checkpoint, and a resumed run counts on.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._earlier = PictureSums()  # what a resumed run had seen, the same on every rank
+        self._own = PictureSums()  # what this process has seen since
+        self._pending: list[tuple[Sequence[str], Tensor, Tensor]] = []
+        self._folder = Path()
+        self._total = 0
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Check the module and learn the run folder."""
+        as_technique(pl_module)
+        # a collective call, so it is made here, where all ranks are
+        self._folder = Path(trainer.log_dir or trainer.default_root_dir)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Learn how long the noise schedule is."""
+        noise_scheduler = as_technique(pl_module).model.noise_scheduler
+        self._total = noise_scheduler.config.num_train_timesteps
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Note the losses of a batch.
+
+        Raises:
+            TypeError: If the training step returns none.
+        """
+        if not isinstance(outputs, Mapping) or not {"sample_losses", "timesteps"} <= set(outputs):
+            raise TypeError(
+                f"Expected the training step of {type(pl_module).__name__} to return "
+                "`sample_losses` and `timesteps` beside `loss`, but it does not: take "
+                "PictureLosses out of `trainer.callbacks`."
+            )
+        self._pending.append((batch["name"], outputs["sample_losses"], outputs["timesteps"]))
+        if len(self._pending) == _BATCHES_AT_ONCE:
+            self._count()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write what all processes have seen."""
+        sums = self._all()
+        if trainer.is_global_zero and not is_trial(trainer):
+            _write(sums, self._folder / FILE_NAME)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Write what this process has seen: the others may be gone."""
+        self._count()
+        if trainer.is_global_zero and not is_trial(trainer):
+            _write(self._earlier + self._own, self._folder / FILE_NAME)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums over all processes. Called on every rank."""
+        return self._all().state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from the sums of a checkpoint."""
+        self._earlier = PictureSums.from_state_dict(state_dict)
+
+    def _count(self) -> None:
+        if self._pending:
+            names, losses, timesteps = zip(*self._pending, strict=True)
+            self._own.add(
+                [name for batch in names for name in batch],
+                torch.cat(losses).to("cpu", torch.float64),
+                torch.cat(timesteps).cpu() * BINS // self._total,
+            )
+            self._pending.clear()
+
+    def _all(self) -> PictureSums:
+        self._count()
+        sums = self._earlier + self._own
+        if dist.is_available() and dist.is_initialized():
+            gathered: list[Any] = [None] * dist.get_world_size()
+            dist.all_gather_object(gathered, self._own.state_dict())
+            sums = self._earlier
+            for state_dict in gathered:
+                sums = sums + PictureSums.from_state_dict(state_dict)
+        return sums
+
+
+def _write(sums: PictureSums, path: Path) -> None:
+    pictures = sums.summary()
+    if pictures:
+        with replaced_atomically(path) as temporary:
+            record = {"version": _VERSION, "pictures": pictures}
+            temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
