@@ -42,6 +42,7 @@ and white background, noto style". It knows nothing else: no people, no text, no
 | VAE: PSNR on 512 scenes | {psnr:.1f} dB |
 | evaluation CLIP: right caption among 100 | {top1:.0%} |
 | object named right among 100, {drawings} drawings | {object:.0%} ({real_object:.0%}) |
+| both of two objects named right, {prompts} drawings | {pair:.0%} ({real_pair:.0%}) |
 | style named right among {styles} | {style:.0%} ({real_style:.0%}) |
 | plain background's colour right | {background:.0%} |
 | 8 pictures, 25 steps, guided, two cores of a shared machine | {seconds:.1f} s |
@@ -63,7 +64,7 @@ Objects by style ({style_words}), and by background; not picked:
 | --- | --- | --- |
 | `vae` | AutoencoderKL | factor 4, 4 latent channels |
 | `text_encoder` | CLIPTextModel | 4 layers of 128, 32 tokens, 2,048 byte pairs of its own |
-| `unet` | UNet2DConditionModel | 16 x 16 latents, cross-attention at two levels |
+| `unet` | UNet2DConditionModel | 16 x 16 latents, cross-attention at 8 x 8 and 4 x 4 |
 | `scheduler` | DDPMScheduler | SD 1's betas rescaled to zero terminal SNR, v-prediction |
 | `evaluation_clip` | CLIPModel | a CLIP of another seed, for scores |
 
@@ -185,6 +186,7 @@ def write_card(folder: Path, sprites: Path, prompts: int = 200) -> None:
     row = "| {0.style} | `{0.package}` {0.version} | {0.licence} | {0.attribution} |"
     card = _CARD.format(
         **figures | {"parameters": f"{figures['parameters']:.1f}"},
+        prompts=prompts,
         drawings=2 * prompts,
         objects=len(OBJECTS),
         styles=len(styles),

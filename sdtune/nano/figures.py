@@ -1,7 +1,9 @@
 """What nano can draw, in figures: measured on scenes that it was not trained on."""
 
+import hashlib
+import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -28,19 +30,22 @@ _HELD_OUT_SEED = 1_000_003
 Draw = Callable[[Sequence[str], Sequence[int]], Tensor]
 
 
-def held_out_scenes(book: SpriteBook, count: int, seed: int = _HELD_OUT_SEED) -> list[Scene]:
-    """Compose scenes of one object with complete captions, all objects alike.
+def held_out_scenes(book: SpriteBook, count: int, pairs: bool = False) -> list[Scene]:
+    """Compose scenes with complete captions, all objects alike, by a seed that trains nothing.
 
     Args:
         book: The sprites.
         count: Number of scenes.
-        seed: Seed of the compositions; not one of a training.
+        pairs: Two objects in each scene instead of one.
     """
-    return [_held_out(book, seed).scene(number) for number in range(count)]
+    composer = _held_out(book, pair_share=float(pairs))
+    scenes = map(composer.scene, itertools.count())
+    # two objects that no style has in common become a scene of one
+    return list(itertools.islice((s for s in scenes if len(s.objects) == 1 + pairs), count))
 
 
-def _held_out(book: SpriteBook, seed: int) -> SceneComposer:
-    return SceneComposer(book, seed, pair_share=0.0, well_known_share=0.0, complete_captions=True)
+def _held_out(book: SpriteBook, pair_share: float = 0.0) -> SceneComposer:
+    return SceneComposer(book, _HELD_OUT_SEED, pair_share, 0.0, complete_captions=True)
 
 
 @torch.no_grad()
@@ -55,7 +60,7 @@ def vae_psnr(model: StableDiffusion, book: SpriteBook, count: int = 512) -> floa
     Returns:
         Mean peak signal-to-noise ratio in dB.
     """
-    scenes = SceneDataset(_held_out(book, _HELD_OUT_SEED), model.resolution, 64, stop=count)
+    scenes = SceneDataset(_held_out(book), model.resolution, 64, stop=count)
     ratios = []
     for batch in scenes:
         latents = model.latents_from_moments(model.encode_images(batch["pixel_values"]))
@@ -105,22 +110,22 @@ class Judge:
         output = self.clip.text_model(**tokens)
         return _unit(self.clip.text_projection(output.pooler_output))
 
-    def named_right(self, images: Tensor, candidates: Sequence[Sequence[str]]) -> float:
-        """Measure how often the first candidate fits a picture best.
+    def named_right(self, images: Tensor, candidates: Sequence[Sequence[str]]) -> np.ndarray:
+        """Tell of each picture whether the first candidate fits it best.
 
         Args:
             images: (B, 3, H, W) in [0, 1].
             candidates: B lists of captions, the right one first.
 
         Returns:
-            A share in [0, 1].
+            (B,) bool.
         """
         vectors = self.embed_images(images)
         hits = [
             int((self.embed_texts(texts) @ vector).argmax()) == 0
             for vector, texts in zip(vectors, candidates, strict=True)
         ]
-        return float(np.mean(hits))
+        return np.array(hits)
 
 
 def caption_top1(judge: Judge, book: SpriteBook, size: int, count: int = 500) -> float:
@@ -136,7 +141,7 @@ def caption_top1(judge: Judge, book: SpriteBook, size: int, count: int = 500) ->
         A share in [0, 1].
     """
     hits = []
-    for batch in SceneDataset(_held_out(book, _HELD_OUT_SEED), size, 100, stop=count):
+    for batch in SceneDataset(_held_out(book), size, 100, stop=count):
         images = judge.embed_images(batch["pixel_values"] / 2 + 0.5)
         answers = (images @ judge.embed_texts(batch["caption"]).T).argmax(dim=1)
         hits.append(answers == torch.arange(len(answers)))
@@ -160,31 +165,37 @@ def background_colour(image: Tensor) -> str:
     return min(distances, key=distances.__getitem__)
 
 
-@dataclass(frozen=True)
-class _Questions:
-    """The candidates that a judge chooses from, the right one first."""
+def _other_objects(scene: Scene, place: int, book: SpriteBook, among: int) -> list[str]:
+    """List the scene's caption, and others that name another object at one place."""
+    right = scene.objects[place]
+    digest = hashlib.sha256(f"{place} {scene.caption}".encode()).digest()
+    rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
+    others = rng.permutation([name for name in sorted(book.styles) if name != right])
+    return [
+        replace(
+            scene, objects=(*scene.objects[:place], str(name), *scene.objects[place + 1 :])
+        ).caption
+        for name in (right, *others[: among - 1])
+    ]
 
-    objects: list[list[str]]
-    styles: list[list[str]]
+
+def _other_styles(scene: Scene, book: SpriteBook) -> list[str]:
+    """List the scene's caption, and those that name another style."""
+    styles = sorted({style for style, _ in book.sprites}, key=scene.style.__ne__)
+    return [replace(scene, style=style).caption for style in styles]
 
 
-def _questions(scenes: Sequence[Scene], book: SpriteBook, among: int) -> _Questions:
-    names, styles = sorted(book.styles), sorted({style for style, _ in book.sprites})
-    objects = []
-    for number, scene in enumerate(scenes):
-        rng = np.random.Generator(np.random.Philox(key=[_HELD_OUT_SEED, number]))
-        others = rng.permutation([name for name in names if name != scene.objects[0]])
-        objects.append([scene.objects[0], *map(str, others[: among - 1])])
-    return _Questions(
-        [
-            [replace(scene, objects=(name,)).caption for name in candidates]
-            for scene, candidates in zip(scenes, objects, strict=True)
-        ],
-        [
-            [replace(scene, style=each).caption for each in sorted(styles, key=scene.style.__ne__)]
-            for scene in scenes
-        ],
-    )
+def _named_shares(
+    judge: Judge, book: SpriteBook, images: Tensor, scenes: Sequence[Scene], places: Sequence[int]
+) -> tuple[float, float]:
+    """Return how often all objects, and how often the style, are named right."""
+    among = min(100, len(book.styles))
+    objects = [
+        judge.named_right(images, [_other_objects(scene, place, book, among) for scene in scenes])
+        for place in places
+    ]
+    styles = judge.named_right(images, [_other_styles(scene, book) for scene in scenes])
+    return float(np.logical_and.reduce(objects).mean()), float(styles.mean())
 
 
 def drawing_figures(
@@ -197,32 +208,51 @@ def drawing_figures(
         judge: The evaluation CLIP.
         book: The sprites.
         size: Width and height of a picture in pixels.
-        prompts: Number of held-out captions.
+        prompts: Number of held-out captions of one object; half as many of two.
         seeds: Pictures of each.
 
     Returns:
-        Shares in [0, 1]: `object` named right among 100, `style` among all styles, `background`
-        of plain scenes by the border's colour; `real_object` and `real_style` for real pictures.
+        Shares in [0, 1]: `object` named right among 100, `style` among all styles, `pair` with
+        both objects named right, `background` of plain scenes by the border's colour;
+        `real_object`, `real_style` and `real_pair` for real pictures.
     """
-    scenes = held_out_scenes(book, prompts)
-    real = torch.from_numpy(np.stack([scene.draw(book.sprites, size) for scene in scenes]))
-    real = real.permute(0, 3, 1, 2).float() / 255
-    questions = _questions(scenes, book, among=min(100, len(book.styles)))
-    captions = [scene.caption for scene in scenes]
-    drawn = [draw(captions, [seed * 10_000 + n for n in range(prompts)]) for seed in range(seeds)]
-    plain = [n for n, scene in enumerate(scenes) if scene.background.pattern == "plain"]
-    right = [
-        background_colour(images[n]) == scenes[n].background.colours[0]
-        for images in drawn
-        for n in plain
-    ]
-    return {
-        "object": float(np.mean([judge.named_right(i, questions.objects) for i in drawn])),
-        "style": float(np.mean([judge.named_right(i, questions.styles) for i in drawn])),
-        "background": float(np.mean(right)),
-        "real_object": judge.named_right(real, questions.objects),
-        "real_style": judge.named_right(real, questions.styles),
-    }
+    figures: dict[str, float] = {}
+    for name, pairs, count in (("object", False, prompts), ("pair", True, prompts // 2)):
+        scenes = held_out_scenes(book, count, pairs)
+        if not scenes:
+            continue
+        captions = [scene.caption for scene in scenes]
+        places = range(len(scenes[0].objects))
+        real = _pictures(scenes, book, size)
+        real_share, real_style = _named_shares(judge, book, real, scenes, places)
+        drawn = [draw(captions, [seed * 10_000 + n for n in range(count)]) for seed in range(seeds)]
+        shares = [_named_shares(judge, book, images, scenes, places) for images in drawn]
+        share, style = (float(np.mean(each)) for each in zip(*shares, strict=True))
+        figures |= {name: share, f"real_{name}": real_share}
+        if not pairs:
+            figures |= {"style": style, "real_style": real_style}
+            figures["background"] = _background_share(scenes, drawn)
+    return figures
+
+
+def _pictures(scenes: Sequence[Scene], book: SpriteBook, size: int) -> Tensor:
+    """Draw the scenes from the sprites: (B, 3, size, size) in [0, 1]."""
+    pictures = np.stack([scene.draw(book.sprites, size) for scene in scenes])
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+
+
+def _background_share(scenes: Sequence[Scene], drawn: Sequence[Tensor]) -> float:
+    """Return how often a plain background has its colour."""
+    return float(
+        np.mean(
+            [
+                background_colour(image) == scene.background.colours[0]
+                for images in drawn
+                for scene, image in zip(scenes, images, strict=True)
+                if scene.background.pattern == "plain"
+            ]
+        )
+    )
 
 
 def _unit(vectors: Tensor) -> Tensor:

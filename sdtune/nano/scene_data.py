@@ -83,6 +83,8 @@ class SceneDataModule(L.LightningDataModule):
         pair_share: share of scenes with two objects, in [0, 1].
         well_known_share: share of scenes drawn from the well-known objects alone, in [0, 1].
         complete_captions: name background and style in every caption.
+        family_size: training scenes in a row that are hard to tell apart, as `SceneComposer` has
+            it; 1 makes all independent.
         validation_scenes: number of validation scenes.
         num_workers: processes that draw scenes.
 
@@ -99,6 +101,7 @@ class SceneDataModule(L.LightningDataModule):
         pair_share: float = 0.1,
         well_known_share: float = 0.4,
         complete_captions: bool = False,
+        family_size: int = 1,
         validation_scenes: int = 512,
         num_workers: int = 0,
     ) -> None:
@@ -116,6 +119,7 @@ class SceneDataModule(L.LightningDataModule):
         self.pair_share = pair_share
         self.well_known_share = well_known_share
         self.complete_captions = complete_captions
+        self.family_size = family_size
         self.validation_scenes = validation_scenes
         self.num_workers = num_workers
 
@@ -137,6 +141,7 @@ class SceneDataModule(L.LightningDataModule):
             self.pair_share,
             self.well_known_share,
             self.complete_captions,
+            self.family_size,
         )
         dataset = SceneDataset(
             composer, self.size, self.batch_size, seen + rank * self.batch_size, stride=stride

@@ -160,6 +160,10 @@ class SceneComposer:
         well_known_share: share of scenes whose objects are drawn from the well-known ones alone,
             in [0, 1]; the others are drawn from all objects.
         complete_captions: name background and style in every caption.
+        family_size: scenes in a family, whose members have consecutive numbers. In half of the
+            families they differ in the object alone, in three of ten in style and background, and
+            the others are no relatives. A CLIP that must tell the members apart learns to name
+            each of the three. 1 makes no families.
     """
 
     def __init__(
@@ -169,18 +173,54 @@ class SceneComposer:
         pair_share: float = 0.1,
         well_known_share: float = 0.4,
         complete_captions: bool = False,
+        family_size: int = 1,
     ) -> None:
         self.book = book
         self.seed = seed
         self.pair_share = pair_share
         self.well_known_share = well_known_share
         self.complete_captions = complete_captions
+        self.family_size = family_size
         self._objects = tuple(sorted(book.styles))
         self._well_known = tuple(name for name in WELL_KNOWN if name in book.styles)
 
     def scene(self, number: int) -> Scene:
         """Compose scene `number`, any integer from 0 to 2**64 - 1."""
         rng = np.random.Generator(np.random.Philox(key=[self.seed, number]))
+        if self.family_size > 1:
+            family, member = divmod(number, self.family_size)
+            # a stream of the family's own, apart from those of the scenes
+            shared = np.random.Generator(np.random.Philox(key=[self.seed + 2**63, family]))
+            kind = shared.random()
+            if kind < 0.5:
+                return self._of_other_object(shared, rng, member)
+            if kind < 0.8:
+                return self._of_other_style(shared, rng, member)
+        return self._without_relatives(rng)
+
+    def _of_other_object(
+        self, shared: np.random.Generator, rng: np.random.Generator, member: int
+    ) -> Scene:
+        """Compose a scene whose family has its style and background in common."""
+        styles = sorted(set().union(*self.book.styles.values()))
+        style = styles[int(shared.integers(len(styles)))]
+        drawn = [name for name in self._objects if style in self.book.styles[name]]
+        name = drawn[shared.permutation(len(drawn))[member % len(drawn)]]
+        background, named = random_background(shared), _named(shared)
+        return Scene((name,), style, background, (_place(rng),), named=named)
+
+    def _of_other_style(
+        self, shared: np.random.Generator, rng: np.random.Generator, member: int
+    ) -> Scene:
+        """Compose a scene whose family has its object in common, and few backgrounds."""
+        name = self._objects[int(shared.integers(len(self._objects)))]
+        styles = sorted(self.book.styles[name])
+        count = -(-self.family_size // len(styles))
+        backgrounds = [random_background(shared) for _ in range(count)]
+        style = styles[member % len(styles)]
+        return Scene((name,), style, backgrounds[member // len(styles)], (_place(rng),))
+
+    def _without_relatives(self, rng: np.random.Generator) -> Scene:
         well_known = bool(self._well_known) and rng.random() < self.well_known_share
         candidates = self._well_known if well_known else self._objects
         count = 2 if rng.random() < self.pair_share else 1
@@ -229,7 +269,7 @@ def _named(rng: np.random.Generator) -> tuple[bool, bool]:
 
 
 def _place(rng: np.random.Generator) -> tuple[float, float, float]:
-    width = float(rng.uniform(0.7, 1.0))
+    width = float(rng.uniform(0.8, 0.95))
     left, top = (float(rng.random()) * (1 - width) for _ in range(2))
     return left, top, width
 

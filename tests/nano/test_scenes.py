@@ -82,3 +82,26 @@ def test_a_style_is_only_asked_for_objects_that_it_draws(book: SpriteBook) -> No
     scenes = [composer.scene(number) for number in range(300)]
     drawn = {(scene.style, name) for scene in scenes for name in scene.objects}
     assert drawn == set(book.sprites)
+
+
+def test_a_family_differs_in_one_thing(book: SpriteBook) -> None:
+    composer = SceneComposer(book, pair_share=0.0, family_size=4)
+    kinds = set()
+    for family in range(60):
+        scenes = [composer.scene(number) for number in range(4 * family, 4 * family + 4)]
+        looks = {(scene.style, scene.background) for scene in scenes}
+        objects = {scene.objects for scene in scenes}
+        if len(looks) == 1 and len(objects) > 1:
+            kinds.add("objects")
+        elif len(objects) == 1 and len(looks) == 4:
+            kinds.add("styles")
+            assert len({scene.caption for scene in scenes}) == 4
+        else:
+            kinds.add("none")
+    assert kinds == {"objects", "styles", "none"}
+
+
+def test_families_are_functions_of_seed_and_number(book: SpriteBook) -> None:
+    first, again = (SceneComposer(book, seed=3, family_size=4) for _ in range(2))
+    backwards = [again.scene(number) for number in reversed(range(40))]
+    assert [first.scene(number) for number in range(40)] == backwards[::-1]
