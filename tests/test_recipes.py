@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import sdtune
 from sdtune.cli import main
 from sdtune.commands.problems import list_problems
 from sdtune.commands.recipe import read_recipe
@@ -53,8 +55,15 @@ def test_recipe_says_how_to_launch_it(recipe):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", NANO_BASED)
-def test_recipe_runs_two_steps(recipe, tmp_path):
+def test_recipe_runs_two_steps_and_says_how_to_use_them(recipe, tmp_path, capsys, monkeypatch):
     run_two_steps(recipe, tmp_path)
+    printed = capsys.readouterr().out.splitlines()
+    monkeypatch.setattr("PIL.Image.Image.save", lambda image, name: saved.append((image, name)))
+    saved = []
+    exec("\n".join(printed[-2:]), {"sdtune": sdtune})
+    [(picture, name)] = saved
+    assert name == "picture.png"
+    assert np.asarray(picture).std() > 0
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """`sdtune fit` and `lightning run`: train by a recipe, with Lightning's command line."""
 
+import json
 import os
 import shlex
 from collections.abc import Sequence
@@ -186,7 +187,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _story(trainer: Trainer, logger: TensorBoardLogger, arguments: Sequence[str]) -> str:
-    """Word where the run's results are, and how to go on if it was stopped."""
+    """Word where the run's results are, how to use them, and how to go on if it was stopped."""
     folder = Path(os.path.relpath(logger.log_dir))
     rows: dict[str, object] = {"run folder": folder}
     grids = sorted(folder.glob("samples/step_*.png"))
@@ -199,4 +200,22 @@ def _story(trainer: Trainer, logger: TensorBoardLogger, arguments: Sequence[str]
         given = [(name, value) for name, value in options(arguments) if name not in CALL_KEYS]
         words = [f"--{name}={value}" for name, value in given]
         rows["go on with"] = shlex.join(["sdtune", "fit", *words, f"--resume={folder}"])
-    return "\n".join(f"{name + ':':12} {value}" for name, value in rows.items())
+    lines = [f"{name + ':':12} {value}" for name, value in rows.items()]
+    return "\n".join(lines + _two_lines(trainer, folder / "adapter"))
+
+
+def _two_lines(trainer: Trainer, folder: Path) -> list[str]:
+    """Word the lines of Python that draw with an adapter, by a caption that it was trained on."""
+    base = getattr(trainer.lightning_module, "base", None)
+    captions = getattr(getattr(trainer, "datamodule", None), "captions", list)()
+    prompt = next(filter(None, captions), None)
+    if base is None or prompt is None or not any(folder.glob("*.safetensors")):
+        return []
+    base, path, prompt = (
+        json.dumps(text, ensure_ascii=False) for text in (base, str(folder), prompt)
+    )
+    return [
+        "to use it:   in Python, after `import sdtune`:",
+        f"pipeline = sdtune.load_pipeline({base}, {path})",
+        f'pipeline({prompt}).images[0].save("picture.png")',
+    ]
