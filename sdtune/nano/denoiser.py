@@ -13,7 +13,6 @@ from sdtune.functional import (
     Stream,
     add_noise,
     counter_rand,
-    counter_randint,
     counter_randn,
     diffusion_loss,
     training_target,
@@ -69,22 +68,21 @@ class NanoDenoiserModule(L.LightningModule):
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         """Encode, draw timesteps, add noise, predict, compare with the target."""
-        counts = self._counters(len(batch["caption"]))
-        kept = (
-            counter_rand((), self.seed, Stream.CAPTION_DROPOUT, 0, counts) >= self.caption_dropout
-        )
+        size = len(batch["caption"])
+        number = self.global_step * self.trainer.world_size + self.global_rank
+        draws = counter_rand((size,), self.seed, Stream.CAPTION_DROPOUT, 0, [number])[0]
         captions = [
-            caption if keep else "" for caption, keep in zip(batch["caption"], kept, strict=True)
+            caption if draw >= self.caption_dropout else ""
+            for caption, draw in zip(batch["caption"], draws, strict=True)
         ]
-        loss = self._losses(batch["pixel_values"], captions, counts).mean()
+        loss = self._losses(batch["pixel_values"], captions, 0, number).mean()
         self.log("train/loss", loss)
         return loss
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:
         """Measure the loss at noise and timesteps that never change."""
         size = len(batch["caption"])
-        counts = range(batch_idx * size, (batch_idx + 1) * size)
-        loss = self._losses(batch["pixel_values"], batch["caption"], counts, validation=True)
+        loss = self._losses(batch["pixel_values"], batch["caption"], 1, batch_idx)
         self.log("val/loss", loss.mean(), batch_size=size)
 
     def generate(self, prompts: list[str], seeds: list[int], guidance_scale: float) -> Tensor:
@@ -109,25 +107,21 @@ class NanoDenoiserModule(L.LightningModule):
             warmup_steps=200,
         )
 
-    def _counters(self, size: int) -> range:
-        """Return the numbers of this batch's samples since the start of training."""
-        first = (self.global_step * self.trainer.world_size + self.global_rank) * size
-        return range(first, first + size)
-
-    def _losses(
-        self, pixel_values: Tensor, captions: list[str], counts: range, validation: bool = False
-    ) -> Tensor:
-        """Return each sample's loss, (B,)."""
-        model, device, epoch = self.model, pixel_values.device, int(validation)
+    def _losses(self, pixel_values: Tensor, captions: list[str], epoch: int, number: int) -> Tensor:
+        """Return each sample's loss, (B,); draws follow from the epoch and the batch's number."""
+        model, device, size = self.model, pixel_values.device, len(captions)
         with torch.no_grad():
             moments = model.encode_images(pixel_values)
             conditioning = model.encode_prompts(captions)
-        shape = (model.latent_channels, *moments.shape[2:])
-        posterior_noise = counter_randn(shape, self.seed, Stream.POSTERIOR, epoch, counts)
-        latents = model.latents_from_moments(moments, posterior_noise.to(device))
-        noise = counter_randn(shape, self.seed, Stream.NOISE, epoch, counts).to(device)
+        shape = (size, model.latent_channels, *moments.shape[2:])
         steps = model.noise_scheduler.config.num_train_timesteps
-        timesteps = counter_randint(0, steps, self.seed, Stream.TIMESTEP, epoch, counts).to(device)
+        # one generator for a batch: one for each of hundreds of samples would keep a GPU waiting
+        counters = (epoch, [number])
+        posterior_noise = counter_randn(shape, self.seed, Stream.POSTERIOR, *counters)[0].to(device)
+        noise = counter_randn(shape, self.seed, Stream.NOISE, *counters)[0].to(device)
+        timesteps = counter_rand((size,), self.seed, Stream.TIMESTEP, *counters)[0].mul(steps)
+        timesteps = timesteps.long().to(device)
+        latents = model.latents_from_moments(moments, posterior_noise)
         noisy_latents = add_noise(latents, noise, timesteps, model.alphas_cumprod)
         model_pred = model(noisy_latents, timesteps, conditioning)
         target = training_target(
