@@ -195,7 +195,7 @@ def _value_problem(cls: type, key: str, name: str, value: Any) -> str:
     annotation = _annotation(cls, name)
     choices = [str(choice) for choice in get_args(annotation) if isinstance(choice, str)]
     near = nearest(value, choices) if isinstance(value, str) else "."
-    return f"Expected `{key}.{name}` to be {_words(annotation)}, but got {value!r}{near}"
+    return f"Expected `{key}.{name}` to be {annotation_words(annotation)}, but got {value!r}{near}"
 
 
 def _build_problems(
@@ -231,15 +231,22 @@ def _annotation(cls: type, name: str) -> Any:
         return None
 
 
-def _words(annotation: Any) -> str:
-    """Word an annotation, such as "one of 'adamw', 'sgd' or null"."""
+def annotation_words(annotation: Any) -> str:
+    """Word an annotation, such as "one of 'adamw', 'sgd' or null".
+
+    Args:
+        annotation: A type as `typing.get_type_hints` gives it; None if there is none.
+
+    Returns:
+        What stands after "Expected `key` to be".
+    """
     if annotation is None:
         return "what its annotation says"
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return "one of " + ", ".join(repr(choice) for choice in arguments)
     if origin in (Union, types.UnionType):
-        return " or ".join(_words(argument) for argument in arguments)
+        return " or ".join(annotation_words(argument) for argument in arguments)
     if annotation is types.NoneType:
         return "null"
     if isinstance(annotation, type) and not arguments:
