@@ -9,6 +9,7 @@ from sdtune.functional.diffusion import (
     training_target,
 )
 from sdtune.functional.losses import diffusion_loss, prior_preservation_loss
+from sdtune.functional.merging import constrained_merge
 from sdtune.functional.randomness import (
     Stream,
     counter_generator,
@@ -22,6 +23,7 @@ __all__ = [
     "PredictionType",
     "Stream",
     "add_noise",
+    "constrained_merge",
     "counter_generator",
     "counter_rand",
     "counter_randint",
