@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sdtune.adapters.pipeline import load_pipeline
     from sdtune.callbacks.adapter_checkpoint import AdapterCheckpoint
+    from sdtune.callbacks.evaluation import EvaluationCallback
     from sdtune.callbacks.hyperparameters import Hyperparameters
     from sdtune.callbacks.picture_losses import PictureLosses
     from sdtune.callbacks.progress import Progress
@@ -29,6 +30,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AdapterCheckpoint",
     "DreamBoothModule",
+    "EvaluationCallback",
     "Hyperparameters",
     "LoRAStyleModule",
     "PictureLosses",
@@ -47,6 +49,7 @@ __all__ = [
 _MODULES = {
     "AdapterCheckpoint": "sdtune.callbacks.adapter_checkpoint",
     "DreamBoothModule": "sdtune.techniques.dreambooth",
+    "EvaluationCallback": "sdtune.callbacks.evaluation",
     "Hyperparameters": "sdtune.callbacks.hyperparameters",
     "LoRAStyleModule": "sdtune.techniques.lora_style",
     "PictureLosses": "sdtune.callbacks.picture_losses",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from sdtune.adapters import tensor_file, unet_format
+from sdtune.adapters.atomic_file import replaced_atomically
 from sdtune.callbacks.periodic import PeriodicCallback, is_trial
 from sdtune.callbacks.protocol import Technique, as_technique
 
@@ -19,6 +22,9 @@ _STEP = re.compile(r"step_(\d+)")
 
 class AdapterCheckpoint(PeriodicCallback):
     """Write the adapter to `adapter/step_000200/` as training goes on, and last to `adapter/`.
+
+    Beside an `EvaluationCallback`, the best checkpoint so far is in `adapter/best/`, however many
+    of the latest ones are kept.
 
     Every file is loaded back through its own reader and compared with the model before training
     goes on: a format that loses something is found at the first checkpoint and not afterwards.
@@ -43,7 +49,7 @@ class AdapterCheckpoint(PeriodicCallback):
     def at_step(self, trainer: Trainer, technique: Technique, step: int) -> None:
         """Write and verify a checkpoint, then drop those that are too old."""
         if trainer.is_global_zero:
-            self._write(technique, self.folder / f"step_{step:06d}")
+            self._write(technique, self._step_folder(step))
             self._prune(step)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -53,6 +59,38 @@ class AdapterCheckpoint(PeriodicCallback):
             path = self._write(as_technique(pl_module), self.folder)
             size = path.stat().st_size / 1e6
             rank_zero_info(f"Wrote {path} ({size:.1f} MB) and verified it by loading it back.")
+
+    def folder_of(self, step: int) -> Path | None:
+        """Say where the adapter of a step is.
+
+        Args:
+            step: Optimizer steps.
+
+        Returns:
+            Its folder, or None if it is not kept.
+        """
+        folder = self._step_folder(step)
+        return folder if any(_ours(folder)) else None
+
+    def keep_best(self, step: int, technique: Technique | None) -> None:
+        """Put the adapter of a step into `adapter/best/`, in the place of what was there.
+
+        Args:
+            step: Optimizer steps.
+            technique: The technique, if it is at that step now. None takes the files of that step;
+                if they are not kept, there is no best one any more.
+        """
+        best = self.folder / "best"
+        _drop(best)
+        if technique is not None:
+            self._write(technique, best)
+            return
+        for file in _ours(self._step_folder(step)):
+            with replaced_atomically(best / file.name) as temporary:
+                shutil.copyfile(file, temporary)
+
+    def _step_folder(self, step: int) -> Path:
+        return self.folder / f"step_{step:06d}"
 
     def _write(self, technique: Technique, folder: Path) -> Path:
         adapter = technique.adapter()
@@ -74,12 +112,19 @@ class AdapterCheckpoint(PeriodicCallback):
             _drop(folders[number])
 
 
+def _ours(folder: Path) -> Iterator[Path]:
+    """List what sdtune wrote into a folder."""
+    for file in sorted(folder.glob("*.safetensors")):
+        if tensor_file.is_ours(file):
+            yield file
+            config = file.with_name(unet_format.CONFIG_NAME)
+            if file.name == unet_format.FILE_NAME and config.is_file():
+                yield config
+
+
 def _drop(folder: Path) -> None:
     """Delete what sdtune wrote into a folder, and the folder if nothing else is in it."""
-    for file in folder.glob("*.safetensors"):
-        if tensor_file.is_ours(file):
-            file.unlink()
-            if file.name == unet_format.FILE_NAME:
-                file.with_name(unet_format.CONFIG_NAME).unlink(missing_ok=True)
-    if not any(folder.iterdir()):
+    for file in list(_ours(folder)):
+        file.unlink()
+    if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()

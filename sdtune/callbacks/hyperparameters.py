@@ -1,4 +1,4 @@
-"""TensorBoard's HPARAMS tab: each run's arguments beside the losses it reached."""
+"""TensorBoard's HPARAMS tab: each run's arguments beside the losses and scores it reached."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.tensorboard.summary import hparams
+
+from sdtune.callbacks.protocol import LogsMetrics
 
 __all__ = ["Hyperparameters"]
 
@@ -19,7 +21,8 @@ class Hyperparameters(Callback):
     `default_hp_metric=False`, and values of ours only by adding false points to their curves.
 
     Args:
-        metrics: Tags of the curves.
+        metrics: Tags of the curves. Those of callbacks that log curves of their own, such as the
+            scores of an `EvaluationCallback`, stand before them.
 
     Raises:
         ValueError: If there are none.
@@ -38,10 +41,12 @@ class Hyperparameters(Callback):
         arguments = dict(_flat(named))
         if not trainer.is_global_zero:
             return
+        logging = [each for each in trainer.callbacks if isinstance(each, LogsMetrics)]  # type: ignore[attr-defined]
+        tags = [tag for each in logging for tag in each.metric_tags] + self.metrics
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 writer = logger.experiment._get_file_writer()
-                for summary in hparams(arguments, dict.fromkeys(self.metrics, 0.0)):
+                for summary in hparams(arguments, dict.fromkeys(tags, 0.0)):
                     writer.add_summary(summary)
 
 

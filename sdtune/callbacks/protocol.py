@@ -1,8 +1,9 @@
-"""What callbacks know of a technique, so that they need to import none."""
+"""What callbacks know of a technique, so that they need to import none, and of each other."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from sdtune.adapters.protocol import Adapter
 from sdtune.models.stable_diffusion import StableDiffusion
 
-__all__ = ["Adapter", "Technique", "as_technique"]
+__all__ = ["Adapter", "AdapterKeeper", "LogsMetrics", "Technique", "as_technique"]
 
 
 @runtime_checkable
@@ -38,6 +39,29 @@ class Technique(Protocol):
 
     def adapter_metadata(self) -> dict[str, str]:
         """Tell what an adapter's header should say of this run."""
+        ...
+
+
+@runtime_checkable
+class AdapterKeeper(Protocol):
+    """A callback that writes adapters, and keeps the best of them once it is told which."""
+
+    def folder_of(self, step: int) -> Path | None:
+        """Say where the adapter of a step is, if it is still kept."""
+        ...
+
+    def keep_best(self, step: int, technique: Technique | None) -> None:
+        """Keep the adapter of a step as the best; of the technique, if it is at that step now."""
+        ...
+
+
+@runtime_checkable
+class LogsMetrics(Protocol):
+    """A callback that logs curves of its own."""
+
+    @property
+    def metric_tags(self) -> Sequence[str]:
+        """The tags of the curves, such as `eval/clip_score`."""
         ...
 
 

@@ -21,6 +21,8 @@ __all__ = [
     "CLIPEmbedder",
     "DINOEmbedder",
     "Embedder",
+    "check_clip",
+    "check_dino",
     "image_features",
     "load_clip",
     "load_dino",
@@ -141,6 +143,40 @@ class DINOEmbedder(_Transformer):
         return self.model(self._pixel_values(images)).last_hidden_state[:, 0]  # (b, L, D) -> (b, D)
 
 
+def check_clip(source: str | Path) -> str:
+    """Check that there is a CLIP, by its configuration alone.
+
+    Args:
+        source: See `load_clip`.
+
+    Returns:
+        The folder or Hugging Face id that it is loaded from.
+
+    Raises:
+        ValueError: If it is not available here or is not a CLIP; one sentence says what to do.
+    """
+    path = _find(source)
+    _check_type(path, source, ("clip",), "a CLIP")
+    return path
+
+
+def check_dino(source: str | Path) -> str:
+    """Check that there is a DINO, by its configuration alone.
+
+    Args:
+        source: See `load_dino`.
+
+    Returns:
+        The folder or Hugging Face id that it is loaded from.
+
+    Raises:
+        ValueError: If it is not available here or is not a DINO; one sentence says what to do.
+    """
+    path = _find(source)
+    _check_type(path, source, ("vit", "dinov2", "dinov2_with_registers"), "a DINO")
+    return path
+
+
 def load_clip(source: str | Path = NANO) -> CLIPEmbedder:
     """Load a CLIP for evaluation, in float32 on the CPU.
 
@@ -156,8 +192,7 @@ def load_clip(source: str | Path = NANO) -> CLIPEmbedder:
     """
     from transformers import AutoImageProcessor, CLIPModel, CLIPTokenizer
 
-    path = _find(source)
-    _check_type(path, source, ("clip",), "a CLIP")
+    path = check_clip(source)
     with _explained(source):
         return CLIPEmbedder(
             CLIPModel.from_pretrained(path, dtype=torch.float32),
@@ -181,8 +216,7 @@ def load_dino(source: str | Path = "facebook/dinov2-small") -> DINOEmbedder:
     """
     from transformers import AutoImageProcessor, AutoModel
 
-    path = _find(source)
-    _check_type(path, source, ("vit", "dinov2", "dinov2_with_registers"), "a DINO")
+    path = check_dino(source)
     with _explained(source):
         return DINOEmbedder(
             AutoModel.from_pretrained(path, dtype=torch.float32),

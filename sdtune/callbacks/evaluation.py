@@ -1,0 +1,330 @@
+"""Scores of fixed prompts and seeds, checkpoint by checkpoint, against the base."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from torch import Tensor
+
+from sdtune._checks import check_all, check_not_negative
+from sdtune.adapters.token_embedding import find_token_embedding
+from sdtune.callbacks.periodic import PeriodicCallback, is_trial
+from sdtune.callbacks.protocol import AdapterKeeper, Technique
+from sdtune.callbacks.undisturbed import undisturbed
+from sdtune.evaluation.best import BestRule, Goal
+from sdtune.evaluation.circumstances import device_name, library_versions
+from sdtune.evaluation.descriptions import METRICS
+from sdtune.evaluation.evaluator import PICTURES_FOLDER, Evaluator
+from sdtune.evaluation.judges import Judges, judge_problems, load_judges
+from sdtune.evaluation.protocol import check_protocol
+from sdtune.evaluation.record import FILE_NAME, Checkpoint, Evaluation, Protocol, Run
+from sdtune.evaluation.training_set import TrainingSet
+
+__all__ = ["EvaluationCallback"]
+
+
+class EvaluationCallback(PeriodicCallback):
+    """Score the base, and the adapter as training goes on and at its end, on the same pictures.
+
+    Writes `evaluation.json` into the run folder after each evaluation, the pictures that were
+    scored to `evaluation/step_000200/`, and curves such as `eval/clip_score`. Every figure has its
+    95 % interval over prompts and seeds, every checkpoint a paired comparison with the base. It
+    names the best checkpoint, which an `AdapterCheckpoint` then keeps in `adapter/best/`.
+
+    Training is not disturbed: with and without this callback it is the same, bit for bit. Of
+    several processes the first one draws, and the others wait.
+
+    Args:
+        prompts: What to draw; distinct, at least two prompts or two seeds.
+        seeds: Every prompt is drawn once with each.
+        class_prompts: What to draw to see whether the class stayed what it was, without the
+            subject's name.
+        every_n_steps: Optimizer steps between two evaluations. None for after each validation, or
+            each epoch if there is no validation. The last step is always evaluated.
+        num_inference_steps: Steps of the sampler.
+        guidance_scale: Strength of classifier-free guidance; 1 is none.
+        negative_prompt: What guidance leads away from.
+        clip: The CLIP that judges: `nano`, a folder, or a Hugging Face id such as
+            `openai/clip-vit-base-patch16`.
+        dino: A DINO that judges too: a folder, or an id such as `facebook/dinov2-small`.
+        goal: `style`: the best checkpoint has the highest style score; `subject`: CLIP-I.
+        style_pictures: Training pictures whose captions the base draws, once, for the style score.
+        max_clip_score_drop: The share of the base's CLIP score that the best checkpoint may lose.
+        max_memorised_share: The share of the best checkpoint's pictures that may be copies.
+        cache_dir: Folder for the base's pictures; None is `$SDTUNE_CACHE` or `~/.cache/sdtune`.
+
+    Raises:
+        ValueError: If arguments are out of their ranges, with a line for each.
+    """
+
+    folder_name = PICTURES_FOLDER
+
+    def __init__(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int] = (0, 1),
+        class_prompts: Sequence[str] | None = None,
+        every_n_steps: int | None = None,
+        num_inference_steps: int = 25,
+        guidance_scale: float = 7.5,
+        negative_prompt: str = "",
+        clip: str = "nano",
+        dino: str | None = None,
+        goal: Goal = "style",
+        style_pictures: int = 32,
+        max_clip_score_drop: float = 0.1,
+        max_memorised_share: float = 0.25,
+        cache_dir: str | Path | None = None,
+    ) -> None:
+        super().__init__(every_n_steps)
+        self.protocol = Protocol(
+            prompts=_listed(prompts),
+            seeds=_listed(seeds),
+            class_prompts=_listed(class_prompts or []),
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            negative_prompt=negative_prompt,
+            clip=clip,
+            dino=dino,
+        )
+        self.rule = BestRule(goal, max_clip_score_drop, max_memorised_share)
+        check_all(
+            lambda: check_protocol(self.protocol),
+            lambda: check_not_negative("style_pictures", style_pictures),
+            lambda: check_not_negative("max_clip_score_drop", max_clip_score_drop),
+            lambda: check_not_negative("max_memorised_share", max_memorised_share),
+        )
+        self.style_pictures = style_pictures
+        self.cache_dir = cache_dir
+        self._resumed_folder: Path | None = None
+        self._start = 0.0
+        self._training: TrainingSet | None = None
+        self._judges: Judges | None = None
+        self._evaluator: Evaluator | None = None  # on the first of several processes alone
+
+    @property
+    def metric_tags(self) -> list[str]:
+        """The curves that may be logged, such as `eval/clip_score`."""
+        absent = {
+            "style_score": self.rule.goal != "style",
+            "dino": self.protocol.dino is None,
+            "class_drift": not self.protocol.class_prompts,
+            "lpips_diversity": True,  # it may or may not be there
+        }
+        return [f"eval/{name}" for name in METRICS if not absent.get(name)]
+
+    def problems(self) -> list[str]:
+        """List the models that judge and are not available here, one sentence each."""
+        return judge_problems(self.protocol.clip, self.protocol.dino)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Load what judges, and look for the training pictures, before anything is trained.
+
+        Raises:
+            ValueError: If a model that judges is not available here, or there are fewer than two
+                training pictures.
+        """
+        super().setup(trainer, pl_module, stage)
+        if stage != "fit" or is_trial(trainer):
+            return
+        self._start = time.perf_counter()
+        data = getattr(trainer, "datamodule", None)
+        self._training = TrainingSet(
+            _pictures(data, "train_dataset"), _pictures(data, "val_dataset")
+        )
+        if trainer.is_global_zero:
+            protocol = self.protocol
+            self._judges = load_judges(protocol.clip, protocol.dino, len(protocol.seeds))
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Score the base, and take over what the run that is being resumed has scored."""
+        super().on_train_start(trainer, pl_module)
+        if self._judges is not None and self._training is not None:
+            self._evaluator = self._begin(trainer, pl_module, self._training, self._judges)
+        trainer.strategy.barrier("evaluation")
+
+    def at_step(self, trainer: Trainer, technique: Technique, step: int) -> None:
+        """Score this step."""
+        if self._evaluator is not None:
+            self._evaluate(trainer, technique, step, self._evaluator)
+        trainer.strategy.barrier("evaluation")
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Score the last step, and say which checkpoint is the best and what it all took."""
+        super().on_train_end(trainer, pl_module)
+        if self._evaluator is None:
+            return
+        record = self._save(trainer, self._evaluator, finished=True)
+        if record.best is not None and record.best.label is not None:
+            rank_zero_info(f"Best checkpoint: {record.best.label}. {record.best.reason}")
+        elif record.best is not None:
+            rank_zero_info(record.best.reason)
+        cost = record.cost
+        rank_zero_info(
+            f"Evaluation took {cost.seconds:.1f} s, {cost.share_of_run or 0.0:.0%} of the run's "
+            f"{cost.run_seconds or 0.0:.0f} s: {cost.drawing_seconds:.1f} s to draw and "
+            f"{cost.scoring_seconds:.1f} s to score."
+        )
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note where the adapters are, now that all of them are written."""
+        if self._evaluator is not None:
+            self._save(trainer, self._evaluator, finished=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Remember the run folder, for a run that is resumed in another one."""
+        return {"run_folder": str(self.folder.parent.resolve())}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Recall the run folder."""
+        self._resumed_folder = Path(state_dict["run_folder"])
+
+    def _begin(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        training: TrainingSet,
+        judges: Judges,
+    ) -> Evaluator:
+        technique, start = cast(Technique, pl_module), time.perf_counter()
+        embedding = find_token_embedding(technique.model)
+        placeholders = embedding.placeholders if embedding else []
+        evaluator = Evaluator(
+            training,
+            judges,
+            self.protocol,
+            self.rule,
+            self._run(trainer, pl_module),
+            self.folder.parent,
+            words={each.token: each.initializer_token for each in placeholders},
+            style_pictures=self.style_pictures if self.rule.goal == "style" else 0,
+            cache=self.cache_dir,
+        )
+        past = self._past(trainer.global_step) if self._resumed_folder is not None else None
+        with undisturbed(trainer, pl_module):
+            evaluator.begin(
+                technique.model,
+                partial(self._draw, technique, use_adapter=False),
+                clip_skip=getattr(technique, "clip_skip", 1),
+                past=past,
+            )
+        base = evaluator.record.checkpoints[0]
+        if past is None:
+            self._log(trainer, base)
+        elif past.best != (best := evaluator.best()) and best is not None and best.label:
+            self._keep_best(trainer, evaluator.record.checkpoint(best.label).step, None)
+        self._save(trainer, evaluator)
+        rank_zero_info(f"Scored the base in {time.perf_counter() - start:.1f} s.")
+        return evaluator
+
+    def _evaluate(
+        self, trainer: Trainer, technique: Technique, step: int, evaluator: Evaluator
+    ) -> None:
+        start, label = time.perf_counter(), f"step_{step:06d}"
+        with undisturbed(trainer, cast(LightningModule, technique)):
+            checkpoint = evaluator.evaluate(label, step, partial(self._draw, technique))
+        self._log(trainer, checkpoint)
+        record = self._save(trainer, evaluator)
+        if record.best is not None and record.best.label == label:
+            self._keep_best(trainer, step, technique)
+        rank_zero_info(
+            f"Scored step {step} in {time.perf_counter() - start:.1f} s: {_words(checkpoint)}."
+        )
+
+    def _draw(
+        self,
+        technique: Technique,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        use_adapter: bool = True,
+    ) -> Tensor:
+        return technique.generate(
+            prompts,
+            seeds,
+            num_inference_steps=self.protocol.num_inference_steps,
+            guidance_scale=self.protocol.guidance_scale,
+            negative_prompt=self.protocol.negative_prompt,
+            use_adapter=use_adapter,
+        )
+
+    def _past(self, step: int) -> Evaluation | None:
+        """Read what was scored up to a step; later ones are of a future that is given up."""
+        old, new = cast(Path, self._resumed_folder), self.folder.parent
+        folder = new if (new / FILE_NAME).is_file() else old
+        try:
+            past = Evaluation.load(folder)
+        except (FileNotFoundError, ValueError):
+            return None
+        for each in past.checkpoints:
+            if each.step > step and folder == new:
+                shutil.rmtree(new / each.pictures, ignore_errors=True)
+            elif each.step <= step and folder != new:
+                shutil.copytree(old / each.pictures, new / each.pictures, dirs_exist_ok=True)
+        return replace(past, checkpoints=[each for each in past.checkpoints if each.step <= step])
+
+    def _save(self, trainer: Trainer, evaluator: Evaluator, finished: bool = False) -> Evaluation:
+        keepers = _keepers(trainer)
+        folders = {
+            each.label: next(
+                filter(None, (keeper.folder_of(each.step) for keeper in keepers)), None
+            )
+            for each in evaluator.record.checkpoints
+        }
+        run_folder = self.folder.parent
+        evaluator.locate({n: f.relative_to(run_folder).as_posix() for n, f in folders.items() if f})
+        return evaluator.save(finished, time.perf_counter() - self._start)
+
+    def _keep_best(self, trainer: Trainer, step: int, technique: Technique | None) -> None:
+        for keeper in _keepers(trainer):
+            keeper.keep_best(step, technique)
+
+    def _log(self, trainer: Trainer, checkpoint: Checkpoint) -> None:
+        values = {f"eval/{name}": each.value for name, each in checkpoint.figures.items()}
+        for logger in trainer.loggers:
+            logger.log_metrics(values, step=checkpoint.step)
+
+    def _run(self, trainer: Trainer, pl_module: LightningModule) -> Run:
+        steps = trainer.estimated_stepping_batches if trainer.max_steps < 0 else trainer.max_steps
+        return Run(
+            recipe=self.folder.resolve().parent.parent.name,
+            technique=type(pl_module).__name__,
+            seed=cast(Mapping[str, Any], pl_module.hparams).get("seed"),
+            max_steps=int(steps) if steps < float("inf") else None,
+            device=device_name(trainer.strategy.root_device),
+            versions=library_versions(),
+        )
+
+
+def _listed(values: Sequence[Any]) -> Any:
+    return values if isinstance(values, str) else list(values)  # a text is refused by the checks
+
+
+def _pictures(data: object, name: str) -> Sequence[Any]:
+    dataset = getattr(data, name, None)
+    if dataset is None:
+        raise ValueError(
+            "Expected a data module with training pictures, such as sdtune.StyleDataModule, to "
+            f"compare samples with, but {type(data).__name__} has no `{name}`."
+        )
+    return cast(Sequence[Any], dataset.pictures)
+
+
+def _keepers(trainer: Trainer) -> list[AdapterKeeper]:
+    return [each for each in trainer.callbacks if isinstance(each, AdapterKeeper)]  # type: ignore[attr-defined]
+
+
+def _words(checkpoint: Checkpoint) -> str:
+    """Word the differences from the base, such as "CLIP score +0.4 (no difference seen)"."""
+    return ", ".join(
+        f"{METRICS[name].title} {each.difference:+.2f} ({each.verdict})"
+        for name, each in checkpoint.against_base.items()
+        if name in ("clip_score", "style_score", "clip_i")
+    )

@@ -1,0 +1,104 @@
+"""The untuned base's pictures, drawn once and kept under a name that says all they depend on."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from sdtune.data.latent_cache import default_cache_dir, replace_file
+from sdtune.models.stable_diffusion import Part, StableDiffusion
+
+__all__ = ["BasePictures", "Draw", "base_fingerprint", "to_bytes"]
+
+log = logging.getLogger(__name__)
+
+Draw = Callable[[Sequence[str], Sequence[int]], Tensor]
+"""From B prompts and seeds to (B, 3, H, W) in [0, 1]."""
+
+# part of every name: raise it when pictures are drawn or stored in another way
+VERSION = 1
+
+
+class BasePictures:
+    """A cache of pictures that a base draws with one sampler's settings.
+
+    Args:
+        drawer: What the pictures depend on besides prompts and seeds: weights, sampler, size;
+            anything JSON can hold.
+        folder: Where they are kept; None is `$SDTUNE_CACHE` or `~/.cache/sdtune`.
+    """
+
+    def __init__(self, drawer: Mapping[str, Any], folder: str | Path | None = None) -> None:
+        self.drawer = dict(drawer)
+        self.folder = Path(folder) if folder else default_cache_dir() / "base_pictures"
+
+    def get(self, prompts: Sequence[str], seeds: Sequence[int], draw: Draw) -> Tensor:
+        """Read pictures, or draw and keep them.
+
+        Args:
+            prompts: B texts.
+            seeds: B seeds.
+            draw: The base.
+
+        Returns:
+            (B, 3, H, W) in [0, 1], multiples of 1/255, on the CPU.
+        """
+        key = json.dumps([VERSION, self.drawer, list(prompts), list(seeds)], sort_keys=True)
+        path = self.folder / f"{sha256(key.encode()).hexdigest()}.safetensors"
+        pictures = _read(path, len(prompts))
+        if pictures is None:
+            pictures = to_bytes(draw(prompts, seeds))
+            _write(path, pictures)
+        return pictures.float() / 255
+
+
+def base_fingerprint(model: StableDiffusion) -> str:
+    """Hash all frozen weights of a base, to name it in records and caches.
+
+    Args:
+        model: The bundle, with or without adapters.
+
+    Returns:
+        SHA-256 in hexadecimal.
+    """
+    parts: tuple[Part, ...] = ("unet", "vae", "text_encoders")
+    return sha256(" ".join(model.fingerprint(each) for each in parts).encode()).hexdigest()
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """Round pictures to what a file holds; what is not a number becomes black.
+
+    Args:
+        images: (B, 3, H, W) in [0, 1].
+
+    Returns:
+        (B, 3, H, W) uint8 on the CPU.
+    """
+    levels = images.detach().float().nan_to_num(0.0).clamp(0.0, 1.0).mul(255).round()
+    return levels.to("cpu", torch.uint8).contiguous()
+
+
+def _read(path: Path, count: int) -> Tensor | None:
+    try:
+        pictures = load_file(path).get("pictures")
+    except (OSError, SafetensorError):
+        return None
+    is_whole = pictures is not None and pictures.dtype == torch.uint8 and len(pictures) == count
+    return pictures if is_whole else None
+
+
+def _write(path: Path, pictures: Tensor) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, save({"pictures": pictures}))
+    except OSError as error:
+        log.warning("The base's pictures are not kept: %s cannot be written to (%s).", path, error)

@@ -1,0 +1,291 @@
+"""Draws, scores and records one checkpoint after another, for a run or for a command."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+import sdtune
+from sdtune.adapters.atomic_file import replaced_atomically
+from sdtune.evaluation.base_pictures import BasePictures, Draw, base_fingerprint, to_bytes
+from sdtune.evaluation.best import BestRule, choose_best
+from sdtune.evaluation.descriptions import METRICS
+from sdtune.evaluation.judges import Judges
+from sdtune.evaluation.record import (
+    BASE_LABEL,
+    FILE_NAME,
+    Base,
+    Best,
+    Checkpoint,
+    Cost,
+    Evaluation,
+    Protocol,
+    Run,
+    picture_name,
+)
+from sdtune.evaluation.style import StyleJudge
+from sdtune.evaluation.suite import Scores, Suite
+from sdtune.evaluation.training_set import TrainingSet
+from sdtune.models.stable_diffusion import StableDiffusion
+from sdtune.models.substitution import substitute
+
+__all__ = ["PICTURES_FOLDER", "Evaluator"]
+
+log = logging.getLogger(__name__)
+
+PICTURES_FOLDER = "evaluation"
+"""Folder of the scored pictures, beside the record."""
+
+_STYLE_SEED = 2_000_000  # far from the seeds that people sample with
+
+
+class Evaluator:
+    """Scores the base and then checkpoints, and keeps the record.
+
+    The base is drawn once and found in the cache by later runs; features of the training pictures
+    are computed once.
+
+    Args:
+        training: The training pictures.
+        judges: The networks that judge.
+        protocol: What is drawn.
+        rule: Which checkpoint is the best.
+        run: What is being trained, for the record.
+        folder: Where `evaluation.json` and the pictures go.
+        words: Learned words -> the words that the base, and the judges, read in their place.
+        style_pictures: Training pictures whose captions the base draws for the style score; below
+            2 it is left out.
+        cache: Where the base's pictures are kept; None is the default.
+    """
+
+    def __init__(
+        self,
+        training: TrainingSet,
+        judges: Judges,
+        protocol: Protocol,
+        rule: BestRule,
+        run: Run,
+        folder: str | Path,
+        *,
+        words: Mapping[str, str] | None = None,
+        style_pictures: int = 0,
+        cache: str | Path | None = None,
+    ) -> None:
+        self.training = training
+        self.judges = judges
+        self.protocol = protocol
+        self.rule = rule
+        self.run = run
+        self.folder = Path(folder)
+        self.words = dict(words or {})
+        self.style_pictures = style_pictures
+        self.cache = cache
+        self._seconds = {"drawing": 0.0, "scoring": 0.0}
+
+    @torch.no_grad()
+    def begin(
+        self,
+        model: StableDiffusion,
+        draw_base: Draw,
+        *,
+        clip_skip: int = 1,
+        past: Evaluation | None = None,
+    ) -> None:
+        """Score the base, and take over what an earlier start has scored.
+
+        Args:
+            model: The bundle, with or without an adapter, whole on its device.
+            draw_base: What the untuned base draws, whatever adapter there is.
+            clip_skip: Text encoder layer that it is drawn with, counted from the end.
+            past: The record of an earlier start, if there is one. Its checkpoints are kept if base,
+                training pictures and protocol are the same, for only then can they be compared.
+        """
+        self._device = model.device
+        drawer = BasePictures(
+            {
+                "fingerprint": base_fingerprint(model),
+                "precision": str(model.dtype),
+                "resolution": model.resolution,
+                "noise_scheduler": repr(sorted(model.noise_scheduler.config.items())),
+                "num_inference_steps": self.protocol.num_inference_steps,
+                "guidance_scale": self.protocol.guidance_scale,
+                "negative_prompt": self.protocol.negative_prompt,
+                "clip_skip": clip_skip,
+            },
+            self.cache,
+        )
+
+        def draw(prompts: Sequence[str], seeds: Sequence[int]) -> Tensor:
+            return drawer.get([substitute(each, self.words) for each in prompts], seeds, draw_base)
+
+        with self._timed("drawing"):
+            images, class_images = self._drawn(draw)
+            style = self.training.captioned(self.style_pictures)
+            seeds = range(_STYLE_SEED, _STYLE_SEED + len(style))
+            contrast = draw([each.caption for each in style], seeds) if style else None
+        with self._timed("scoring"), self._judging():
+            read = self.training.read(style, model.resolution)
+            self._suite = Suite(
+                self.training,
+                self.judges,
+                [substitute(prompt, self.words) for prompt in self.protocol.prompts],
+                self.protocol.seeds,
+                len(self.protocol.class_prompts),
+                model.resolution,
+                None if contrast is None else StyleJudge(model, read, contrast),
+            )
+            self._base_scores = self._suite.score(images, class_images)
+        base = self._checkpoint(BASE_LABEL, 0, self._base_scores)
+        self._write_pictures(base.pictures, images, class_images)
+        self.record = Evaluation(
+            finished=False,
+            base=Base(model.source, base_fingerprint(model)),
+            run=self.run,
+            protocol=self.protocol,
+            training_pictures=self.training.describe(),
+            metrics={},
+            checkpoints=[base],
+            sdtune=sdtune.__version__,
+        )
+        if past is not None:
+            self._take_over(past)
+
+    @torch.no_grad()
+    def evaluate(self, label: str, step: int, draw: Draw) -> Checkpoint:
+        """Draw and score one checkpoint, and put it into the record.
+
+        Args:
+            label: Its name, such as `step_000200`; one of that name is replaced.
+            step: Optimizer steps that it took.
+            draw: The tuned model.
+
+        Returns:
+            Its scores.
+        """
+        with self._timed("drawing"):
+            images, class_images = self._drawn(lambda *those: to_bytes(draw(*those)).float() / 255)
+        with self._timed("scoring"), self._judging():
+            scores = self._suite.score(images, class_images, self._base_scores)
+        checkpoint = self._checkpoint(label, step, scores)
+        self._write_pictures(checkpoint.pictures, images, class_images)
+        others = [each for each in self.record.checkpoints if each.label != label]
+        checkpoints = sorted([*others, checkpoint], key=lambda each: each.step)
+        self.record = replace(self.record, checkpoints=checkpoints)
+        return checkpoint
+
+    def locate(self, adapters: Mapping[str, str]) -> None:
+        """Note in the record where the adapters are.
+
+        Args:
+            adapters: Label -> the adapter's place; those that are not named are not kept.
+        """
+        checkpoints = [
+            replace(each, adapter=adapters.get(each.label)) for each in self.record.checkpoints
+        ]
+        self.record = replace(self.record, checkpoints=checkpoints)
+
+    def best(self) -> Best | None:
+        """Choose the best checkpoint so far, if there is one besides the base."""
+        return choose_best(self.record.checkpoints, self.rule)
+
+    def save(self, finished: bool, run_seconds: float | None = None) -> Evaluation:
+        """Write the record, with the best checkpoint and what it all took.
+
+        Args:
+            finished: Whether the last checkpoint is scored.
+            run_seconds: What this start of the run took so far, if there is a run.
+
+        Returns:
+            What was written.
+        """
+        measured = {name for each in self.record.checkpoints for name in each.figures}
+        record = replace(
+            self.record,
+            finished=finished,
+            metrics={name: METRICS[name] for name in METRICS if name in measured},
+            best=self.best(),
+            cost=self._cost(run_seconds),
+        )
+        record.save(self.folder / FILE_NAME)
+        return record
+
+    def _take_over(self, past: Evaluation) -> None:
+        names = ("base", "protocol", "training_pictures")
+        different = [each for each in names if getattr(past, each) != getattr(self.record, each)]
+        if different:
+            log.warning(
+                "Earlier evaluations are dropped, for they cannot be compared: another %s.",
+                " and another ".join(each.replace("_", " ") for each in different),
+            )
+            return
+        kept = [each for each in past.checkpoints if each.label != BASE_LABEL]
+        checkpoints = [*self.record.checkpoints, *kept]
+        self.record = replace(self.record, checkpoints=checkpoints, cost=past.cost)
+
+    def _cost(self, run_seconds: float | None) -> Cost:
+        past = self.record.cost  # of earlier starts
+        drawing = past.drawing_seconds + self._seconds["drawing"]
+        scoring = past.scoring_seconds + self._seconds["scoring"]
+        seconds = drawing + scoring
+        if run_seconds is None:
+            return Cost(seconds, drawing, scoring)
+        run_seconds += past.run_seconds or 0.0
+        return Cost(seconds, drawing, scoring, min(1.0, seconds / run_seconds), run_seconds)
+
+    def _drawn(self, draw: Draw) -> tuple[Tensor, Tensor | None]:
+        def all_of(prompts: Sequence[str]) -> Tensor:
+            seeds = self.protocol.seeds
+            return draw([each for each in prompts for _ in seeds], seeds * len(prompts))
+
+        class_prompts = self.protocol.class_prompts
+        return all_of(self.protocol.prompts), all_of(class_prompts) if class_prompts else None
+
+    def _checkpoint(self, label: str, step: int, scores: Scores) -> Checkpoint:
+        is_base = label == BASE_LABEL
+        return Checkpoint(
+            label=label,
+            step=step,
+            adapter=None,
+            pictures=f"{PICTURES_FOLDER}/{label}",
+            figures=self._suite.figures(scores),
+            per_sample={name: each.tolist() for name, each in scores.per_sample.items()},
+            against_base={} if is_base else self._suite.against_base(scores, self._base_scores),
+            nearest=list(scores.nearest),
+        )
+
+    def _write_pictures(self, below: str, images: Tensor, class_images: Tensor | None) -> None:
+        self._write(below, images, self.protocol.prompts, "prompt")
+        if class_images is not None:
+            self._write(below, class_images, self.protocol.class_prompts, "class")
+
+    def _write(
+        self, below: str, images: Tensor, prompts: Sequence[str], kind: Literal["prompt", "class"]
+    ) -> None:
+        samples = [(number, seed) for number in range(len(prompts)) for seed in self.protocol.seeds]
+        for (number, seed), pixels in zip(samples, to_bytes(images), strict=True):
+            path = self.folder / below / picture_name(number, seed, kind)
+            with replaced_atomically(path) as temporary:
+                picture = Image.fromarray(pixels.permute(1, 2, 0).numpy())  # -> (H, W, 3)
+                picture.save(temporary, format="PNG")
+
+    @contextmanager
+    def _judging(self) -> Iterator[None]:
+        # in full precision: the differences that are looked for are small
+        device = self._device
+        with self.judges.on(device), torch.autocast(device.type, enabled=False):
+            yield
+
+    @contextmanager
+    def _timed(self, what: Literal["drawing", "scoring"]) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self._seconds[what] += time.perf_counter() - start

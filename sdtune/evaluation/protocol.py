@@ -1,0 +1,53 @@
+"""What an evaluation is asked to do, checked before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sdtune._checks import check_all, check_not_negative, check_positive
+from sdtune.evaluation.record import Protocol
+
+__all__ = ["check_protocol"]
+
+
+def check_protocol(protocol: Protocol) -> None:
+    """Check what shall be drawn.
+
+    Args:
+        protocol: The protocol.
+
+    Raises:
+        ValueError: If it cannot be drawn, or gives no intervals; with a line for each problem.
+    """
+    check_all(
+        lambda: _check_texts("prompts", protocol.prompts),
+        lambda: _check_distinct("seeds", protocol.seeds),
+        lambda: _check_texts("class_prompts", protocol.class_prompts or ["none"]),
+        lambda: _check_intervals("prompts", protocol.prompts, protocol.seeds),
+        lambda: _check_intervals("class_prompts", protocol.class_prompts, protocol.seeds),
+        lambda: check_positive("num_inference_steps", protocol.num_inference_steps, of="integer"),
+        lambda: check_not_negative("guidance_scale", protocol.guidance_scale),
+    )
+
+
+def _check_texts(name: str, texts: Sequence[str]) -> None:
+    _check_distinct(name, texts)
+    if not all(text.strip() for text in texts):
+        raise ValueError(f"Expected `{name}` to be texts, but one of them is empty.")
+
+
+def _check_distinct(name: str, values: Sequence[Any]) -> None:
+    if isinstance(values, str) or not values or len(set(values)) != len(values):
+        raise ValueError(
+            f"Expected `{name}` to be a list of at least one value, all different, but got "
+            f"{values!r}."
+        )
+
+
+def _check_intervals(name: str, prompts: Sequence[str], seeds: Sequence[int]) -> None:
+    if len(prompts) == 1 and len(seeds) == 1:
+        raise ValueError(
+            f"Expected `{name}` or `seeds` to hold at least two values, for an interval, but got "
+            "one of each."
+        )

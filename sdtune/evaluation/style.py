@@ -1,0 +1,52 @@
+"""Where pictures lie between the base's style and that of the training pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from sdtune.metrics.gram import GramEmbedder
+from sdtune.metrics.style_score import fit_style_axis, style_score
+from sdtune.models.stable_diffusion import StableDiffusion
+
+__all__ = ["StyleJudge"]
+
+
+class StyleJudge:
+    """The style measure of one base and one set of training pictures.
+
+    Args:
+        model: The base, whose VAE looks at the pictures.
+        training: Training pictures, (b, 3, H, W) in [0, 1] a few at a time.
+        contrast: (K, 3, H, W) in [0, 1], what the base draws of their captions.
+    """
+
+    def __init__(
+        self, model: StableDiffusion, training: Iterable[Tensor], contrast: Tensor
+    ) -> None:
+        self.embedder = GramEmbedder(model.vae)
+        # through the VAE, as the base's own pictures have come: what it cannot draw is no style
+        passed = [self.embedder.embed_images(_through_vae(model, each)) for each in training]
+        self.axis = fit_style_axis(torch.cat(passed), self._embed(contrast))
+
+    def scores(self, images: Tensor) -> Tensor:
+        """Place pictures on the axis.
+
+        Args:
+            images: (B, 3, H, W) in [0, 1].
+
+        Returns:
+            (B,) float32: 0 where the base draws, 1 where new pictures of the style lie.
+        """
+        return style_score(self._embed(images), self.axis)
+
+    def _embed(self, images: Tensor) -> Tensor:
+        return self.embedder.embed_images(images)
+
+
+@torch.no_grad()
+def _through_vae(model: StableDiffusion, images: Tensor) -> Tensor:
+    moments = model.encode_images(2.0 * images - 1.0)
+    return model.decode_latents(model.latents_from_moments(moments))

@@ -1,0 +1,50 @@
+import torch
+
+from sdtune.adapters.lora import add_lora
+from sdtune.evaluation.base_pictures import BasePictures, base_fingerprint, to_bytes
+from sdtune.models import load
+
+
+class Drawer:
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, prompts, seeds):
+        self.calls += 1
+        return torch.rand(len(prompts), 3, 4, 4)
+
+
+def test_pictures_are_drawn_once_for_what_they_depend_on(tmp_path):
+    draw, cache = Drawer(), BasePictures({"fingerprint": "a"}, tmp_path)
+    first = cache.get(["a cat"], [0], draw)
+    assert torch.equal(
+        first, BasePictures({"fingerprint": "a"}, tmp_path).get(["a cat"], [0], draw)
+    )
+    assert draw.calls == 1
+    assert torch.equal((first * 255).round() / 255, first)
+    cache.get(["a cat"], [1], draw)
+    cache.get(["a dog"], [0], draw)
+    BasePictures({"fingerprint": "b"}, tmp_path).get(["a cat"], [0], draw)
+    assert draw.calls == 4
+
+
+def test_a_damaged_file_counts_as_absent(tmp_path):
+    draw, cache = Drawer(), BasePictures({}, tmp_path)
+    cache.get(["a cat"], [0], draw)
+    [path] = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:-5])
+    cache.get(["a cat"], [0], draw)
+    assert draw.calls == 2
+
+
+def test_what_is_not_a_number_is_black():
+    image = torch.tensor([float("nan"), -1.0, 0.5, 2.0]).view(1, 1, 2, 2)
+    assert to_bytes(image).flatten().tolist() == [0, 0, 128, 255]
+
+
+def test_an_adapter_does_not_change_the_base(tiny_sd):
+    model = load(tiny_sd)
+    before = base_fingerprint(model)
+    model._fingerprints.clear()
+    add_lora(model, rank=1, alpha=1.0, target_modules=["to_q"])
+    assert base_fingerprint(model) == before

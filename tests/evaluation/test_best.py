@@ -1,0 +1,70 @@
+import pytest
+
+from sdtune.evaluation.best import BestRule, choose_best
+from sdtune.evaluation.record import Checkpoint, Difference, Figure
+
+
+def checkpoint(step, style=0.5, clip_i=0.5, clip_score=30.0, seen=True, memorised=0.0):
+    values = {"style_score": style, "clip_i": clip_i, "clip_score": clip_score}
+    verdict = "worse" if seen and clip_score < 30 else "no difference seen"
+    return Checkpoint(
+        label=f"step_{step}",
+        step=step,
+        adapter=None,
+        pictures="",
+        figures={
+            name: Figure(value, value - 0.1, value + 0.1, 8)
+            for name, value in {**values, "memorised_share": memorised}.items()
+            if value is not None
+        },
+        against_base={"clip_score": Difference(clip_score - 30.0, -9.0, 9.0, verdict)},
+    )
+
+
+BASE = Checkpoint("base", 0, None, "", {})
+
+
+def test_the_goal_decides_which_likeness_counts():
+    both = [BASE, checkpoint(1, style=0.9, clip_i=0.2), checkpoint(2, style=0.3, clip_i=0.8)]
+    style, subject = choose_best(both, BestRule("style")), choose_best(both, BestRule("subject"))
+    assert (style.label, subject.label) == ("step_1", "step_2")
+    assert "style score is 0.9 (0.8 to 1), the highest of 2" in style.reason
+    assert style.rule.startswith("The highest style score among")
+    assert subject.rule.startswith("The highest CLIP-I among")
+
+
+def test_without_a_style_score_clip_i_decides():
+    both = [checkpoint(1, style=0.9, clip_i=0.2), checkpoint(2, style=None, clip_i=0.8)]
+    assert choose_best(both, BestRule("style")).label == "step_2"
+
+
+def test_lost_prompts_and_copies_are_left_out():
+    checkpoints = [
+        checkpoint(1, style=0.4),
+        checkpoint(2, style=0.9, clip_score=26.0),
+        checkpoint(3, style=0.8, memorised=0.5),
+        checkpoint(4, style=0.3, clip_score=28.0),
+    ]
+    best = choose_best(checkpoints, BestRule())
+    assert best.label == "step_1"
+    assert {each.label: each.reason for each in best.excluded} == {
+        "step_2": "Its CLIP score fell from 30.0 to 26.0.",
+        "step_3": "50% of its pictures are taken for copies.",
+    }
+    assert choose_best(checkpoints, BestRule(max_clip_score_drop=0.2)).label == "step_2"
+    assert choose_best(checkpoints, BestRule(max_memorised_share=0.5)).label == "step_3"
+    unsure = checkpoint(2, style=0.9, clip_score=26.0, seen=False)
+    assert choose_best([checkpoints[0], unsure], BestRule()).label == "step_2"
+
+
+def test_nothing_to_choose_from():
+    assert choose_best([BASE], BestRule()) is None
+    best = choose_best([BASE, checkpoint(1, memorised=1.0)], BestRule())
+    assert best.label is None
+    assert "leaves every checkpoint out" in best.reason
+
+
+@pytest.mark.parametrize(("styles", "label"), [((0.5, 0.5), "step_1"), ((0.4, 0.5), "step_2")])
+def test_of_equals_the_earliest(styles, label):
+    checkpoints = [checkpoint(number + 1, style=each) for number, each in enumerate(styles)]
+    assert choose_best(checkpoints, BestRule()).label == label

@@ -1,0 +1,54 @@
+import pytest
+from PIL import Image
+
+from sdtune.data.pictures import Picture
+from sdtune.evaluation.training_set import TrainingSet
+
+
+def write_pictures(folder, count, size=(12, 8)):
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        Image.new("RGB", size, (number * 20, 0, 255)).save(folder / f"{number:02d}.png")
+    return folder
+
+
+def test_a_folder_with_some_captions(tmp_path):
+    write_pictures(tmp_path, 3)
+    (tmp_path / "01.txt").write_text("a cat")
+    training = TrainingSet.from_folder(tmp_path)
+    assert training.names == ["00.png", "01.png", "02.png"]
+    assert [each.caption for each in training.pictures] == ["", "a cat", ""]
+    described = training.describe()
+    assert (described.folder, described.count) == (str(tmp_path), 3)
+    write_pictures(tmp_path, 4)
+    assert TrainingSet.from_folder(tmp_path).describe().sha256 != described.sha256
+
+
+def test_pictures_are_read_as_a_model_sees_them(tmp_path):
+    training = TrainingSet.from_folder(write_pictures(tmp_path, 20))
+    batches = list(training.read(training.pictures, 8))
+    assert [tuple(each.shape) for each in batches] == [(16, 3, 8, 8), (4, 3, 8, 8)]
+    assert batches[0][3, :, 0, 0].tolist() == pytest.approx([60 / 255, 0, 1])
+
+
+def test_captions_are_spread_over_the_set(tmp_path):
+    pictures = [Picture(tmp_path / f"{n}.png", f"{n}.png", f"a {n}") for n in range(10)]
+    training = TrainingSet(pictures)
+    assert [each.caption for each in training.captioned(3)] == ["a 0", "a 3", "a 6"]
+    assert len(training.captioned(40)) == 10
+    assert training.captioned(1) == []
+
+
+def test_pictures_of_two_folders_are_named_below_both(tmp_path):
+    training = TrainingSet(
+        [Picture(tmp_path / name / "1.png", "1.png", "a") for name in ("cat", "dog")]
+    )
+    assert training.folder == tmp_path
+    assert training.names == ["cat/1.png", "dog/1.png"]
+
+
+def test_fewer_than_two_pictures_is_one_sentence(tmp_path):
+    with pytest.raises(ValueError, match=r"two training pictures .* but got 1 in .*few: add"):
+        TrainingSet.from_folder(write_pictures(tmp_path / "few", 1))
+    with pytest.raises(ValueError, match="there is no such folder"):
+        TrainingSet.from_folder(tmp_path / "none")
