@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["make_tiny_sd"]
+__all__ = ["make_tiny_sd", "make_tokenizer"]
 
 
 def make_tiny_sd(
@@ -42,7 +42,7 @@ def make_tiny_sd(
     )
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    tokenizer = _make_tokenizer()
+    tokenizer = make_tokenizer()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         unet = UNet2DConditionModel(
@@ -103,8 +103,12 @@ def make_tiny_sd(
     return Path(folder)
 
 
-def _make_tokenizer() -> Any:
-    """Make a CLIP tokenizer of single bytes: every text has ids, and no two share them."""
+def make_tokenizer() -> Any:
+    """Make a CLIP tokenizer of single bytes: every text has ids, and no two share them.
+
+    Returns:
+        A CLIPTokenizer of 514 tokens.
+    """
     from tokenizers.pre_tokenizers import ByteLevel
     from transformers import CLIPTokenizer
 

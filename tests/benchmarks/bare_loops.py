@@ -1,0 +1,135 @@
+"""Loops to compare a technique with: nothing but the networks, and what other trainers do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sdtune.functional import add_noise, training_target
+from sdtune.models import load
+from sdtune.techniques.base import DiffusionFineTuningModule
+from sdtune.techniques.optimization import build_optimizer
+from sdtune.techniques.placeholder import PlaceholderModule
+
+__all__ = ["BareLoop", "PlainTextualInversion"]
+
+
+class BareLoop:
+    """Steps of what the UNet, a text encoder that learns and the optimizer do, and no more.
+
+    Inputs are made by `prepare`: noisy latents, timesteps and targets; prompts as token ids where
+    they have to be encoded anew, as hidden states elsewhere.
+
+    Args:
+        module: A fresh technique, of which parameters and optimizer are taken.
+    """
+
+    def __init__(self, module: DiffusionFineTuningModule) -> None:
+        module.load_base()
+        self.module = module
+        self.model = module.model
+        self.optimizer = build_optimizer(
+            module.optimizer, module.parameter_groups(), module.weight_decay
+        )
+
+    def prepare(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Make the inputs of a step from a batch of the technique's own, class samples included."""
+        moments, captions = batch["moments"], list(batch["caption"])
+        if "class_moments" in batch:
+            moments = torch.cat([moments, batch["class_moments"]])
+            captions += batch["class_caption"]
+        inputs = _noisy(self.model, self.model.latents_from_moments(moments))
+        if self.module.trains_text_encoder:
+            if isinstance(self.module, PlaceholderModule):  # which encodes each caption once
+                captions, rows = _distinct(captions)
+                inputs["rows"] = torch.tensor(rows)
+            inputs["token_ids"] = self.model.tokenize(captions)
+        else:
+            with torch.no_grad():
+                hidden_states = self.model.encode_prompts(captions).encoder_hidden_states
+            inputs["hidden_states"] = hidden_states
+        return inputs
+
+    def step(self, inputs: dict[str, Tensor]) -> None:
+        """Train on prepared inputs."""
+        hidden_states = inputs.get("hidden_states")
+        if hidden_states is None:
+            hidden_states = self.model.text_encoders[0](inputs["token_ids"]).last_hidden_state
+        if "rows" in inputs:
+            hidden_states = hidden_states[inputs["rows"]]
+        _loss(self.model, inputs, hidden_states).backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+
+class PlainTextualInversion:
+    """Textual Inversion as diffusers' script trains it.
+
+    Every step encodes the pictures and their prompts; all rows of the table of embeddings have a
+    gradient, Adam's moments and decay, and those that should not have moved are then put back.
+
+    Args:
+        base: A folder in diffusers' layout, or `nano`.
+        keeps_table: Whether the whole table learns; without, only encoding is compared.
+    """
+
+    def __init__(self, base: str, keeps_table: bool = True) -> None:
+        self.model = load(base)
+        self.model.train()
+        table = self.model.text_encoders[0].get_input_embeddings().weight
+        self.table = table.requires_grad_(True)
+        self.keeps_table = keeps_table
+        self.initial = table.detach().clone()
+        self.is_frozen = torch.ones(len(table), dtype=torch.bool)
+        self.is_frozen[-1] = False
+        self.optimizer = torch.optim.AdamW([table], lr=1e-4)
+
+    def prepare(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Make pictures of the batch's size: what they show costs nothing."""
+        side = self.model.resolution
+        return {
+            "pixel_values": torch.rand(len(batch["caption"]), 3, side, side) * 2 - 1,
+            "captions": batch["caption"],
+        }
+
+    def step(self, inputs: dict[str, Any]) -> None:
+        """Encode pictures and prompts, train, and put the table back."""
+        model = self.model
+        with torch.no_grad():
+            moments = model.encode_images(inputs["pixel_values"])
+            latents = model.latents_from_moments(moments, torch.randn_like(moments.chunk(2, 1)[0]))
+        hidden_states = model.encode_prompts(inputs["captions"]).encoder_hidden_states
+        _loss(model, _noisy(model, latents), hidden_states).backward()
+        if self.keeps_table:
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            with torch.no_grad():
+                self.table[self.is_frozen] = self.initial[self.is_frozen]
+
+
+def _noisy(model: Any, latents: Tensor) -> dict[str, Tensor]:
+    noise = torch.randn_like(latents)
+    total = model.noise_scheduler.config.num_train_timesteps
+    timesteps = torch.randint(0, total, (len(latents),))
+    schedule = model.alphas_cumprod
+    return {
+        "noisy_latents": add_noise(latents, noise, timesteps, schedule),
+        "timesteps": timesteps,
+        "target": training_target(latents, noise, timesteps, schedule, model.prediction_type),
+    }
+
+
+def _loss(model: Any, inputs: dict[str, Tensor], hidden_states: Tensor) -> Tensor:
+    prediction = model.unet(
+        inputs["noisy_latents"], inputs["timesteps"], hidden_states, return_dict=False
+    )[0]
+    return F.mse_loss(prediction, inputs["target"])
+
+
+def _distinct(captions: Sequence[str]) -> tuple[list[str], list[int]]:
+    distinct = list(dict.fromkeys(captions))
+    return distinct, [distinct.index(caption) for caption in captions]
