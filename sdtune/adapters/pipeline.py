@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdtune.adapters import (
+    custom_diffusion_format,
     diffusers_format,
     tensor_file,
     textual_inversion_format,
@@ -22,6 +23,7 @@ __all__ = ["find_adapter_files", "load_pipeline"]
 _FILE_NAMES = (
     textual_inversion_format.FILE_NAME,
     diffusers_format.FILE_NAME,
+    custom_diffusion_format.FILE_NAME,
     unet_format.FILE_NAME,
 )
 
@@ -35,9 +37,9 @@ def load_pipeline(
         base: `nano`, a Hugging Face id, a folder in diffusers' layout, or one file in the
             original layout.
         adapter: The adapter's file, its folder, or the folder of the run that made it; None for
-            the base alone. Any file that diffusers' `load_lora_weights` reads will do, and any
-            safetensors file that its `load_textual_inversion` reads, and a UNet that was tuned as a
-            whole.
+            the base alone. Any file that diffusers' `load_lora_weights` reads will do, any
+            safetensors file that its `load_textual_inversion` reads, keys and values as its
+            `load_attn_procs` reads them, and a UNet that was tuned as a whole.
 
     Returns:
         A pipeline on the CPU, float32, ready to be called with a prompt.
@@ -52,6 +54,8 @@ def load_pipeline(
     for path in paths:
         if textual_inversion_format.holds_embedding(path):
             textual_inversion_format.load(model, path)
+        elif custom_diffusion_format.holds_custom_diffusion(path):
+            custom_diffusion_format.load(model, path)
         elif unet_format.holds_unet(path):
             unet_format.load(model, path)
         else:
@@ -60,40 +64,39 @@ def load_pipeline(
 
 
 def find_adapter_files(path: str | Path) -> list[Path]:
-    """Find the files of an adapter: a LoRA, a UNet, a learned word, or a word and then its LoRA.
+    """Find the files of an adapter: learned words, and then the weights that go with them.
 
     Args:
         path: The file, a folder that holds it under its default name, or a run folder that holds
             it in `adapter/`.
 
     Returns:
-        One file or two, in the order in which they are loaded.
+        The files, in the order in which they are loaded.
 
     Raises:
-        FileNotFoundError: If there is none, or a LoRA's header names a word that is not beside it.
+        FileNotFoundError: If there is none, or a header names a word's file that is not beside it.
     """
     path = Path(path)
     if path.is_file():
-        return [*_embedding_beside(path), path]
+        return [*_embeddings_beside(path), path]
     for folder in (path, path / "adapter"):
         found = [folder / name for name in _FILE_NAMES if (folder / name).is_file()]
         if found:
-            return found
+            return list(dict.fromkeys(p for f in found for p in (*_embeddings_beside(f), f)))
     raise FileNotFoundError(
         f"Expected an adapter at {path}, but there is neither such a file nor a folder with "
         f"{' or '.join(_FILE_NAMES)}."
     )
 
 
-def _embedding_beside(path: Path) -> list[Path]:
+def _embeddings_beside(path: Path) -> list[Path]:
     is_safetensors = path.suffix == ".safetensors"
-    name = tensor_file.read_metadata(path).get(EMBEDDING_KEY) if is_safetensors else None
-    if name is None:
-        return []
-    beside = path.with_name(Path(name).name)  # a header leads to no other folder
-    if not beside.is_file():
+    names = tensor_file.read_metadata(path).get(EMBEDDING_KEY, "") if is_safetensors else ""
+    beside = [path.with_name(Path(name).name) for name in names.split()]  # in no other folder
+    missing = [each.name for each in beside if not each.is_file()]
+    if missing:
         raise FileNotFoundError(
-            f"Expected {beside.name} beside {path}, which was trained with the word in it, but it "
-            "is missing: copy both files."
+            f"Expected {' and '.join(missing)} beside {path}, which was trained with the words in "
+            "it, but that is missing: copy all files."
         )
-    return [beside]
+    return beside

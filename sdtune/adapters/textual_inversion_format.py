@@ -31,14 +31,18 @@ FILE_NAME = "learned_embeds.safetensors"
 
 
 def save(
-    adapter: TokenEmbeddingAdapter, folder: str | Path, metadata: Mapping[str, str] | None = None
+    adapter: TokenEmbeddingAdapter,
+    folder: str | Path,
+    metadata: Mapping[str, str] | None = None,
+    file_name: str = FILE_NAME,
 ) -> Path:
-    """Write a word to `learned_embeds.safetensors`, whole or not at all.
+    """Write a word to a file, whole or not at all.
 
     Args:
         adapter: The word.
         folder: Where the file goes; made if it is missing.
         metadata: Strings for the header, beside `modelspec.trigger_phrase`, which is the word.
+        file_name: Name of the file; a file holds one word.
 
     Returns:
         The path of the file.
@@ -48,7 +52,7 @@ def save(
         TypeError: If a value in `metadata` is no string.
         ValueError: If `metadata` uses a key that the file needs.
     """
-    path = Path(folder) / FILE_NAME
+    path = Path(folder) / file_name
     header = {**(metadata or {}), "modelspec.trigger_phrase": adapter.placeholder_token}
     tensor_file.write(path, {adapter.placeholder_token: adapter.vectors.contiguous()}, header)
     return path

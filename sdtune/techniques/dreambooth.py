@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import Tensor
 
-from sdtune._checks import check_not_negative, check_positive
 from sdtune.adapters.lora import LoRAAdapter, TargetModules, add_lora, check_lora_arguments
 from sdtune.adapters.unet_format import TunedUNet
-from sdtune.functional import prior_preservation_loss
 from sdtune.models import load
-from sdtune.techniques.base import DiffusionFineTuningModule
 from sdtune.techniques.optimization import LRScheduleName, OptimizerName, lora_groups
+from sdtune.techniques.prior_preservation import PriorPreservationModule, check_prior_preservation
 
 __all__ = ["DreamBoothModule"]
 
 
-class DreamBoothModule(DiffusionFineTuningModule):
+class DreamBoothModule(PriorPreservationModule):
     """Binds a subject to an identifier, beside pictures of its class (Ruiz et al. 2023).
 
     Every step sees pictures of the subject ("a photo of erica cat") and as many of its class
@@ -110,11 +106,9 @@ class DreamBoothModule(DiffusionFineTuningModule):
             checks=[
                 check_lora,
                 lambda: _check_full(full_finetune, text_encoder_learning_rate),
-                lambda: check_not_negative("prior_loss_weight", prior_loss_weight),
-                lambda: check_positive(
-                    "class_inference_steps", class_inference_steps, of="integer"
+                lambda: check_prior_preservation(
+                    prior_loss_weight, class_inference_steps, class_guidance_scale
                 ),
-                lambda: check_not_negative("class_guidance_scale", class_guidance_scale),
             ],
             learning_rates={
                 "learning_rate": learning_rate,
@@ -170,16 +164,6 @@ class DreamBoothModule(DiffusionFineTuningModule):
             seed=self.seed,
         )
 
-    def problems_with(self, data: object) -> list[str]:
-        """Tell if there are no class pictures where they are needed."""
-        if not self.prior_loss_weight or getattr(data, "has_class_pictures", False):
-            return []
-        return [
-            "Expected `data.class_prompt` or `data.class_dir` to be given, for "
-            f"`model.prior_loss_weight` is {self.prior_loss_weight}; without class pictures, set "
-            "it to 0."
-        ]
-
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return the UNet's and the text encoder's parameters with their learning rates."""
         if self.full_finetune:
@@ -192,64 +176,13 @@ class DreamBoothModule(DiffusionFineTuningModule):
         make = TunedUNet if self.full_finetune else LoRAAdapter
         return make.from_model(self.model)
 
-    def training_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Tensor]:
-        """Predict pictures of subject and class in one pass, and weigh their losses.
-
-        Args:
-            batch: As in the base class; class pictures in entries that begin with `class_`.
-            batch_idx: Not used: what is drawn depends on the samples.
-
-        Returns:
-            mean(instance losses) + prior_loss_weight * mean(class losses), and the instance
-            losses, as in `step_outputs`.
-        """
-        if not self.prior_loss_weight:
-            return super().training_step(batch, batch_idx)
-        count = len(batch["index"])
-        losses = self.training_losses(_joined(batch))
-        instance_losses, class_losses = losses[:count], losses[count:]
-        loss = prior_preservation_loss(instance_losses, class_losses, self.prior_loss_weight)
-        self.log("train/loss", loss, prog_bar=True, batch_size=count)
-        self.log("train/instance_loss", instance_losses.mean(), batch_size=count)
-        self.log("train/class_loss", class_losses.mean(), batch_size=count)
-        return self.step_outputs(loss, instance_losses, batch["index"])
-
     def load_base(self, dtype: torch.dtype = torch.float32) -> None:
         """Load the base and add what learns; a UNet that learns as a whole stays float32."""
         super().load_base(torch.float32 if self.full_finetune else dtype)
 
-    def on_fit_start(self) -> None:
-        """Let the untuned base draw the class pictures, unless they are there; then encode."""
-        if self.prior_loss_weight:
-            self._make_class_pictures()
-        super().on_fit_start()
-
     def untuned(self) -> AbstractContextManager[None]:
         """Switch off what has been learned, for a while: inside, the model is its own base."""
         return self._with_base_unet() if self.full_finetune else super().untuned()
-
-    def _make_class_pictures(self) -> None:
-        def draw(prompts: Sequence[str], seeds: Sequence[int]) -> Tensor:
-            return self.generate(
-                prompts,
-                seeds,
-                num_inference_steps=self.class_inference_steps,
-                guidance_scale=self.class_guidance_scale,
-            )
-
-        drawer = {
-            "weights": [self.model.fingerprint(p) for p in ("unet", "vae", "text_encoders")],
-            "precision": str(self.model.dtype),
-            "resolution": self.model.resolution,
-            "noise_scheduler": self.model.noise_scheduler.config.prediction_type,
-            "num_inference_steps": self.class_inference_steps,
-            "guidance_scale": self.class_guidance_scale,
-            "clip_skip": self.clip_skip,
-        }
-        data = cast(Any, self.trainer).datamodule
-        # a resumed run has learned already
-        with self.untuned(), self.trainer.precision_plugin.forward_context():
-            data.make_class_pictures(draw, json.dumps(drawer, sort_keys=True))
 
     @contextmanager
     def _with_base_unet(self) -> Iterator[None]:
@@ -260,17 +193,6 @@ class DreamBoothModule(DiffusionFineTuningModule):
             yield
         finally:
             self.model.unet = tuned
-
-
-def _joined(batch: dict[str, Any]) -> dict[str, Any]:
-    pixels = "moments" if "moments" in batch else "pixel_values"
-    return {
-        pixels: torch.cat([batch[pixels], batch[f"class_{pixels}"]]),  # (2B, …)
-        "caption": [*batch["caption"], *batch["class_caption"]],
-        # below zero: each class sample has noise and a timestep of its own, also where one class
-        # picture is shown twice in an epoch
-        "index": [*batch["index"], *(-1 - index for index in batch["index"])],
-    }
 
 
 def _check_full(full_finetune: bool, text_encoder_learning_rate: float | None) -> None:

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from sdtune.adapters.lora import LoRAAdapter, TargetModules, add_lora, check_lora_arguments
 from sdtune.adapters.pivotal import PivotalAdapter
-from sdtune.adapters.placeholder import EmbeddingNorm
+from sdtune.adapters.placeholder import EmbeddingNorm, Placeholder
 from sdtune.adapters.token_embedding import TokenEmbeddingAdapter
 from sdtune.techniques.optimization import LRScheduleName, OptimizerName, lora_groups
 from sdtune.techniques.placeholder import PlaceholderModule, check_placeholder
@@ -124,9 +124,7 @@ class PivotalTuningModule(PlaceholderModule):
             seed=seed,
         )
         self.save_hyperparameters()
-        self.placeholder_token = placeholder_token
-        self.initializer_token = initializer_token
-        self.num_vectors = num_vectors
+        self.placeholders = [Placeholder(placeholder_token, num_vectors, initializer_token)]
         self.embedding_norm = embedding_norm
         self.embedding_learning_rate = embedding_learning_rate
         self.embedding_stop_fraction = embedding_stop_fraction
@@ -157,7 +155,7 @@ class PivotalTuningModule(PlaceholderModule):
 
     def add_adapter(self) -> None:
         """Add the word, and a fresh LoRA to the UNet and, if it learns, to the text encoder."""
-        self.add_placeholder()
+        self.add_placeholders()
         add_lora(
             self.model,
             rank=self.rank,
@@ -168,21 +166,21 @@ class PivotalTuningModule(PlaceholderModule):
             text_encoder=self.text_encoder_learning_rate is not None,
             seed=self.seed,
         )
-        self.embedding_rows.requires_grad_(True)  # PEFT freezes all that it does not add
+        for rows in self.embedding_rows:
+            rows.requires_grad_(True)  # PEFT freezes all that it does not add
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return the LoRA's matrices and the word's vectors, with their learning rates."""
-        rows = [self.embedding_rows]
+        rate = self.embedding_learning_rate
         return [
             *lora_groups(self.model, self.learning_rate, self.text_encoder_learning_rate),
-            {"name": "embedding", "params": rows, "lr": self.embedding_learning_rate},
+            {"name": "embedding", "params": self.embedding_rows, "lr": rate},
         ]
 
     def adapter(self) -> PivotalAdapter:
         """Return a copy of the word and of the LoRA, on the CPU."""
-        return PivotalAdapter(
-            TokenEmbeddingAdapter.from_model(self.model), LoRAAdapter.from_model(self.model)
-        )
+        words = [TokenEmbeddingAdapter.from_model(self.model)]
+        return PivotalAdapter(words, LoRAAdapter.from_model(self.model))
 
     def on_train_start(self) -> None:
         """Find the step at which the word stops."""
@@ -197,7 +195,8 @@ class PivotalTuningModule(PlaceholderModule):
             optimizer: Not used.
         """
         if not self.learns_embedding:
-            self.embedding_rows.grad = None
+            for rows in self.embedding_rows:
+                rows.grad = None
 
     @property
     def _needs_connection(self) -> bool:

@@ -1,4 +1,4 @@
-"""What the techniques share that learn a word: its captions, its rows and how far they go."""
+"""What the techniques share that learn words: their captions, rows and how far these go."""
 
 from __future__ import annotations
 
@@ -67,59 +67,58 @@ class _HasCaptions(Protocol):
 
 
 class PlaceholderModule(DiffusionFineTuningModule):
-    """Base of the techniques that learn a word; a subclass sets the attributes below.
+    """Base of the techniques that learn words; a subclass sets the attributes below.
 
-    The text encoder runs, at every step, for the captions that hold the word and for no others.
+    The text encoder runs, at every step, for the captions that hold a word and for no others.
 
     Attributes:
-        placeholder_token: The word.
-        initializer_token: The words that it starts from, and that the untuned base reads instead.
-        num_vectors: How many tokens the word is.
-        embedding_norm: Which norm its rows keep, see `target_norms`.
+        placeholders: The words, what they start from, and how many tokens they are.
+        embedding_norm: Which norm their rows keep, see `target_norms`.
     """
 
-    placeholder_token: str
-    initializer_token: str
-    num_vectors: int
+    placeholders: Sequence[Placeholder]
     embedding_norm: EmbeddingNorm
 
-    _norms: Tensor | None = None
+    _norms: Sequence[Tensor | None] = ()
 
     @property
     def trains_text_encoder(self) -> bool:
-        """Always: gradients reach the word through the text encoder, frozen as it is."""
+        """Always: gradients reach the words through the text encoder, frozen as it is."""
         return True
 
     @property
     def learns_embedding(self) -> bool:
-        """Whether the word is still being learned."""
+        """Whether the words are still being learned."""
         return True
 
     @property
-    def embedding_rows(self) -> nn.Parameter:
-        """(num_vectors, d) float32, the word as it is now.
+    def embedding_rows(self) -> list[nn.Parameter]:
+        """(num_vectors, d) float32 for each word, as it is now.
 
         Returns:
-            The parameter that learns.
+            The parameters that learn.
         """
         embedding = find_token_embedding(self.model)
         if embedding is None:
-            raise RuntimeError("Expected `add_placeholder` to be called before, but it was not.")
-        return embedding.rows[0]
+            raise RuntimeError("Expected `add_placeholders` to be called before, but it was not.")
+        return list(embedding.rows)
 
     def problems_with(self, data: object) -> list[str]:
-        """Tell if no caption holds the word, so that nothing would be learned."""
+        """Tell which word no caption holds, so that nothing would be learned of it."""
+        problems = super().problems_with(data)
         try:
             captions = data.captions() if isinstance(data, _HasCaptions) else []
         except ValueError:  # the data's own problems, which it lists itself
-            captions = []
-        if not captions or any(self.placeholder_token in each.lower() for each in captions):
-            return []
-        return [
-            f"Expected captions that hold `{self.placeholder_token}`, but none of {len(captions)} "
-            f"does, such as {captions[0]!r}: put the word into `data.instance_prompt`, "
+            return problems
+        text = "\n".join(captions).lower()
+        missing = [each.token for each in self.placeholders if each.token not in text]
+        return problems + [
+            f"Expected captions that hold `{token}`, but none of {len(captions)} does, such as "
+            f"{captions[0]!r}: put the word into `data.instance_prompt`, "
             "`data.caption_replacements` or `data.trigger`, or give `model.placeholder_token` the "
             "word of the captions."
+            for token in missing
+            if captions
         ]
 
     def encodes_anew(self, caption: str) -> bool:
@@ -129,22 +128,23 @@ class PlaceholderModule(DiffusionFineTuningModule):
             caption: A caption.
 
         Returns:
-            Whether the caption holds the word, as long as that is learned.
+            Whether the caption holds a word, as long as those are learned.
         """
-        return self.learns_embedding and self.placeholder_token in caption.lower()
+        text = caption.lower()
+        return self.learns_embedding and any(each.token in text for each in self.placeholders)
 
-    def add_placeholder(self) -> None:
-        """Add the word to the text encoder and its tokenizer."""
-        rows = add_token_embedding(
-            self.model, self.placeholder_token, self.initializer_token, self.num_vectors
-        )
-        embedding = find_token_embedding(self.model)
-        if embedding is not None:
-            self._norms = target_norms(rows, embedding.frozen_table.weight, self.embedding_norm)
+    def add_placeholders(self) -> None:
+        """Add the words to the text encoder and its tokenizer."""
+        table = self.model.text_encoders[0].get_input_embeddings().weight  # type: ignore[operator]
+        rows = [
+            add_token_embedding(self.model, each.token, each.initializer_token, each.num_vectors)
+            for each in self.placeholders
+        ]
+        self._norms = [target_norms(each, table, self.embedding_norm) for each in rows]
         self._restore_norms()
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Take a step, and bring the word's rows back to the norm that they keep."""
+        """Take a step, and bring the words' rows back to the norms that they keep."""
         super().optimizer_step(*args, **kwargs)
         self._restore_norms()
 
@@ -155,7 +155,7 @@ class PlaceholderModule(DiffusionFineTuningModule):
             yield
 
     def _conditioning(self, captions: Sequence[str]) -> Conditioning:
-        """Encode each caption once, those that hold the word anew, and look the others up."""
+        """Encode each caption once, those that hold a word anew, and look the others up."""
         distinct = list(dict.fromkeys(captions))
         anew = [caption for caption in distinct if self.encodes_anew(caption)]
         known = [caption for caption in distinct if not self.encodes_anew(caption)]
@@ -178,7 +178,8 @@ class PlaceholderModule(DiffusionFineTuningModule):
         """Add nothing of the rows, so that they have a gradient where no caption holds them."""
         if not torch.is_grad_enabled() or not self._needs_connection:
             return hidden_states
-        return hidden_states + 0.0 * self.embedding_rows.sum().to(hidden_states)
+        rows = torch.cat(self.embedding_rows)  # (n, d)
+        return hidden_states + 0.0 * rows.sum().to(hidden_states)
 
     @property
     def _needs_connection(self) -> bool:
@@ -186,7 +187,7 @@ class PlaceholderModule(DiffusionFineTuningModule):
 
     @torch.no_grad()
     def _restore_norms(self) -> None:
-        if self._norms is not None and self.learns_embedding:
-            rows = self.embedding_rows
-            norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-            rows.mul_(self._norms.to(rows.device) / norms)
+        for rows, wanted in zip(self.embedding_rows, self._norms, strict=True):
+            if wanted is not None and self.learns_embedding:
+                norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+                rows.mul_(wanted.to(rows.device) / norms)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from sdtune.adapters.placeholder import EmbeddingNorm
+from sdtune.adapters.placeholder import EmbeddingNorm, Placeholder
 from sdtune.adapters.token_embedding import TokenEmbeddingAdapter
 from sdtune.techniques.optimization import LRScheduleName, OptimizerName
 from sdtune.techniques.placeholder import PlaceholderModule, check_placeholder
@@ -92,19 +92,17 @@ class TextualInversionModule(PlaceholderModule):
             seed=seed,
         )
         self.save_hyperparameters()
-        self.placeholder_token = placeholder_token
-        self.initializer_token = initializer_token
-        self.num_vectors = num_vectors
+        self.placeholders = [Placeholder(placeholder_token, num_vectors, initializer_token)]
         self.embedding_norm = embedding_norm
         self.learning_rate = learning_rate
 
     def add_adapter(self) -> None:
         """Add the word."""
-        self.add_placeholder()
+        self.add_placeholders()
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return the word's vectors, the only parameters that learn."""
-        return [{"name": "embedding", "params": [self.embedding_rows], "lr": self.learning_rate}]
+        return [{"name": "embedding", "params": self.embedding_rows, "lr": self.learning_rate}]
 
     def adapter(self) -> TokenEmbeddingAdapter:
         """Return a copy of the word, on the CPU."""

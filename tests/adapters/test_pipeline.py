@@ -45,12 +45,13 @@ def test_a_word_and_its_lora_are_loaded_together(tmp_path, tiny_sd, model, train
     train(model, scale=0.3)
     rows = add_token_embedding(model, "<erica>", "c")
     rows.data += 1
-    adapter = PivotalAdapter(TokenEmbeddingAdapter.from_model(model), LoRAAdapter.from_model(model))
+    words = [TokenEmbeddingAdapter.from_model(model)]
+    adapter = PivotalAdapter(words, LoRAAdapter.from_model(model))
     path = adapter.save(tmp_path, {"sdtune.steps": "2"})
     adapter.verify(path, model)
     expected = draw(model.pipeline(), "a <erica>")
     for given in (path, tmp_path):
         assert abs(draw(load_pipeline(tiny_sd, given), "a <erica>") - expected).max() < 1e-4
     (tmp_path / "learned_embeds.safetensors").unlink()
-    with pytest.raises(FileNotFoundError, match=r"learned_embeds.safetensors beside .*copy both"):
+    with pytest.raises(FileNotFoundError, match=r"learned_embeds.safetensors beside .*copy all"):
         load_pipeline(tiny_sd, path)

@@ -12,7 +12,8 @@ from lightning.pytorch import Callback
 from sdtune.data.subject import SubjectDataModule
 from sdtune.functional import prior_preservation_loss
 from sdtune.models import load
-from sdtune.techniques.dreambooth import DreamBoothModule, _joined
+from sdtune.techniques.dreambooth import DreamBoothModule
+from sdtune.techniques.prior_preservation import _joined
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
 
