@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 from collections.abc import Mapping
@@ -39,6 +40,23 @@ class SampleRows:
         self.settings = json.dumps(settings, sort_keys=True)
         self.tiles = tiles
 
+    @classmethod
+    def found(cls, folder: Path) -> SampleRows | None:
+        """Open what a run has left, with the settings that its latest strip names.
+
+        Args:
+            folder: Where the strips are.
+
+        Returns:
+            The strips; None if there are none, or they do not say how they were sampled.
+        """
+        for path in sorted(folder.glob("*.png"), key=_order, reverse=True):
+            with Image.open(path) as strip:
+                settings = json.loads(strip.info.get(_SETTINGS_KEY, "{}"))
+            if "prompts" in settings and "seeds" in settings:
+                return cls(folder, settings, len(settings["prompts"]) * len(settings["seeds"]))
+        return None
+
     def has_base(self) -> bool:
         """Tell whether the base's row is there."""
         return self._read(self.folder / "base.png") is not None
@@ -56,6 +74,10 @@ class SampleRows:
         name = "base.png" if step is None else f"step_{step:06d}.png"
         with replaced_atomically(self.folder / name) as temporary:
             _to_picture(strip).save(temporary, format="PNG", pnginfo=header)
+
+    def rows(self) -> list[GridRow]:
+        """Read all rows, see `up_to`."""
+        return self.up_to(max(self._steps(), default=0))
 
     def up_to(self, step: int) -> list[GridRow]:
         """Read the rows of this run's past.
@@ -90,13 +112,9 @@ class SampleRows:
                 with replaced_atomically(self.folder / path.name) as temporary:
                     shutil.copyfile(path, temporary)
 
-    def _steps(self, last: int) -> dict[int, Path]:
-        found = {
-            int(match[1]): path
-            for path in self.folder.glob("step_*.png")
-            if (match := _STEP.fullmatch(path.name))
-        }
-        return {step: path for step, path in found.items() if step <= last}
+    def _steps(self, last: float = math.inf) -> dict[int, Path]:
+        found = {_order(path): path for path in self.folder.glob("step_*.png")}
+        return {step: path for step, path in found.items() if 0 <= step <= last}
 
     def _read(self, path: Path) -> list[Image.Image] | None:
         if not path.is_file():
@@ -107,6 +125,11 @@ class SampleRows:
             width = strip.width // self.tiles
             boxes = [(i * width, 0, (i + 1) * width, strip.height) for i in range(self.tiles)]
             return [strip.crop(box) for box in boxes]
+
+
+def _order(path: Path) -> int:
+    match = _STEP.fullmatch(path.name)
+    return int(match[1]) if match else -1
 
 
 def _to_picture(image: Tensor) -> Image.Image:

@@ -1,6 +1,7 @@
 """`sdtune fit` and `lightning run`: train by a recipe, with Lightning's command line."""
 
 import json
+import logging
 import os
 import shlex
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import torch
 from jsonargparse import ArgumentError, Namespace
 from jsonargparse.typing import NonNegativeInt
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.cli import (
     ArgsType,
     LightningArgumentParser,
@@ -28,8 +30,12 @@ from sdtune.commands.problems import list_problems
 from sdtune.commands.quiet import quiet_loader_advice, quiet_misleading_messages
 from sdtune.commands.recipe import CALL_KEYS, CLASS_KEYS, options, read_recipe, recipe_paths
 from sdtune.commands.run_folder import DEFAULT_ROOT, LAST, RunFolder, choose_run_folder
+from sdtune.report.run_report import FILE_NAME as REPORT
+from sdtune.report.run_report import write_report
 
 __all__ = ["FitCLI", "RecipeParser", "main"]
+
+log = logging.getLogger(__name__)
 
 
 class RecipeParser(LightningArgumentParser):
@@ -79,7 +85,7 @@ class FitCLI(LightningCLI):
                 "dump_header": [f"sdtune {sdtune.__version__}, torch {torch.__version__}"],
             },
             save_config_kwargs={"config_filename": run_folder.config_filename()},
-            trainer_defaults={"default_root_dir": DEFAULT_ROOT, "callbacks": Hyperparameters()},
+            trainer_defaults={"default_root_dir": DEFAULT_ROOT, "callbacks": [Hyperparameters()]},
             auto_configure_optimizers=False,
             run=False,
         )
@@ -131,7 +137,9 @@ class FitCLI(LightningCLI):
         logger = self.config.trainer.logger
         if logger is False:
             self.save_config_callback = None  # there is no run folder to save it to
-        elif logger in (None, True):
+        else:
+            self.trainer_defaults["callbacks"].append(LearningRateMonitor())
+        if logger in (None, True):
             kwargs["logger"] = self._run_logger()
         return super().instantiate_trainer(**kwargs)
 
@@ -182,8 +190,17 @@ def main(arguments: Sequence[str]) -> int:
         cli.fit()
     finally:
         if cli.trainer.is_global_zero and isinstance(cli.trainer.logger, TensorBoardLogger):
+            _write_report(Path(cli.trainer.logger.log_dir))
             print(_story(cli.trainer, cli.trainer.logger, arguments))
     return 0
+
+
+def _write_report(folder: Path) -> None:
+    """Write the run's page; a page that fails must not hide how the run ended."""
+    try:
+        write_report(folder)
+    except Exception as error:
+        log.warning("The report of %s could not be written: %s", folder, error)
 
 
 def _story(trainer: Trainer, logger: TensorBoardLogger, arguments: Sequence[str]) -> str:
@@ -195,6 +212,8 @@ def _story(trainer: Trainer, logger: TensorBoardLogger, arguments: Sequence[str]
         rows["grid"] = grids[-1]
     if (folder / "adapter").is_dir():
         rows["adapter"] = folder / "adapter"
+    if (folder / REPORT).is_file():
+        rows["report"] = folder / REPORT
     rows["curves"] = f"tensorboard --logdir {os.path.relpath(logger.save_dir)}"
     if trainer.state.status == TrainerStatus.INTERRUPTED and (folder / LAST).is_file():
         given = [(name, value) for name, value in options(arguments) if name not in CALL_KEYS]

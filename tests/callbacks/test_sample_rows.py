@@ -56,3 +56,14 @@ def test_another_folders_past_is_adopted(rows, tmp_path):
 def test_broken_pictures_are_black(rows):
     rows.write(0, images(math.nan))
     assert rows.up_to(0)[0].tiles[0].getextrema() == ((0, 0),) * 3
+
+
+def test_what_a_run_left_is_found_with_its_own_settings(tmp_path):
+    assert SampleRows.found(tmp_path / "nowhere") is None
+    settings = {"prompts": ["a", "b"], "seeds": [7]}
+    rows = SampleRows(tmp_path, settings, tiles=2)
+    rows.write(None, torch.zeros(2, 3, 8, 8))
+    rows.write(200, torch.ones(2, 3, 8, 8))
+    found = SampleRows.found(tmp_path)
+    assert found.settings == rows.settings
+    assert [(row.label, len(row.tiles)) for row in found.rows()] == [("base", 2), ("step 200", 2)]

@@ -1,0 +1,124 @@
+"""What was run, and what a reader should know first, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from sdtune.evaluation.record import Checkpoint
+from sdtune.report.run import PictureLoss, ReportedRun
+from sdtune.report.words import duration, percent
+
+__all__ = ["count_sentence", "facts", "nearest_sentence", "notices", "summary"]
+
+
+def summary(run: ReportedRun) -> str:
+    """Say in one sentence what was trained, on what, and for how long."""
+    of = f" of {run.max_steps}" if run.max_steps and not run.is_finished else ""
+    parts = [run.technique or "A technique that is not recorded"]
+    parts.append(f"on {run.base}" if run.base else "")
+    if run.evaluation is not None and run.evaluation.training_pictures.count:
+        parts.append(f"with {run.evaluation.training_pictures.count} pictures")
+    steps = f"{_steps_taken(run)}{of} steps"
+    return " ".join(part for part in parts if part) + f", {steps}."
+
+
+def notices(run: ReportedRun) -> Iterator[str]:
+    """Say what the page cannot show, one sentence each."""
+    if not run.is_finished:
+        of = f" of {run.max_steps}" if run.max_steps else ""
+        yield (
+            f"This run is not finished: it got to step {run.last_step}{of}, and the page shows "
+            "what there was by then."
+        )
+    if run.evaluation is None:
+        yield (
+            "Nothing was scored in this run, so there are no figures and no best checkpoint: add "
+            "sdtune.EvaluationCallback to the recipe, or run `sdtune evaluate`."
+        )
+    yield from run.problems
+
+
+def nearest_sentence(checkpoint: Checkpoint) -> str:
+    """Say how many of a checkpoint's samples may be copies of training pictures."""
+    count, copies = len(checkpoint.nearest), sum(each.memorised for each in checkpoint.nearest)
+    if not copies:
+        return (
+            f"None of the {count} samples is so near to a training picture that it may be a copy."
+        )
+    are = "is" if copies == 1 else "are"
+    return (
+        f"{copies} of the {count} samples {are} nearer to a training picture than training "
+        "pictures are to each other, and may be copies: look at them."
+    )
+
+
+def count_sentence(losses: Sequence[PictureLoss]) -> str:
+    """Say how far the order of hard and easy pictures is to be trusted."""
+    if not losses:
+        return ""
+    counts = sorted(each.count for each in losses)
+    usual = counts[len(counts) // 2]
+    note = f"Each picture was trained on about {usual} times"
+    return f"{note}, which is few: the order is partly chance." if usual < 30 else f"{note}."
+
+
+def facts(run: ReportedRun) -> Iterator[tuple[str, str]]:
+    """Name what a repetition needs, and what the run took: names and texts."""
+    yield "run", run.name
+    if run.technique:
+        yield "technique", run.technique
+    evaluation = run.evaluation
+    if run.base:
+        fingerprint = f", SHA-256 {evaluation.base.fingerprint}" if evaluation else ""
+        yield "base", f"{run.base}{fingerprint}"
+    if evaluation is not None:
+        data = evaluation.training_pictures
+        yield "training pictures", f"{data.count} in {data.folder}, SHA-256 {data.sha256}"
+    elif run.data_folder is not None:
+        yield "training pictures", str(run.data_folder)
+    steps = str(_steps_taken(run)) + (f" of {run.max_steps}" if run.max_steps else "")
+    yield "steps", steps
+    seed = run.config.get("seed")
+    if seed is not None:
+        yield "seed", str(seed)
+    if evaluation is not None and evaluation.run.device:
+        yield "device", evaluation.run.device
+    seconds = max((c.seconds[-1] for c in run.curves.values() if c.seconds), default=0.0)
+    if seconds:
+        yield (
+            "time",
+            f"{duration(seconds)} from the first logged step to the last, samples included",
+        )
+    if evaluation is not None:
+        yield from _evaluation_facts(run)
+    elif run.config_text.startswith("#"):
+        yield "versions", run.config_text.splitlines()[0].lstrip("# ")
+
+
+def _evaluation_facts(run: ReportedRun) -> Iterator[tuple[str, str]]:
+    if run.evaluation is None:
+        return
+    cost, protocol = run.evaluation.cost, run.evaluation.protocol
+    share = f", {percent(cost.share_of_run)} of the run" if cost.share_of_run is not None else ""
+    yield (
+        "evaluation took",
+        (
+            f"{duration(cost.seconds)}{share}: {duration(cost.drawing_seconds)} to draw, "
+            f"{duration(cost.scoring_seconds)} to score"
+        ),
+    )
+    yield (
+        "scored on",
+        (
+            f"{len(protocol.prompts)} prompts with {len(protocol.seeds)} seeds each, "
+            f"{protocol.num_inference_steps} steps, guidance {protocol.guidance_scale:g}"
+        ),
+    )
+    yield "judges", f"CLIP {protocol.clip}" + (f", DINO {protocol.dino}" if protocol.dino else "")
+    versions = {"sdtune": run.evaluation.sdtune, **run.evaluation.run.versions}
+    yield "versions", ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _steps_taken(run: ReportedRun) -> int:
+    # curves are written every few steps, and may stop short of the last one
+    return run.max_steps if run.is_finished and run.max_steps else run.last_step

@@ -1,0 +1,248 @@
+"""A run folder as it is, whatever of it there is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sdtune.adapters.pipeline import find_adapter_files
+from sdtune.callbacks.grid_image import GridRow
+from sdtune.callbacks.picture_losses import FILE_NAME as PICTURE_LOSSES
+from sdtune.callbacks.sample_rows import SampleRows
+from sdtune.evaluation.record import BASE_LABEL, Checkpoint, Evaluation, RecordError
+from sdtune.report.curves import Curve, read_curves
+
+__all__ = ["PictureLoss", "ReportedRun", "Samples", "read_run"]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The pictures that were drawn while training.
+
+    Attributes:
+        prompts: What was drawn.
+        seeds: Each prompt once with each.
+        rows: The base's and then each checkpoint's pictures, prompts outside and seeds inside.
+    """
+
+    prompts: Sequence[str]
+    seeds: Sequence[int]
+    rows: Sequence[GridRow]
+
+
+@dataclass(frozen=True)
+class PictureLoss:
+    """How hard a training picture is, see `sdtune.PictureLosses`.
+
+    Attributes:
+        name: The picture, below the data's folder.
+        loss: Mean loss.
+        relative_loss: Loss compared with all pictures at like noise; 1 is ordinary.
+        count: How often the picture was trained on.
+    """
+
+    name: str
+    loss: float
+    relative_loss: float
+    count: int
+
+
+@dataclass(frozen=True)
+class ReportedRun:
+    """All that a run folder says.
+
+    Attributes:
+        folder: The folder.
+        config: The resolved recipe of the latest start; empty if it is missing.
+        config_text: The same as it is written.
+        curves: Tag -> curve.
+        evaluation: The scores, if there are any.
+        samples: The pictures drawn while training, if there are any.
+        picture_losses: Hardest first; empty if they were not counted.
+        problems: What is there but cannot be read, one sentence each.
+    """
+
+    folder: Path
+    config: Mapping[str, Any] = field(default_factory=dict)
+    config_text: str = ""
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    evaluation: Evaluation | None = None
+    samples: Samples | None = None
+    picture_losses: Sequence[PictureLoss] = ()
+    problems: Sequence[str] = ()
+
+    @property
+    def name(self) -> str:
+        """The recipe's name and the version's, such as `style_lora/version_0`."""
+        folder = self.folder.resolve()
+        return f"{folder.parent.name}/{folder.name}"
+
+    @property
+    def recipe(self) -> str:
+        """The recipe's name."""
+        return self.folder.resolve().parent.name
+
+    @property
+    def technique(self) -> str:
+        """The class of the LightningModule, without its module; empty if it is not known."""
+        if self.evaluation is not None and self.evaluation.run.technique:
+            return self.evaluation.run.technique
+        return str(_section(self.config, "model").get("class_path", "")).rpartition(".")[2]
+
+    @property
+    def base(self) -> str:
+        """What the base was loaded from; empty if it is not known."""
+        if self.evaluation is not None:
+            return self.evaluation.base.source
+        return str(self.argument("model", "base") or "")
+
+    @property
+    def data_folder(self) -> Path | None:
+        """Where the training pictures are, if it is known."""
+        if self.evaluation is not None:
+            return Path(self.evaluation.training_pictures.folder)
+        folder = self.argument("data", "folder") or self.argument("data", "instance_dir")
+        return Path(folder) if isinstance(folder, str) else None
+
+    @property
+    def max_steps(self) -> int | None:
+        """Optimizer steps that the run was to take, if they are known."""
+        steps = _section(self.config, "trainer").get("max_steps")
+        if isinstance(steps, int) and steps > 0:
+            return steps
+        return self.evaluation.run.max_steps if self.evaluation is not None else None
+
+    @property
+    def last_step(self) -> int:
+        """The last step that anything was written at."""
+        steps = [0, *(curve.steps[-1] for curve in self.curves.values() if curve.steps)]
+        if self.evaluation is not None:
+            steps += [each.step for each in self.evaluation.checkpoints]
+        if self.samples is not None:
+            labels = [row.label.rpartition(" ")[2] for row in self.samples.rows]
+            steps += [int(label) for label in labels if label.isdigit()]
+        return max(steps)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether training reached its end: then the final adapter is there."""
+        if self.evaluation is not None:
+            return self.evaluation.finished
+        return bool(self.adapter_files(self.folder / "adapter"))
+
+    @property
+    def shown(self) -> Checkpoint | None:
+        """The checkpoint that the report is about: the best, or the last if none is."""
+        if self.evaluation is None:
+            return None
+        tuned = [each for each in self.evaluation.checkpoints if each.label != BASE_LABEL]
+        best = self.evaluation.best
+        named = [each for each in tuned if best is not None and each.label == best.label]
+        return (named or tuned[-1:] or [None])[0]  # type: ignore[list-item]
+
+    @property
+    def untuned(self) -> Checkpoint | None:
+        """The base's scores, if there are any."""
+        checkpoints = self.evaluation.checkpoints if self.evaluation is not None else []
+        return next((each for each in checkpoints if each.label == BASE_LABEL), None)
+
+    def argument(self, section: str, name: str) -> Any:
+        """Look up an argument of the recipe's model or data; None if it is not there."""
+        arguments = _section(self.config, section).get("init_args")
+        return arguments.get(name) if isinstance(arguments, dict) else None
+
+    def adapter_files(self, folder: Path) -> list[Path]:
+        """List the files of the adapter in a folder; empty if there is none."""
+        try:
+            return find_adapter_files(folder)
+        except FileNotFoundError:
+            return []
+
+
+def read_run(folder: Path) -> ReportedRun:
+    """Read a run folder, finished or not.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        What there is; a file that cannot be read becomes one of its `problems`.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"Expected a run folder at {folder}, but there is none.")
+    problems: list[str] = []
+    config_text = _read_text(_latest_config(folder))
+    try:
+        config = yaml.safe_load(config_text)
+    except yaml.YAMLError:
+        config = None
+        problems.append(f"{folder / 'config.yaml'} is not YAML, so the recipe is not known.")
+    evaluation = None
+    try:
+        evaluation = Evaluation.load(folder)
+    except FileNotFoundError:
+        pass
+    except RecordError as error:
+        problems.append(str(error))
+    return ReportedRun(
+        folder,
+        config if isinstance(config, dict) else {},
+        config_text,
+        read_curves(folder),
+        evaluation,
+        _read_samples(folder / "samples" / "rows"),
+        _read_picture_losses(folder / PICTURE_LOSSES, problems),
+        problems,
+    )
+
+
+def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = config.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _latest_config(folder: Path) -> Path:
+    # a resumed run leaves config_2.yaml, config_3.yaml … beside the first
+    numbered = {
+        int(path.stem.removeprefix("config_")): path
+        for path in folder.glob("config_*.yaml")
+        if path.stem.removeprefix("config_").isdigit()
+    }
+    return numbered[max(numbered)] if numbered else folder / "config.yaml"
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _read_samples(folder: Path) -> Samples | None:
+    strips = SampleRows.found(folder)
+    if strips is None:
+        return None
+    settings = json.loads(strips.settings)
+    return Samples(settings["prompts"], settings["seeds"], strips.rows())
+
+
+def _read_picture_losses(path: Path, problems: list[str]) -> list[PictureLoss]:
+    text = _read_text(path)
+    if not text:
+        return []
+    try:
+        entries = json.loads(text)["pictures"].items()
+        pictures = [PictureLoss(name, **each) for name, each in entries]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        problems.append(f"{path} cannot be read, so it is not known which pictures are hard.")
+        return []
+    return sorted(pictures, key=lambda picture: -picture.relative_loss)

@@ -1,0 +1,83 @@
+"""The page of one run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sdtune.report.facts import count_sentence, facts, nearest_sentence, notices, summary
+from sdtune.report.figures import checkpoint_table, metric_rows, step_name
+from sdtune.report.gallery import hard_and_easy, nearest_pairs, sliders, strips, tuned_name
+from sdtune.report.page import write_page
+from sdtune.report.run import ReportedRun, read_run
+from sdtune.report.run_plots import curve_plots, metric_plots
+from sdtune.report.usage import Snippet, describe_use
+
+__all__ = ["FILE_NAME", "write_report"]
+
+FILE_NAME = "report.html"
+
+
+def write_report(folder: Path, path: Path | None = None) -> Path:
+    """Write the page of a run, whatever of the run there is.
+
+    Args:
+        folder: A run folder, finished or not.
+        path: Where the page goes; by default `report.html` in the run folder.
+
+    Returns:
+        Where it is.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+    """
+    run = read_run(Path(folder))
+    return write_page("run.html", path or run.folder / FILE_NAME, **_content(run))
+
+
+def _content(run: ReportedRun) -> dict[str, Any]:
+    shown, evaluation = run.shown, run.evaluation
+    hard, easy = hard_and_easy(run)
+    return {
+        "title": run.recipe,
+        "run": run,
+        "summary": summary(run),
+        "notices": list(notices(run)),
+        "tuned_name": tuned_name(run),
+        "sliders": list(sliders(run)),
+        "best": evaluation.best if evaluation else None,
+        "step_name": step_name,
+        "shown_name": step_name(shown.label) if shown else "",
+        "metrics": metric_rows(evaluation, run.untuned, shown) if evaluation and shown else [],
+        "table": checkpoint_table(evaluation) if evaluation else None,
+        "trends": list(metric_plots(run)),
+        "snippets": _snippets(run),
+        "strips": list(strips(run)),
+        "curves": list(curve_plots(run)),
+        "nearest": nearest_sentence(shown) if shown else "",
+        "pairs": list(nearest_pairs(run)),
+        "hard": hard,
+        "easy": easy,
+        "hard_note": count_sentence(run.picture_losses),
+        "facts": list(facts(run)),
+    }
+
+
+def _snippets(run: ReportedRun) -> list[Snippet]:
+    shown = run.shown
+    folders = [run.folder / shown.adapter] if shown is not None and shown.adapter else []
+    if shown is not None and run.evaluation is not None:
+        best = run.evaluation.best
+        if best is not None and best.label == shown.label:
+            folders.insert(0, run.folder / "adapter" / "best")
+    for folder in [*folders, run.folder / "adapter", *_kept_adapters(run.folder)]:
+        files = run.adapter_files(folder)
+        if files:
+            prompts = run.evaluation.protocol.prompts if run.evaluation is not None else []
+            prompts = [*prompts, *(run.samples.prompts if run.samples is not None else [])]
+            return describe_use(run.base, files, (prompts or ["a cat"])[0], run.recipe)
+    return []
+
+
+def _kept_adapters(folder: Path) -> list[Path]:
+    return sorted((folder / "adapter").glob("step_*"), reverse=True)
