@@ -158,7 +158,7 @@ class PictureDataset(Dataset[dict[str, Any]]):
         epoch, index = key if isinstance(key, tuple) else (0, key)
         if not 0 <= index < len(self):
             raise IndexError(f"Expected an index below {len(self)}, but got {index}.")
-        position = index % len(self.pictures)
+        position = self._position(index)
         picture = self.pictures[position]
         flipped = self.flip and self._uniform(Stream.FLIP, epoch, index) < 0.5
         dropped = self._uniform(Stream.CAPTION_DROPOUT, epoch, index) < self.caption_dropout
@@ -224,6 +224,10 @@ class PictureDataset(Dataset[dict[str, Any]]):
                     cache.put(key, found)
                 moments[position, flipped] = found
         return moments
+
+    def _position(self, index: int) -> int:
+        """Find the picture of a sample."""
+        return index % len(self.pictures)
 
     def _crop_box(self, picture: Picture, epoch: int, index: int) -> tuple[tuple[int, int], Box]:
         if self.resolution is None:

@@ -131,7 +131,7 @@ def test_a_folder_of_class_pictures_is_used_as_it_is(make_data, make_folder, pro
     _with_class(data, base)
     assert base.drawn == 0
     captions = [prompt] if prompt else [f"a drawing of thing {n}" for n in range(3)]
-    assert data.train_dataset.class_dataset.captions() == captions
+    assert data.train_dataset.class_datasets[0].captions() == captions
 
 
 def test_problems_of_both_folders_are_listed_at_once(make_data, make_folder, tmp_path):
@@ -187,5 +187,5 @@ def test_hyperparameters_can_be_read_back_without_pickle(make_data, tmp_path):
     data = make_data(class_dir=tmp_path, class_prompt="a cat")
     torch.save(dict(data.hparams), tmp_path / "hparams.pt")
     hparams = torch.load(tmp_path / "hparams.pt", weights_only=True)
-    assert hparams["class_dir"] == data.class_dir
+    assert hparams["class_dir"] == str(tmp_path)
     assert not {"seed", "cache_dir"} & hparams.keys()

@@ -1,0 +1,249 @@
+"""What there is to know of one subject: its pictures, what they show, and those of its class."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sdtune._checks import check_all, check_positive
+from sdtune.data.pictures import Picture, PictureDataset, scan_pictures
+from sdtune.data.prompt_templates import OBJECT_TEMPLATES, STYLE_TEMPLATES, LearnableProperty
+from sdtune.functional.randomness import Stream, counter_generator, counter_uniform
+
+__all__ = ["Concept", "ConceptDataset"]
+
+# what stands for the prompt in a template
+_SLOT = "{}"
+
+_TEMPLATES: Mapping[str, Sequence[str]] = {"object": OBJECT_TEMPLATES, "style": STYLE_TEMPLATES}
+
+
+@dataclass(frozen=True)
+class Concept:
+    """One subject, and the class that it is of.
+
+    Args:
+        instance_dir: Folder with the pictures of the subject, at any depth.
+        instance_prompt: What they show, such as "a photo of <erica> cat"; None reads the caption
+            of each.
+        class_dir: Folder with pictures of the class, all of which are used.
+        class_prompt: What class pictures show, such as "a photo of a cat", or a list of such
+            texts, which the pictures to be drawn take in turn. None reads the captions in
+            `class_dir`; without one, there are no class pictures.
+        class_count: Number of class pictures to draw, when there is no `class_dir`.
+        prompt_templates: Texts with `{}` where an instance's prompt or caption goes; each sample
+            draws one of them. `object` and `style` are those of `sdtune.data.prompt_templates`;
+            None is the prompt alone.
+        caption_replacements: Words of the captions and what to put in their places, such as
+            {cat: <erica>}: the subject's name goes into captions that know none. Whole words,
+            the longest first.
+        repeats: How often an epoch shows each instance picture.
+    """
+
+    instance_dir: str | Path
+    instance_prompt: str | None = None
+    class_dir: str | Path | None = None
+    class_prompt: str | list[str] | None = None
+    class_count: int = 200
+    prompt_templates: LearnableProperty | list[str] | None = None
+    caption_replacements: dict[str, str] | None = None
+    repeats: int = 1
+
+    def check(self) -> None:
+        """Check what can be checked without reading a folder.
+
+        Raises:
+            ValueError: If values are out of their ranges, with a line for each.
+        """
+        check_all(
+            lambda: _check_texts("instance_prompt", [self.instance_prompt]),
+            lambda: _check_texts("class_prompt", self.class_prompts),
+            lambda: _check_one_prompt(self.class_prompts, self.class_dir),
+            lambda: check_positive("class_count", self.class_count, of="integer"),
+            lambda: _check_templates(self._named_templates),
+            lambda: _check_replacements(self.caption_replacements, self.instance_prompt),
+            lambda: check_positive("repeats", self.repeats, of="integer"),
+        )
+
+    @property
+    def class_prompts(self) -> list[str] | None:
+        """What class pictures show, one text or several; None if that is not said."""
+        return [self.class_prompt] if isinstance(self.class_prompt, str) else self.class_prompt
+
+    @property
+    def has_class_pictures(self) -> bool:
+        """Whether there are class pictures, or a prompt to draw them by."""
+        return self.class_dir is not None or self.class_prompt is not None
+
+    @property
+    def templates(self) -> list[str]:
+        """Texts with `{}`, one of which goes around the caption of a sample."""
+        return list(self._named_templates or [_SLOT])
+
+    def scan(self) -> tuple[list[Picture], list[str]]:
+        """Read the instance pictures.
+
+        Returns:
+            Those that open, with the captions that they are trained with; and a line for each
+            problem: a path, what is wrong with it, and what to do.
+        """
+        pictures, problems = scan_pictures(self.instance_dir, self.instance_prompt)
+        named = [replace(each, caption=self._replaced(each.caption)) for each in pictures]
+        words = ", ".join(repr(word) for word in self.caption_replacements or {})
+        unchanged = [old for old, new in zip(pictures, named, strict=True) if words and old == new]
+        return named, problems + [
+            f"{picture.path}: its caption {picture.caption!r} holds none of the words that "
+            f"`caption_replacements` replaces ({words}); change one or the other."
+            for picture in unchanged
+        ]
+
+    def scan_class(self) -> tuple[list[Picture], list[str]]:
+        """Read the pictures in `class_dir`.
+
+        Returns:
+            Those that open and have a caption; and a line for each problem. Empty if there is no
+            such folder.
+        """
+        if self.class_dir is None:
+            return [], []
+        caption = self.class_prompts[0] if self.class_prompts else None
+        pictures, problems = scan_pictures(self.class_dir, caption)
+        if Path(self.class_dir).resolve().is_relative_to(Path(self.instance_dir).resolve()):
+            problems.insert(
+                0,
+                f"{self.class_dir}: lies within {self.instance_dir}, so that its pictures are "
+                "taken for the subject's as well; move it out of there.",
+            )
+        return pictures, problems
+
+    @property
+    def _named_templates(self) -> Sequence[str] | None:
+        return _TEMPLATES.get(str(self.prompt_templates), self.prompt_templates)
+
+    def _replaced(self, caption: str) -> str:
+        replacements = self.caption_replacements
+        if not replacements:
+            return caption
+        words = sorted(replacements, key=len, reverse=True)
+        pattern = rf"\b(?:{'|'.join(map(re.escape, words))})\b"
+        return re.sub(pattern, lambda match: replacements[match[0]], caption)
+
+
+class ConceptDataset(PictureDataset):
+    """Instance pictures of concepts and, once `class_datasets` is set, a class picture with each.
+
+    Which class picture goes with which sample is a function of (seed, epoch, index): all of a
+    concept's are shown, each time in a new order, before one is shown again.
+
+    Args:
+        concepts: The concepts.
+        pictures: The instance pictures of each.
+        **arguments: See `PictureDataset`; `repeats` are the concepts' own.
+    """
+
+    def __init__(
+        self, concepts: Sequence[Concept], pictures: Sequence[Sequence[Picture]], **arguments: Any
+    ) -> None:
+        super().__init__([picture for each in pictures for picture in each], **arguments)
+        self.templates = [each.templates for each in concepts]
+        self.class_datasets: list[PictureDataset] = []
+        self._counts = [len(each) for each in pictures]
+        self._repeats = [each.repeats for each in concepts]
+
+    def __len__(self) -> int:
+        return sum(self._lengths())
+
+    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        sample = super().__getitem__((epoch, index))
+        concept, number = self._locate(index)
+        if sample["caption"]:  # an empty one was dropped
+            templates = self.templates[concept]
+            drawn = counter_uniform(self.seed, Stream.TEMPLATE, epoch, index)
+            template = templates[int(drawn * len(templates))]
+            sample["caption"] = template.replace(_SLOT, sample["caption"])
+        if not self.class_datasets:
+            return sample
+        beside = self.class_datasets[concept][epoch, self._class_index(epoch, concept, number)]
+        return {**sample, **{f"class_{name}": value for name, value in beside.items()}}
+
+    def captions(self) -> list[str]:
+        """List the distinct captions that samples may have, the empty one included if it occurs."""
+        dropped = [""] if self.caption_dropout > 0 else []
+        return [each for captions in self.captions_by_concept() for each in captions] + dropped
+
+    def captions_by_concept(self) -> list[list[str]]:
+        """List the distinct captions that the samples of each concept may have."""
+        remaining = iter(self.pictures)
+        return [
+            list(
+                dict.fromkeys(
+                    template.replace(_SLOT, picture.caption)
+                    for picture in islice(remaining, count)
+                    for template in templates
+                )
+            )
+            for count, templates in zip(self._counts, self.templates, strict=True)
+        ]
+
+    def _lengths(self) -> list[int]:
+        return [n * times for n, times in zip(self._counts, self._repeats, strict=True)]
+
+    def _locate(self, index: int) -> tuple[int, int]:
+        """Find which concept a sample is of, and which of that concept's samples it is."""
+        for concept, length in enumerate(self._lengths()):
+            if index < length:
+                return concept, index
+            index -= length
+        raise IndexError(f"Expected an index below {len(self)}, but got {index + len(self)}.")
+
+    def _position(self, index: int) -> int:
+        concept, number = self._locate(index)
+        return sum(self._counts[:concept]) + number % self._counts[concept]
+
+    def _class_index(self, epoch: int, concept: int, number: int) -> int:
+        count = len(self.class_datasets[concept])
+        turn, place = divmod(epoch * self._lengths()[concept] + number, count)
+        generator = counter_generator(self.seed, Stream.CLASS_ORDER, turn)
+        return int(torch.randperm(count, generator=generator)[place])
+
+
+def _check_texts(name: str, texts: Sequence[str | None] | None) -> None:
+    if texts is not None and not (texts and all(t is None or t.strip() for t in texts)):
+        raise ValueError(f"Expected `{name}` to be a text, but got {list(texts)!r}.")
+
+
+def _check_one_prompt(prompts: Sequence[str] | None, class_dir: str | Path | None) -> None:
+    if class_dir is not None and prompts is not None and len(prompts) > 1:
+        raise ValueError(
+            "Expected `class_prompt` to be one text for all pictures in `class_dir`, or None for "
+            f"the captions beside them, but got {list(prompts)!r}."
+        )
+
+
+def _check_templates(templates: Sequence[str] | None) -> None:
+    if isinstance(templates, str) or (
+        templates is not None and not (templates and all(_SLOT in each for each in templates))
+    ):
+        raise ValueError(
+            "Expected `prompt_templates` to be `object`, `style` or a list of texts with `{}` "
+            f"where the prompt goes, but got {templates!r}."
+        )
+
+
+def _check_replacements(replacements: Mapping[str, str] | None, prompt: str | None) -> None:
+    if replacements and prompt is not None:
+        raise ValueError(
+            "Expected `instance_prompt` to be None with `caption_replacements`, which change the "
+            f"captions beside the pictures, but got {prompt!r}."
+        )
+    if replacements is not None and not all(word.strip() for word in replacements):
+        raise ValueError(
+            f"Expected the words of `caption_replacements` not to be empty, but got {replacements}."
+        )

@@ -1,0 +1,269 @@
+"""Pictures of several subjects, to learn all of them at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+
+from sdtune._checks import check_all
+from sdtune.data.class_pictures import ClassPictures, Draw
+from sdtune.data.concept import Concept, ConceptDataset
+from sdtune.data.picture_module import PictureDataModule
+from sdtune.data.pictures import Crop, Picture, PictureDataset
+
+__all__ = ["ConceptPicturesModule", "ConceptsDataModule"]
+
+# a word that a technique learns, such as <erica>
+_WORD = re.compile(r"<[^<>\s]+>")
+
+
+class ConceptPicturesModule(PictureDataModule):
+    """Base of the data modules of subjects: instance pictures, and beside them class pictures.
+
+    A technique that preserves its prior calls `make_class_pictures`. A batch then holds as many
+    of them as instance pictures, in entries whose names begin with `class_`, each of the class of
+    the instance at its place.
+
+    Args:
+        concepts: The subjects.
+        resolution: See `PictureDataModule`, as for the rest.
+        batch_size: Instance pictures in a batch, on each device.
+        crop: Likewise.
+        flip: Whether half of the instance samples are mirrored.
+        caption_dropout: Share of the instance samples that get an empty prompt, in [0, 1].
+        num_workers: Likewise.
+        cache_latents: Likewise.
+        cache_dir: Folder for class pictures and latents.
+        seed: Likewise.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        concepts: Sequence[Concept],
+        resolution: int | None,
+        batch_size: int,
+        crop: Crop,
+        flip: bool,
+        caption_dropout: float,
+        num_workers: int,
+        cache_latents: bool,
+        cache_dir: str | Path | None,
+        seed: int,
+    ) -> None:
+        super().__init__(
+            resolution=resolution,
+            batch_size=batch_size,
+            crop=crop,
+            flip=flip,
+            num_workers=num_workers,
+            cache_latents=cache_latents,
+            cache_dir=cache_dir,
+            seed=seed,
+        )
+        check_all(
+            *(partial(self._check_concept, *each) for each in enumerate(concepts)),
+            lambda: _check_share("caption_dropout", caption_dropout),
+        )
+        self.concepts = list(concepts)
+        self.caption_dropout = caption_dropout
+
+    def _check_concept(self, number: int, concept: Concept) -> None:
+        concept.check()
+
+    @property
+    def has_class_pictures(self) -> bool:
+        """Whether there are class pictures, or prompts to draw them by, for every subject."""
+        return all(concept.has_class_pictures for concept in self.concepts)
+
+    def problems(self) -> list[str]:
+        """List everything that keeps the folders from being trained on; reads files, no weights.
+
+        Returns:
+            One line each: a path, what is wrong with it, and what to do. Empty if all is well.
+        """
+        return [
+            problem
+            for concept in self.concepts
+            for problem in [*concept.scan()[1], *concept.scan_class()[1]]
+        ]
+
+    def build_datasets(self) -> tuple[PictureDataset, ...]:
+        """Read the instance pictures; class pictures come with `make_class_pictures`."""
+        train = ConceptDataset(
+            self.concepts,
+            [concept.scan()[0] for concept in self.concepts],
+            resolution=self.resolution,
+            crop=self.crop,
+            flip=self.flip,
+            caption_dropout=self.caption_dropout,
+            seed=self.seed,
+        )
+        return train, PictureDataset([], resolution=self.resolution)
+
+    def make_class_pictures(self, draw: Draw, key: str) -> None:
+        """Put class pictures beside the instance pictures; from then on batches hold both.
+
+        Those in a `class_dir` are taken as they are. Others are drawn, or found in the cache if an
+        earlier run has drawn them. Of several processes each draws its share.
+
+        Args:
+            draw: The untuned base: texts and seeds, B each, to pictures (B, 3, H, W) in [0, 1].
+            key: What draws: weights, sampler's settings, size. Another key finds none of these
+                pictures.
+
+        Raises:
+            RuntimeError: If there is neither a `class_dir` nor a `class_prompt`.
+        """
+        if not self.has_class_pictures:
+            raise RuntimeError(
+                "Expected `class_prompt` or `class_dir` to be given, but both are None."
+            )
+        train, validation = self._built_datasets()[:2]
+        if not isinstance(train, ConceptDataset):
+            raise TypeError(f"Expected a ConceptDataset, but got {type(train).__name__}.")
+        train.class_datasets = [
+            PictureDataset(
+                concept.scan_class()[0] if concept.class_dir else self._drawn(concept, draw, key),
+                resolution=self.resolution,
+                seed=self.seed,
+            )
+            for concept in self.concepts
+        ]
+        self._datasets = (train, validation, *train.class_datasets)
+
+    def _drawn(self, concept: Concept, draw: Draw, key: str) -> list[Picture]:
+        folder = self._cache_folder() / "class_pictures"
+        drawn = ClassPictures(folder, concept.class_prompts or [], key, concept.class_count)
+        rank, processes = self._rank()
+        if processes > 1 and self.trainer is not None:
+            drawn.make(draw, rank, processes)
+            self.trainer.strategy.barrier("make_class_pictures")
+        drawn.make(draw)
+        return [
+            Picture(path, path.name, prompt)
+            for path, prompt in zip(drawn.paths, drawn.prompts, strict=True)
+        ]
+
+
+class ConceptsDataModule(ConceptPicturesModule):
+    """Pictures of several subjects, in batches that mix them, for `MultiConceptModule`.
+
+    Every epoch shows each subject's pictures `repeats` times, in one order over all subjects that
+    is a function of (seed, epoch). A subject is told from the others by a word in angle brackets
+    in all of its captions, which `instance_prompt` or `caption_replacements` puts there.
+
+    Args:
+        concepts: The subjects: each an `instance_dir`, with `instance_prompt`, `class_dir`,
+            `class_prompt`, `class_count`, `prompt_templates`, `caption_replacements` and `repeats`
+            as in `SubjectDataModule`. All have class pictures, or none.
+        resolution: Side of the square, in pixels, a multiple of 8; None takes the model's own.
+        batch_size: Instance pictures in a batch, on each device.
+        crop: Where the square is cut out. "random" moves it every epoch, and then latents cannot
+            be cached.
+        flip: Whether half of the instance samples are mirrored, left to right.
+        caption_dropout: Share of the instance samples that get an empty prompt, in [0, 1].
+        num_workers: Processes that read pictures; cached latents are in memory and use none.
+        cache_latents: Whether every picture is encoded once and kept, when the crop is not random.
+        cache_dir: Folder for class pictures and latents; None is `$SDTUNE_CACHE` or
+            `~/.cache/sdtune`.
+        seed: Seed of order, crop, flip, templates, caption dropout and of the class pictures'
+            order.
+
+    Raises:
+        ValueError: If arguments are out of their ranges, with a line for each.
+    """
+
+    def __init__(
+        self,
+        concepts: list[Concept],
+        resolution: int | None = None,
+        batch_size: int = 1,
+        crop: Crop = "center",
+        flip: bool = False,
+        caption_dropout: float = 0.0,
+        num_workers: int = 0,
+        cache_latents: bool = True,
+        cache_dir: str | Path | None = None,
+        seed: int = 42,
+    ) -> None:
+        if not concepts:
+            raise ValueError("Expected `concepts` to hold one or more, but got none.")
+        super().__init__(
+            concepts=concepts,
+            resolution=resolution,
+            batch_size=batch_size,
+            crop=crop,
+            flip=flip,
+            caption_dropout=caption_dropout,
+            num_workers=num_workers,
+            cache_latents=cache_latents,
+            cache_dir=cache_dir,
+            seed=seed,
+        )
+        _check_class_pictures(concepts)
+        # the seed is the model's hyperparameter too, and Lightning refuses two values for one name
+        self.save_hyperparameters(ignore=["concepts", "seed", "cache_dir", "num_workers"])
+        # plain values: a Concept in a checkpoint would need pickle to be read back
+        self.save_hyperparameters({"concepts": [_plain(concept) for concept in concepts]})
+
+    def problems(self) -> list[str]:
+        """List everything that keeps the folders from being trained on; reads files, no weights.
+
+        Returns:
+            One line each. A word that stands in all captions of two subjects is a problem too:
+            they would be learned as one.
+        """
+        dataset = self.build_datasets()[0]
+        captions = dataset.captions_by_concept() if isinstance(dataset, ConceptDataset) else []
+        words = [_shared_words(each) for each in captions]
+        return super().problems() + [
+            f"{self.concepts[first].instance_dir} and {self.concepts[second].instance_dir}: the "
+            f"captions of both hold `{word}`; give each concept a word of its own, in its "
+            "`instance_prompt` or `caption_replacements`."
+            for first, second in combinations(range(len(words)), 2)
+            for word in sorted(words[first] & words[second])
+        ]
+
+    def _check_concept(self, number: int, concept: Concept) -> None:
+        try:
+            concept.check()
+        except ValueError as error:
+            problems = getattr(error, "problems", [str(error)])
+            check_all(*(partial(_refuse, f"In concept {number + 1}: {each}") for each in problems))
+
+
+def _refuse(problem: str) -> None:
+    raise ValueError(problem)
+
+
+def _plain(concept: Concept) -> dict[str, object]:
+    values = asdict(concept)
+    return {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
+
+
+def _shared_words(captions: Sequence[str]) -> set[str]:
+    """Find the words in angle brackets that all captions hold."""
+    found = [set(_WORD.findall(caption.lower())) for caption in captions]
+    return set.intersection(*found) if found else set()
+
+
+def _check_class_pictures(concepts: Sequence[Concept]) -> None:
+    without = [n for n, each in enumerate(concepts, start=1) if not each.has_class_pictures]
+    if 0 < len(without) < len(concepts):
+        raise ValueError(
+            "Expected all concepts to have a `class_prompt` or `class_dir`, or none, but "
+            f"{', '.join(map(str, without))} of {len(concepts)} has neither."
+        )
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise ValueError(f"Expected `{name}` to be in [0, 1], but got {value}.")
