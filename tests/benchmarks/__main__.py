@@ -26,7 +26,7 @@ def main() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
     wanted = arguments.only or [*TECHNIQUES, "peers"]
-    print(f"{'technique':50} {'beside':10} {'ms':>8} {'its ms':>8} {'speed':>7}")
+    print(f"{'technique':50} {'beside':10} {'ms':>8} {'its ms':>8} {'speed':>7}")  # noqa: T201
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for technique in [each for each in TECHNIQUES if each in wanted]:
@@ -42,8 +42,8 @@ def main() -> None:
 
 def _print_row(technique: str, loop: str, timer: PairedTimer) -> None:
     ours, other = timer.milliseconds("sdtune"), timer.milliseconds(loop)
-    ratio = timer.ratio(loop)
-    print(f"{technique:50} {loop:10} {ours:8.1f} {other:8.1f} {ratio:6.2f}x", flush=True)
+    row = f"{technique:50} {loop:10} {ours:8.1f} {other:8.1f} {timer.ratio(loop):6.2f}x"
+    print(row, flush=True)  # noqa: T201
 
 
 main()

@@ -1,4 +1,4 @@
-"""What is measured: the recipes' techniques on nano, and Textual Inversion at SD 1's proportions."""
+"""What is measured: techniques on nano, and Textual Inversion at SD 1's proportions."""
 
 from __future__ import annotations
 
