@@ -2,9 +2,16 @@
 
 from importlib.util import find_spec
 
-__all__ = ["PRODIGYOPT_AVAILABLE", "RESVG_AVAILABLE", "TORCHVISION_AVAILABLE", "require"]
+__all__ = [
+    "PRODIGYOPT_AVAILABLE",
+    "RAY_AVAILABLE",
+    "RESVG_AVAILABLE",
+    "TORCHVISION_AVAILABLE",
+    "require",
+]
 
 PRODIGYOPT_AVAILABLE = find_spec("prodigyopt") is not None
+RAY_AVAILABLE = find_spec("ray") is not None
 RESVG_AVAILABLE = find_spec("resvg_py") is not None
 TORCHVISION_AVAILABLE = find_spec("torchvision") is not None
 

@@ -1,0 +1,1 @@
+"""Several techniques or settings on one data set, one budget and one evaluation: one table."""

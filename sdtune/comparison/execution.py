@@ -1,0 +1,182 @@
+"""Carrying out planned runs: each in a process of its own, none twice, and one's failure its own.
+
+A run is known by its plan's digest. One whose evaluation is finished is read and not repeated; one
+that was stopped goes on from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from sdtune.adapters.atomic_file import replaced_atomically
+from sdtune.comparison.planning import PlannedRun
+from sdtune.evaluation.record import FILE_NAME, Evaluation, RecordError
+
+__all__ = [
+    "CarryOut",
+    "Engine",
+    "RunRecord",
+    "carry_out",
+    "in_turn",
+    "is_finished",
+    "start_process",
+]
+
+_CHECKPOINT = Path("checkpoints", "last.ckpt")
+
+Start = Callable[[Sequence[str], Path], int]
+"""From a command and the path of its log to an exit code."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """How a run came out, kept in `record.json` of its start folder.
+
+    Attributes:
+        name: The run.
+        status: Whether it is there.
+        reason: Why it failed, one sentence.
+        command: The latest command, for a shell.
+        seconds: Time of its processes, all starts together.
+        folder: The run folder.
+    """
+
+    name: str
+    status: Literal["finished", "failed"]
+    reason: str
+    command: str
+    seconds: float
+    folder: str
+
+
+CarryOut = Callable[[PlannedRun], RunRecord]
+Engine = Callable[[Iterable[PlannedRun], CarryOut], Iterator[RunRecord]]
+"""Carries out runs, and gives their records in the order in which they end."""
+
+
+def in_turn(plans: Iterable[PlannedRun], carry_out: CarryOut) -> Iterator[RunRecord]:
+    """Carry out one run after another.
+
+    Args:
+        plans: The runs.
+        carry_out: What to do with each.
+
+    Yields:
+        Their records, as they come.
+    """
+    yield from map(carry_out, plans)
+
+
+def carry_out(plan: PlannedRun, start: Start | None = None) -> RunRecord:
+    """See to it that a run is there: read it, resume it or start it.
+
+    Args:
+        plan: The run.
+        start: Starts a command; None is `start_process`.
+
+    Returns:
+        Its record. A failure is a record too.
+    """
+    old = _read(plan)
+    command = plan.command(resume=(plan.folder / _CHECKPOINT).is_file())
+    if is_finished(plan):
+        seconds, shown = (old.seconds, old.command) if old else (0.0, shlex.join(command))
+        return _write(plan, RunRecord(plan.name, "finished", "", shown, seconds, str(plan.folder)))
+    if plan.folder.is_dir() and not (plan.folder / _CHECKPOINT).is_file():
+        shutil.rmtree(plan.folder)  # stopped before anything that could be gone on from
+    plan.write_changes()
+    log = plan.start_folder / "log.txt"
+    begin = time.monotonic()
+    reason = "It was interrupted."
+    try:
+        exit_code = (start or start_process)(command, log)
+        reason = _reason(plan, exit_code, log)
+    finally:  # time counts, even if somebody pressed Ctrl-C
+        record = RunRecord(
+            name=plan.name,
+            status="failed" if reason else "finished",
+            reason=reason,
+            command=shlex.join(command),
+            seconds=time.monotonic() - begin + (old.seconds if old else 0.0),
+            folder=str(plan.folder),
+        )
+        _write(plan, record)
+    return record
+
+
+def is_finished(plan: PlannedRun) -> bool:
+    """Tell whether a run need not be started.
+
+    Args:
+        plan: The run.
+
+    Returns:
+        Whether its evaluation says so, and holds more than the base.
+    """
+    try:
+        evaluation = Evaluation.load(plan.folder / FILE_NAME)
+        return evaluation.finished and len(evaluation.checkpoints) > 1
+    except (FileNotFoundError, RecordError):
+        return False
+
+
+def start_process(command: Sequence[str], log: Path) -> int:
+    """Run a command of sdtune in a fresh process.
+
+    Args:
+        command: Words, the first of which is `sdtune`.
+        log: File that its output is appended to.
+
+    Returns:
+        Its exit code.
+    """
+    with log.open("a", encoding="utf-8") as output:
+        print("$", shlex.join(command), file=output, flush=True)
+        words = [sys.executable, "-m", *command]
+        process = subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            return process.wait()
+        finally:
+            if process.poll() is None:  # this process was interrupted: the other may save its state
+                process.terminate()
+                process.wait()
+
+
+def _reason(plan: PlannedRun, exit_code: int, log: Path) -> str:
+    """Say in one sentence why a run is not there; nothing if it is."""
+    if exit_code == 0:
+        if is_finished(plan):
+            return ""
+        return f"It ended, but {plan.folder / FILE_NAME} is missing or not finished; see {log}."
+    lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
+    starts = [number for number, line in enumerate(lines) if line.startswith("sdtune: ")]
+    if starts:
+        first, *others = lines[starts[-1] :]
+        listed = [line.strip().removeprefix("- ") for line in others if line.startswith("  - ")]
+        return " ".join(listed) or first.removeprefix("sdtune: ")
+    return f"It ended with exit code {exit_code}; see {log}."
+
+
+def _record_path(plan: PlannedRun) -> Path:
+    return plan.start_folder / "record.json"
+
+
+def _read(plan: PlannedRun) -> RunRecord | None:
+    path = _record_path(plan)
+    return RunRecord(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+
+
+def _write(plan: PlannedRun, record: RunRecord) -> RunRecord:
+    plan.start_folder.mkdir(parents=True, exist_ok=True)
+    with replaced_atomically(_record_path(plan)) as temporary:
+        temporary.write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
+    return record

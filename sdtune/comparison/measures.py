@@ -1,0 +1,146 @@
+"""A metric over all runs: figures, differences from the base, and which runs are best."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from sdtune.comparison.results import RunResult
+from sdtune.comparison.settings import TRAIN_LOSS
+from sdtune.evaluation.record import Difference, Figure, MetricDescription
+from sdtune.metrics.intervals import bootstrap_interval, paired_interval
+
+__all__ = ["Measure", "best_runs", "measure"]
+
+_TRAIN_LOSS = MetricDescription(
+    title="average training loss",
+    higher_is_better=False,
+    meaning=(
+        "The mean squared error of the predicted noise over all steps. Runs of one seed see the "
+        "same pictures, noise and timesteps at each step, and are compared step by step; runs of "
+        "different techniques add up different losses, and are not compared."
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric over the runs of a comparison.
+
+    Attributes:
+        description: What it is.
+        figures: Run -> its figure, where it was measured.
+        base: Run -> the figure of the base by the same prompts.
+        differences: Run -> the difference from the base.
+        samples: Run -> a value per sample; absent for metrics of a whole set.
+        seeds: The seeds of each prompt's samples; the samples go by prompts, then by these.
+        comparable: Whether one run's figure can be better than another's.
+    """
+
+    description: MetricDescription
+    figures: Mapping[str, Figure]
+    base: Mapping[str, Figure] = field(default_factory=dict)
+    differences: Mapping[str, Difference] = field(default_factory=dict)
+    samples: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    seeds: Sequence[int] = (0,)
+    comparable: bool = True
+
+
+def measure(metric: str, results: Sequence[RunResult]) -> Measure | None:
+    """Collect a metric from the runs.
+
+    Args:
+        metric: A key of evaluation.json, or `train_loss`.
+        results: The runs, failed ones included.
+
+    Returns:
+        The metric; None if no run measured it.
+    """
+    if metric == TRAIN_LOSS:
+        return _measure_loss([each for each in results if each.loss and len(each.loss.values) > 1])
+    scored = [
+        (each, each.evaluation, each.evaluation.checkpoints[0], each.evaluation.checkpoints[-1])
+        for each in results
+        if each.evaluation and metric in each.evaluation.metrics
+    ]
+    if not scored:
+        return None
+    _, evaluation, _, _ = scored[0]
+    return Measure(
+        description=evaluation.metrics[metric],
+        figures={
+            each.name: last.figures[metric] for each, _, _, last in scored if metric in last.figures
+        },
+        base={
+            each.name: base.figures[metric] for each, _, base, _ in scored if metric in base.figures
+        },
+        differences={
+            each.name: last.against_base[metric]
+            for each, _, _, last in scored
+            if metric in last.against_base
+        },
+        samples={
+            each.name: last.per_sample[metric]
+            for each, _, _, last in scored
+            if metric in last.per_sample
+        },
+        seeds=evaluation.protocol.seeds,
+    )
+
+
+def best_runs(of: Measure) -> list[str]:
+    """Find the best run, and every run of which it cannot be told apart.
+
+    Args:
+        of: The metric.
+
+    Returns:
+        The run with the best figure first; then those whose difference from it, paired by sample,
+        has a 95 % interval that covers 0. Where there are no samples to pair, those whose figure
+        equals the best.
+    """
+    sign = 1 if of.description.higher_is_better else -1
+    order = sorted(of.figures, key=lambda name: -sign * of.figures[name].value)
+    if not order or not of.comparable:
+        return []
+    best, *others = order
+    return [best, *(name for name in others if _is_as_good(of, name, best))]
+
+
+def _is_as_good(of: Measure, name: str, best: str) -> bool:
+    ours, theirs = of.samples.get(name, ()), of.samples.get(best, ())
+    if len(ours) != len(theirs) or len(ours) < 2:
+        return of.figures[name].value == of.figures[best].value
+    prompts, seeds = _names(len(ours), of.seeds)
+    difference = paired_interval(_tensor(ours), _tensor(theirs), prompts, seeds)
+    return difference.low <= 0.0 <= difference.high
+
+
+def _tensor(values: Sequence[float]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def _names(samples: int, seeds: Sequence[int]) -> tuple[list[Hashable], list[int]]:
+    prompts = samples // len(seeds)
+    return [prompt for prompt in range(prompts) for _ in seeds], list(seeds) * prompts
+
+
+def _measure_loss(results: Sequence[RunResult]) -> Measure | None:
+    if not results:
+        return None
+    losses = {each.name: each.loss.values for each in results if each.loss}
+    return Measure(
+        description=_TRAIN_LOSS,
+        figures={name: _loss_figure(values) for name, values in losses.items()},
+        samples=losses,
+        comparable=len({each.evaluation.run.technique for each in results if each.evaluation}) == 1,
+    )
+
+
+def _loss_figure(losses: Sequence[float]) -> Figure:
+    steps = range(len(losses))  # what is drawn at one step says nothing about the next one's
+    interval = bootstrap_interval(_tensor(losses), steps, [0] * len(losses))
+    return Figure(interval.value, interval.low, interval.high, len(losses))

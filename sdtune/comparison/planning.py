@@ -1,0 +1,226 @@
+"""From a comparison to its runs: what each is called, where it goes and how it is started."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import sdtune
+from sdtune.comparison.settings import SUBJECT, Comparison, RunSettings
+from sdtune.evaluation.record import Protocol
+
+__all__ = ["PlannedRun", "evaluation_arguments", "override_words", "plan_run", "protocol_problems"]
+
+_CALLBACK = "sdtune.EvaluationCallback"
+_PROTOCOL = {each.name for each in fields(Protocol)}
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run that shall be there in the end.
+
+    Attributes:
+        name: Its name in the comparison.
+        recipe: Path of its recipe.
+        changes: What the comparison adds to the recipe: the folder of runs and the evaluation.
+        words: Overrides on the command line, such as `--model.rank=8`.
+        digest: Hash of all that decides its result: recipe, overrides, budget, evaluation, version.
+        output: The comparison's folder.
+        subject: What stands for `{subject}` in prompts.
+    """
+
+    name: str
+    recipe: str
+    changes: dict[str, Any]
+    words: tuple[str, ...]
+    digest: str
+    output: Path
+    subject: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.output / self.name / self.digest
+
+    @property
+    def start_folder(self) -> Path:
+        """What belongs to the starts of the run: changes, record and log."""
+        return self.output / "starts" / f"{self.name}_{self.digest}"
+
+    @property
+    def changes_path(self) -> Path:
+        """The second recipe file; a run is named by the last one's name."""
+        return self.start_folder / f"{self.name}.yaml"
+
+    def command(self, resume: bool = False) -> list[str]:
+        """Give the words that start or resume the run.
+
+        Args:
+            resume: Whether there is a checkpoint to go on from.
+
+        Returns:
+            Such as ["sdtune", "fit", "--config=recipe.yaml", ...].
+        """
+        configs = [f"--config={self.recipe}", f"--config={self.changes_path}"]
+        end = f"--resume={self.folder}" if resume else f"--run={self.digest}"
+        return ["sdtune", "fit", *configs, *self.words, end]
+
+    def write_changes(self) -> None:
+        """Write the second recipe file."""
+        self.start_folder.mkdir(parents=True, exist_ok=True)
+        header = f"# What the comparison adds to {self.recipe}.\n"
+        text = yaml.safe_dump(self.changes, sort_keys=False, allow_unicode=True)
+        self.changes_path.write_text(header + text, encoding="utf-8")
+
+
+def plan_run(
+    comparison: Comparison,
+    name: str,
+    recipe: Mapping[str, Any],
+    merged: Mapping[str, Any],
+    words: Sequence[str] = (),
+) -> PlannedRun:
+    """Plan one run of a comparison.
+
+    Args:
+        comparison: What is compared.
+        name: Which of its runs.
+        recipe: The content of the run's recipe.
+        merged: The same with every override, from which the digest is taken.
+        words: Overrides of the call, above those of the comparison.
+
+    Returns:
+        The plan.
+    """
+    settings = comparison.runs[name]
+    trainer = recipe.get("trainer") or {}
+    callbacks = _with_evaluation(trainer.get("callbacks"), comparison.evaluation, settings)
+    all_words = (
+        *override_words(comparison, name),
+        *words,
+        *_budget_words(comparison, has_epochs=trainer.get("max_epochs") is not None),
+    )
+    decides = {
+        "recipe": {key: value for key, value in merged.items() if key != "trainer"},
+        "trainer": {**(merged.get("trainer") or {}), "default_root_dir": None, "callbacks": None},
+        "callbacks": callbacks,
+        "words": all_words,
+        "sdtune": sdtune.__version__,
+    }
+    content = json.dumps(decides, sort_keys=True, default=str)
+    return PlannedRun(
+        name=name,
+        recipe=settings.recipe,
+        changes={"trainer": {"default_root_dir": comparison.output, "callbacks": callbacks}},
+        words=all_words,
+        digest=hashlib.sha256(content.encode()).hexdigest()[:12],
+        output=Path(comparison.output),
+        subject=settings.subject,
+    )
+
+
+def override_words(comparison: Comparison, name: str) -> list[str]:
+    """Word the overrides of a run for the command line: those for all runs, then its own.
+
+    Args:
+        comparison: What is compared.
+        name: Which of its runs.
+
+    Returns:
+        Such as ["--model.rank=8"].
+    """
+    overrides = {**comparison.overrides, **comparison.runs[name].overrides}
+    return [f"--{key}={_as_word(value)}" for key, value in overrides.items()]
+
+
+def evaluation_arguments(plan: PlannedRun) -> dict[str, Any]:
+    """Give the protocol that a run's EvaluationCallback is asked for, its subject left open.
+
+    Args:
+        plan: The run.
+
+    Returns:
+        Those of the callback's arguments that decide what figures can be compared with.
+    """
+    for callback in plan.changes["trainer"]["callbacks"]:
+        if _is_evaluation(callback):
+            given = callback.get("init_args") or {}
+            terms = {name: value for name, value in given.items() if name in _PROTOCOL}
+            if plan.subject and "prompts" in terms:
+                terms["prompts"] = _put(terms["prompts"], plan.subject, SUBJECT)
+            return terms
+    return {}
+
+
+def protocol_problems(plans: Sequence[PlannedRun]) -> list[str]:
+    """Say which runs would be evaluated in another way than the first one.
+
+    Args:
+        plans: The runs.
+
+    Returns:
+        A sentence for each.
+    """
+    problems = []
+    first, *others = plans
+    expected = evaluation_arguments(first)
+    for plan in others:
+        given = evaluation_arguments(plan)
+        names = sorted(
+            name for name in {*given, *expected} if given.get(name) != expected.get(name)
+        )
+        if names:
+            problems.append(
+                f"Expected `{plan.name}` to be evaluated as `{first.name}` is, but "
+                f"{', '.join(f'`{name}`' for name in names)} of sdtune.EvaluationCallback "
+                "differ; give them once for all runs, below `evaluation` of a comparison's file, "
+                f"where `{SUBJECT}` in prompts stands for each run's own words."
+            )
+    return problems
+
+
+def _with_evaluation(
+    callbacks: Any, evaluation: Mapping[str, Any], settings: RunSettings
+) -> list[Any]:
+    """Put the comparison's evaluation in the place of the recipe's, or behind the others."""
+    given = callbacks if isinstance(callbacks, list) else [callbacks] if callbacks else []
+    found = [each if isinstance(each, dict) else {"class_path": each} for each in given]
+    old = next((each for each in found if _is_evaluation(each)), None)
+    arguments = {**((old or {}).get("init_args") or {})}
+    arguments |= evaluation
+    if settings.subject and "prompts" in arguments:
+        arguments["prompts"] = _put(arguments["prompts"], SUBJECT, settings.subject)
+    new = {"class_path": _CALLBACK, "init_args": arguments}
+    return [new if each is old else each for each in found] + ([] if old else [new])
+
+
+def _is_evaluation(callback: Mapping[str, Any]) -> bool:
+    return str(callback.get("class_path")).rpartition(".")[2] == _CALLBACK.rpartition(".")[2]
+
+
+def _put(prompts: Sequence[str], slot: str, words: str) -> list[str]:
+    return [str(prompt).replace(slot, words) for prompt in prompts]
+
+
+def _budget_words(comparison: Comparison, has_epochs: bool) -> list[str]:
+    if comparison.budget_steps is not None:
+        words = [f"--trainer.max_steps={comparison.budget_steps}"]
+        return [*words, "--trainer.max_epochs=-1"] if has_epochs else words
+    if comparison.budget_minutes is not None:
+        seconds = round(timedelta(minutes=comparison.budget_minutes).total_seconds())
+        hours, minutes = divmod(seconds // 60, 60)
+        days, hours = divmod(hours, 24)
+        clock = f"{days:02d}:{hours:02d}:{minutes:02d}:{seconds % 60:02d}"
+        return [f"--trainer.max_time={clock}"]
+    return []
+
+
+def _as_word(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

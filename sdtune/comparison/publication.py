@@ -1,0 +1,157 @@
+"""The results of a comparison as files: a page, Markdown with its pictures, and JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import sdtune
+from sdtune.adapters.atomic_file import replaced_atomically
+from sdtune.comparison.figures import draw_figure
+from sdtune.comparison.results import RunResult
+from sdtune.comparison.settings import Comparison, TableSettings
+from sdtune.comparison.tables import build_table, escaped, markdown, transposed
+from sdtune.report.comparison import write_comparison
+from sdtune.report.table import Table
+
+__all__ = ["build_tables", "write_markdown", "write_page"]
+
+_EVERY_METRIC = "All figures"
+
+
+def build_tables(comparison: Comparison, results: Sequence[RunResult]) -> list[Table]:
+    """Build the tables that were asked for, and the one of every metric.
+
+    Args:
+        comparison: What was compared.
+        results: Its runs.
+
+    Returns:
+        The tables.
+    """
+    asked = [build_table(each, results) for each in comparison.tables]
+    return [*asked, transposed(build_table(TableSettings(_EVERY_METRIC), results))]
+
+
+def write_page(
+    comparison: Comparison, results: Sequence[RunResult], tables: Sequence[Table], path: Path
+) -> Path:
+    """Write the page that opens offline.
+
+    Args:
+        comparison: What was compared.
+        results: Its runs; those that have no folder are left out.
+        tables: Its tables.
+        path: Where the page goes.
+
+    Returns:
+        `path`.
+    """
+    runs = [each.folder for each in results if each.folder.is_dir()]
+    return write_comparison(comparison.title, tables, runs, path)
+
+
+def write_markdown(
+    comparison: Comparison,
+    results: Sequence[RunResult],
+    tables: Sequence[Table],
+    command: str,
+    folder: Path,
+) -> Path:
+    """Write README.md with tables, pictures and how they came about, and comparison.json.
+
+    Args:
+        comparison: What was compared.
+        results: Its runs.
+        tables: Its tables.
+        command: The exact command, for a shell.
+        folder: Where the files go; those of an earlier time are replaced.
+
+    Returns:
+        The path of README.md.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = [f"# {comparison.title}", escaped(comparison.note)]
+    parts += [f"## {table.title}\n\n{markdown(table).strip()}" for table in tables[:-1]]
+    for number, figure in enumerate(comparison.figures, start=1):
+        name = f"figure_{number}.png"
+        if draw_figure(figure, results, folder / name):
+            parts.append(
+                f"## {figure.title}\n\n![{figure.title}]({name})\n\n{escaped(figure.note)}"
+            )
+    parts.append(f"## {tables[-1].title}\n\n{markdown(tables[-1]).strip()}")
+    parts.append(_origin(results, command))
+    path = folder / "README.md"
+    with replaced_atomically(path) as temporary:
+        temporary.write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
+    with replaced_atomically(folder / "comparison.json") as temporary:
+        content = _content(comparison, results, tables, command)
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def _origin(results: Sequence[RunResult], command: str) -> str:
+    """Say how the results can be made again, and on what they were made."""
+    minutes = sum(each.record.seconds for each in results) / 60
+    rows = [["processor", _processor()], ["devices of the runs", ", ".join(_devices(results))]]
+    rows += [[name, version] for name, version in _versions(results).items()]
+    rows += [["all runs", f"{minutes:.1f} minutes"]]
+    starts = "\n".join(f"{each.record.command}" for each in results)
+    table = markdown(Table("", ["", ""], rows)).strip()
+    return (
+        f"## How this was made\n\n```bash\n{command}\n```\n\n{table}\n\nThe runs, each started by "
+        f"that command:\n\n```bash\n{starts}\n```"
+    )
+
+
+def _content(
+    comparison: Comparison, results: Sequence[RunResult], tables: Sequence[Table], command: str
+) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "command": command,
+        "comparison": asdict(comparison),
+        "machine": {"processor": _processor(), "devices": _devices(results)},
+        "versions": _versions(results),
+        "runs": [
+            {
+                **asdict(each.record),
+                "steps": each.last.step if each.last else None,
+                "base": _figures(each.base),
+                "last": _figures(each.last),
+                "loss": list(each.loss.values) if each.loss else [],
+            }
+            for each in results
+        ],
+        "tables": [asdict(table) for table in tables],
+    }
+
+
+def _figures(checkpoint: Any) -> dict[str, Any]:
+    if checkpoint is None:
+        return {}
+    names = ("label", "figures", "against_base")
+    return {name: value for name, value in asdict(checkpoint).items() if name in names}
+
+
+def _versions(results: Sequence[RunResult]) -> Mapping[str, str]:
+    found = {"sdtune": sdtune.__version__, "python": platform.python_version()}
+    for result in results:
+        found.update(result.evaluation.run.versions if result.evaluation else {})
+    return found
+
+
+def _devices(results: Sequence[RunResult]) -> list[str]:
+    return sorted({each.evaluation.run.device for each in results if each.evaluation})
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"

@@ -1,0 +1,114 @@
+"""What the runs of a comparison left, and whether it can be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from sdtune.comparison.execution import RunRecord
+from sdtune.comparison.planning import PlannedRun
+from sdtune.comparison.settings import SUBJECT
+from sdtune.evaluation.record import FILE_NAME, Checkpoint, Evaluation
+from sdtune.report.curves import Curve, read_curves
+
+__all__ = ["RunResult", "check_comparable", "read_result"]
+
+_LOSS_TAG = "train/loss"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One run as a table shows it.
+
+    Attributes:
+        name: The run.
+        label: How tables name it.
+        record: How it came out.
+        subject: What stands for `{subject}` in prompts.
+        evaluation: Its scores; None if it failed.
+        loss: The training loss as it was logged; None if it was not.
+    """
+
+    name: str
+    label: str
+    record: RunRecord
+    subject: str | None = None
+    evaluation: Evaluation | None = None
+    loss: Curve | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return Path(self.record.folder)
+
+    @property
+    def base(self) -> Checkpoint | None:
+        """The untuned base, as this run's evaluation drew and scored it."""
+        return self.evaluation.checkpoints[0] if self.evaluation else None
+
+    @property
+    def last(self) -> Checkpoint | None:
+        """The run's last checkpoint: where its budget ended.
+
+        Not its best: that is chosen by the same figures, and would be shown better than it is.
+        """
+        return self.evaluation.checkpoints[-1] if self.evaluation else None
+
+
+def read_result(plan: PlannedRun, label: str, record: RunRecord) -> RunResult:
+    """Read what a run left.
+
+    Args:
+        plan: The run.
+        label: How tables shall name it.
+        record: How it came out.
+
+    Returns:
+        The result; without scores if the run failed.
+    """
+    result = RunResult(plan.name, label, record, plan.subject)
+    if record.status == "failed":
+        return result
+    evaluation = Evaluation.load(plan.folder / FILE_NAME)
+    return replace(result, evaluation=evaluation, loss=read_curves(plan.folder).get(_LOSS_TAG))
+
+
+def check_comparable(results: Sequence[RunResult]) -> None:
+    """Make sure that all runs were scored in the same way, on the same pictures, from one base.
+
+    Args:
+        results: The runs; failed ones are left out.
+
+    Raises:
+        ValueError: If they were not; one sentence names what differs, and where.
+    """
+    scored = [(each, _terms(each.evaluation, each.subject)) for each in results if each.evaluation]
+    for result, terms in scored[1:]:
+        first, expected = scored[0]
+        differing = [name for name in expected if terms[name] != expected[name]]
+        if differing:
+            shown = ", ".join(
+                f"`{name}` ({_short(expected[name])} and {_short(terms[name])})"
+                for name in differing
+            )
+            raise ValueError(
+                f"Expected `{first.name}` and `{result.name}` to be scored in the same way, but "
+                f"they differ in {shown}; see {first.folder / FILE_NAME} and "
+                f"{result.folder / FILE_NAME}, and remove the run folder that shall be made anew."
+            )
+
+
+def _terms(evaluation: Evaluation, subject: str | None) -> dict[str, object]:
+    terms: dict[str, object] = asdict(evaluation.protocol)
+    if subject:
+        prompts = evaluation.protocol.prompts
+        terms["prompts"] = [prompt.replace(subject, SUBJECT) for prompt in prompts]
+    terms["training pictures"] = evaluation.training_pictures.sha256
+    terms["base"] = evaluation.base.fingerprint
+    return terms
+
+
+def _short(value: object, length: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= length else f"{text[:length]}…"

@@ -1,0 +1,173 @@
+"""What is compared: the runs, what is the same for all of them, and what shall be shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sdtune._checks import ArgumentsError
+from sdtune.evaluation.record import BASE_LABEL
+
+__all__ = [
+    "SUBJECT",
+    "TRAIN_LOSS",
+    "Comparison",
+    "FigureSettings",
+    "RunSettings",
+    "TableSettings",
+]
+
+TRAIN_LOSS = "train_loss"
+"""The metric that no evaluation holds: the mean of the training loss over all logged steps."""
+
+SUBJECT = "{subject}"
+"""What stands in prompts for a run's `subject`."""
+
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """One run: a recipe and what is changed in it.
+
+    Attributes:
+        recipe: Path of the recipe.
+        label: How tables name the run; None is its name.
+        subject: The words that stand for the subject, put for `{subject}` in prompts.
+        overrides: Key -> value, as on the command line: `model.optimizer: sgd_nesterov`.
+    """
+
+    recipe: str
+    label: str | None = None
+    subject: str | None = None
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TableSettings:
+    """One table.
+
+    Attributes:
+        title: Its title.
+        metrics: Its columns, keys of evaluation.json or `train_loss`; None is all.
+        runs: Its rows, names of runs or `base`; None is all.
+        paper: Run -> the figure that a paper gives, of a table with one metric.
+        note: What it means; where there is a paper, what differs.
+    """
+
+    title: str
+    metrics: list[str] | None = None
+    runs: list[str] | None = None
+    paper: dict[str, float] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class FigureSettings:
+    """One picture.
+
+    Attributes:
+        title: Its title.
+        kind: `loss_curves`, or `samples` of the evaluation.
+        runs: Names of runs or, for samples, `base`; None is all.
+        prompts: Which of the evaluation's prompts, counted from 0; None is all.
+        note: What it shows; where there is a paper, what differs.
+    """
+
+    title: str
+    kind: Literal["loss_curves", "samples"]
+    runs: list[str] | None = None
+    prompts: list[int] | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A comparison: its file's keys are these attributes.
+
+    Attributes:
+        title: Its title.
+        runs: Name -> run; the name is a folder's.
+        output: Folder that the runs and the results go to.
+        note: Plain words that stand above the tables.
+        overrides: Key -> value, for all runs.
+        evaluation: Arguments of `sdtune.EvaluationCallback` for all runs, above their recipes'.
+            Prompts may say `{subject}`.
+        budget_steps: Optimizer steps of each run; None leaves them to the recipes.
+        budget_minutes: Minutes that each run may train; None leaves them to the recipes.
+        tables: Tables beside the one of every metric, which there always is.
+        figures: Pictures.
+
+    Raises:
+        ArgumentsError: With all that is wrong.
+    """
+
+    title: str
+    runs: dict[str, RunSettings]
+    output: str = "runs/compare"
+    note: str = ""
+    overrides: dict[str, Any] = field(default_factory=dict)
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    budget_steps: int | None = None
+    budget_minutes: float | None = None
+    tables: list[TableSettings] = field(default_factory=list)
+    figures: list[FigureSettings] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        problems = [*self._run_problems(), *self._budget_problems()]
+        for table in self.tables:
+            problems += self._name_problems(table.title, table.runs, {*self.runs, BASE_LABEL})
+            problems += self._name_problems(table.title, table.paper, {*self.runs, BASE_LABEL})
+            if table.paper and len(table.metrics or ()) != 1:
+                problems.append(
+                    f"Expected the table `{table.title}` to have one metric for the figures of "
+                    f"`paper`, but got {table.metrics}."
+                )
+        for figure in self.figures:
+            known = {*self.runs, BASE_LABEL} if figure.kind == "samples" else set(self.runs)
+            problems += self._name_problems(figure.title, figure.runs, known)
+        if problems:
+            raise ArgumentsError(problems)
+
+    def label(self, name: str) -> str:
+        """Name a run as tables do."""
+        settings = self.runs.get(name)
+        return (settings.label if settings else None) or name
+
+    def _run_problems(self) -> Iterator[str]:
+        if not self.runs:
+            yield "Expected `runs` to name at least one run, but got none."
+        for name, run in self.runs.items():
+            if not _NAME.fullmatch(name) or name == BASE_LABEL:
+                yield (
+                    "Expected each key of `runs` to be a folder's name of letters, digits, `_`, "
+                    f"`-` and `.`, other than `{BASE_LABEL}`, but got `{name}`."
+                )
+            prompts = self.evaluation.get("prompts") or []
+            if run.subject is None and any(SUBJECT in str(prompt) for prompt in prompts):
+                yield (
+                    f"Expected `runs.{name}.subject` to be given, because `evaluation.prompts` say "
+                    f"`{SUBJECT}`."
+                )
+
+    def _budget_problems(self) -> Iterator[str]:
+        if self.budget_steps is not None and self.budget_minutes is not None:
+            yield "Expected `budget_steps` or `budget_minutes`, but got both."
+        if self.budget_steps is not None and self.budget_steps < 1:
+            yield f"Expected `budget_steps` to be a positive integer, but got {self.budget_steps}."
+        if self.budget_minutes is not None and not self.budget_minutes > 0:
+            yield (
+                f"Expected `budget_minutes` to be a positive number, but got {self.budget_minutes}."
+            )
+
+    def _name_problems(
+        self, title: str, names: Sequence[str] | Mapping[str, float] | None, known: set[str]
+    ) -> list[str]:
+        return [
+            f"Expected `{title}` to name runs of this comparison, but got `{name}`; there are "
+            f"{', '.join(f'`{each}`' for each in sorted(known))}."
+            for name in names or ()
+            if name not in known
+        ]

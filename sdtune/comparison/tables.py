@@ -1,0 +1,196 @@
+"""Tables of a comparison, as text that a page or Markdown shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sdtune.comparison.measures import Measure, best_runs, measure
+from sdtune.comparison.results import RunResult
+from sdtune.comparison.settings import TRAIN_LOSS, TableSettings
+from sdtune.evaluation.record import BASE_LABEL, Difference, Figure
+from sdtune.report.table import Table
+
+__all__ = ["build_table", "escaped", "markdown", "measured_metrics", "transposed"]
+
+_NONE = "-"
+_LEGEND = (
+    "Figures with their 95 % intervals; then the difference from the base, paired by prompt and "
+    "seed. ↑ more is better, ↓ less is better. ★ the best run, and every other of which the "
+    "difference from it, sample by sample, may be 0."
+)
+
+
+@dataclass(frozen=True)
+class _Base:
+    """The base, as the prompts of some runs ask for it.
+
+    Attributes:
+        label: Its name in the table.
+        run: One of those runs.
+    """
+
+    label: str
+    run: str
+
+
+def build_table(settings: TableSettings, results: Sequence[RunResult]) -> Table:
+    """Build a table of runs.
+
+    Args:
+        settings: Which runs and metrics, and what a paper says.
+        results: All runs of the comparison, failed ones included.
+
+    Returns:
+        The table: the base, if it was scored, then the runs.
+    """
+    names = settings.runs
+    shown = [each for each in results if names is None or each.name in names]
+    asked = settings.metrics or measured_metrics(results)
+    found = {metric: measure(metric, shown) for metric in asked}
+    measures = {metric: each for metric, each in found.items() if each}
+    rows = []
+    if names is None or BASE_LABEL in names:
+        for base in _bases(measures, shown):
+            cells = [_figure(each.base.get(base.run)) for each in measures.values()]
+            if any(cell != _NONE for cell in cells):
+                rows.append([base.label, "0", _NONE, *cells, *_paper(settings, BASE_LABEL)])
+    best = {metric: best_runs(each) for metric, each in measures.items()}
+    for result in shown:
+        cells = [_cell(each, result, best[metric]) for metric, each in measures.items()]
+        rows.append([*_head(result, cells), *_paper(settings, result.name)])
+    columns = ["run", "steps", "minutes", *map(_heading, measures.values())]
+    columns += ["the paper"] if settings.paper else []
+    if not measures:
+        columns.append("figures")  # no run got that far
+        rows = [[*row, ""] if len(row) < len(columns) else row for row in rows]
+    meanings = [
+        f"{each.description.title}: {each.description.meaning}" for each in measures.values()
+    ]
+    order = _order(settings, shown, measures)
+    notes = [settings.note, order, _LEGEND, *(meanings if settings.metrics is None else [])]
+    return Table(settings.title, columns, rows, " ".join(note for note in notes if note))
+
+
+def measured_metrics(results: Sequence[RunResult]) -> list[str]:
+    """List the metrics that runs have, in the order of their evaluations.
+
+    Args:
+        results: The runs.
+
+    Returns:
+        Keys of evaluation.json, then `train_loss` if it was logged.
+    """
+    metrics = {
+        metric: None for each in results if each.evaluation for metric in each.evaluation.metrics
+    }
+    logged = any(each.loss for each in results)
+    return [*metrics, *([TRAIN_LOSS] if logged else [])]
+
+
+def transposed(table: Table) -> Table:
+    """Turn a table on its side, for more columns than rows.
+
+    Args:
+        table: The table.
+
+    Returns:
+        The same with a column for each row.
+    """
+    columns, *rows = zip(table.columns, *table.rows, strict=True)
+    return Table(table.title, columns, rows, table.note)
+
+
+def markdown(table: Table) -> str:
+    """Write a table in Markdown.
+
+    Args:
+        table: The table.
+
+    Returns:
+        Its rows and its note, without the title.
+    """
+    lines = [table.columns, ["---"] * len(table.columns), *table.rows]
+    text = "\n".join(f"| {' | '.join(map(escaped, line))} |" for line in lines)
+    return f"{text}\n\n{escaped(table.note)}\n" if table.note else f"{text}\n"
+
+
+def _bases(measures: dict[str, Measure], shown: Sequence[RunResult]) -> list[_Base]:
+    """Give the base one row, or one for each way in which runs' prompts name their subject."""
+    kinds: dict[tuple[object, ...], list[RunResult]] = {}
+    for result in shown:
+        if result.evaluation:
+            figures = tuple(each.base.get(result.name) for each in measures.values())
+            kinds.setdefault(figures, []).append(result)
+    if len(kinds) == 1:
+        return [_Base(BASE_LABEL, group[0].name) for group in kinds.values()]
+    return [
+        _Base(f"{BASE_LABEL}, prompts of {', '.join(each.label for each in group)}", group[0].name)
+        for group in kinds.values()
+    ]
+
+
+def _head(result: RunResult, cells: list[str]) -> list[str]:
+    minutes = f"{result.record.seconds / 60:.1f}"
+    if result.last:
+        return [result.label, str(result.last.step), minutes, *cells]
+    failed = [f"failed: {result.record.reason}", *cells[1:]]
+    return [result.label, _NONE, minutes, *failed]
+
+
+def _heading(of: Measure) -> str:
+    return f"{of.description.title} {'↑' if of.description.higher_is_better else '↓'}"
+
+
+def _cell(of: Measure, result: RunResult, best: Sequence[str]) -> str:
+    figure = of.figures.get(result.name)
+    difference = of.differences.get(result.name)
+    text = _figure(figure) + (f"; {_difference(difference)}" if difference else "")
+    return f"★ {text}" if result.name in best and len(of.figures) > 1 else text
+
+
+def _figure(figure: Figure | None) -> str:
+    if figure is None:
+        return _NONE
+    return f"{figure.value:.4g} [{figure.low:.4g}, {figure.high:.4g}]"
+
+
+def _difference(of: Difference) -> str:
+    interval = f"{of.difference:+.3g} [{of.low:+.3g}, {of.high:+.3g}]"
+    return f"{interval}, {of.verdict}"
+
+
+def _paper(settings: TableSettings, name: str) -> list[str]:
+    if not settings.paper:
+        return []
+    return [f"{settings.paper[name]:g}" if name in settings.paper else _NONE]
+
+
+def _order(
+    settings: TableSettings, shown: Sequence[RunResult], measures: dict[str, Measure]
+) -> str:
+    """Say whether the paper's figures come in the same order."""
+    if not settings.paper or len(measures) != 1:
+        return ""
+    [of] = measures.values()
+    labels = {each.name: each.label for each in shown} | {BASE_LABEL: BASE_LABEL}
+    ours = {name: figure.value for name, figure in of.figures.items()}
+    if of.base:
+        ours[BASE_LABEL] = next(iter(of.base.values())).value
+    common = [name for name in settings.paper if name in ours]
+    here, there = (sorted(common, key=lambda each: by[each]) for by in (ours, settings.paper))
+    words = [", ".join(labels[name] for name in names) for names in (here, there)]
+    same = "the same" if here == there else words[1]
+    return f"From low to high here: {words[0]}; in the paper: {same}."
+
+
+def escaped(text: str) -> str:
+    """Write plain words in Markdown.
+
+    Args:
+        text: Words that may hold `<erica>`, which would be taken for a tag.
+
+    Returns:
+        One line.
+    """
+    return text.strip().replace("|", "\\|").replace("<", "\\<").replace("\n", " ")

@@ -1,0 +1,149 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from sdtune.cli import main
+from sdtune.comparison import execution
+from tests.comparison.runs import make_evaluation
+
+COMPARISON = """\
+title: Toys
+evaluation: {prompts: [a cat, a dog]}
+runs:
+  four: {recipe: toy.yaml}
+  eight: {recipe: toy.yaml, label: Rank 8, overrides: {model.rank: 8}}
+"""
+SCORES = {"four": [20.0, 21.0, 22.0, 23.0], "eight": [30.0, 31.0, 32.0, 33.0]}
+
+
+@pytest.fixture
+def toys(recipe):
+    Path("toys.yaml").write_text(COMPARISON, encoding="utf-8")
+    return "toys.yaml"
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The commands that were started; each leaves the scores of its run, or fails with none."""
+    commands = []
+
+    def start(command, log):
+        commands.append(command)
+        digest = command[-1].removeprefix("--run=")
+        name = Path(command[3].removeprefix("--config=")).stem
+        if name not in SCORES:
+            log.write_text("sdtune: Expected the loss to be finite, but got nan.\n")
+            return 1
+        make_evaluation(SCORES[name]).save(log.parents[2] / name / digest / "evaluation.json")
+        return 0
+
+    monkeypatch.setattr(execution, "start_process", start)
+    return commands
+
+
+def refusals(capsys, *arguments: str) -> list[str]:
+    assert main(["compare", *arguments]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    return [line.removeprefix("sdtune: ").removeprefix("  - ") for line in lines]
+
+
+def test_a_comparison_ends_with_a_table_and_is_not_repeated(toys, started, capsys):
+    assert main(["compare", toys, "--budget-steps", "2", "--seed=3"]) == 0
+    printed = capsys.readouterr().out
+    assert [command[2] for command in started] == ["--config=toy.yaml"] * 2
+    assert started[1][4:7] == ["--model.rank=8", "--seed=3", "--trainer.max_steps=2"]
+    assert "four finished" in printed
+    assert "| run | base | four | Rank 8 |" in printed
+    assert printed.count("★ 31.5 [") == 1
+    content = json.loads(Path("runs/toys/comparison.json").read_text(encoding="utf-8"))
+    assert content["command"] == "sdtune compare toys.yaml --budget-steps 2 --seed=3"
+    assert Path("runs/toys/report.html").is_file()
+
+    assert main(["compare", toys, "--budget-steps", "2", "--seed=3", "--publish=results"]) == 0
+    assert len(started) == 2
+    assert "1/2 four: finished already" in capsys.readouterr().out
+    assert "# Toys" in Path("results/README.md").read_text(encoding="utf-8")
+    assert main(["compare", toys, "--budget-steps", "3"]) == 0
+    assert len(started) == 4
+
+
+def test_a_failed_run_is_a_row_and_an_exit_code(toys, started, capsys):
+    with Path(toys).open("a", encoding="utf-8") as file:
+        file.write("  two: {recipe: toy.yaml, overrides: {model.rank: 2}}\n")
+    assert main(["compare", toys]) == 1
+    printed = capsys.readouterr().out
+    assert (
+        "; +10 [+10, +10], better | failed: Expected the loss to be finite, but got nan. |"
+        in printed
+    )
+    assert main(["compare", toys]) == 1
+    assert len(started) == 4  # the failed one is tried again
+
+
+def test_every_problem_comes_before_the_first_run(toys, started, capsys):
+    text = COMPARISON + "  two: {recipe: tooy.yaml}\n"
+    Path(toys).write_text(text.replace("rank: 8", "rnak: 8"), encoding="utf-8")
+    problems = refusals(capsys, toys, "--workers=3", "--data.folder=nowhere")
+    assert problems[0] == "5 problems, and nothing was started:"
+    assert problems[1] == "Expected `--workers` to be such as `ray:2`, but got `3`."
+    assert problems[2].startswith("four, eight: nowhere: no such folder")
+    assert problems[4].startswith("eight: Expected a known key of Toy, but got `model.rnak`")
+    assert problems[5].startswith("two: Expected a recipe file, but got `tooy.yaml`")
+    assert not started
+
+
+def test_recipes_alone_are_a_comparison_too(recipe, started, capsys):
+    prompts = '{"class_path": "sdtune.EvaluationCallback", "init_args": {"prompts": ["a", "b"]}}'
+    for name in SCORES:
+        text = Path(recipe).read_text(encoding="utf-8")
+        text = text.replace("  callbacks:\n", f"  callbacks:\n    - {prompts}\n")
+        Path(f"{name}.yaml").write_text(text, encoding="utf-8")
+    assert main(["compare", "four.yaml", "eight.yaml", "--output", "out", "--publish=p"]) == 0
+    assert len(started) == 2
+    assert Path("p/README.md").read_text(encoding="utf-8").startswith("# four, eight\n")
+    assert {path.name for path in Path("out").iterdir()} >= {"four", "eight", "starts"}
+
+
+def test_recipes_that_are_evaluated_differently_are_refused(recipe, started, capsys):
+    for name, prompt in {"four": "a cat", "eight": "a dog"}.items():
+        callback = (
+            f"- {{class_path: sdtune.EvaluationCallback, init_args: {{prompts: [{prompt}]}}}}"
+        )
+        text = Path(recipe).read_text(encoding="utf-8")
+        text = text.replace("  callbacks:\n", f"  callbacks:\n    {callback}\n")
+        Path(f"{name}.yaml").write_text(text, encoding="utf-8")
+    [problem] = refusals(capsys, "four.yaml", "eight.yaml")
+    assert problem.startswith("Expected `eight` to be evaluated as `four` is, but `prompts` of")
+
+
+def test_runs_scored_by_another_model_are_not_put_into_one_table(
+    toys, started, monkeypatch, capsys
+):
+    assert main(["compare", toys]) == 0
+    [record] = Path("runs/toys/eight").glob("*/evaluation.json")
+    record.write_text(record.read_text().replace('"clip": "nano"', '"clip": "other"'))
+    assert main(["compare", toys]) == 1
+    assert "they differ in `clip` ('nano' and 'other')" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ([], "Expected recipes: sdtune compare RECIPE.yaml RECIPE.yaml ..."),
+        (["toy.yaml", "--budget-step=2"], "`--budget-step`; did you mean `--budget-steps`?"),
+        (["toy.yaml", "--budget-steps=two"], "`--budget-steps` to be an integer, but got `two`."),
+        (["toy.yaml", "--publish"], "Expected `--publish` to be given a value, but it has none."),
+        (["toy.yaml", "toy.yaml"], "Expected recipes of different names, but got toy.yaml, toy"),
+        (["toys.yaml", "toy.yaml"], "recipes alone or one comparison, but got `toys.yaml`."),
+        (["toys.yaml", "--budget-steps=1", "--budget-minutes=1"], "but got both."),
+    ],
+)
+def test_a_wrong_call_is_one_sentence(toys, capsys, arguments, problem):
+    [found] = refusals(capsys, *arguments)
+    assert problem in found
+
+
+def test_help_says_how_it_is_called(capsys):
+    assert main(["compare", "--help"]) == 0
+    assert capsys.readouterr().out.startswith("usage: sdtune compare RECIPE.yaml")

@@ -1,0 +1,105 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from sdtune.comparison import execution
+from sdtune.comparison.execution import carry_out, in_turn, is_finished
+from sdtune.comparison.planning import PlannedRun
+from tests.comparison.runs import make_evaluation
+
+
+@pytest.fixture
+def plan(tmp_path):
+    return PlannedRun("word", "word.yaml", {"trainer": {}}, (), "0123", tmp_path)
+
+
+class FakeRunner:
+    """Leaves what a run leaves, and remembers the last word of each command."""
+
+    def __init__(self, plan: PlannedRun, steps: str = "finish") -> None:
+        self.plan, self.steps, self.ends = plan, steps, []
+
+    def __call__(self, command, log: Path) -> int:
+        self.ends.append(command[-1])
+        self.plan.folder.mkdir(parents=True, exist_ok=True)
+        if self.steps == "die":
+            return 9
+        if self.steps == "fail":
+            log.write_text("step 1\nsdtune: Expected the loss to be finite, but got nan.\n")
+            return 1
+        checkpoint = self.plan.folder / "checkpoints/last.ckpt"
+        checkpoint.parent.mkdir(exist_ok=True)
+        checkpoint.touch()
+        if self.steps == "interrupt":
+            raise KeyboardInterrupt
+        if self.steps == "finish":
+            make_evaluation([1.0, 2.0, 3.0, 4.0]).save(self.plan.folder / "evaluation.json")
+        return 0
+
+
+def test_a_finished_run_is_not_repeated(plan):
+    runner = FakeRunner(plan)
+    first = carry_out(plan, runner)
+    assert (first.status, first.reason, first.folder) == ("finished", "", str(plan.folder))
+    assert is_finished(plan)
+    assert carry_out(plan, runner) == first
+    assert runner.ends == ["--run=0123"]
+
+
+def test_an_interrupted_run_is_resumed(plan):
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(plan, FakeRunner(plan, "interrupt"))
+    kept = json.loads((plan.start_folder / "record.json").read_text(encoding="utf-8"))
+    assert (kept["status"], kept["reason"]) == ("failed", "It was interrupted.")
+    runner = FakeRunner(plan)
+    record = carry_out(plan, runner)
+    assert runner.ends == [f"--resume={plan.folder}"]
+    assert record.status == "finished"
+    assert record.seconds > kept["seconds"]
+
+
+def test_a_run_without_a_checkpoint_starts_anew(plan):
+    carry_out(plan, FakeRunner(plan, "die"))
+    (plan.folder / "half.txt").touch()
+    runner = FakeRunner(plan)
+    assert carry_out(plan, runner).status == "finished"
+    assert runner.ends == ["--run=0123"]
+    assert not (plan.folder / "half.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("steps", "reason"),
+    [
+        ("fail", "Expected the loss to be finite, but got nan."),
+        ("die", "It ended with exit code 9; see "),
+        ("leave nothing", "It ended, but "),
+    ],
+)
+def test_a_failure_has_its_reason(plan, steps, reason):
+    record = carry_out(plan, FakeRunner(plan, steps))
+    assert record.status == "failed"
+    assert record.reason.startswith(reason)
+
+
+def test_every_problem_of_a_refused_run_is_the_reason(plan):
+    def refuse(command, log: Path) -> int:
+        log.write_text("sdtune: 2 problems, and nothing was started:\n  - One.\n  - Two.\n")
+        return 2
+
+    assert carry_out(plan, refuse).reason == "One. Two."
+
+
+def test_one_failure_does_not_stop_the_others(tmp_path):
+    plans = [PlannedRun(name, "r", {}, (), name, tmp_path) for name in ("a", "b", "c")]
+    outcomes = {"a": "finish", "b": "fail", "c": "finish"}
+    records = in_turn(plans, lambda each: carry_out(each, FakeRunner(each, outcomes[each.name])))
+    assert [each.status for each in records] == ["finished", "failed", "finished"]
+
+
+def test_a_process_of_its_own_writes_the_log(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/echo")
+    log = tmp_path / "log.txt"
+    assert execution.start_process(["sdtune", "fit", "--seed=1"], log) == 0
+    assert log.read_text(encoding="utf-8") == "$ sdtune fit --seed=1\n-m sdtune fit --seed=1\n"

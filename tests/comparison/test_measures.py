@@ -1,0 +1,39 @@
+from dataclasses import replace
+
+import pytest
+
+from sdtune.comparison.measures import best_runs, measure
+from tests.comparison.runs import make_result
+
+
+def test_the_training_loss_is_a_mean_over_steps_and_less_is_better():
+    results = [make_result("a", [1.0] * 4, [0.4, 0.2]), make_result("b", [1.0] * 4, [0.5, 0.3])]
+    loss = measure("train_loss", results)
+    assert loss.figures["a"].value == pytest.approx(0.3)
+    assert loss.figures["a"].low < 0.3 < loss.figures["a"].high
+    assert best_runs(loss) == ["a"]  # at each step by 0.1, however much steps vary
+
+
+def test_losses_of_different_techniques_have_no_best():
+    a, b = (make_result(name, [1.0] * 4, [0.4, 0.2]) for name in "ab")
+    run = replace(b.evaluation.run, technique="Other")
+    b = replace(b, evaluation=replace(b.evaluation, run=run))
+    assert best_runs(measure("train_loss", [a, b])) == []
+
+
+def test_runs_that_cannot_be_told_apart_are_all_best():
+    results = [
+        make_result("a", [30.0, 31.0, 32.0, 33.0]),
+        make_result("b", [31.0, 30.0, 33.0, 32.0]),
+        make_result("c", [25.0, 26.0, 27.0, 28.0]),
+        make_result("broken"),
+    ]
+    scores = measure("clip_score", results)
+    assert sorted(best_runs(scores)) == ["a", "b"]
+    assert scores.base["a"].value == 21.5
+    assert scores.differences["c"].difference == 5.0
+
+
+def test_a_metric_that_no_run_measured_is_none():
+    assert measure("dino", [make_result("a", [1.0] * 4), make_result("broken")]) is None
+    assert measure("train_loss", [make_result("a", [1.0] * 4)]) is None

@@ -1,0 +1,114 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sdtune.comparison.planning import plan_run, protocol_problems
+from sdtune.comparison.settings import Comparison, RunSettings
+
+RECIPE = {
+    "trainer": {
+        "max_epochs": 3,
+        "callbacks": [
+            {"class_path": "sdtune.Progress"},
+            {
+                "class_path": "sdtune.EvaluationCallback",
+                "init_args": {"prompts": ["a cat", "a dog"], "seeds": [3]},
+            },
+        ],
+    },
+    "model": {"class_path": "sdtune.Toy", "init_args": {"rank": 4}},
+}
+
+
+def plan(name="word", recipe=RECIPE, merged=RECIPE, words=(), **changes):
+    runs = {
+        "word": RunSettings("word.yaml", subject="<erica>", overrides={"model.rank": 8}),
+        "lora": RunSettings("lora.yaml", subject="erica cat"),
+    }
+    settings = {"title": "Toys", "runs": runs, "output": "out", **changes}
+    return plan_run(Comparison(**settings), name, recipe, merged, words)
+
+
+def evaluation(planned):
+    return planned.changes["trainer"]["callbacks"][1]["init_args"]
+
+
+def test_a_run_is_started_by_its_recipe_the_changes_and_its_overrides():
+    planned = plan(overrides={"data.flip": True}, words=["--seed=1"])
+    assert planned.command() == [
+        "sdtune",
+        "fit",
+        "--config=word.yaml",
+        f"--config=out/starts/word_{planned.digest}/word.yaml",
+        "--data.flip=true",
+        "--model.rank=8",
+        "--seed=1",
+        f"--run={planned.digest}",
+    ]
+    assert planned.folder == Path("out/word", planned.digest)
+    assert planned.command(resume=True)[-1] == f"--resume={planned.folder}"
+
+
+def test_changes_are_a_recipe_of_their_own(tmp_path):
+    planned = plan(output=str(tmp_path))
+    planned.write_changes()
+    changes = yaml.safe_load(planned.changes_path.read_text(encoding="utf-8"))
+    assert changes["trainer"]["default_root_dir"] == str(tmp_path)
+    assert changes["trainer"]["callbacks"][0] == {"class_path": "sdtune.Progress"}
+
+
+def test_the_evaluation_is_the_comparisons_where_it_says_something():
+    planned = plan(evaluation={"prompts": ["a {subject} in snow"]})
+    assert evaluation(planned) == {"prompts": ["a <erica> in snow"], "seeds": [3]}
+    assert RECIPE["trainer"]["callbacks"][1]["init_args"]["prompts"] == ["a cat", "a dog"]
+
+
+def test_a_recipe_without_evaluation_gets_one():
+    bare = {"trainer": {"callbacks": "sdtune.Progress"}}
+    planned = plan(recipe=bare, evaluation={"prompts": ["a {subject}"]})
+    assert evaluation(planned) == {"prompts": ["a <erica>"]}
+
+
+@pytest.mark.parametrize(
+    ("budget", "words"),
+    [
+        ({"budget_steps": 20}, ("--trainer.max_steps=20", "--trainer.max_epochs=-1")),
+        ({"budget_minutes": 1.5}, ("--trainer.max_time=00:00:01:30",)),
+        ({"budget_minutes": 60 * 25}, ("--trainer.max_time=01:01:00:00",)),
+    ],
+)
+def test_the_budget_comes_last(budget, words):
+    assert plan(words=["--trainer.max_steps=5"], **budget).words[2:] == words
+
+
+def test_the_digest_is_of_all_that_decides_the_result():
+    first = plan()
+    assert plan(output="elsewhere", title="Other").digest == first.digest
+    others = [
+        plan(budget_steps=2),
+        plan(merged={**RECIPE, "seed": 3}),
+        plan(words=["--trainer.callbacks.x=1"]),
+        plan(evaluation={"seeds": [4]}),
+        plan("lora"),
+    ]
+    assert len({first.digest, *(each.digest for each in others)}) == 6
+
+
+def test_another_version_starts_anew(monkeypatch):
+    first = plan()
+    monkeypatch.setattr("sdtune.__version__", "9")
+    assert plan().digest != first.digest
+
+
+def test_one_protocol_may_name_each_runs_own_subject():
+    shared = {"evaluation": {"prompts": ["a {subject}", "a {subject} in snow"]}}
+    assert protocol_problems([plan("word", **shared), plan("lora", **shared)]) == []
+
+
+def test_different_protocols_are_named_before_anything_starts():
+    other = {"trainer": {"callbacks": [{"class_path": "sdtune.EvaluationCallback"}]}}
+    [problem] = protocol_problems([plan("word"), plan("lora", recipe=other)])
+    assert problem.startswith(
+        "Expected `lora` to be evaluated as `word` is, but `prompts`, `seeds`"
+    )

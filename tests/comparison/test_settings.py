@@ -1,0 +1,42 @@
+import pytest
+
+from sdtune._checks import ArgumentsError
+from sdtune.comparison.settings import Comparison, FigureSettings, RunSettings, TableSettings
+
+RUNS = {"adamw": RunSettings("toy.yaml", label="AdamW")}
+
+
+def problems(**changes) -> list[str]:
+    with pytest.raises(ArgumentsError) as caught:
+        Comparison(**{"title": "Toys", "runs": RUNS, **changes})
+    return caught.value.problems
+
+
+def test_a_run_is_named_by_its_label():
+    comparison = Comparison("Toys", RUNS)
+    assert comparison.label("adamw") == "AdamW"
+    assert comparison.label("base") == "base"
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"runs": {}}, "Expected `runs` to name at least one run, but got none."),
+        ({"runs": {"../a": RUNS["adamw"]}}, "other than `base`, but got `../a`."),
+        ({"runs": {"base": RUNS["adamw"]}}, "other than `base`, but got `base`."),
+        ({"budget_steps": 2, "budget_minutes": 1.0}, "but got both."),
+        ({"budget_steps": 0}, "Expected `budget_steps` to be a positive integer, but got 0."),
+        ({"budget_minutes": -1.0}, "`budget_minutes` to be a positive number, but got -1.0."),
+        ({"evaluation": {"prompts": ["a {subject}"]}}, "Expected `runs.adamw.subject` to be given"),
+        ({"tables": [TableSettings("T", runs=["sgd"])]}, "but got `sgd`; there are `adamw`"),
+        ({"tables": [TableSettings("T", paper={"adamw": 1.0})]}, "to have one metric"),
+        ({"figures": [FigureSettings("F", "loss_curves", ["base"])]}, "but got `base`; there are"),
+    ],
+)
+def test_what_does_not_fit_together_is_one_sentence(changes, problem):
+    [found] = problems(**changes)
+    assert problem in found
+
+
+def test_all_problems_come_at_once():
+    assert len(problems(budget_steps=0, tables=[TableSettings("T", runs=["a", "b"])])) == 3

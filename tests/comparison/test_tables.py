@@ -1,0 +1,68 @@
+from sdtune.comparison.settings import TableSettings
+from sdtune.comparison.tables import build_table, markdown, measured_metrics, transposed
+from sdtune.report.table import Table
+from tests.comparison.runs import make_result
+
+EVEN = [30.0, 30.0, 30.0, 30.0]
+RESULTS = [make_result("lora", EVEN), make_result("word", [20.0, 21.0, 22.0, 23.0])]
+
+
+def test_a_table_in_markdown():
+    settings = TableSettings(
+        "Table 2", metrics=["clip_score"], paper={"base": 35.505, "lora": 24.97}, note="On nano."
+    )
+    table = build_table(settings, [*RESULTS, make_result("broken")])
+    base = table.rows[0][3]
+    gain = table.rows[1][3].partition("; ")[2]
+    assert markdown(table).partition("\n\n")[0] == (
+        "| run | steps | minutes | CLIP score ↑ | the paper |\n"
+        "| --- | --- | --- | --- | --- |\n"
+        f"| base | 0 | - | {base} | 35.505 |\n"
+        f"| lora | 2 | 1.5 | ★ 30 [30, 30]; {gain} | 24.97 |\n"
+        f"| word | 2 | 1.5 | {base}; +0 [+0, +0], no difference seen | - |\n"
+        "| broken | - | 1.5 | failed: Expected the loss to be finite, but got nan. | - |"
+    )
+    assert base.startswith("21.5 [")
+    assert gain.startswith("+8.5 [")
+    assert gain.endswith("], better")
+    assert table.note.startswith(
+        "On nano. From low to high here: base, lora; in the paper: lora, base. Figures with their "
+    )
+
+
+def test_base_has_a_row_for_each_way_of_naming_the_subject():
+    word = make_result("word", EVEN, subject="<erica>", base_scores=[1.0] * 4)
+    table = build_table(TableSettings("T"), [RESULTS[0], word])
+    assert [row[0] for row in table.rows] == [
+        "base, prompts of lora",
+        "base, prompts of word",
+        "lora",
+        "word",
+    ]
+
+
+def test_rows_are_those_asked_for():
+    table = build_table(TableSettings("T", runs=["word"]), RESULTS)
+    assert [row[0] for row in table.rows] == ["word"]
+    assert "★" not in table.rows[0][3]  # best of one
+
+
+def test_metrics_are_the_evaluations_and_then_the_loss():
+    with_loss = make_result("lora", EVEN, [0.5, 0.4])
+    assert measured_metrics([make_result("broken"), with_loss]) == ["clip_score", "train_loss"]
+    table = build_table(TableSettings("T", metrics=["train_loss"]), [with_loss])
+    assert [row[0] for row in table.rows] == ["lora"]  # the base was not trained
+
+
+def test_where_all_runs_failed_the_table_says_why():
+    table = build_table(TableSettings("T"), [make_result("broken"), make_result("too")])
+    assert [row[-1].partition(":")[0] for row in table.rows] == ["failed", "failed"]
+
+
+def test_a_table_on_its_side():
+    table = transposed(Table("T", ["run", "steps"], [["a", "1"], ["b", "2"]], "N"))
+    assert table == Table("T", ("run", "a", "b"), [("steps", "1", "2")], "N")
+
+
+def test_markdown_shows_words_in_brackets():
+    assert markdown(Table("T", ["run"], [["a|<erica>"]])) == "| run |\n| --- |\n| a\\|\\<erica> |\n"
