@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from sdtune.callbacks.progress import Progress
     from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
     from sdtune.callbacks.sample_grid import SampleGrid
+    from sdtune.data.concept import Concept
+    from sdtune.data.concepts import ConceptsDataModule
     from sdtune.data.style import StyleDataModule
     from sdtune.data.subject import SubjectDataModule
     from sdtune.models.loading import load
     from sdtune.models.stable_diffusion import StableDiffusion
     from sdtune.techniques.dreambooth import DreamBoothModule
     from sdtune.techniques.lora_style import LoRAStyleModule
+    from sdtune.techniques.multi_concept import MultiConceptModule
     from sdtune.techniques.pivotal_tuning import PivotalTuningModule
     from sdtune.techniques.textual_inversion import TextualInversionModule
 
@@ -29,11 +32,14 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AdapterCheckpoint",
+    "Concept",
+    "ConceptsDataModule",
     "DreamBoothModule",
     "EvaluationCallback",
     "Hyperparameters",
     "LoRAStyleModule",
     "PictureLosses",
+    "MultiConceptModule",
     "PivotalTuningModule",
     "Progress",
     "ResumeCheckpoint",
@@ -48,11 +54,14 @@ __all__ = [
 
 _MODULES = {
     "AdapterCheckpoint": "sdtune.callbacks.adapter_checkpoint",
+    "Concept": "sdtune.data.concept",
+    "ConceptsDataModule": "sdtune.data.concepts",
     "DreamBoothModule": "sdtune.techniques.dreambooth",
     "EvaluationCallback": "sdtune.callbacks.evaluation",
     "Hyperparameters": "sdtune.callbacks.hyperparameters",
     "LoRAStyleModule": "sdtune.techniques.lora_style",
     "PictureLosses": "sdtune.callbacks.picture_losses",
+    "MultiConceptModule": "sdtune.techniques.multi_concept",
     "PivotalTuningModule": "sdtune.techniques.pivotal_tuning",
     "Progress": "sdtune.callbacks.progress",
     "ResumeCheckpoint": "sdtune.callbacks.resume_checkpoint",

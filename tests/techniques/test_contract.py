@@ -13,12 +13,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from sdtune.data.concept import Concept
+from sdtune.data.concepts import ConceptsDataModule
 from sdtune.data.style import StyleDataModule
 from sdtune.data.subject import SubjectDataModule
 from sdtune.models import load
 from sdtune.techniques.base import DiffusionFineTuningModule
 from sdtune.techniques.dreambooth import DreamBoothModule
 from sdtune.techniques.lora_style import LoRAStyleModule
+from sdtune.techniques.multi_concept import MultiConceptModule
 from sdtune.techniques.pivotal_tuning import PivotalTuningModule
 from sdtune.techniques.placeholder import PlaceholderModule
 from sdtune.techniques.textual_inversion import TextualInversionModule
@@ -56,6 +59,24 @@ TECHNIQUES: dict[str, Build] = {
         embedding_norm="initializer",
         embedding_stop_fraction=0.1,
     ),
+    "multi_concept": lambda base: MultiConceptModule(
+        ["<disc>", "<ring>"],
+        ["c d", "d"],
+        base,
+        num_vectors=2,
+        embedding_learning_rate=1e-2,
+        learning_rate=1e-2,
+        class_inference_steps=1,
+    ),
+    "multi_concept_lora": lambda base: MultiConceptModule(
+        ["<disc>", "<ring>"],
+        ["c", "d"],
+        base,
+        rank=4,
+        embedding_learning_rate=1e-2,
+        learning_rate=1e-2,
+        prior_loss_weight=0,
+    ),
 }
 
 
@@ -81,6 +102,10 @@ def _data(
     module: DiffusionFineTuningModule, folder: Path, **arguments: Any
 ) -> pl.LightningDataModule:
     arguments = {"resolution": 64, "batch_size": 2, "flip": True, **arguments}
+    if isinstance(module, MultiConceptModule):
+        prior = {"class_prompt": "a thing", "class_count": 2}
+        concepts = [Concept(folder, f"a {word.token}", **prior) for word in module.placeholders]
+        return ConceptsDataModule(concepts, **arguments)
     if isinstance(module, DreamBoothModule):
         prompts = {"instance_prompt": "an erica disc", "class_prompt": "a disc"}
         return SubjectDataModule(folder, **prompts, class_count=3, **arguments)

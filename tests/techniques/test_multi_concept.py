@@ -1,0 +1,129 @@
+"""MultiConceptModule: a word each for several subjects, and the keys and values that read them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sdtune.adapters.pipeline import find_adapter_files, load_pipeline
+from sdtune.data.concept import Concept
+from sdtune.data.concepts import ConceptsDataModule
+from sdtune.models import load
+from sdtune.techniques.multi_concept import MultiConceptModule
+from tests.picture_folders import make_picture_folder
+from tests.quiet_trainer import quiet_trainer
+
+
+def _module(base: Path, **changes: Any) -> MultiConceptModule:
+    arguments: dict[str, Any] = {
+        "placeholder_tokens": ["<disc>", "<ring>"],
+        "initializer_tokens": ["c", "d"],
+        "prior_loss_weight": 0,
+        "embedding_learning_rate": 1e-2,
+        "learning_rate": 1e-2,
+    }
+    return MultiConceptModule(**{**arguments, "base": str(base), **changes})
+
+
+def _data(folder: Path, **changes: Any) -> ConceptsDataModule:
+    concepts = [
+        Concept(make_picture_folder(folder / name, count=2), f"a <{name}>", **changes)
+        for name in ("disc", "ring")
+    ]
+    return ConceptsDataModule(
+        concepts, resolution=64, batch_size=2, cache_dir=str(folder / "cache")
+    )
+
+
+@pytest.mark.parametrize("rank", [None, 3])
+def test_keys_values_and_words_alone_learn(tiny_sd: Path, rank: int | None) -> None:
+    module = _module(tiny_sd, num_vectors=2, rank=rank)
+    module.load_base()
+    unet = load(tiny_sd).unet
+    targets = [m for n, m in unet.named_modules() if n.endswith(("attn2.to_k", "attn2.to_v"))]
+    expected = sum(
+        each.weight.numel() if rank is None else rank * sum(each.weight.shape) for each in targets
+    )
+    learned = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    words = sum(p.numel() for name, p in learned.items() if "rows" in name)
+    assert words == 2 * 2 * 32  # two words of two vectors
+    assert sum(p.numel() for p in learned.values()) == expected + words
+    groups = module.parameter_groups()
+    assert sum(p.numel() for group in groups for p in group["params"]) == expected + words
+    assert [group["name"] for group in groups] == ["unet", "embedding"]
+
+
+def test_both_words_move_and_are_saved_with_what_reads_them(tiny_sd: Path, tmp_path: Path) -> None:
+    module = _module(tiny_sd)
+    module.load_base()
+    before = [rows.detach().clone() for rows in module.embedding_rows]
+    quiet_trainer(max_steps=2).fit(module, _data(tmp_path))
+    for rows, old in zip(module.embedding_rows, before, strict=True):
+        assert (rows - old).abs().max() > 1e-3
+    path = module.adapter().save(tmp_path / "adapter", module.adapter_metadata())
+    module.adapter().verify(path, module.model)
+    names = [each.name for each in find_adapter_files(tmp_path / "adapter")]
+    assert names == ["learned_embeds_1.safetensors", "learned_embeds_2.safetensors", path.name]
+    pipeline = load_pipeline(tiny_sd, path)
+    assert {"<disc>", "<ring>"} <= pipeline.tokenizer.get_vocab().keys()
+
+
+def test_prior_preservation_is_per_concept(tiny_sd: Path, tmp_path: Path) -> None:
+    module = _module(tiny_sd, prior_loss_weight=0.5, class_inference_steps=1)
+    data = _data(tmp_path, class_prompt="a shape", class_count=2)
+    trainer = quiet_trainer(max_steps=1)
+    trainer.fit(module, data)
+    metrics = {name: float(value) for name, value in trainer.logged_metrics.items()}
+    total = metrics["train/instance_loss"] + 0.5 * metrics["train/class_loss"]
+    assert metrics["train/loss"] == pytest.approx(total, rel=1e-6)
+
+
+def test_the_untuned_base_reads_the_initializers(tiny_sd: Path) -> None:
+    module = _module(tiny_sd)
+    module.load_base()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.requires_grad:
+                parameter.mul_(3.0)
+    drawn = [
+        module.generate([text], [0], num_inference_steps=1, use_adapter=tuned)
+        for text, tuned in (("a <disc> d", False), ("a c d", False), ("a c d", True))
+    ]
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.allclose(drawn[1], drawn[2], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"placeholder_tokens": ["<a>", "<a>"]}, "of its own for each subject, but got `<a>` more"),
+        ({"placeholder_tokens": ["<a>"]}, "a word each for every subject, but got 1 and 2"),
+        ({"placeholder_tokens": ["<|endoftext|>", "<a>"]}, "is in the vocabulary already"),
+        ({"initializer_tokens": ["c", "cat"]}, "to be 1 token for `num_vectors` 1, but `cat` is 3"),
+        ({"rank": 0}, "`rank` to be a positive integer, but got 0"),
+        ({"prior_loss_weight": -1}, "`prior_loss_weight` to be 0 or more"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments: dict, message: str, tiny_sd: Path) -> None:
+    with pytest.raises(ValueError, match=message.replace("|", r"\|")):
+        _module(tiny_sd, **arguments)
+
+
+def test_all_that_is_wrong_is_said_at_once(tiny_sd: Path) -> None:
+    with pytest.raises(ValueError, match="vocabulary") as caught:
+        _module(
+            tiny_sd,
+            placeholder_tokens=["<|endoftext|>", "<a>", "<a>"],
+            initializer_tokens=["c", "cat", "d"],
+            learning_rate=0,
+        )
+    assert len(str(caught.value).splitlines()) == 4
+
+
+def test_a_word_that_no_caption_holds_is_a_problem(tiny_sd: Path, tmp_path: Path) -> None:
+    module = _module(tiny_sd, placeholder_tokens=["<disc>", "<square>"])
+    (problem,) = module.problems_with(_data(tmp_path))
+    assert problem.startswith("Expected captions that hold `<square>`, but none of 2 does")
