@@ -7,15 +7,19 @@ import pytest
 
 import sdtune
 from sdtune.cli import main
+from sdtune.commands.compare import plan_runs
+from sdtune.commands.comparison_file import is_comparison, read_comparison
 from sdtune.commands.problems import list_problems
 from sdtune.commands.recipe import read_recipe
 
 ROOT = Path(__file__).parents[1]
-RECIPES = sorted(
+FILES = sorted(
     str(path.relative_to(ROOT))
     for path in (ROOT / "recipes").rglob("*.yaml")
     if "nano" not in path.parts
 )
+COMPARISONS = [file for file in FILES if is_comparison(ROOT / file)]
+RECIPES = [file for file in FILES if file not in COMPARISONS]
 SD14 = [recipe for recipe in RECIPES if "sd14" in Path(recipe).parts]
 NANO_BASED = [recipe for recipe in RECIPES if recipe not in SD14]
 TWO_STEPS = [
@@ -51,6 +55,13 @@ def test_recipe_says_how_to_launch_it(recipe):
     header = (ROOT / recipe).read_text(encoding="utf-8")
     assert header.startswith("#")
     assert f"lightning run {recipe}" in header
+
+
+@pytest.mark.parametrize("comparison", COMPARISONS)
+def test_comparison_names_only_what_exists_and_how_to_launch_it(comparison):
+    assert plan_runs(read_comparison(comparison), build=False)[1] == []
+    header = Path(comparison).read_text(encoding="utf-8")
+    assert f"sdtune compare {comparison}" in header.partition("\ntitle:")[0]
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from sdtune.comparison.results import RunResult, check_comparable, read_result
 from sdtune.comparison.settings import Comparison, RunSettings
 from sdtune.comparison.tables import markdown
 
-__all__ = ["main"]
+__all__ = ["main", "plan_runs"]
 
 _HELP = """\
 usage: sdtune compare RECIPE.yaml RECIPE.yaml ... [--key value ...]
@@ -78,13 +78,42 @@ def main(arguments: Sequence[str]) -> int:
     problems: list[str] = []
     engine = _engine(call.workers, problems)
     comparison = _comparison(call, problems)
-    plans = _plans(comparison, call.words, problems) if comparison else []
-    if comparison is None or problems:
-        raise CallError(problems)
+    plans, wrong = plan_runs(comparison, call.words) if comparison else ([], [])
+    if comparison is None or problems or wrong:
+        raise CallError([*problems, *wrong])
     results = list(_carry_out(comparison, plans, engine))
     check_comparable(results)
     _write(comparison, results, shlex.join(["sdtune", "compare", *arguments]), call.publish)
     return 1 if any(each.record.status == "failed" for each in results) else 0
+
+
+def plan_runs(
+    comparison: Comparison, words: Sequence[str] = (), build: bool = True
+) -> tuple[list[PlannedRun], list[str]]:
+    """Plan all runs of a comparison, and check them.
+
+    Args:
+        comparison: What is compared.
+        words: Overrides of the call, for all runs.
+        build: Whether to build the classes of each recipe, see `list_problems`.
+
+    Returns:
+        The runs, and one sentence for each problem.
+    """
+    plans, found = [], {}
+    for name, settings in comparison.runs.items():
+        own = [*override_words(comparison, name), *words]
+        try:
+            recipe = read_recipe(["--config", settings.recipe])
+            merged = read_recipe(["--config", settings.recipe, *own])
+        except CallError as error:
+            found[name] = error.problems
+            continue
+        plan = plan_run(comparison, name, recipe, merged, words)
+        trainer = {**(merged.get("trainer") or {}), **plan.changes["trainer"]}
+        found[name] = list_problems({**merged, "trainer": trainer}, build)
+        plans.append(plan)
+    return plans, [*_grouped(found), *(protocol_problems(plans) if plans else [])]
 
 
 def _read_call(arguments: Sequence[str]) -> _Call:
@@ -161,26 +190,6 @@ def _comparison(call: _Call, problems: list[str]) -> Comparison | None:
     except (ArgumentsError, CallError) as error:
         problems += error.problems
         return None
-
-
-def _plans(comparison: Comparison, words: Sequence[str], problems: list[str]) -> list[PlannedRun]:
-    """Plan all runs, and collect what is wrong with any of them."""
-    plans, found = [], {}
-    for name, settings in comparison.runs.items():
-        own = [*override_words(comparison, name), *words]
-        try:
-            recipe = read_recipe(["--config", settings.recipe])
-            merged = read_recipe(["--config", settings.recipe, *own])
-        except CallError as error:
-            found[name] = error.problems
-            continue
-        plan = plan_run(comparison, name, recipe, merged, words)
-        trainer = {**(merged.get("trainer") or {}), **plan.changes["trainer"]}
-        found[name] = list_problems({**merged, "trainer": trainer})
-        plans.append(plan)
-    problems += _grouped(found)
-    problems += protocol_problems(plans) if plans else []
-    return plans
 
 
 def _grouped(found: dict[str, list[str]]) -> Iterator[str]:
