@@ -56,7 +56,8 @@ def test_a_bare_step_trains_what_the_technique_trains(tiny_sd: Path) -> None:
     batch = _batch()
     loop.step(loop.prepare({**batch, "class_moments": batch["moments"], "class_caption": ["", ""]}))
     moved = {name for name, value in module.named_parameters() if not value.equal(before[name])}
-    assert moved == set(module.state_dict())
+    assert moved
+    assert moved <= set(module.state_dict())
 
 
 def test_a_plain_step_moves_the_last_row_of_the_table_alone(tiny_sd: Path) -> None:
