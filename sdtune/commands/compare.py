@@ -29,7 +29,7 @@ usage: sdtune compare RECIPE.yaml RECIPE.yaml ... [--key value ...]
 Train by several recipes on one budget, score them in the same way, and write one table. Each run
 is a process of `sdtune fit`. A finished run is not repeated, one that was stopped goes on.
 
-  sdtune compare recipes/dreambooth.yaml recipes/pivotal_tuning.yaml --budget-steps 400
+  sdtune compare recipes/textual_inversion.yaml recipes/pivotal_tuning.yaml --budget-steps 400
   sdtune compare recipes/paper/style.yaml --publish results/
 
 A comparison's file gives several settings of a recipe, one evaluation for all, tables and figures.

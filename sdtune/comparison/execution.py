@@ -94,7 +94,7 @@ def carry_out(plan: PlannedRun, start: Start | None = None) -> RunRecord:
     if plan.folder.is_dir() and not (plan.folder / _CHECKPOINT).is_file():
         shutil.rmtree(plan.folder)  # stopped before anything that could be gone on from
     plan.write_changes()
-    log = plan.start_folder / "log.txt"
+    log = plan.start_folder / "fit.log"
     begin = time.monotonic()
     reason = "It was interrupted."
     try:

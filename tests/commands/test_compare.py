@@ -2,11 +2,13 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from sdtune.cli import main
 from sdtune.comparison import execution
 from tests.comparison.runs import make_evaluation
 
+ROOT = Path(__file__).parents[2]
 COMPARISON = """\
 title: Toys
 evaluation: {prompts: [a cat, a dog]}
@@ -15,6 +17,28 @@ runs:
   eight: {recipe: toy.yaml, label: Rank 8, overrides: {model.rank: 8}}
 """
 SCORES = {"four": [20.0, 21.0, 22.0, 23.0], "eight": [30.0, 31.0, 32.0, 33.0]}
+
+SMALL = """\
+model:
+  class_path: sdtune.LoRAStyleModule
+  init_args: {{base: {base}, rank: 2}}
+data:
+  class_path: sdtune.StyleDataModule
+  init_args: {{folder: pictures, resolution: 64}}
+trainer:
+  accelerator: cpu
+  log_every_n_steps: 1
+  callbacks: [{{class_path: sdtune.AdapterCheckpoint}}]
+"""
+REAL = """\
+title: Real
+evaluation: {prompts: [a cat, a dog], seeds: [0], num_inference_steps: 1, style_pictures: 0}
+runs:
+  lora: {recipe: small.yaml, overrides: {model.target_modules: [to_q, to_v]}}
+figures:
+  - {title: Curves, kind: loss_curves}
+  - {title: Samples, kind: samples}
+"""
 
 
 @pytest.fixture
@@ -147,3 +171,28 @@ def test_a_wrong_call_is_one_sentence(toys, capsys, arguments, problem):
 def test_help_says_how_it_is_called(capsys):
     assert main(["compare", "--help"]) == 0
     assert capsys.readouterr().out.startswith("usage: sdtune compare RECIPE.yaml")
+
+
+@pytest.mark.slow
+def test_real_runs_end_in_a_table_figures_and_a_page(tmp_path, monkeypatch, tiny_sd):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("SDTUNE_CACHE", str(tmp_path / "cache"))
+    Path("pictures").mkdir()
+    for number, colour in enumerate(["red", "green", "blue"]):
+        Image.new("RGB", (64, 64), colour).save(f"pictures/{number}.png")
+        Path(f"pictures/{number}.txt").write_text("a cat\n", encoding="utf-8")
+    Path("small.yaml").write_text(SMALL.format(base=tiny_sd), encoding="utf-8")
+    Path("real.yaml").write_text(REAL, encoding="utf-8")
+
+    assert main(["compare", "real.yaml", "--budget-steps=2", "--publish=results"]) == 0
+    text = Path("results/README.md").read_text(encoding="utf-8")
+    [row] = [line for line in text.splitlines() if line.startswith("| steps |")]
+    assert row == "| steps | 0 | 2 |"
+    assert Path("results/figure_1.png").is_file()
+    assert Path("results/figure_2.png").is_file()
+    assert "<html" in Path("runs/real/report.html").read_text(encoding="utf-8")
+    content = json.loads(Path("results/comparison.json").read_text(encoding="utf-8"))
+    [lora] = content["runs"]
+    assert len(lora["loss"]) == 2
+    assert lora["command"].endswith(f"--run={Path(lora['folder']).name}")

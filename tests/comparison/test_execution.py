@@ -100,6 +100,6 @@ def test_one_failure_does_not_stop_the_others(tmp_path):
 
 def test_a_process_of_its_own_writes_the_log(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/echo")
-    log = tmp_path / "log.txt"
+    log = tmp_path / "fit.log"
     assert execution.start_process(["sdtune", "fit", "--seed=1"], log) == 0
     assert log.read_text(encoding="utf-8") == "$ sdtune fit --seed=1\n-m sdtune fit --seed=1\n"
