@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sdtune.data.subject import SubjectDataModule
     from sdtune.models.loading import load
     from sdtune.models.stable_diffusion import StableDiffusion
+    from sdtune.report.run_report import write_report
     from sdtune.techniques.dreambooth import DreamBoothModule
     from sdtune.techniques.lora_style import LoRAStyleModule
     from sdtune.techniques.multi_concept import MultiConceptModule
@@ -50,6 +51,7 @@ __all__ = [
     "TextualInversionModule",
     "load",
     "load_pipeline",
+    "write_report",
 ]
 
 _MODULES = {
@@ -72,6 +74,7 @@ _MODULES = {
     "TextualInversionModule": "sdtune.techniques.textual_inversion",
     "load": "sdtune.models.loading",
     "load_pipeline": "sdtune.adapters.pipeline",
+    "write_report": "sdtune.report.run_report",
 }
 
 

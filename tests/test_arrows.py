@@ -19,7 +19,7 @@ ARROWS: dict[str, set[str]] = {
     "techniques": {"adapters", "models", "functional"},
     "evaluation": {"data", "metrics", "adapters", "models", "functional", "sdtune"},
     "callbacks": {"evaluation", "metrics", "adapters", "models"},
-    "report": {"callbacks", "evaluation", "data", "adapters", "models"},
+    "report": {"callbacks", "evaluation", "data", "adapters", "models", "sdtune"},
     "comparison": {"report", "callbacks", "evaluation", "metrics", "adapters", "sdtune"},
     "commands": {
         "comparison",

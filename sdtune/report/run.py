@@ -199,7 +199,7 @@ def read_run(folder: Path) -> ReportedRun:
         config_text,
         read_curves(folder),
         evaluation,
-        _read_samples(folder / "samples" / "rows"),
+        _read_samples(folder / "samples" / "rows", problems),
         _read_picture_losses(folder / PICTURE_LOSSES, problems),
         problems,
     )
@@ -227,12 +227,16 @@ def _read_text(path: Path) -> str:
         return ""
 
 
-def _read_samples(folder: Path) -> Samples | None:
-    strips = SampleRows.found(folder)
-    if strips is None:
+def _read_samples(folder: Path, problems: list[str]) -> Samples | None:
+    try:
+        strips = SampleRows.found(folder)
+        if strips is None:
+            return None
+        settings = json.loads(strips.settings)
+        return Samples(settings["prompts"], settings["seeds"], strips.rows())
+    except (OSError, SyntaxError, ValueError):  # what Pillow raises on a damaged file
+        problems.append(f"{folder} cannot be read, so the samples are not shown.")
         return None
-    settings = json.loads(strips.settings)
-    return Samples(settings["prompts"], settings["seeds"], strips.rows())
 
 
 def _read_picture_losses(path: Path, problems: list[str]) -> list[PictureLoss]:

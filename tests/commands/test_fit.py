@@ -35,6 +35,8 @@ def test_a_run_leaves_its_recipe_curves_and_checkpoint(recipe, capsys):
     printed = capsys.readouterr().out
     assert f"run folder:  {run}\n" in printed
     assert "tensorboard --logdir runs\n" in printed
+    assert f"report:      {run}/report.html\n" in printed
+    assert (run / "report.html").is_file()
 
 
 def test_the_saved_recipe_repeats_the_run(recipe):
@@ -112,6 +114,22 @@ def test_a_failed_run_is_one_sentence_and_how_to_go_on(recipe, capsys):
     assert printed.err == "sdtune: Expected the loss to be finite, but got nan.\n"
     go_on = "go on with:  sdtune fit --config=toy.yaml --model.fail_at=2 --resume=runs/toy/mine\n"
     assert go_on in printed.out
+    page = Path("runs/toy/mine/report.html").read_text(encoding="utf-8")
+    assert "This run is not finished" in page
+
+
+def test_a_report_that_fails_does_not_hide_how_the_run_ended(recipe, monkeypatch, caplog):
+    def fail(folder):
+        raise RuntimeError("no space left")
+
+    monkeypatch.setattr("sdtune.commands.fit.write_report", fail)
+    assert fit(recipe) == 0
+    assert "could not be written: no space left" in caplog.text
+
+
+def test_learning_rates_are_logged(recipe):
+    assert fit(recipe, "--trainer.log_every_n_steps", "1") == 0
+    assert EventAccumulator("runs/toy/version_0").Reload().Scalars("lr-SGD")
 
 
 def test_a_traceback_is_shown_on_request(recipe, capsys, monkeypatch):

@@ -1,0 +1,43 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sdtune.cli import main
+from tests.report.run_folder import make_run_folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_run_folder(tmp_path_factory.mktemp("runs") / "style_lora" / "version_0")
+
+
+def test_the_page_of_a_run_goes_into_its_folder_or_where_one_says(run, tmp_path, capsys):
+    assert main(["report", str(run)]) == 0
+    assert (run / "report.html").is_file()
+    assert capsys.readouterr().out == f"report: {run / 'report.html'}\n"
+    assert main(["report", str(run), f"--output={tmp_path / 'mine.html'}"]) == 0
+    assert (tmp_path / "mine.html").read_bytes() == (run / "report.html").read_bytes()
+
+
+def test_several_runs_make_one_page(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(run, "other")
+    assert main(["report", str(run), "other"]) == 0
+    assert "<h1>2 runs</h1>" in Path("report.html").read_text(encoding="utf-8")
+
+
+def test_all_that_is_wrong_is_listed(run, tmp_path, capsys):
+    call = ["report", str(tmp_path), str(run), "--rows", "3", "--output", str(tmp_path)]
+    assert main(call) == 2
+    problems = capsys.readouterr().err.splitlines()
+    assert len(problems) == 5  # the number of problems, then each
+    assert f"holds a config.yaml, but got `{tmp_path}`" in problems[1]
+    assert "got `--rows`" in problems[2]
+    assert "`--output` to name a file" in problems[4]
+
+
+def test_without_a_run_the_usage_is_shown(capsys):
+    assert main(["report"]) == 2
+    assert main(["report", "--help"]) == 0
+    assert capsys.readouterr().out.count("usage: sdtune report RUN") == 2

@@ -1,0 +1,106 @@
+"""What only a browser can tell: nothing is complained about, sliders slide, pages fit."""
+
+import re
+
+import pytest
+
+from sdtune.report.comparison import runs_table, write_comparison
+from sdtune.report.run_report import write_report
+from tests.report.browser import CHROMIUM, open_browser
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with open_browser(tmp_path_factory.mktemp("profile")) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def pages(whole_run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pages")
+    runs = [whole_run, whole_run]
+    return {
+        "run": write_report(whole_run, folder / "report.html"),
+        "comparison": write_comparison("t", [runs_table(runs)], runs, folder / "comparison.html"),
+        "empty": write_report(tmp_path_factory.mktemp("empty"), folder / "empty.html"),
+    }
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 400])
+@pytest.mark.parametrize("name", ["run", "comparison", "empty"])
+def test_a_page_loads_in_peace_and_fits(browser, pages, name, width, dark):
+    browser.open(pages[name], width, dark)
+    browser.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    assert browser.complaints() == []
+    outside = [each for each in browser.requests() if not each.startswith("data:")]
+    assert outside == [pages[name].as_uri()]
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    broken = "[...document.images].filter(each => !each.naturalWidth).length"
+    assert browser.evaluate(broken) == 0
+    background = browser.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert background == ("rgb(23, 22, 20)" if dark else "rgb(251, 250, 247)")
+
+
+def test_text_has_contrast_in_both_schemes(browser, pages):
+    for dark in (False, True):
+        browser.open(pages["run"], 1200, dark)
+        for name in ("ink", "faint", "accent", "good", "bad"):
+            assert browser.evaluate(_CONTRAST.format(name=name)) >= 4.5, (name, dark)
+
+
+def test_the_arrow_keys_uncover_the_base(browser, pages):
+    browser.open(pages["run"], 1200)
+    browser.evaluate("document.querySelector('#slider-1').focus()")
+    assert shown_share(browser) == pytest.approx(0.5, abs=0.01)
+    browser.press("ArrowRight")
+    assert shown_share(browser) == pytest.approx(0.51, abs=0.01)
+    browser.press("End")
+    assert shown_share(browser) == 1.0
+    assert browser.evaluate("document.activeElement.ariaValueText") == "100 % base"
+    browser.press("Home")
+    assert shown_share(browser) == 0.0
+    label = "document.querySelector('#slider-1').labels[0].textContent"
+    assert browser.evaluate(label) == '<erica> & co "at sea"'
+
+
+def test_a_picture_is_pulled_and_the_others_stay(browser, pages):
+    browser.open(pages["run"], 1200)
+    box = "(({x, y, width, height}) => [x, y, width, height])"
+    x, y, width, height = browser.evaluate(
+        f"{box}(document.querySelector('.pair').getBoundingClientRect())"
+    )
+    browser.pull((x + 0.5 * width, y + 0.5 * height), (x + 0.25 * width, y + 0.5 * height))
+    assert shown_share(browser) == pytest.approx(0.25, abs=0.02)
+    assert browser.evaluate("document.querySelector('#slider-1').value") == "25"
+    assert browser.evaluate("document.querySelector('#slider-2').value") == "50"
+
+
+def shown_share(browser):
+    """The share of the first pair's width over which the base's picture is seen."""
+    inset = browser.evaluate("getComputedStyle(document.querySelector('.before')).clipPath")
+    [covered] = re.findall(r"([0-9.]+)%", inset)  # of `inset(0px 50% 0px 0px)`
+    return 1.0 - float(covered) / 100.0
+
+
+_CONTRAST = """(() => {{
+  const level = (name) => {{
+    const probe = document.createElement('i');
+    probe.style.color = `var(--${{name}})`;
+    document.body.append(probe);
+    const channels = getComputedStyle(probe).color.match(/[0-9.]+/g).slice(0, 3).map((each) => {{
+      const share = each / 255;
+      return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+    }});
+    probe.remove();
+    return 0.2126 * channels[0] + 0.7152 * channels[1] + 0.0722 * channels[2];
+  }};
+  const levels = [level('{name}'), level('paper')].sort((a, b) => b - a);
+  return (levels[0] + 0.05) / (levels[1] + 0.05);
+}})()"""
+"""Contrast of a colour of the page with its paper, as WCAG 2.2 computes it."""

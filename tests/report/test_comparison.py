@@ -1,0 +1,52 @@
+import shutil
+
+import pytest
+
+from sdtune.report.comparison import runs_table, write_comparison
+from sdtune.report.table import Table
+from tests.report.test_run_report import read
+
+
+@pytest.fixture
+def runs(whole_run, tmp_path):
+    """The whole run, with a page of its own, and one that was stopped before it was scored."""
+    first = shutil.copytree(whole_run, tmp_path / "style_lora" / "version_0")
+    (first / "report.html").touch()
+    second = shutil.copytree(whole_run, tmp_path / "dreambooth" / "version_0")
+    (second / "evaluation.json").unlink()
+    shutil.rmtree(second / "adapter")
+    return [first, second]
+
+
+def test_a_row_a_run_below_the_tables(runs, tmp_path):
+    table = Table("Who wins", ["run", "score"], [["<a> & b", "1"]], "One prompt is not many.")
+    _, page = read(write_comparison("Two ways", [table], runs, tmp_path / "page.html"))
+    for part in (
+        "Two ways",
+        "Who wins",
+        "<a> & b",
+        "One prompt is not many.",
+        "style_lora/version_0",
+        "Best checkpoint: step 400. Its style score is 0.62.",
+        "This run is not finished. Nothing was scored in this run.",
+    ):
+        assert part in page.text, part
+    assert page.text.index("Who wins") < page.text.index("Training loss")
+    assert page.tags.count("input") == 4
+    links = [each for each in page.addresses if not each.startswith(("data:", "#"))]
+    assert links == ["style_lora/version_0/report.html"]
+    assert len(set(page.ids)) == len(page.ids)
+
+
+def test_the_figures_of_several_runs(runs):
+    table = runs_table(runs)
+    assert table.columns[:3] == ["run", "checkpoint", "CLIP score"]
+    first, second = table.rows
+    assert first[:3] == ("style_lora/version_0", "step 400", "27.7 (26.6 to 28.9)")
+    assert second[:3] == ("dreambooth/version_0", "not scored", "not measured")
+
+
+def test_all_missing_folders_are_named(runs, tmp_path):
+    wrong = [tmp_path / "a", *runs, tmp_path / "b"]
+    with pytest.raises(FileNotFoundError, match=r"nothing at .*/a, .*/b"):
+        write_comparison("t", [], wrong, tmp_path / "page.html")

@@ -1,0 +1,61 @@
+import ast
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from sdtune.report.usage import describe_use
+
+PROMPT = 'a <erica> "cat"'
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lora, word = tmp_path / "pytorch_lora_weights.safetensors", tmp_path / "learned.safetensors"
+    unet = tmp_path / "unet" / "diffusion_pytorch_model.safetensors"
+    unet.parent.mkdir()
+    (unet.parent / "config.json").write_text(json.dumps({}))
+    two = {"unet.a.lora.down.weight": torch.zeros(2, 2), "unet.a.lora.up.weight": torch.zeros(2, 2)}
+    save_file(two, lora)
+    save_file(two, unet)
+    save_file({"<erica>": torch.zeros(1, 4)}, word)
+    return {"lora": [lora], "word": [word], "both": [word, lora], "unet": [unet]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "diffusers", "elsewhere"),
+    [
+        ("lora", ["load_lora_weights"], ["models/Lora/mine.safetensors", "<lora:mine:1>"]),
+        ("word", ["load_textual_inversion"], ["embeddings/erica.safetensors", "embedding:erica"]),
+        (
+            "both",
+            ["load_textual_inversion", "load_lora_weights"],
+            ["models/Lora/mine.safetensors", 'prompt: a erica "cat" <lora:mine:1>'],
+        ),
+        ("unet", ["UNet2DConditionModel.from_pretrained"], ["models/diffusion_models/"]),
+    ],
+)
+@pytest.mark.parametrize("base", ["nano", "CompVis/stable-diffusion-v1-4", "sd.safetensors"])
+def test_each_kind_is_used_in_its_own_way(files, kind, diffusers, elsewhere, base):
+    first, second, third = describe_use(base, files[kind], PROMPT, "mine")
+    for snippet in (first, third):
+        ast.parse(snippet.text)
+        assert json.dumps(PROMPT) in snippet.text
+    for part in ("load_lora_weights", "load_textual_inversion", "UNet2DConditionModel.from_pre"):
+        assert (part in first.text) == any(part in each for each in diffusers)
+    loader = {"nano": 'load("nano")', "sd.safetensors": "from_single_file"}.get(base, "from_pre")
+    assert loader in first.text
+    if base == "nano":
+        assert (second.text, "do not know nano" in second.note) == ("", True)
+    else:
+        assert all(part in second.text for part in elsewhere)
+
+
+def test_the_file_made_for_a1111_is_taken_where_there_is_one(files, tmp_path):
+    save_file({"a": torch.zeros(1)}, tmp_path / "kohya.safetensors", {"ss_network_module": "x"})
+    _, elsewhere, _ = describe_use("some/base", files["lora"], PROMPT, "mine")
+    assert "cp kohya.safetensors stable-diffusion-webui/models/Lora/mine.safetensors" in (
+        elsewhere.text
+    )
