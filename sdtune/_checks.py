@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-__all__ = ["ArgumentsError", "check_all", "check_not_negative", "check_positive"]
+__all__ = ["ArgumentsError", "check_all", "check_not_negative", "check_positive", "check_share"]
 
 
 class ArgumentsError(ValueError):
@@ -65,3 +65,13 @@ def check_positive(name: str, value: float | None, of: str = "number") -> None:
     """
     if value is not None and not value > 0:
         raise ValueError(f"Expected `{name}` to be a positive {of}, but got {value}.")
+
+
+def check_share(name: str, value: float) -> None:
+    """Check that an argument is in [0, 1].
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if not 0 <= value <= 1:
+        raise ValueError(f"Expected `{name}` to be in [0, 1], but got {value}.")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sdtune._checks import check_all
+from sdtune._checks import check_all, check_share
 
 
 def _refuse(error: Exception) -> None:
@@ -24,3 +24,11 @@ def test_several_are_listed_also_through_levels() -> None:
 
     with pytest.raises(ValueError, match=r"^- alpha\n- rank\n- base$"):
         check_all(inner, lambda: _refuse(ValueError("base")))
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
+def test_a_share_is_from_0_to_1(value: float) -> None:
+    check_share("caption_dropout", 0)
+    check_share("caption_dropout", 1)
+    with pytest.raises(ValueError, match=r"Expected `caption_dropout` to be in \[0, 1\], but got"):
+        check_share("caption_dropout", value)

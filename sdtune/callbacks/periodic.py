@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
+from sdtune._checks import check_positive
 from sdtune.callbacks.fresh_folder import refuse_used_folder
 from sdtune.callbacks.protocol import Technique, as_technique
 
@@ -46,11 +47,7 @@ class PeriodicCallback(Callback):
 
     def __init__(self, every_n_steps: int | None = None) -> None:
         super().__init__()
-        if every_n_steps is not None and every_n_steps < 1:
-            raise ValueError(
-                "Expected `every_n_steps` to be a positive integer or None, but got "
-                f"{every_n_steps}."
-            )
+        check_positive("every_n_steps", every_n_steps, of="integer or None")
         self.every_n_steps = every_n_steps
         self.folder = Path(self.folder_name)
         self._last_step: int | None = None

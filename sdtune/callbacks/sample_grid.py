@@ -13,6 +13,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from PIL import Image
 
+from sdtune._checks import check_all, check_not_negative, check_positive
 from sdtune.adapters.atomic_file import replaced_atomically
 from sdtune.callbacks.grid_image import GridRow, draw_grid
 from sdtune.callbacks.periodic import PeriodicCallback, is_trial
@@ -42,7 +43,7 @@ class SampleGrid(PeriodicCallback):
         negative_prompt: What guidance leads away from.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: If arguments are out of their ranges, with a line for each.
     """
 
     folder_name = "samples"
@@ -57,19 +58,13 @@ class SampleGrid(PeriodicCallback):
         negative_prompt: str = "",
     ) -> None:
         super().__init__(every_n_steps)
-        _check_distinct("prompts", prompts)
-        _check_distinct("seeds", seeds)
-        if not all(prompt.strip() for prompt in prompts):
-            raise ValueError("Expected `prompts` to be texts, but one of them is empty.")
-        if num_inference_steps < 1:
-            raise ValueError(
-                "Expected `num_inference_steps` to be a positive integer, but got "
-                f"{num_inference_steps}."
-            )
-        if guidance_scale < 0:
-            raise ValueError(
-                f"Expected `guidance_scale` to be 0 or more, but got {guidance_scale}."
-            )
+        check_all(
+            lambda: _check_distinct("prompts", prompts),
+            lambda: _check_distinct("seeds", seeds),
+            lambda: _check_texts(prompts),
+            lambda: check_positive("num_inference_steps", num_inference_steps, of="integer"),
+            lambda: check_not_negative("guidance_scale", guidance_scale),
+        )
         self.prompts = list(prompts)
         self.seeds = list(seeds)
         self.num_inference_steps = num_inference_steps
@@ -153,3 +148,8 @@ def _check_distinct(name: str, values: Sequence[Any]) -> None:
             f"Expected `{name}` to be a list of at least one value, all different, but got "
             f"{values!r}."
         )
+
+
+def _check_texts(prompts: Sequence[str]) -> None:
+    if not all(prompt.strip() for prompt in prompts):
+        raise ValueError("Expected `prompts` to be texts, but one of them is empty.")

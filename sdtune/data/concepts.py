@@ -9,7 +9,7 @@ from functools import partial
 from itertools import combinations
 from pathlib import Path
 
-from sdtune._checks import check_all
+from sdtune._checks import check_all, check_share
 from sdtune.data.class_pictures import ClassPictures, Draw
 from sdtune.data.concept import Concept, ConceptDataset
 from sdtune.data.picture_module import PictureDataModule
@@ -67,10 +67,10 @@ class ConceptPicturesModule(PictureDataModule):
             cache_latents=cache_latents,
             cache_dir=cache_dir,
             seed=seed,
-        )
-        check_all(
-            *(partial(self._check_concept, *each) for each in enumerate(concepts)),
-            lambda: _check_share("caption_dropout", caption_dropout),
+            checks=[
+                *(partial(self._check_concept, *each) for each in enumerate(concepts)),
+                lambda: check_share("caption_dropout", caption_dropout),
+            ],
         )
         self.concepts = list(concepts)
         self.caption_dropout = caption_dropout
@@ -262,8 +262,3 @@ def _check_class_pictures(concepts: Sequence[Concept]) -> None:
             "Expected all concepts to have a `class_prompt` or `class_dir`, or none, but "
             f"{', '.join(map(str, without))} of {len(concepts)} has neither."
         )
-
-
-def _check_share(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise ValueError(f"Expected `{name}` to be in [0, 1], but got {value}.")

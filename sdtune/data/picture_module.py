@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import get_args
 
 import lightning.pytorch as pl
 import torch
 
+from sdtune._checks import check_all, check_not_negative, check_positive
 from sdtune.data.latent_cache import LatentCache, default_cache_dir
 from sdtune.data.order import ResumableLoader, ResumableSampler
 from sdtune.data.pictures import Crop, Encode, PictureDataset, collate, too_small
@@ -32,9 +35,10 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         cache_latents: Whether the module may encode every picture once, when the crop is fixed.
         cache_dir: Folder for encoded pictures; None is `$SDTUNE_CACHE` or `~/.cache/sdtune`.
         seed: Seed of order, crop, flip, caption dropout and validation split.
+        checks: What the subclass checks of its own arguments, see `check_all`.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: If arguments are out of their ranges, with a line for each.
     """
 
     def __init__(
@@ -48,20 +52,16 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         cache_latents: bool,
         cache_dir: str | Path | None,
         seed: int,
+        checks: Sequence[Callable[[], None]] = (),
     ) -> None:
         super().__init__()
-        if resolution is not None and (resolution <= 0 or resolution % 8):
-            raise ValueError(
-                f"Expected `resolution` to be a positive multiple of 8, but got {resolution}."
-            )
-        if batch_size < 1:
-            raise ValueError(
-                f"Expected `batch_size` to be a positive integer, but got {batch_size}."
-            )
-        if crop not in ("center", "random"):
-            raise ValueError(f"Expected `crop` to be 'center' or 'random', but got {crop!r}.")
-        if num_workers < 0:
-            raise ValueError(f"Expected `num_workers` to be 0 or more, but got {num_workers}.")
+        check_all(
+            lambda: _check_resolution(resolution),
+            lambda: check_positive("batch_size", batch_size, of="integer"),
+            lambda: _check_crop(crop),
+            lambda: check_not_negative("num_workers", num_workers),
+            *checks,
+        )
         self.resolution = resolution
         self.batch_size = batch_size
         self.crop = crop
@@ -228,3 +228,15 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         if lines and self._rank()[0] == 0:
             rest = [f"and {len(lines) - 5} more"] if len(lines) > 5 else []
             log.warning("Some pictures are small:\n  - %s", "\n  - ".join(lines[:5] + rest))
+
+
+def _check_resolution(resolution: int | None) -> None:
+    if resolution is not None and (resolution <= 0 or resolution % 8):
+        raise ValueError(
+            f"Expected `resolution` to be a positive multiple of 8, but got {resolution}."
+        )
+
+
+def _check_crop(crop: str) -> None:
+    if crop not in get_args(Crop):
+        raise ValueError(f"Expected `crop` to be 'center' or 'random', but got {crop!r}.")

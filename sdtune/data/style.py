@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from sdtune._checks import check_not_negative, check_positive, check_share
 from sdtune.data.picture_module import PictureDataModule
 from sdtune.data.pictures import Crop, Picture, PictureDataset, scan_pictures
 from sdtune.functional.randomness import Stream, counter_uniform
@@ -65,17 +66,12 @@ class StyleDataModule(PictureDataModule):
             cache_latents=cache_latents,
             cache_dir=cache_dir,
             seed=seed,
+            checks=[
+                lambda: check_positive("repeats", repeats, of="integer"),
+                lambda: check_share("caption_dropout", caption_dropout),
+                lambda: check_not_negative("validation_count", validation_count),
+            ],
         )
-        if repeats < 1:
-            raise ValueError(f"Expected `repeats` to be a positive integer, but got {repeats}.")
-        if not 0 <= caption_dropout <= 1:
-            raise ValueError(
-                f"Expected `caption_dropout` to be in [0, 1], but got {caption_dropout}."
-            )
-        if validation_count < 0:
-            raise ValueError(
-                f"Expected `validation_count` to be 0 or more, but got {validation_count}."
-            )
         folder = str(folder)  # a Path in a checkpoint would need pickle to be read back
         # the seed is the model's hyperparameter too, and Lightning refuses two values for one name
         self.save_hyperparameters(ignore=["seed", "cache_dir", "num_workers"])

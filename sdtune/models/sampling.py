@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from sdtune._checks import check_all, check_not_negative, check_positive
 from sdtune.functional.randomness import counter_generator
 from sdtune.models.noise_schedulers import (
     NoiseSchedulerName,
@@ -60,30 +61,26 @@ def sample(
         (B, 3, H, W) float32 in [0, 1], on the VAE's device.
 
     Raises:
-        ValueError: If an argument is out of range or the seeds do not match the prompts.
+        ValueError: If arguments are out of range or the seeds do not match the prompts.
     """
-    height = model.resolution if height is None else height
-    width = model.resolution if width is None else width
-    check_noise_scheduler(noise_scheduler)
-    _check_counts(prompts, seeds, num_inference_steps, guidance_scale, batch_size)
-    _check_size(model, height, width)
-    noise = initial_noise(model, seeds, height, width)
+    height, width = (model.resolution if each is None else each for each in (height, width))
+    check_all(
+        lambda: check_noise_scheduler(noise_scheduler),
+        lambda: _check_prompts(prompts, seeds),
+        lambda: check_positive("num_inference_steps", num_inference_steps, of="integer"),
+        lambda: check_not_negative("guidance_scale", guidance_scale),
+        lambda: check_positive("batch_size", batch_size, of="integer"),
+        lambda: _check_sides(model.vae_scale_factor, height=height, width=width),
+    )
+    noise = initial_noise(model, seeds, height, width).to(model.device)
+    images = []
     with torch.inference_mode(), _evaluation_mode(model):
-        negative = None
-        if guidance_scale != 1.0:
-            negative = _encode(model, [negative_prompt], clip_skip)
-        images = []
-        for start in range(0, len(prompts), batch_size):
-            batch = slice(start, start + batch_size)
-            latents = _denoise(
-                model,
-                noise[batch].to(model.device),
-                _encode(model, prompts[batch], clip_skip),
-                negative,
-                make_noise_scheduler(noise_scheduler, model.noise_scheduler),
-                num_inference_steps,
-                guidance_scale,
-            )
+        negative = _encode(model, [negative_prompt], clip_skip) if guidance_scale != 1.0 else None
+        for batch in (slice(n, n + batch_size) for n in range(0, len(prompts), batch_size)):
+            conditioning = _encode(model, prompts[batch], clip_skip)
+            steps = make_noise_scheduler(noise_scheduler, model.noise_scheduler)
+            steps.set_timesteps(num_inference_steps, device=model.device)
+            latents = _denoise(model, noise[batch], conditioning, negative, steps, guidance_scale)
             images.append(model.decode_latents(latents))
     # outside inference mode `cat` makes an ordinary tensor, which callers may write to
     return torch.cat(images)
@@ -112,10 +109,8 @@ def _denoise(
     conditioning: Conditioning,
     negative: Conditioning | None,
     noise_scheduler: SchedulerMixin,
-    num_inference_steps: int,
     guidance_scale: float,
 ) -> Tensor:
-    noise_scheduler.set_timesteps(num_inference_steps, device=noise.device)
     if negative is not None:
         conditioning = Conditioning.cat([negative[[0] * len(noise)], conditioning])
     latents = noise * noise_scheduler.init_noise_sigma
@@ -146,30 +141,18 @@ def _evaluation_mode(module: nn.Module) -> Iterator[None]:
             each.training = True
 
 
-def _check_counts(
-    prompts: Sequence[str],
-    seeds: Sequence[int],
-    num_inference_steps: int,
-    guidance_scale: float,
-    batch_size: int,
-) -> None:
+def _check_prompts(prompts: Sequence[str], seeds: Sequence[int]) -> None:
     if not prompts or isinstance(prompts, str):
         raise ValueError(f"Expected `prompts` to be a list of texts, but got {prompts!r}.")
     if len(seeds) != len(prompts):
         raise ValueError(
             f"Expected `seeds` to hold one seed per prompt, {len(prompts)}, but got {len(seeds)}."
         )
-    for name, value in (("num_inference_steps", num_inference_steps), ("batch_size", batch_size)):
-        if value < 1:
-            raise ValueError(f"Expected `{name}` to be a positive integer, but got {value}.")
-    if guidance_scale < 0:
-        raise ValueError(f"Expected `guidance_scale` to be 0 or more, but got {guidance_scale}.")
 
 
-def _check_size(model: StableDiffusion, height: int, width: int) -> None:
-    for name, value in (("height", height), ("width", width)):
-        if value < 1 or value % model.vae_scale_factor:
+def _check_sides(factor: int, **sides: int) -> None:
+    for name, pixels in sides.items():
+        if pixels < 1 or pixels % factor:
             raise ValueError(
-                f"Expected `{name}` to be a positive multiple of {model.vae_scale_factor}, "
-                f"but got {value}."
+                f"Expected `{name}` to be a positive multiple of {factor}, but got {pixels}."
             )
