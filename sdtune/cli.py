@@ -18,7 +18,9 @@ __all__ = ["COMMANDS", "lightning_main", "main"]
 COMMANDS = {
     "fit": "train by a recipe: sdtune fit --config RECIPE.yaml [--key value ...]",
     "compare": "several recipes or settings, one budget, one table: sdtune compare RECIPE.yaml ...",
+    "evaluate": "score any adapter, or a run, against its base: sdtune evaluate ADAPTER ...",
     "report": "write the page of a run, or of several: sdtune report RUN [RUN ...]",
+    "merge": "put subjects learned apart into one adapter: sdtune merge ADAPTER ADAPTER ...",
     "check": "list all that is wrong with a recipe and its data: sdtune check RECIPE.yaml",
 }
 """The commands and what they do; each is `main(arguments)` in the file of its name."""

@@ -1,0 +1,238 @@
+"""Any adapter, or all checkpoints of a run, scored against the base after training."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sdtune._checks import check_all, check_not_negative, check_positive
+from sdtune.adapters import tensor_file, textual_inversion_format
+from sdtune.adapters.pipeline import find_adapter_files, load_adapter
+from sdtune.evaluation.best import BestRule, Goal
+from sdtune.evaluation.circumstances import device_name, library_versions
+from sdtune.evaluation.evaluator import Evaluator
+from sdtune.evaluation.judges import load_judges
+from sdtune.evaluation.protocol import check_protocol
+from sdtune.evaluation.record import FILE_NAME, Evaluation, Protocol, Run
+from sdtune.evaluation.training_set import TrainingSet
+from sdtune.models.loading import check_base, load
+from sdtune.models.sampling import sample
+from sdtune.models.stable_diffusion import StableDiffusion
+
+__all__ = ["AdapterEvaluation"]
+
+_STEP = re.compile(r"step_(\d+)")
+_OUTPUT = Path("runs", "evaluate")
+
+
+class AdapterEvaluation:
+    """Draws with adapters and with their base, and scores both.
+
+    Args:
+        adapter: A run, of which every checkpoint that is kept is scored, or an adapter's file or
+            folder: sdtune's, diffusers', kohya's or PEFT's. None scores the base alone.
+        base: The base that it was trained on, as in a recipe; by default a run's own, else nano.
+        pictures: Folder of the training pictures; by default a run's own.
+        prompt: What to draw; may be given several times. By default what a run was asked, with its
+            seeds, sampler and judges.
+        prompts: A text file with a prompt in each line.
+        class_prompt: What to draw to see whether the class stayed what it was.
+        seeds: Every prompt is drawn once with each.
+        num_inference_steps: Steps of the sampler.
+        guidance_scale: Strength of classifier-free guidance; 1 is none.
+        negative_prompt: What guidance leads away from.
+        clip: The CLIP that judges: `nano`, a folder, or a Hugging Face id such as
+            `openai/clip-vit-base-patch16`.
+        dino: A DINO that judges too, such as `facebook/dinov2-small`.
+        goal: `style`: the best checkpoint has the highest style score; `subject`: CLIP-I. By
+            default a run's own, else `style`.
+        style_pictures: Training pictures whose captions the base draws for the style score.
+        clip_skip: Text encoder layer, counted from the end, as in training.
+        output: Where the record and the pictures go; by default the run's folder, or one below
+            runs/evaluate.
+        device: Where to draw, such as `cuda`; by default the GPU if there is one.
+
+    Raises:
+        FileNotFoundError: If there is no such adapter.
+        ValueError: If the call or the pictures are wrong, with a line for each problem.
+    """
+
+    def __init__(
+        self,
+        adapter: str | None = None,
+        base: str | None = None,
+        pictures: str | None = None,
+        prompt: list[str] | None = None,
+        prompts: str | None = None,
+        class_prompt: list[str] | None = None,
+        seeds: Sequence[int] = (0, 1),
+        num_inference_steps: int = 25,
+        guidance_scale: float = 7.5,
+        negative_prompt: str = "",
+        clip: str = "nano",
+        dino: str | None = None,
+        goal: Goal | None = None,
+        style_pictures: int = 32,
+        clip_skip: int = 1,
+        output: str | None = None,
+        device: str | None = None,
+    ) -> None:
+        run = None if adapter is None else _record_of(Path(adapter))
+        texts = [*(prompt or []), *_lines(prompts)]
+        if run is not None and not texts:
+            self.protocol = run.protocol
+        else:
+            self.protocol = Protocol(
+                texts, list(seeds), class_prompt or [], num_inference_steps, guidance_scale,
+                negative_prompt, clip, dino,
+            )  # fmt: skip
+        self.base = base or (run.base.source if run else "nano")
+        self.pictures = pictures or (run.training_pictures.folder if run else None)
+        check_all(
+            lambda: check_protocol(self.protocol),
+            lambda: check_base(self.base),
+            lambda: _check_pictures(self.pictures),
+            lambda: check_not_negative("style_pictures", style_pictures),
+            lambda: check_positive("clip_skip", clip_skip, of="integer"),
+        )
+        self.adapters = {} if adapter is None else _checkpoints(Path(adapter))
+        own: Goal = "style" if run is None or "style_score" in run.metrics else "subject"
+        self.goal: Goal = goal or own
+        self.style_pictures = style_pictures if self.goal == "style" else 0
+        self.clip_skip = clip_skip
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.output = Path(output) if output else _output_of(adapter, has_record=run is not None)
+        self.run = run.run if run else self._describe()
+
+    def evaluate(self) -> Evaluation:
+        """Draw, score, and write `evaluation.json` and the pictures.
+
+        Returns:
+            The record.
+
+        Raises:
+            ValueError: If a model that judges is not available here, an adapter is for another
+                kind of base, or the record in the output's folder cannot be added to.
+        """
+        evaluator = Evaluator(
+            TrainingSet.from_folder(str(self.pictures)),
+            load_judges(self.protocol.clip, self.protocol.dino, len(self.protocol.seeds)),
+            self.protocol,
+            BestRule(self.goal),
+            self.run,
+            self.output,
+            words=self._words(),
+            style_pictures=self.style_pictures,
+        )
+        past = self._past()
+        for path in self.adapters.values():  # what does not fit shall not cost the base's pictures
+            load_adapter(load(self.base), path)
+        model = load(self.base).to(self.device)
+        evaluator.begin(model, partial(self._draw, model), clip_skip=self.clip_skip, past=past)
+        for label, path in self.adapters.items():
+            model = load(self.base)
+            load_adapter(model, path)
+            draw = partial(self._draw, model.to(self.device))
+            evaluator.evaluate(label, _step_of(path), draw)
+        evaluator.locate({label: str(path) for label, path in self.adapters.items()})
+        return evaluator.save(finished=True)
+
+    def _past(self) -> Evaluation | None:
+        past = _record_of(self.output)
+        if past is not None and past.protocol != self.protocol:
+            raise ValueError(
+                f"Expected {self.output / FILE_NAME} to be of the same prompts, seeds, sampler and "
+                "judges, for only then can it be added to, but it is not: give another `output`."
+            )
+        return past
+
+    def _draw(self, model: StableDiffusion, prompts: Sequence[str], seeds: Sequence[int]) -> Tensor:
+        return sample(
+            model,
+            prompts,
+            seeds=seeds,
+            num_inference_steps=self.protocol.num_inference_steps,
+            guidance_scale=self.protocol.guidance_scale,
+            negative_prompt=self.protocol.negative_prompt,
+            clip_skip=self.clip_skip,
+        )
+
+    def _words(self) -> dict[str, str]:
+        """Find the learned words, and what they were started from, in the adapters' headers."""
+        words = {}
+        for path in self.adapters.values():
+            for file in find_adapter_files(path):
+                if file.is_file() and textual_inversion_format.holds_embedding(file):
+                    word = textual_inversion_format.read(file).placeholder_token
+                    header = tensor_file.read_metadata(file)
+                    words[word] = header.get("sdtune.initializer_token", "")
+        return words
+
+    def _describe(self) -> Run:
+        header: dict[str, str] = {}
+        for path in self.adapters.values():
+            header = _header(path)
+        return Run(
+            recipe="",
+            technique=header.get("sdtune.technique", ""),
+            seed=int(header["sdtune.seed"]) if "sdtune.seed" in header else None,
+            max_steps=None,
+            device=device_name(self.device),
+            versions=library_versions(),
+        )
+
+
+def _record_of(adapter: Path) -> Evaluation | None:
+    return Evaluation.load(adapter) if (adapter / FILE_NAME).is_file() else None
+
+
+def _output_of(adapter: str | None, has_record: bool) -> Path:
+    if adapter is None:
+        return _OUTPUT / "base"
+    return Path(adapter) if has_record else _OUTPUT / Path(adapter).stem
+
+
+def _checkpoints(adapter: Path) -> dict[str, Path]:
+    """Find the checkpoints of a run, or the one adapter that there is."""
+    steps = [
+        each
+        for each in sorted((adapter / "adapter").glob("step_*"))
+        if _STEP.fullmatch(each.name) and each.is_dir()
+    ]
+    if steps:
+        return {each.name: each for each in steps}
+    find_adapter_files(adapter)  # raises if there is none
+    return {adapter.stem: adapter}
+
+
+def _header(path: Path) -> dict[str, str]:
+    files = [each for each in find_adapter_files(path) if each.suffix == ".safetensors"]
+    return tensor_file.read_metadata(files[-1]) if files else {}
+
+
+def _step_of(path: Path) -> int:
+    match = _STEP.fullmatch(path.name)
+    if match:
+        return int(match[1])
+    header = _header(path)
+    steps = header.get("sdtune.steps") or header.get("ss_steps") or "0"
+    return int(steps) if steps.isdecimal() else 0
+
+
+def _lines(path: str | None) -> list[str]:
+    if path is None:
+        return []
+    lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _check_pictures(pictures: str | None) -> None:
+    if pictures is None:
+        raise ValueError(
+            "Expected `pictures` to be the folder of the training pictures, but it is missing."
+        )

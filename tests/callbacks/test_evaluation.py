@@ -1,0 +1,218 @@
+import shutil
+from types import SimpleNamespace
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from PIL import Image
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+from sdtune.adapters.lora import LoRAAdapter, add_lora, lora_parameters
+from sdtune.callbacks.adapter_checkpoint import AdapterCheckpoint
+from sdtune.callbacks.evaluation import EvaluationCallback
+from sdtune.callbacks.hyperparameters import Hyperparameters
+from sdtune.callbacks.protocol import AdapterKeeper, LogsMetrics
+from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
+from sdtune.data.pictures import Picture
+from sdtune.evaluation.record import Evaluation
+from sdtune.models import load
+from tests.callbacks.fake_technique import FakeData, FakeTechnique, make_trainer
+from tests.metrics.tiny_networks import make_tiny_clip, random_images
+
+TRAINING = random_images(4, seed=0)
+PROMPTS = ["a cat", "a dog"]
+
+
+@pytest.fixture(scope="session")
+def clip(tiny_sd, tmp_path_factory):
+    return str(make_tiny_clip(tmp_path_factory.mktemp("judge") / "clip", tiny_sd / "tokenizer"))
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    found = []
+    for number, image in enumerate(TRAINING):
+        path = folder / f"{number}.png"
+        Image.fromarray((255 * image).byte().permute(1, 2, 0).numpy()).save(path)
+        found.append(Picture(path, path.name, f"picture {number}"))
+    return found
+
+
+class TinyLoRA(FakeTechnique):
+    """A LoRA on a Stable Diffusion; at step 2 it draws the training pictures, else others."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.model = load(folder)
+        add_lora(self.model, rank=1, alpha=1.0, target_modules=["to_q"])
+
+    def training_step(self, batch, batch_idx):
+        noise = torch.rand(())
+        return sum((parameter - noise).square().sum() for parameter in lora_parameters(self))
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(lora_parameters(self), lr=0.01)
+
+    def adapter(self):
+        return LoRAAdapter.from_model(self.model)
+
+    def generate(self, prompts, seeds, *, use_adapter=True, **settings):
+        self.calls.append((self.global_step, use_adapter))
+        torch.rand(3)
+        if self.global_step == 2 and use_adapter:
+            return TRAINING[: len(prompts)].clone()
+        return random_images(len(prompts), seed=1 + self.global_step * use_adapter)
+
+
+def callback(clip, tmp_path, **changes):
+    defaults = {
+        "every_n_steps": 2,
+        "num_inference_steps": 2,
+        "clip": clip,
+        "goal": "subject",
+        "max_memorised_share": 1.0,
+        "max_clip_score_drop": 9.0,
+        "cache_dir": tmp_path / "cache",
+    }
+    return EvaluationCallback(PROMPTS, **(defaults | changes))
+
+
+def fit(folder, technique, pictures, *callbacks, ckpt_path=None, **arguments):
+    torch.manual_seed(0)
+    trainer = make_trainer(folder, *callbacks, **arguments)
+    data = FakeData(validate=False)
+    data.train_dataset, data.val_dataset = (
+        SimpleNamespace(pictures=each) for each in (pictures, [])
+    )
+    trainer.fit(technique, data, ckpt_path=ckpt_path)
+    return technique
+
+
+@pytest.mark.slow
+def test_every_checkpoint_is_scored_the_best_kept_and_training_undisturbed(
+    tmp_path, tiny_sd, clip, pictures
+):
+    logger = TensorBoardLogger(tmp_path, name=None, version="run", default_hp_metric=False)
+    evaluation = callback(clip, tmp_path, class_prompts=["a pet"])
+    assert isinstance(evaluation, LogsMetrics)
+    keeper = AdapterCheckpoint(2, keep=1)
+    assert isinstance(keeper, AdapterKeeper)
+    technique = fit(
+        tmp_path, TinyLoRA(str(tiny_sd)), pictures, evaluation, keeper, Hyperparameters(),
+        logger=logger, max_steps=4,
+    )  # fmt: skip
+    alone = fit(tmp_path / "alone", TinyLoRA(str(tiny_sd)), pictures, max_steps=4)
+    pairs = zip(lora_parameters(technique), lora_parameters(alone), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+
+    run = tmp_path / "run"
+    record = Evaluation.load(run)
+    assert record.finished
+    assert [each.label for each in record.checkpoints] == ["base", "step_000002", "step_000004"]
+    assert record.best.label == "step_000002"
+    assert [each.adapter for each in record.checkpoints] == [None, None, "adapter/step_000004"]
+    assert 0.0 < record.cost.share_of_run < 1.0
+    assert record.run.technique == "TinyLoRA"
+    assert record.training_pictures.count == 4
+    assert {each.memorised for each in record.checkpoint("step_000002").nearest} == {True}
+    best = next((run / "adapter" / "best").glob("*.safetensors"))
+    final = next((run / "adapter").glob("*.safetensors"))
+    pairs = zip(load_file(best).values(), load_file(final).values(), strict=True)
+    assert not all(torch.equal(one, other) for one, other in pairs)
+
+    events = EventAccumulator(logger.log_dir).Reload()
+    assert [each.step for each in events.Scalars("eval/clip_i")] == [0, 2, 4]
+    assert [each.step for each in events.Scalars("eval/class_drift")] == [2, 4]
+    table = HParamsPluginData()
+    table.ParseFromString(events.SummaryMetadata("_hparams_/experiment").plugin_data.content)
+    tags = [each.name.tag for each in table.experiment.metric_infos]
+    assert {"eval/clip_score", "eval/class_drift", "val/loss"} <= set(tags)
+
+
+@pytest.mark.slow
+def test_a_resumed_run_keeps_its_past_and_drops_a_future_that_is_given_up(
+    tmp_path, tiny_sd, clip, pictures
+):
+    run, last = tmp_path / "run", tmp_path / "run" / "checkpoints" / "last.ckpt"
+
+    def go(max_steps, ckpt_path=None):
+        callbacks = [callback(clip, tmp_path), AdapterCheckpoint(2), ResumeCheckpoint(2)]
+        technique = TinyLoRA(str(tiny_sd))
+        return fit(
+            run, technique, pictures, *callbacks, max_steps=max_steps, ckpt_path=ckpt_path
+        ).calls
+
+    assert go(2) == [(0, False), (2, True)]
+    early = shutil.copy(last, tmp_path / "early.ckpt")
+    before = Evaluation.load(run).checkpoint("step_000002")
+    assert go(6, last) == [(4, True), (6, True)]  # the base comes from the cache
+    assert [each.step for each in Evaluation.load(run).checkpoints] == [0, 2, 4, 6]
+    assert go(4, early) == [(4, True)]
+    record = Evaluation.load(run)
+    assert [each.step for each in record.checkpoints] == [0, 2, 4]
+    assert record.checkpoint("step_000002") == before
+    assert not (run / "evaluation" / "step_000006").exists()
+    elsewhere = tmp_path / "elsewhere"
+    fit(elsewhere, TinyLoRA(str(tiny_sd)), pictures, callback(clip, tmp_path), max_steps=4,
+        ckpt_path=early)  # fmt: skip
+    assert [each.step for each in Evaluation.load(elsewhere).checkpoints] == [0, 2, 4]
+    assert (elsewhere / "evaluation" / "step_000002" / "prompt_00_seed_0.png").is_file()
+
+
+def test_the_best_of_a_given_up_future_gives_way(tmp_path, tiny_sd):
+    keeper = AdapterCheckpoint(2)
+    keeper.folder = tmp_path / "adapter"
+    technique = TinyLoRA(str(tiny_sd))
+    for step in (2, 4):
+        technique.adapter().save(keeper.folder / f"step_{step:06d}", {"sdtune.steps": str(step)})
+    keeper.keep_best(4, technique)
+    keeper.keep_best(2, None)
+    kept = next((keeper.folder / "best").iterdir())
+    assert kept.read_bytes() == (keeper.folder / "step_000002" / kept.name).read_bytes()
+    keeper.keep_best(6, None)
+    assert not (keeper.folder / "best").exists()
+    assert keeper.folder_of(6) is None
+
+
+def test_only_the_first_process_draws(tmp_path, tiny_sd, clip, pictures, monkeypatch):
+    monkeypatch.setattr(Trainer, "is_global_zero", property(lambda self: False))
+    technique = fit(
+        tmp_path, TinyLoRA(str(tiny_sd)), pictures, callback(clip, tmp_path), max_steps=2
+    )
+    assert technique.calls == []
+    assert not (tmp_path / "evaluation.json").exists()
+
+
+def test_what_is_missing_is_said_before_training(tmp_path, tiny_sd, clip, pictures):
+    missing = callback("somebody/no-such-clip", tmp_path, dino="somebody/no-such-dino")
+    first, second = missing.problems()
+    assert "somebody/no-such-clip" in first
+    assert "somebody/no-such-dino" in second
+    assert callback(clip, tmp_path).problems() == []
+    for callbacks, data, message in (
+        (missing, pictures, "no-such-clip is neither a folder here nor"),
+        (callback(clip, tmp_path), pictures[:1], "two training pictures .* but got 1"),
+    ):
+        technique = TinyLoRA(str(tiny_sd))
+        with pytest.raises(ValueError, match=message):
+            fit(tmp_path / "run", technique, data, callbacks, max_steps=2)
+        assert technique.global_step == 0
+    with pytest.raises(ValueError, match="FakeData has no `train_dataset`"):
+        make_trainer(tmp_path, callback(clip, tmp_path)).fit(TinyLoRA(str(tiny_sd)), FakeData())
+
+
+def test_a_trial_run_leaves_nothing(tmp_path, tiny_sd, clip, pictures):
+    evaluation = callback(clip, tmp_path)
+    fit(tmp_path / "run", TinyLoRA(str(tiny_sd)), pictures, evaluation, fast_dev_run=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_all_that_is_wrong_is_said():
+    with pytest.raises(ValueError, match="`prompts` to be a list") as caught:
+        EvaluationCallback("a cat", style_pictures=-1, max_memorised_share=-0.5)
+    assert "`style_pictures` to be 0 or more, but got -1" in str(caught.value)
+    assert "`max_memorised_share` to be 0 or more, but got -0.5" in str(caught.value)

@@ -1,0 +1,95 @@
+import pytest
+import torch
+
+from sdtune.adapters import kohya_format
+from sdtune.adapters.lora import LoRAAdapter, add_lora, lora_parameters
+from sdtune.evaluation.adapter_evaluation import AdapterEvaluation
+from sdtune.evaluation.record import Evaluation
+from sdtune.models import load
+
+
+@pytest.fixture
+def ask(tiny_sd, judge_folders, training, tmp_path, monkeypatch):
+    """The arguments of an evaluation as small as it can be."""
+    monkeypatch.setenv("SDTUNE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return {
+        "base": str(tiny_sd),
+        "pictures": str(training.folder),
+        "prompt": ["a cat", "a dog"],
+        "seeds": [0],
+        "num_inference_steps": 1,
+        "guidance_scale": 1.0,
+        "clip": str(judge_folders[0]),
+        "goal": "subject",
+    }
+
+
+@pytest.fixture
+def run(tiny_sd, tmp_path):
+    """A run folder with two checkpoints, the second in kohya's layout."""
+    model = load(tiny_sd)
+    add_lora(model, rank=1, alpha=1.0, target_modules=["to_q", "to_out.0"])
+    folder = tmp_path / "run"
+    for step in (2, 4):
+        with torch.no_grad():
+            for parameter in lora_parameters(model):
+                parameter += 0.2
+        save = LoRAAdapter.save if step == 2 else kohya_format.save
+        save(LoRAAdapter.from_model(model), folder / "adapter" / f"step_{step:06d}")
+    return folder
+
+
+@pytest.mark.slow
+def test_all_checkpoints_of_a_run_and_then_more_of_its_prompts(ask, run, tmp_path):
+    first = AdapterEvaluation(str(run), output=str(run), **ask).evaluate()
+    assert [(each.label, each.step) for each in first.checkpoints] == [
+        ("base", 0),
+        ("step_000002", 2),
+        ("step_000004", 4),
+    ]
+    scores = [each.figures["clip_i"].value for each in first.checkpoints]
+    assert len(set(scores)) == 3  # both layouts were read, and both changed the pictures
+    assert first.best is not None
+    again = AdapterEvaluation(str(run))  # base, pictures and prompts are the run's own
+    assert again.base == ask["base"]
+    assert again.output == run
+    repeated = again.evaluate()
+    assert repeated.checkpoints == first.checkpoints == Evaluation.load(run).checkpoints
+    changed = AdapterEvaluation(str(run), output=str(run), **(ask | {"seeds": [1]}))
+    with pytest.raises(ValueError, match="can it be added to, but it is not"):
+        changed.evaluate()
+
+
+def test_the_base_alone(ask, tmp_path):
+    evaluation = AdapterEvaluation(**ask)
+    record = evaluation.evaluate()
+    assert [each.label for each in record.checkpoints] == ["base"]
+    assert record.best is None
+    assert (tmp_path / "runs" / "evaluate" / "base" / "evaluation.json").is_file()
+
+
+def test_an_adapter_of_another_architecture_is_one_sentence(ask, tiny_sd, tmp_path):
+    model = load(tiny_sd)
+    add_lora(model, rank=1, alpha=1.0, target_modules=["to_q"])
+    adapter = LoRAAdapter.from_model(model)
+    adapter.weights["unet"].update(
+        {key: torch.zeros(*each.shape[:-1], 3) for key, each in adapter.weights["unet"].items()}
+    )
+    for save in (LoRAAdapter.save, kohya_format.save):
+        path = save(adapter, tmp_path / "other")
+        with pytest.raises(ValueError, match=r"for a base of the architecture of .*tiny_sd, but"):
+            AdapterEvaluation(str(path), **ask).evaluate()
+
+
+def test_all_that_is_wrong_with_a_call_is_said(ask, tmp_path):
+    with pytest.raises(ValueError, match="`prompts` to be a list") as caught:
+        AdapterEvaluation(base="no such base", clip_skip=0)
+    for message in ("`base` to be `nano`", "`pictures` to be the folder", "`clip_skip` to be"):
+        assert message in str(caught.value)
+    with pytest.raises(FileNotFoundError, match="Expected an adapter at nowhere"):
+        AdapterEvaluation("nowhere", **ask)
+    lines = tmp_path / "prompts.txt"
+    lines.write_text("a cat\n\n a dog \n")
+    evaluation = AdapterEvaluation(**(ask | {"prompt": ["a hat"], "prompts": str(lines)}))
+    assert evaluation.protocol.prompts == ["a hat", "a cat", "a dog"]
