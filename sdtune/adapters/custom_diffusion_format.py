@@ -29,6 +29,7 @@ from sdtune.adapters.cross_attention import (
     remove_tuned_projections,
     tuned_projections,
 )
+from sdtune.adapters.quiet import dropped_messages
 from sdtune.adapters.verification import AdapterVerificationError, evaluating, prediction
 from sdtune.models.stable_diffusion import StableDiffusion
 
@@ -170,7 +171,10 @@ def verify(path: str | Path, model: StableDiffusion, atol: float = 1e-3) -> None
         shared = chain(model.parameters(), model.buffers(), model.tokenizers)
         fresh = copy.deepcopy(model, memo={id(item): item for item in shared})
         remove_tuned_projections(fresh)
-        fresh.unet.load_attn_procs(path.parent, weight_name=path.name, _pipeline=fresh.pipeline())
+        with dropped_messages("should be kept in float32: []", "diffusers.models.modeling_utils"):
+            fresh.unet.load_attn_procs(
+                path.parent, weight_name=path.name, _pipeline=fresh.pipeline()
+            )
         error = (prediction(model) - prediction(fresh)).abs().max().item()
     if model.dtype != torch.float32:
         atol = max(atol, 0.05)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import json
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from sdtune.adapters import tensor_file
 from sdtune.adapters.lora import ADAPTER_NAME, LoRAAdapter, lora_layers, tunable_parts
+from sdtune.adapters.quiet import dropped_messages
 from sdtune.adapters.random_state import isolated_random_state
 from sdtune.adapters.verification import AdapterVerificationError, evaluating, prediction
 from sdtune.models.stable_diffusion import StableDiffusion
@@ -192,19 +192,14 @@ def _diffusers_key(part: str, key: str) -> str:
 def _quiet_reader() -> Iterator[None]:
     from transformers.utils import logging as transformers_logging
 
-    def keep(record: logging.LogRecord) -> bool:  # the text encoder need not be tuned
-        return "No LoRA keys associated to" not in record.getMessage()
-
-    loggers = [logging.getLogger(f"diffusers.loaders.{name}") for name in ("lora_base", "peft")]
+    loggers = ("diffusers.loaders.lora_base", "diffusers.loaders.peft")
     had_progress_bar = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
-    for logger in loggers:
-        logger.addFilter(keep)
     try:
-        yield
+        # the text encoder need not be tuned
+        with dropped_messages("No LoRA keys associated to", *loggers):
+            yield
     finally:
-        for logger in loggers:
-            logger.removeFilter(keep)
         if had_progress_bar:
             transformers_logging.enable_progress_bar()
 

@@ -7,9 +7,7 @@ it from the file's name instead, so there a copy named `erica.safetensors` is ca
 from __future__ import annotations
 
 import copy
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from torch import Tensor, nn
 
 from sdtune.adapters import tensor_file
 from sdtune.adapters.placeholder import Placeholder
+from sdtune.adapters.quiet import dropped_messages
 from sdtune.adapters.random_state import isolated_random_state
 from sdtune.adapters.token_embedding import TokenEmbeddingAdapter, remove_token_embeddings
 from sdtune.adapters.verification import AdapterVerificationError, evaluating
@@ -28,6 +27,9 @@ from sdtune.models.stable_diffusion import StableDiffusion
 __all__ = ["FILE_NAME", "holds_embedding", "load", "read", "save", "verify"]
 
 FILE_NAME = "learned_embeds.safetensors"
+
+# the reader overwrites what it is about
+_MISLEADING = "The new embeddings will be initialized"
 
 
 def save(
@@ -119,7 +121,7 @@ def load(model: StableDiffusion, path: str | Path) -> None:
             f"vectors of {adapter.vectors.shape[1]}: it was trained on another kind of base."
         )
     # the reader draws initial values and then overwrites them
-    with isolated_random_state(), _quiet_reader():
+    with isolated_random_state(), dropped_messages(_MISLEADING, "transformers.modeling_utils"):
         model.pipeline().load_textual_inversion(path.parent, weight_name=path.name)
     table.requires_grad_(False)
     placeholder = Placeholder(adapter.placeholder_token, len(adapter.vectors))
@@ -182,16 +184,3 @@ def _copy_without_words(model: StableDiffusion) -> StableDiffusion:
     # diffusers enlarges the table by giving this very parameter other data
     table.weight = nn.Parameter(table.weight.data, requires_grad=False)
     return fresh
-
-
-@contextmanager
-def _quiet_reader() -> Iterator[None]:
-    def keep(record: logging.LogRecord) -> bool:  # the reader overwrites what it is about
-        return "The new embeddings will be initialized" not in record.getMessage()
-
-    logger = logging.getLogger("transformers.modeling_utils")
-    logger.addFilter(keep)
-    try:
-        yield
-    finally:
-        logger.removeFilter(keep)
