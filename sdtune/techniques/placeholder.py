@@ -178,7 +178,7 @@ class PlaceholderModule(DiffusionFineTuningModule):
         """Add nothing of the rows, so that they have a gradient where no caption holds them."""
         if not torch.is_grad_enabled() or not self._needs_connection:
             return hidden_states
-        rows = torch.cat(self.embedding_rows)  # (n, d)
+        rows = torch.cat([*self.embedding_rows])  # (n, d)
         return hidden_states + 0.0 * rows.sum().to(hidden_states)
 
     @property
