@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from sdtune.evaluation.record import Checkpoint
+from sdtune.evaluation.record import Checkpoint, Evaluation
 from sdtune.report.run import PictureLoss, ReportedRun
 from sdtune.report.words import duration, percent
 
@@ -85,38 +85,28 @@ def facts(run: ReportedRun) -> Iterator[tuple[str, str]]:
         yield "device", evaluation.run.device
     seconds = max((c.seconds[-1] for c in run.curves.values() if c.seconds), default=0.0)
     if seconds:
-        yield (
-            "time",
-            f"{duration(seconds)} from the first logged step to the last, samples included",
-        )
+        yield "time", f"{duration(seconds)} from the first logged step to the last"
     if evaluation is not None:
-        yield from _evaluation_facts(run)
+        yield from _evaluation_facts(evaluation)
     elif run.config_text.startswith("#"):
         yield "versions", run.config_text.splitlines()[0].lstrip("# ")
 
 
-def _evaluation_facts(run: ReportedRun) -> Iterator[tuple[str, str]]:
-    if run.evaluation is None:
-        return
-    cost, protocol = run.evaluation.cost, run.evaluation.protocol
+def _evaluation_facts(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
+    cost, protocol = evaluation.cost, evaluation.protocol
     share = f", {percent(cost.share_of_run)} of the run" if cost.share_of_run is not None else ""
-    yield (
-        "evaluation took",
-        (
-            f"{duration(cost.seconds)}{share}: {duration(cost.drawing_seconds)} to draw, "
-            f"{duration(cost.scoring_seconds)} to score"
-        ),
-    )
-    yield (
-        "scored on",
-        (
-            f"{len(protocol.prompts)} prompts with {len(protocol.seeds)} seeds each, "
-            f"{protocol.num_inference_steps} steps, guidance {protocol.guidance_scale:g}"
-        ),
-    )
+    parts = f"{duration(cost.drawing_seconds)} to draw, {duration(cost.scoring_seconds)} to score"
+    yield "evaluation took", f"{duration(cost.seconds)}{share}: {parts}"
+    drawn = f"{_count(protocol.prompts, 'prompt')}, {_count(protocol.seeds, 'seed')} for each"
+    steps = f"{protocol.num_inference_steps} steps, guidance {protocol.guidance_scale:g}"
+    yield "scored on", f"{drawn}, {steps}"
     yield "judges", f"CLIP {protocol.clip}" + (f", DINO {protocol.dino}" if protocol.dino else "")
-    versions = {"sdtune": run.evaluation.sdtune, **run.evaluation.run.versions}
+    versions = {"sdtune": evaluation.sdtune, **evaluation.run.versions}
     yield "versions", ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _count(things: Sequence[object], name: str) -> str:
+    return f"{len(things)} {name}" if len(things) == 1 else f"{len(things)} {name}s"
 
 
 def _steps_taken(run: ReportedRun) -> int:

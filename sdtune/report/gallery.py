@@ -23,6 +23,7 @@ __all__ = [
     "tuned_name",
 ]
 
+_ROWS_SHOWN = 12  # a page of pictures at 512 px stays small enough to send
 _STEPS_SHOWN = 8
 _PAIRS_SHOWN = 8
 _PICTURES_SHOWN = 8
@@ -91,7 +92,7 @@ def sliders(run: ReportedRun) -> Iterator[Sliding]:
     samples = run.samples
     if samples is None or len(samples.rows) < 2 or samples.rows[0].label != BASE_LABEL:
         return
-    for position, prompt in enumerate(samples.prompts):
+    for position, prompt in enumerate(samples.prompts[:_ROWS_SHOWN]):
         tile = position * len(samples.seeds)  # the first seed's
         before, after = (embed(row.tiles[tile]) for row in (samples.rows[0], samples.rows[-1]))
         yield Sliding(prompt, samples.seeds[0], before, after)
@@ -101,7 +102,7 @@ def _scored_sliders(run: ReportedRun, base: Checkpoint, tuned: Checkpoint) -> It
     if run.evaluation is None:
         return
     protocol = run.evaluation.protocol
-    for position, prompt in enumerate(protocol.prompts):
+    for position, prompt in enumerate(protocol.prompts[:_ROWS_SHOWN]):
         seed = protocol.seeds[0]
         name = picture_name(position, seed)
         before, after = (embed_file(run.folder / each.pictures / name) for each in (base, tuned))
@@ -110,14 +111,15 @@ def _scored_sliders(run: ReportedRun, base: Checkpoint, tuned: Checkpoint) -> It
 
 
 def strips(run: ReportedRun) -> Iterator[Strip]:
-    """Line up each prompt's pictures, of at most eight steps."""
+    """Line up each prompt's pictures: at most eight steps, and twelve rows of them."""
     samples = run.samples
     if samples is None:
         return
     rows = [samples.rows[position] for position in _spread(len(samples.rows), _STEPS_SHOWN)]
-    for position, prompt in enumerate(samples.prompts):
-        for number_, seed in enumerate(samples.seeds):
-            tile = position * len(samples.seeds) + number_
+    seeds = samples.seeds[: max(1, _ROWS_SHOWN // len(samples.prompts))]
+    for position, prompt in enumerate(samples.prompts[:_ROWS_SHOWN]):
+        for column, seed in enumerate(seeds):
+            tile = position * len(samples.seeds) + column
             tiles = [(row.label, embed(row.tiles[tile], _THUMBNAIL)) for row in rows]
             yield Strip(prompt, seed, tiles)
 

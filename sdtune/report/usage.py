@@ -9,12 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdtune.adapters import tensor_file, textual_inversion_format, unet_format
+from sdtune.adapters import kohya_format, textual_inversion_format, unet_format
 from sdtune.models import NANO
 
 __all__ = ["Snippet", "describe_use"]
-
-_KOHYA_KEY = "ss_network_module"  # in the header of the files that A1111 was made for
 
 
 @dataclass(frozen=True)
@@ -139,8 +137,8 @@ def _elsewhere(files: _Files, prompt: str, name: str) -> Snippet:
 
 def _kohya_file(lora: Path) -> Path:
     """Take the file beside a LoRA that was written for these programs, if there is one."""
-    others = [path for path in sorted(lora.parent.glob("*.safetensors")) if path != lora]
-    return next((p for p in others if _KOHYA_KEY in tensor_file.read_metadata(p)), lora)
+    beside = lora.with_name(kohya_format.FILE_NAME)
+    return beside if beside.is_file() else lora
 
 
 def _shown(path: Path) -> str:

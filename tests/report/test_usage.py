@@ -54,8 +54,8 @@ def test_each_kind_is_used_in_its_own_way(files, kind, diffusers, elsewhere, bas
 
 
 def test_the_file_made_for_a1111_is_taken_where_there_is_one(files, tmp_path):
-    save_file({"a": torch.zeros(1)}, tmp_path / "kohya.safetensors", {"ss_network_module": "x"})
+    save_file({"a": torch.zeros(1)}, tmp_path / "kohya_lora.safetensors")
     _, elsewhere, _ = describe_use("some/base", files["lora"], PROMPT, "mine")
-    assert "cp kohya.safetensors stable-diffusion-webui/models/Lora/mine.safetensors" in (
+    assert "cp kohya_lora.safetensors stable-diffusion-webui/models/Lora/mine.safetensors" in (
         elsewhere.text
     )
