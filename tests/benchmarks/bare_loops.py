@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -43,22 +42,27 @@ class BareLoop:
             moments = torch.cat([moments, batch["class_moments"]])
             captions += batch["class_caption"]
         inputs = _noisy(self.model, self.model.latents_from_moments(moments))
-        if self.module.trains_text_encoder:
-            if isinstance(self.module, PlaceholderModule):  # which encodes each caption once
-                captions, rows = _distinct(captions)
-                inputs["rows"] = torch.tensor(rows)
-            inputs["token_ids"] = self.model.tokenize(captions)
-        else:
+        anew = captions if self.module.trains_text_encoder else []
+        known = [] if anew else captions
+        if isinstance(self.module, PlaceholderModule):  # which encodes a caption once, if at all
+            distinct = list(dict.fromkeys(captions))
+            anew = [each for each in distinct if self.module.encodes_anew(each)]
+            known = [each for each in distinct if not self.module.encodes_anew(each)]
+            inputs["rows"] = torch.tensor([(anew + known).index(each) for each in captions])
+        if anew:
+            inputs["token_ids"] = self.model.tokenize(anew)
+        if known:
             with torch.no_grad():
-                hidden_states = self.model.encode_prompts(captions).encoder_hidden_states
-            inputs["hidden_states"] = hidden_states
+                inputs["known"] = self.model.encode_prompts(known).encoder_hidden_states
         return inputs
 
     def step(self, inputs: dict[str, Tensor]) -> None:
         """Train on prepared inputs."""
-        hidden_states = inputs.get("hidden_states")
-        if hidden_states is None:
-            hidden_states = self.model.text_encoders[0](inputs["token_ids"]).last_hidden_state
+        parts = [inputs["known"]] if "known" in inputs else []
+        if "token_ids" in inputs:
+            encoded = self.model.text_encoders[0](inputs["token_ids"]).last_hidden_state
+            parts.insert(0, encoded)
+        hidden_states = torch.cat(parts) if len(parts) > 1 else parts[0]
         if "rows" in inputs:
             hidden_states = hidden_states[inputs["rows"]]
         _loss(self.model, inputs, hidden_states).backward()
@@ -128,8 +132,3 @@ def _loss(model: Any, inputs: dict[str, Tensor], hidden_states: Tensor) -> Tenso
         inputs["noisy_latents"], inputs["timesteps"], hidden_states, return_dict=False
     )[0]
     return F.mse_loss(prediction, inputs["target"])
-
-
-def _distinct(captions: Sequence[str]) -> tuple[list[str], list[int]]:
-    distinct = list(dict.fromkeys(captions))
-    return distinct, [distinct.index(caption) for caption in captions]

@@ -27,11 +27,13 @@ class Technique:
     Attributes:
         module: Its class.
         arguments: Of the module.
+        data_module: Class of the data module.
         data: Of the data module.
     """
 
     module: Callable[..., DiffusionFineTuningModule]
     arguments: Mapping[str, Any]
+    data_module: Callable[..., pl.LightningDataModule]
     data: Mapping[str, Any]
 
     def make(self, **changes: Any) -> DiffusionFineTuningModule:
@@ -49,11 +51,13 @@ TECHNIQUES = {
     "style_lora": Technique(
         sdtune.LoRAStyleModule,
         {"rank": 32, "target_modules": "attention+feed_forward"},
+        sdtune.StyleDataModule,
         {"folder": DATASETS / "style_openmoji", "batch_size": 8},
     ),
     "textual_inversion": Technique(
         sdtune.TextualInversionModule,
         {"placeholder_token": "<erica>", "initializer_token": "cat", "num_vectors": 4},
+        sdtune.SubjectDataModule,
         {**_SUBJECT, "caption_replacements": {"cat": "<erica>"}, "batch_size": 8},
     ),
     "dreambooth": Technique(
@@ -63,6 +67,7 @@ TECHNIQUES = {
             "text_encoder_learning_rate": 1e-4,
             "class_inference_steps": 1,
         },
+        sdtune.SubjectDataModule,
         {
             **_SUBJECT,
             "caption_replacements": {"cat": "erica cat"},
@@ -74,7 +79,31 @@ TECHNIQUES = {
     "pivotal_tuning": Technique(
         sdtune.PivotalTuningModule,
         {"placeholder_token": "<erica>", "initializer_token": "cat", "num_vectors": 2},
+        sdtune.SubjectDataModule,
         {**_SUBJECT, "caption_replacements": {"cat": "<erica>"}, "batch_size": 8},
+    ),
+    "multi_concept": Technique(
+        sdtune.MultiConceptModule,
+        {
+            "placeholder_tokens": ["<erica>", "<hazel>"],
+            "initializer_tokens": ["cat", "rabbit"],
+            "num_vectors": 2,
+            "class_inference_steps": 1,
+        },
+        sdtune.ConceptsDataModule,
+        {
+            "concepts": [
+                sdtune.Concept(
+                    DATASETS / f"subject_{name}",
+                    caption_replacements={name: word},
+                    class_prompt=f"a {name} face",
+                    class_count=4,
+                    repeats=100,
+                )
+                for name, word in (("cat", "<erica>"), ("rabbit", "<hazel>"))
+            ],
+            "batch_size": 4,
+        },
     ),
 }
 
@@ -91,7 +120,8 @@ def measure_overhead(technique: Technique, folder: Path, rounds: int = 7) -> Pai
         The timer, with a loop `bare`.
     """
     timer = PairedTimer({"bare": lambda: BareLoop(technique.make())}, rounds)
-    _train(technique.make(), technique.data, timer, folder)
+    data = technique.data_module(**technique.data, cache_dir=folder / "cache")
+    _train(technique.make(), data, timer, folder)
     return timer
 
 
@@ -121,16 +151,18 @@ def measure_textual_inversion(base: str, folder: Path, rounds: int = 5) -> Paire
         rounds,
         steps_per_round=1,
     )
-    data = {**_SUBJECT, "instance_prompt": "<erica>", "prompt_templates": "object"}
+    words = {"instance_prompt": "<erica>", "prompt_templates": "object"}
+    data = sdtune.SubjectDataModule(**_SUBJECT, **words, cache_dir=folder / "cache")
     _train(make(), data, timer, folder)
     return timer
 
 
 def _train(
-    module: DiffusionFineTuningModule, data: Mapping[str, Any], timer: PairedTimer, folder: Path
+    module: DiffusionFineTuningModule,
+    data: pl.LightningDataModule,
+    timer: PairedTimer,
+    folder: Path,
 ) -> None:
-    is_style = "folder" in data
-    make_data = sdtune.StyleDataModule if is_style else sdtune.SubjectDataModule
     trainer = pl.Trainer(
         max_steps=timer.max_steps,
         accelerator="cpu",
@@ -141,4 +173,4 @@ def _train(
         enable_model_summary=False,
         enable_progress_bar=False,
     )
-    trainer.fit(module, make_data(**data, cache_dir=folder / "cache"))
+    trainer.fit(module, data)
