@@ -39,9 +39,9 @@ class PriorPreservationModule(DiffusionFineTuningModule):
             return problems
         return [
             *problems,
-            "Expected `data.class_prompt` or `data.class_dir` to be given, for "
-            f"`model.prior_loss_weight` is {self.prior_loss_weight}; without class pictures, set "
-            "it to 0.",
+            "Expected `data.class_prompt` or `data.class_dir` to be given, by each of "
+            "`data.concepts` if there are several, for `model.prior_loss_weight` is "
+            f"{self.prior_loss_weight}; without class pictures, set it to 0.",
         ]
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Tensor]:

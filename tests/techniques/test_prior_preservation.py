@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sdtune.techniques.prior_preservation import _joined, check_prior_preservation
+
+
+def test_all_bad_arguments_are_listed_at_once() -> None:
+    check_prior_preservation(0.0, 1, 0.0)
+    with pytest.raises(ValueError, match="`prior_loss_weight` to be 0 or more") as caught:
+        check_prior_preservation(-1.0, 0, -1.0)
+    assert len(str(caught.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize("pixels", ["moments", "pixel_values"])
+def test_a_joint_batch_is_the_subjects_and_then_their_classes(pixels: str) -> None:
+    batch = {
+        pixels: torch.zeros(2, 3),
+        "caption": ["an erica cat", "a hazel rabbit"],
+        "index": [4, 0],
+        f"class_{pixels}": torch.ones(2, 3),
+        "class_caption": ["a cat", "a rabbit"],
+        "class_index": [1, 1],
+    }
+    joint = _joined(batch)
+    assert joint[pixels].tolist() == [[0.0] * 3] * 2 + [[1.0] * 3] * 2
+    assert joint["caption"] == ["an erica cat", "a hazel rabbit", "a cat", "a rabbit"]
+    assert len(set(joint["index"])) == 4
