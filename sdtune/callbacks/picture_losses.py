@@ -105,8 +105,8 @@ class PictureLosses(Callback):
             names, losses, timesteps = zip(*self._pending, strict=True)
             self._own.add(
                 [name for batch in names for name in batch],
-                torch.cat(losses).to("cpu", torch.float64),
-                torch.cat(timesteps).cpu() * BINS // self._total,
+                torch.cat(losses).tolist(),  # waits for the device, once for many batches
+                (torch.cat(timesteps) * BINS // self._total).tolist(),
             )
             self._pending.clear()
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
 __all__ = ["BINS", "PictureSums"]
 
@@ -19,43 +18,44 @@ class PictureSums:
     """Sums and counts of losses, by picture and by tenth of the noise schedule.
 
     Args:
-        rows: Picture -> (2, 10) float64, sums and then counts.
+        rows: Picture -> ten sums, and then ten counts. Numbers and no tensors: many small
+            additions are what they are for.
     """
 
-    def __init__(self, rows: Mapping[str, Tensor] | None = None) -> None:
-        self.rows = dict(rows or {})
+    def __init__(self, rows: Mapping[str, Sequence[float]] | None = None) -> None:
+        self.rows = {name: list(row) for name, row in (rows or {}).items()}
 
     def __add__(self, other: PictureSums) -> PictureSums:
-        zero = torch.zeros(2, BINS, dtype=torch.float64)
-        names = [*self.rows, *(name for name in other.rows if name not in self.rows)]
-        return PictureSums(
-            {name: self.rows.get(name, zero) + other.rows.get(name, zero) for name in names}
-        )
+        total = PictureSums(self.rows)
+        for name, row in other.rows.items():
+            old = total.rows.get(name, [0.0] * (2 * BINS))
+            total.rows[name] = [mine + theirs for mine, theirs in zip(old, row, strict=True)]
+        return total
 
     @classmethod
     def from_state_dict(cls, state_dict: Mapping[str, Any]) -> PictureSums:
         """Make the sums that `state_dict` described."""
-        return cls(dict(zip(state_dict["names"], state_dict["sums"], strict=True)))
+        rows = state_dict["sums"].flatten(1).tolist()  # (P, 2, 10) -> P x 20
+        return cls(dict(zip(state_dict["names"], rows, strict=True)))
 
-    def add(self, names: Sequence[str], losses: Tensor, bins: Tensor) -> None:
+    def add(self, names: Sequence[str], losses: Sequence[float], bins: Sequence[int]) -> None:
         """Count samples.
 
         Args:
-            names: N pictures.
-            losses: (N,) float64; those that are not finite are left out.
-            bins: (N,) int64, tenths of the noise schedule, in [0, 10).
+            names: Their pictures.
+            losses: Their losses; those that are not finite are left out.
+            bins: Tenths of the noise schedule that they were drawn in, from 0 to 9.
         """
-        for name, loss, bin_ in zip(names, losses.tolist(), bins.tolist(), strict=True):
-            row = self.rows.setdefault(name, torch.zeros(2, BINS, dtype=torch.float64))
+        for name, loss, bin_ in zip(names, losses, bins, strict=True):
+            row = self.rows.setdefault(name, [0.0] * (2 * BINS))
             if math.isfinite(loss):
-                row[0, bin_] += loss
-                row[1, bin_] += 1
+                row[bin_] += loss
+                row[BINS + bin_] += 1.0
 
     def state_dict(self) -> dict[str, Any]:
-        """Return `names`, and `sums` (P, 2, 10)."""
-        empty = torch.zeros(0, 2, BINS, dtype=torch.float64)
-        sums = torch.stack(list(self.rows.values())) if self.rows else empty
-        return {"names": list(self.rows), "sums": sums}
+        """Return `names`, and `sums` (P, 2, 10) float64."""
+        sums = torch.tensor(list(self.rows.values()), dtype=torch.float64)
+        return {"names": list(self.rows), "sums": sums.reshape(-1, 2, BINS)}
 
     def summary(self) -> dict[str, dict[str, float]]:
         """Work out each picture's losses.

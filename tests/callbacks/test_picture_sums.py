@@ -1,7 +1,6 @@
 import math
 
 import pytest
-import torch
 
 from sdtune.callbacks.picture_sums import PictureSums
 
@@ -9,7 +8,7 @@ from sdtune.callbacks.picture_sums import PictureSums
 def sums_of(*samples):
     sums = PictureSums()
     names, losses, bins = zip(*samples, strict=True)
-    sums.add(names, torch.tensor(losses, dtype=torch.float64), torch.tensor(bins))
+    sums.add(names, losses, bins)
     return sums
 
 
