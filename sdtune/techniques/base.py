@@ -146,45 +146,38 @@ class DiffusionFineTuningModule(TunedModelModule):
         Returns:
             The mean loss, as in `step_outputs`.
         """
-        losses = self.training_losses(batch)
+        losses, timesteps = self.training_losses(batch)
         loss = losses.mean()
         self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["index"]))
-        return self.step_outputs(loss, losses, batch["index"])
+        return self.step_outputs(loss, losses, timesteps)
 
-    def step_outputs(
-        self, loss: Tensor, losses: Tensor, indices: Sequence[int]
-    ) -> dict[str, Tensor]:
+    def step_outputs(self, loss: Tensor, losses: Tensor, timesteps: Tensor) -> dict[str, Tensor]:
         """Make what a training step returns: to Lightning the loss, to callbacks each picture's.
 
         Args:
             loss: What is minimised, a scalar.
             losses: (B,) the losses of the samples.
-            indices: B samples.
+            timesteps: (B,) int64 at which they were measured.
 
         Returns:
-            `loss`; `sample_losses` (B,), detached; `timesteps` (B,) int64 on the CPU, at which
-            they were measured.
+            `loss`, `sample_losses` (detached) and `timesteps`.
         """
-        return {
-            "loss": loss,
-            "sample_losses": losses.detach(),
-            "timesteps": self._timesteps(indices),
-        }
+        return {"loss": loss, "sample_losses": losses.detach(), "timesteps": timesteps}
 
-    def training_losses(self, batch: dict[str, Any]) -> Tensor:
+    def training_losses(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Compute each sample's loss, at a timestep and with noise of its own.
 
         Args:
             batch: As in `training_step`.
 
         Returns:
-            (B,) float32.
+            (B,) float32, and the timesteps (B,) int64.
         """
         latents = self._latents(batch)
         noise = self._noise(latents, batch["index"])
         timesteps = self._timesteps(batch["index"]).to(latents.device)
         with self._reproducible_dropout(batch["index"]):
-            return self._losses(latents, noise, timesteps, batch["caption"])
+            return self._losses(latents, noise, timesteps, batch["caption"]), timesteps
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Measure the loss at noise and timesteps that never change.

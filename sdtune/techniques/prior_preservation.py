@@ -58,13 +58,13 @@ class PriorPreservationModule(DiffusionFineTuningModule):
         if not self.prior_loss_weight:
             return super().training_step(batch, batch_idx)
         count = len(batch["index"])
-        losses = self.training_losses(_joined(batch))
+        losses, timesteps = self.training_losses(_joined(batch))
         instance_losses, class_losses = losses[:count], losses[count:]
         loss = prior_preservation_loss(instance_losses, class_losses, self.prior_loss_weight)
         self.log("train/loss", loss, prog_bar=True, batch_size=count)
         self.log("train/instance_loss", instance_losses.mean(), batch_size=count)
         self.log("train/class_loss", class_losses.mean(), batch_size=count)
-        return self.step_outputs(loss, instance_losses, batch["index"])
+        return self.step_outputs(loss, instance_losses, timesteps[:count])
 
     def on_fit_start(self) -> None:
         """Let the untuned base draw the class pictures, unless they are there; then encode."""

@@ -75,7 +75,7 @@ def test_one_pass_gives_the_losses_of_two(tiny_sd: Path, monkeypatch: pytest.Mon
         loss = module.training_step(batch, 0)["loss"]
         assert len(passes) == 1
         halves = [
-            module.training_losses({name: value[half] for name, value in joint.items()})
+            module.training_losses({name: value[half] for name, value in joint.items()})[0]
             for half in (slice(0, 2), slice(2, 4))
         ]
     torch.testing.assert_close(loss, prior_preservation_loss(*halves, 0.5))
