@@ -33,6 +33,7 @@ __all__ = [
     "CONFIG_KEY",
     "FILE_NAME",
     "AdapterVerificationError",
+    "frozen_copy",
     "load",
     "resolve",
     "save",
@@ -146,7 +147,7 @@ def verify(path: str | Path, model: StableDiffusion, atol: float = 1e-3) -> None
         FileNotFoundError: If there is no such file.
     """
     with isolated_random_state(), evaluating(model):
-        fresh = _frozen_copy(model)
+        fresh = frozen_copy(model)
         load(fresh, path)
         loaded = tunable_parts(fresh)
         for name, part in tunable_parts(model).items():
@@ -204,7 +205,15 @@ def _quiet_reader() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def _frozen_copy(model: StableDiffusion) -> StableDiffusion:
+def frozen_copy(model: StableDiffusion) -> StableDiffusion:
+    """Copy a model without its LoRA; the frozen weights are shared.
+
+    Args:
+        model: A bundle.
+
+    Returns:
+        Another one, to load an adapter into.
+    """
     shared = chain(model.parameters(), model.buffers(), model.tokenizers)
     fresh = copy.deepcopy(model, memo={id(item): item for item in shared})
     fresh.pipeline().unload_lora_weights()

@@ -124,6 +124,26 @@ class LoRAAdapter:
 
         diffusers_format.verify(path, model)
 
+    def export(
+        self,
+        folder: str | Path,
+        model: StableDiffusion,
+        metadata: Mapping[str, str] | None = None,
+    ) -> list[Path]:
+        """Write the adapter for other programs; see `exports.export_lora`.
+
+        Args:
+            folder: Where the files go.
+            model: The model that this adapter was taken from.
+            metadata: Strings for the files' headers.
+
+        Returns:
+            What was written.
+        """
+        from sdtune.adapters import exports
+
+        return exports.export_lora(self, folder, model, metadata)
+
 
 def check_lora_arguments(
     *,

@@ -64,6 +64,26 @@ class PivotalAdapter:
             embedding.verify(Path(path).with_name(name), model)
         self.weights.verify(path, model)
 
+    def export(
+        self,
+        folder: str | Path,
+        model: StableDiffusion,
+        metadata: Mapping[str, str] | None = None,
+    ) -> list[Path]:
+        """Write the weights for other programs, if they are a LoRA; see `exports.export_lora`.
+
+        Args:
+            folder: Where the files go.
+            model: The model that this adapter was taken from.
+            metadata: Strings for the files' headers.
+
+        Returns:
+            What was written.
+        """
+        if not isinstance(self.weights, LoRAAdapter):
+            return []
+        return self.weights.export(folder, model, metadata)
+
     def _file_names(self) -> list[str]:
         default = textual_inversion_format.FILE_NAME
         if len(self.embeddings) == 1:

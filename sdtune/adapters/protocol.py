@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from sdtune.models.stable_diffusion import StableDiffusion
 
-__all__ = ["Adapter"]
+__all__ = ["Adapter", "ExportableAdapter"]
 
 
 @runtime_checkable
@@ -21,4 +21,18 @@ class Adapter(Protocol):
 
     def verify(self, path: str | Path, model: StableDiffusion) -> None:
         """Raise unless the file, loaded back, does what the model does."""
+        ...
+
+
+@runtime_checkable
+class ExportableAdapter(Protocol):
+    """An adapter that other programs than diffusers have layouts for."""
+
+    def export(
+        self,
+        folder: str | Path,
+        model: StableDiffusion,
+        metadata: Mapping[str, str] | None = None,
+    ) -> list[Path]:
+        """Write it in those layouts, proved by loading each back; return what was written."""
         ...

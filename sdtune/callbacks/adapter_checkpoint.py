@@ -10,13 +10,18 @@ from pathlib import Path
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
-from sdtune.adapters import tensor_file, unet_format
+from sdtune.adapters import peft_format, tensor_file, unet_format
 from sdtune.adapters.atomic_file import replaced_atomically
+from sdtune.adapters.protocol import ExportableAdapter
 from sdtune.callbacks.periodic import PeriodicCallback, is_trial
 from sdtune.callbacks.protocol import Technique, as_technique
 
 __all__ = ["AdapterCheckpoint"]
 
+_CONFIGS = {
+    unet_format.FILE_NAME: unet_format.CONFIG_NAME,
+    peft_format.FILE_NAME: peft_format.CONFIG_NAME,
+}
 _STEP = re.compile(r"step_(\d+)")
 
 
@@ -27,7 +32,8 @@ class AdapterCheckpoint(PeriodicCallback):
     of the latest ones are kept.
 
     Every file is loaded back through its own reader and compared with the model before training
-    goes on: a format that loses something is found at the first checkpoint and not afterwards.
+    goes on: a format that loses something is found at the first checkpoint and not afterwards. The
+    last and the best, if they are LoRA, are also written for A1111, ComfyUI and PEFT.
 
     Args:
         every_n_steps: Optimizer steps between two checkpoints. None for after each validation,
@@ -56,7 +62,7 @@ class AdapterCheckpoint(PeriodicCallback):
         """Write the last checkpoint and the final adapter."""
         super().on_train_end(trainer, pl_module)
         if trainer.is_global_zero and not is_trial(trainer):
-            path = self._write(as_technique(pl_module), self.folder)
+            path = self._write(as_technique(pl_module), self.folder, export=True)
             size = path.stat().st_size / 1e6
             rank_zero_info(f"Wrote {path} ({size:.1f} MB) and verified it by loading it back.")
 
@@ -83,19 +89,22 @@ class AdapterCheckpoint(PeriodicCallback):
         best = self.folder / "best"
         _drop(best)
         if technique is not None:
-            self._write(technique, best)
+            self._write(technique, best, export=True)
             return
-        for file in _ours(self._step_folder(step)):
-            with replaced_atomically(best / file.name) as temporary:
+        step_folder = self._step_folder(step)
+        for file in _ours(step_folder):
+            with replaced_atomically(best / file.relative_to(step_folder)) as temporary:
                 shutil.copyfile(file, temporary)
 
     def _step_folder(self, step: int) -> Path:
         return self.folder / f"step_{step:06d}"
 
-    def _write(self, technique: Technique, folder: Path) -> Path:
-        adapter = technique.adapter()
-        path = adapter.save(folder, technique.adapter_metadata())
+    def _write(self, technique: Technique, folder: Path, export: bool = False) -> Path:
+        adapter, metadata = technique.adapter(), technique.adapter_metadata()
+        path = adapter.save(folder, metadata)
         adapter.verify(path, technique.model)
+        if export and isinstance(adapter, ExportableAdapter):
+            adapter.export(folder, technique.model, metadata)
         return path
 
     def _prune(self, step: int) -> None:
@@ -114,17 +123,19 @@ class AdapterCheckpoint(PeriodicCallback):
 
 def _ours(folder: Path) -> Iterator[Path]:
     """List what sdtune wrote into a folder."""
-    for file in sorted(folder.glob("*.safetensors")):
+    for file in sorted(folder.rglob("*.safetensors")):
         if tensor_file.is_ours(file):
             yield file
-            config = file.with_name(unet_format.CONFIG_NAME)
-            if file.name == unet_format.FILE_NAME and config.is_file():
-                yield config
+            config = _CONFIGS.get(file.name)
+            if config is not None and file.with_name(config).is_file():
+                yield file.with_name(config)
 
 
 def _drop(folder: Path) -> None:
     """Delete what sdtune wrote into a folder, and the folder if nothing else is in it."""
     for file in list(_ours(folder)):
         file.unlink()
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+    folders = [each for each in folder.rglob("*") if each.is_dir()]
+    for each in (*sorted(folders, reverse=True), folder):  # the inner ones first
+        if each.is_dir() and not any(each.iterdir()):
+            each.rmdir()

@@ -91,7 +91,8 @@ def _discriminant(ours: Tensor, others: Tensor, ridge: float) -> Tensor:
     residuals = torch.cat([ours - ours.mean(dim=0), others - others.mean(dim=0)])
     residuals = residuals / len(residuals) ** 0.5
     inner = residuals @ residuals.T  # (N, N), while S is (D, D), with D in the thousands
-    r = ridge * inner.trace() / len(residuals)
+    # one picture a side, or the same one again, has no variance: then the difference alone counts
+    r = (ridge * inner.trace() / len(residuals)).clamp(min=1e-12)
     eye = torch.eye(len(residuals), dtype=inner.dtype)
     within = residuals.T @ torch.linalg.solve(inner + r * eye, residuals @ difference)
     return (difference - within) / r

@@ -157,7 +157,7 @@ def test_verification_leaves_no_trace(tmp_path, tuned, predict):
 
 
 def test_verification_copies_no_frozen_weight(tuned):
-    fresh = diffusers_format._frozen_copy(tuned)
+    fresh = diffusers_format.frozen_copy(tuned)
     assert not lora_parameters(fresh)
     own = {weight.data_ptr() for weight in tuned.parameters()}
     assert {weight.data_ptr() for weight in fresh.parameters()} <= own

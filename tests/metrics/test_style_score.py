@@ -89,3 +89,10 @@ def test_all_that_is_wrong_is_said():
         fit_style_axis(torch.zeros(1, 3), torch.zeros(1, 3), ridge=0)
     assert "two pictures of the base as contrast, but got 1" in str(caught.value)
     assert "`ridge` to be a positive number, but got 0" in str(caught.value)
+
+
+def test_sides_without_any_variance_still_have_a_direction():
+    ours, others = torch.eye(4)[[0, 0]], torch.eye(4)[[1, 1]]
+    axis = fit_style_axis(ours, others)
+    assert style_score(ours, axis).tolist() == pytest.approx([1.0, 1.0])
+    assert style_score(others, axis).tolist() == pytest.approx([0.0, 0.0])
