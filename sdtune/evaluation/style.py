@@ -13,6 +13,8 @@ from sdtune.models.stable_diffusion import StableDiffusion
 
 __all__ = ["StyleJudge"]
 
+_PIXELS_AT_ONCE = 512 * 512
+
 
 class StyleJudge:
     """The style measure of one base and one set of training pictures.
@@ -28,7 +30,7 @@ class StyleJudge:
     ) -> None:
         self.embedder = GramEmbedder(model.vae)
         # through the VAE, as the base's own pictures have come: what it cannot draw is no style
-        passed = [self.embedder.embed_images(_through_vae(model, each)) for each in training]
+        passed = [self._embed(_through_vae(model, each)) for each in training]
         self.axis = fit_style_axis(torch.cat(passed), self._embed(contrast))
 
     def scores(self, images: Tensor) -> Tensor:
@@ -43,7 +45,9 @@ class StyleJudge:
         return style_score(self._embed(images), self.axis)
 
     def _embed(self, images: Tensor) -> Tensor:
-        return self.embedder.embed_images(images)
+        # as many pixels at once as one picture of 512 px: the VAE's maps are hundreds of channels
+        few = max(1, _PIXELS_AT_ONCE // (images.shape[-2] * images.shape[-1]))
+        return torch.cat([self.embedder.embed_images(each) for each in images.split(few)])
 
 
 @torch.no_grad()
