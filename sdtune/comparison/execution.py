@@ -156,7 +156,10 @@ def _reason(plan: PlannedRun, exit_code: int, log: Path) -> str:
     if exit_code == 0:
         if is_finished(plan):
             return ""
-        return f"It ended, but {plan.folder / FILE_NAME} is missing or not finished; see {log}."
+        return (
+            f"It ended, but {plan.folder / FILE_NAME} is missing or not finished; see {log}, and "
+            f"remove {plan.folder} to start anew."
+        )
     lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
     starts = [number for number, line in enumerate(lines) if line.startswith("sdtune: ")]
     if starts:

@@ -14,10 +14,10 @@ from sdtune.report.table import Table
 __all__ = ["build_table", "escaped", "markdown", "measured_metrics", "transposed"]
 
 _NONE = "-"
-_LEGEND = (
-    "Figures with their 95 % intervals; then the difference from the base, paired by prompt and "
-    "seed. ↑ more is better, ↓ less is better. ★ the best run, and every other of which the "
-    "difference from it, sample by sample, may be 0."
+_INTERVALS = "Figures have their 95 % intervals; ↑ more is better, ↓ less is better."
+_DIFFERENCES = "Behind them, the difference from the base, paired by prompt and seed."
+_BEST = (
+    "★ the best run, and every other of which the difference from it, sample by sample, may be 0."
 )
 
 
@@ -57,18 +57,15 @@ def build_table(settings: TableSettings, results: Sequence[RunResult]) -> Table:
                 rows.append([base.label, "0", _NONE, *cells, *_paper(settings, BASE_LABEL)])
     best = {metric: best_runs(each) for metric, each in measures.items()}
     for result in shown:
-        cells = [_cell(each, result, best[metric]) for metric, each in measures.items()]
+        cells = [_cell(each, result, best[metric]) for metric, each in measures.items()] or [_NONE]
         rows.append([*_head(result, cells), *_paper(settings, result.name)])
-    columns = ["run", "steps", "minutes", *map(_heading, measures.values())]
-    columns += ["the paper"] if settings.paper else []
-    if not measures:
-        columns.append("figures")  # no run got that far
-        rows = [[*row, ""] if len(row) < len(columns) else row for row in rows]
+    headings = [_heading(each) for each in measures.values()] or ["result"]
+    columns = ["run", "steps", "minutes", *headings, *(["the paper"] if settings.paper else [])]
     meanings = [
         f"{each.description.title}: {each.description.meaning}" for each in measures.values()
     ]
-    order = _order(settings, shown, measures)
-    notes = [settings.note, order, _LEGEND, *(meanings if settings.metrics is None else [])]
+    notes = [settings.note, _order(settings, shown, measures), *_legend(measures, best)]
+    notes += meanings if settings.metrics is None else []
     return Table(settings.title, columns, rows, " ".join(note for note in notes if note))
 
 
@@ -166,6 +163,14 @@ def _paper(settings: TableSettings, name: str) -> list[str]:
     return [f"{settings.paper[name]:g}" if name in settings.paper else _NONE]
 
 
+def _legend(measures: dict[str, Measure], best: dict[str, list[str]]) -> list[str]:
+    """Explain the signs that a table has."""
+    legend = [_INTERVALS] if measures else []
+    legend += [_DIFFERENCES] if any(each.differences for each in measures.values()) else []
+    starred = any(best[metric] and len(each.figures) > 1 for metric, each in measures.items())
+    return [*legend, _BEST] if starred else legend
+
+
 def _order(
     settings: TableSettings, shown: Sequence[RunResult], measures: dict[str, Measure]
 ) -> str:
@@ -178,6 +183,8 @@ def _order(
     if of.base:
         ours[BASE_LABEL] = next(iter(of.base.values())).value
     common = [name for name in settings.paper if name in ours]
+    if len(common) < 2:
+        return ""
     here, there = (sorted(common, key=lambda each: by[each]) for by in (ours, settings.paper))
     words = [", ".join(labels[name] for name in names) for names in (here, there)]
     same = "the same" if here == there else words[1]

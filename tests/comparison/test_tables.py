@@ -26,7 +26,7 @@ def test_a_table_in_markdown():
     assert gain.startswith("+8.5 [")
     assert gain.endswith("], better")
     assert table.note.startswith(
-        "On nano. From low to high here: base, lora; in the paper: lora, base. Figures with their "
+        "On nano. From low to high here: base, lora; in the paper: lora, base. Figures have their "
     )
 
 
@@ -55,8 +55,11 @@ def test_metrics_are_the_evaluations_and_then_the_loss():
 
 
 def test_where_all_runs_failed_the_table_says_why():
-    table = build_table(TableSettings("T"), [make_result("broken"), make_result("too")])
-    assert [row[-1].partition(":")[0] for row in table.rows] == ["failed", "failed"]
+    settings = TableSettings("T", ["clip_score"], paper={"too": 1.0})
+    table = build_table(settings, [make_result("broken"), make_result("too")])
+    assert [row[3].partition(":")[0] for row in table.rows] == ["failed", "failed"]
+    assert (table.columns[-2:], table.rows[1][-1]) == (["result", "the paper"], "1")
+    assert table.note == ""
 
 
 def test_a_table_on_its_side():
