@@ -42,7 +42,7 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "axes.formatter.limits": (-3, 5),
+    "axes.formatter.limits": (-5, 6),
     "axes.formatter.use_mathtext": False,
     "grid.color": _RULE,
     "grid.linewidth": 0.7,
@@ -62,7 +62,7 @@ class Line:
     """A curve as it is drawn.
 
     Attributes:
-        curve: The curve; its name is the label in the legend, if there is any.
+        curve: The curve; its name is the label in the legend, which a lone one does without.
         colour: Position in the page's row of colours, from 0; it begins anew after the last.
         faint: Whether the curve stays in the background, without a label.
         points: Whether each value is marked.
@@ -117,7 +117,7 @@ def draw_lines(
         if log and all(value > 0 for line in lines for value in line.curve.values):
             axes.set_yscale("log")
         axes.set_xlabel("step", loc="right")
-        if axes.get_legend_handles_labels()[1]:
+        if len(axes.get_legend_handles_labels()[1]) > 1:
             axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3, columnspacing=1.2)
         return _inline(finish(), alt, key)
 

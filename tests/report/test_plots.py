@@ -9,7 +9,8 @@ LINE = Line(Curve("tuned & <bold>", [1, 2, 3], [0.5, math.nan, 0.2]))
 
 
 def test_a_plot_takes_its_colours_from_the_page_and_refers_to_nothing_outside():
-    svg = draw_lines([LINE], alt="loss <over> steps", key="a")
+    other = Line(Curve("other", [1, 2], [0.1, 0.2]), colour=1)
+    svg = draw_lines([LINE, other], alt="loss <over> steps", key="a")
     assert "var(--line-1)" in svg
     assert not re.search(r"#[0-9a-f]{6}\b", svg)
     assert "http" not in svg
