@@ -226,7 +226,7 @@ def _story(trainer: Trainer, logger: TensorBoardLogger, arguments: Sequence[str]
 def _two_lines(trainer: Trainer, folder: Path) -> list[str]:
     """Word the lines of Python that draw with an adapter, by a caption that it was trained on."""
     base = getattr(trainer.lightning_module, "base", None)
-    captions = getattr(getattr(trainer, "datamodule", None), "captions", list)()
+    captions: list[str] = getattr(getattr(trainer, "datamodule", None), "captions", list)()
     prompt = next(filter(None, captions), None)
     if base is None or prompt is None or not any(folder.glob("*.safetensors")):
         return []

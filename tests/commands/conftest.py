@@ -1,5 +1,8 @@
 from pathlib import Path
 
+# before pytest captures a test: Lightning's logger keeps the stderr of its first import, and one
+# that has been closed makes every later message a traceback
+import lightning.pytorch  # noqa: F401
 import pytest
 
 RECIPE = """\
