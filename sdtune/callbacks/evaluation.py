@@ -25,7 +25,7 @@ from sdtune.evaluation.descriptions import METRICS
 from sdtune.evaluation.evaluator import PICTURES_FOLDER, Evaluator
 from sdtune.evaluation.judges import Judges, judge_problems, load_judges
 from sdtune.evaluation.protocol import check_protocol
-from sdtune.evaluation.record import FILE_NAME, Checkpoint, Evaluation, Protocol, Run
+from sdtune.evaluation.record import FILE_NAME, Best, Checkpoint, Evaluation, Protocol, Run
 from sdtune.evaluation.training_set import TrainingSet
 
 __all__ = ["EvaluationCallback"]
@@ -219,8 +219,10 @@ class EvaluationCallback(PeriodicCallback):
         base = evaluator.record.checkpoints[0]
         if past is None:
             self._log(trainer, base)
-        elif past.best != (best := evaluator.best()) and best is not None and best.label:
-            self._keep_best(trainer, evaluator.record.checkpoint(best.label).step, None)
+        elif _label(past.best) != (label := _label(evaluator.best())):
+            # the best one was of the future that is given up; of step 0 there is none
+            step = evaluator.record.checkpoint(label).step if label else 0
+            self._keep_best(trainer, step, None)
         self._save(trainer, evaluator)
         rank_zero_info(f"Scored the base in {time.perf_counter() - start:.1f} s.")
         return evaluator
@@ -228,7 +230,7 @@ class EvaluationCallback(PeriodicCallback):
     def _evaluate(
         self, trainer: Trainer, technique: Technique, step: int, evaluator: Evaluator
     ) -> None:
-        start, label = time.perf_counter(), f"step_{step:06d}"
+        start, label = time.perf_counter(), _step_label(step)
         with undisturbed(trainer, cast(LightningModule, technique)):
             checkpoint = evaluator.evaluate(label, step, partial(self._draw, technique))
         self._log(trainer, checkpoint)
@@ -265,7 +267,7 @@ class EvaluationCallback(PeriodicCallback):
             return None
         for each in past.checkpoints:
             if each.step > step and folder == new:
-                shutil.rmtree(new / each.pictures, ignore_errors=True)
+                shutil.rmtree(self.folder / _step_label(each.step), ignore_errors=True)
             elif each.step <= step and folder != new:
                 shutil.copytree(old / each.pictures, new / each.pictures, dirs_exist_ok=True)
         return replace(past, checkpoints=[each for each in past.checkpoints if each.step <= step])
@@ -315,6 +317,14 @@ def _pictures(data: object, name: str) -> Sequence[Any]:
             f"compare samples with, but {type(data).__name__} has no `{name}`."
         )
     return cast(Sequence[Any], dataset.pictures)
+
+
+def _step_label(step: int) -> str:
+    return f"step_{step:06d}"
+
+
+def _label(best: Best | None) -> str | None:
+    return None if best is None else best.label
 
 
 def _keepers(trainer: Trainer) -> list[AdapterKeeper]:

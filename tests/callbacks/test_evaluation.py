@@ -155,6 +155,8 @@ def test_a_resumed_run_keeps_its_past_and_drops_a_future_that_is_given_up(
     record = Evaluation.load(run)
     assert [each.step for each in record.checkpoints] == [0, 2, 4]
     assert record.checkpoint("step_000002") == before
+    assert record.best.label == "step_000002"
+    assert any((run / "adapter" / "best").glob("*.safetensors"))
     assert not (run / "evaluation" / "step_000006").exists()
     elsewhere = tmp_path / "elsewhere"
     fit(elsewhere, TinyLoRA(str(tiny_sd)), pictures, callback(clip, tmp_path), max_steps=4,
