@@ -9,7 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdtune.adapters import kohya_format, textual_inversion_format, unet_format
+from sdtune.adapters import (
+    custom_diffusion_format,
+    kohya_format,
+    textual_inversion_format,
+    unet_format,
+)
 from sdtune.models import NANO
 
 __all__ = ["Snippet", "describe_use"]
@@ -32,20 +37,28 @@ class Snippet:
 
 @dataclass(frozen=True)
 class _Files:
-    lora: Path | None
-    word: Path | None
-    unet: Path | None
+    """An adapter's files by what they hold."""
+
+    words: Sequence[Path] = ()
+    lora: Path | None = None
+    keys_and_values: Path | None = None
+    unet: Path | None = None
 
     @classmethod
     def of(cls, paths: Sequence[Path]) -> _Files:
-        unet = next((path for path in paths if unet_format.holds_unet(path)), None)
-        others = [path for path in paths if path != unet]
-        word = next((p for p in others if textual_inversion_format.holds_embedding(p)), None)
-        return cls(next((path for path in others if path != word), None), word, unet)
+        words = [path for path in paths if textual_inversion_format.holds_embedding(path)]
+        weights = next((path for path in paths if path not in words), None)
+        if weights is None:
+            return cls(words)
+        if unet_format.holds_unet(weights):
+            return cls(words, unet=weights)
+        if custom_diffusion_format.holds_custom_diffusion(weights):
+            return cls(words, keys_and_values=weights)
+        return cls(words, lora=weights)
 
 
 def describe_use(base: str, files: Sequence[Path], prompt: str, name: str) -> list[Snippet]:
-    """Say how an adapter is used, by its kind: LoRA, learned word, both, or a whole UNet.
+    """Say how an adapter is used, by its kind: a LoRA, learned words, a whole UNet, and so on.
 
     Args:
         base: What it was trained on, as the user named it.
@@ -84,14 +97,21 @@ def _diffusers(base: str, files: _Files, prompt: str) -> str:
         imports.append("from diffusers import UNet2DConditionModel")
         unet = f"UNet2DConditionModel.from_pretrained({_literal(_shown(files.unet.parent))})"
         lines.append(f"pipeline.unet = {unet}")
-    if files.word is not None:
-        lines.append(f"pipeline.load_textual_inversion({_literal(_shown(files.word))})")
+    lines += [f"pipeline.load_textual_inversion({_literal(_shown(word))})" for word in files.words]
     if files.lora is not None:
         folder, name = _shown(files.lora.parent), files.lora.name
         lines += [
             "pipeline.load_lora_weights(",
             f"    {_literal(folder)},",
             f"    weight_name={_literal(name)},",
+            ")",
+        ]
+    if files.keys_and_values is not None:
+        lines += [
+            "pipeline.unet.load_attn_procs(",
+            f"    {_literal(_shown(files.keys_and_values.parent))},",
+            f"    weight_name={_literal(files.keys_and_values.name)},",
+            "    _pipeline=pipeline,  # without it diffusers reads the file and applies nothing",
             ")",
         ]
     lines.append(f'pipeline({_literal(prompt)}).images[0].save("picture.png")')
@@ -114,16 +134,23 @@ def _elsewhere(files: _Files, prompt: str, name: str) -> Snippet:
             "# node: Load Diffusion Model; CLIP and VAE are the base's",
             "A1111 loads whole models only, and this is a UNet alone. In ComfyUI:",
         )
+    if files.keys_and_values is not None:
+        return Snippet(
+            "A1111 and ComfyUI",
+            "",
+            "These programs do not read keys and values of the cross-attention. Train with "
+            "`model.rank` to get a LoRA, which they do.",
+        )
     a1111, comfyui = ["# A1111"], ["# ComfyUI"]
     a1111_prompt = comfyui_prompt = prompt
-    if files.word is not None:
-        token = textual_inversion_format.read(files.word).placeholder_token
+    for path in files.words:
+        token = textual_inversion_format.read(path).placeholder_token
         word = token.strip("<>") or name  # these programs call a word by its file's name
         file = f"{word}.safetensors"
-        a1111.append(f"cp {_quoted(files.word)} stable-diffusion-webui/embeddings/{file}")
-        comfyui.append(f"cp {_quoted(files.word)} ComfyUI/models/embeddings/{file}")
-        a1111_prompt = prompt.replace(token, word)
-        comfyui_prompt = prompt.replace(token, f"embedding:{word}")
+        a1111.append(f"cp {_quoted(path)} stable-diffusion-webui/embeddings/{file}")
+        comfyui.append(f"cp {_quoted(path)} ComfyUI/models/embeddings/{file}")
+        a1111_prompt = a1111_prompt.replace(token, word)
+        comfyui_prompt = comfyui_prompt.replace(token, f"embedding:{word}")
     if files.lora is not None:
         lora = _quoted(_kohya_file(files.lora))
         a1111.append(f"cp {lora} stable-diffusion-webui/models/Lora/{name}.safetensors")

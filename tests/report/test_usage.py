@@ -21,7 +21,18 @@ def files(tmp_path, monkeypatch):
     save_file(two, lora)
     save_file(two, unet)
     save_file({"<erica>": torch.zeros(1, 4)}, word)
-    return {"lora": [lora], "word": [word], "both": [word, lora], "unet": [unet]}
+    other, keys = tmp_path / "other.safetensors", tmp_path / "keys.safetensors"
+    save_file({"<hazel>": torch.zeros(1, 4)}, other)
+    names = [f"a.attn2.processor.to_{each}_custom_diffusion.weight" for each in "kv"]
+    save_file({name: torch.zeros(2, 2) for name in names}, keys)
+    return {
+        "lora": [lora],
+        "word": [word],
+        "both": [word, lora],
+        "unet": [unet],
+        "words": [word, other, lora],
+        "keys": [word, other, keys],
+    }
 
 
 @pytest.mark.parametrize(
@@ -35,6 +46,12 @@ def files(tmp_path, monkeypatch):
             ["models/Lora/mine.safetensors", 'prompt: a erica "cat" <lora:mine:1>'],
         ),
         ("unet", ["UNet2DConditionModel.from_pretrained"], ["models/diffusion_models/"]),
+        (
+            "words",
+            ["load_textual_inversion", "load_lora_weights"],
+            ["embeddings/erica.safetensors", "embeddings/hazel.safetensors", "<lora:mine:1>"],
+        ),
+        ("keys", ["load_textual_inversion", "load_attn_procs"], []),
     ],
 )
 @pytest.mark.parametrize("base", ["nano", "CompVis/stable-diffusion-v1-4", "sd.safetensors"])
@@ -43,8 +60,13 @@ def test_each_kind_is_used_in_its_own_way(files, kind, diffusers, elsewhere, bas
     for snippet in (first, third):
         ast.parse(snippet.text)
         assert json.dumps(PROMPT) in snippet.text
-    for part in ("load_lora_weights", "load_textual_inversion", "UNet2DConditionModel.from_pre"):
+    loaders = {"load_lora_weights", "load_textual_inversion", "load_attn_procs", "UNet2D"}
+    for part in loaders:
         assert (part in first.text) == any(part in each for each in diffusers)
+    words = [
+        path for path in files[kind] if path.name in ("learned.safetensors", "other.safetensors")
+    ]
+    assert first.text.count("load_textual_inversion") == len(words)
     loader = {"nano": 'load("nano")', "sd.safetensors": "from_single_file"}.get(base, "from_pre")
     assert loader in first.text
     if base == "nano":
