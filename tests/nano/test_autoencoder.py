@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from sdtune.nano.autoencoder import NanoAutoencoderModule, laplacian, psnr
@@ -25,6 +26,7 @@ def test_the_laplacian_sees_edges_and_no_slopes() -> None:
     assert laplacian(dot)[0, 0].tolist() == [[0, 1, 0], [1, -4, 1], [0, 1, 0]]
 
 
+@pytest.mark.slow
 def test_training_reconstructs_better(sprites: Path) -> None:
     module = NanoAutoencoderModule(block_out_channels=(8, 8, 16))
     data = SceneDataModule(str(sprites), batch_size=8, validation_scenes=16)

@@ -9,6 +9,7 @@ from sdtune.nano.scene_data import SceneDataModule
 from tests.quiet_trainer import quiet_trainer
 
 
+@pytest.mark.slow
 def test_training_matches_better(sprites: Path, tokenizer: Path) -> None:
     module = NanoCLIPModule(
         str(tokenizer), learning_rate=2e-3, text_width=32, vision_width=32, layers=1, patch_size=16

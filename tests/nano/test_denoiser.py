@@ -41,6 +41,7 @@ def folder(
     return run
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_and_the_whole_loads_in_diffusers(
     folder: Path, sprites: Path
 ) -> None:

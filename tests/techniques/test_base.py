@@ -101,6 +101,7 @@ def test_validation_does_not_depend_on_the_epoch_or_the_random_state(
     assert losses[0]["val/loss"] > 0
 
 
+@pytest.mark.slow
 def test_validation_loss_falls_when_the_model_learns(tiny_sd: Path, data: StyleDataModule) -> None:
     module = LoRAStyleModule(str(tiny_sd), rank=8, learning_rate=1e-2, target_modules="all")
     (before,) = quiet_trainer().validate(module, data, verbose=False)
