@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from sdtune.nano.clip import NanoCLIPModule
 from sdtune.nano.scene_data import SceneDataModule
 from tests.quiet_trainer import quiet_trainer
