@@ -11,6 +11,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from sdtune._checks import check_positive
 from sdtune.callbacks.fresh_folder import refuse_used_folder
 from sdtune.callbacks.protocol import Technique, as_technique
+from sdtune.callbacks.whole_model import refuse_sharded_model
 
 __all__ = ["PeriodicCallback", "is_trial"]
 
@@ -31,7 +32,8 @@ class PeriodicCallback(Callback):
     """Call `at_step` at regular optimizer steps and once more when training ends.
 
     A step is visited once, however many batches are accumulated in it and whatever triggers
-    fall on it. Nothing happens in a `fast_dev_run`, as with Lightning's checkpoints.
+    fall on it. Nothing happens in a `fast_dev_run`, as with Lightning's checkpoints. A run that is
+    resumed makes up for the last step if it was killed before that was visited.
 
     A subclass names its folder inside the run folder, which must be empty when a run begins.
 
@@ -51,6 +53,8 @@ class PeriodicCallback(Callback):
         self.every_n_steps = every_n_steps
         self.folder = Path(self.folder_name)
         self._last_step: int | None = None
+        self._has_started = False
+        self._is_in_doubt = False
 
     def at_step(self, trainer: Trainer, technique: Technique, step: int) -> None:
         """Do what the callback is for. Called on every rank.
@@ -62,17 +66,39 @@ class PeriodicCallback(Callback):
         """
         raise NotImplementedError
 
+    def has(self, step: int) -> bool:
+        """Tell whether all is there that a visit of a step makes. Called on every rank.
+
+        Args:
+            step: Optimizer steps that a checkpoint was resumed from.
+
+        Returns:
+            Whether it is; the answer of the first rank counts. Always no, unless a subclass can
+            tell: then the step is visited anew.
+        """
+        return False
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Check the module and learn the run folder."""
+        """Check the module and how it is spread, and learn the run folder.
+
+        Raises:
+            TypeError: If the module is no technique.
+            ValueError: If the strategy splits the model up.
+        """
         as_technique(pl_module)
+        refuse_sharded_model(trainer, type(self).__name__)
+        self._has_started = False
         # a collective call, so it is made here, where all ranks are
         self.folder = Path(trainer.log_dir or trainer.default_root_dir) / self.folder_name
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Count the step that training starts or resumes from as visited."""
+        """Count the step that training starts or resumes from as visited, if it has been."""
         if self._last_step is None and not is_trial(trainer):
             refuse_used_folder(trainer, self.folder)
         self._last_step = trainer.global_step
+        self._has_started = True
+        # a run may have been killed when it had kept the checkpoint of a step and no more
+        self._is_in_doubt = trainer.ckpt_path is not None
         if self.every_n_steps is None and trainer.val_dataloaders is None:
             # as the trainer does it: only then is it known whether there is anything to validate
             trainer.validating = True
@@ -106,10 +132,29 @@ class PeriodicCallback(Callback):
         """Visit the last step."""
         self._visit(trainer, pl_module)
 
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Make up for what is missing of a run that was resumed when it had no step left.
+
+        Lightning then skips training, and with it the hooks above.
+        """
+        if self._has_started or trainer.ckpt_path is None:
+            return
+        home = pl_module.device
+        pl_module.to(trainer.strategy.root_device)  # Lightning has put it away
+        self.on_train_start(trainer, pl_module)
+        self.on_train_end(trainer, pl_module)
+        pl_module.to(home)
+
     def _visit(self, trainer: Trainer, pl_module: LightningModule) -> None:
         step = trainer.global_step
-        if step == self._last_step or trainer.state.fn != TrainerFn.FITTING:
+        if trainer.state.fn != TrainerFn.FITTING or self._is_visited(trainer, step):
             return
-        self._last_step = step
+        self._last_step, self._is_in_doubt = step, False
         if not is_trial(trainer):
             self.at_step(trainer, as_technique(pl_module), step)
+
+    def _is_visited(self, trainer: Trainer, step: int) -> bool:
+        if step != self._last_step:
+            return False
+        # every rank must take the same way, and not each may see the files
+        return not self._is_in_doubt or bool(trainer.strategy.broadcast(self.has(step)))

@@ -78,8 +78,8 @@ class PictureLosses(Callback):
         if len(self._pending) == _BATCHES_AT_ONCE:
             self._count()
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write what all processes have seen."""
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write what all processes have seen, also if a resumed run had no step left."""
         sums = self._all()
         if trainer.is_global_zero and not is_trial(trainer):
             _write(sums, self._folder / FILE_NAME)

@@ -80,12 +80,16 @@ class SampleGrid(PeriodicCallback):
         if trainer.is_global_zero and self._resumed_folder is not None:
             self._rows.adopt(self._resumed_folder, trainer.global_step)
         # every rank must take the same way, and not each may see the folder
-        if not trainer.strategy.broadcast(self._rows.has_base()):
+        if not trainer.strategy.broadcast(self._rows.has(None)):
             self._add_row(trainer, cast(Technique, pl_module), None)
 
     def at_step(self, trainer: Trainer, technique: Technique, step: int) -> None:
         """Add the row of this step."""
         self._add_row(trainer, technique, step)
+
+    def has(self, step: int) -> bool:
+        """Tell whether a step has its row, and the grid that shows it."""
+        return self._rows.has(step) and self._grid_path(step).is_file()
 
     def state_dict(self) -> dict[str, Any]:
         """Remember the folder of the rows, for a run that is resumed in another one."""
@@ -104,7 +108,7 @@ class SampleGrid(PeriodicCallback):
 
     def _add_row(self, trainer: Trainer, technique: Technique, step: int | None) -> None:
         start = time.perf_counter()
-        # on every rank: a sharded UNet needs all of them, and the others would only wait
+        # on every rank: the others would only wait
         with undisturbed(trainer, cast(LightningModule, technique)):
             images = technique.generate(
                 [prompt for prompt in self.prompts for _ in self.seeds],
@@ -127,11 +131,14 @@ class SampleGrid(PeriodicCallback):
         caption = f"{self.num_inference_steps} steps, guidance {self.guidance_scale:g}, "
         caption += f"seed{'s' * (len(self.seeds) > 1)} {', '.join(map(str, self.seeds))}"
         grid = draw_grid(rows, self.prompts, self.seeds, caption)
-        with replaced_atomically(self.folder / f"step_{step:06d}.png") as temporary:
+        with replaced_atomically(self._grid_path(step)) as temporary:
             grid.save(temporary, format="PNG")
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 self._log(logger, rows[-1], grid, step)
+
+    def _grid_path(self, step: int) -> Path:
+        return self.folder / f"step_{step:06d}.png"
 
     def _log(self, logger: TensorBoardLogger, row: GridRow, grid: Image.Image, step: int) -> None:
         writer, count = logger.experiment, len(self.seeds)

@@ -57,9 +57,13 @@ class SampleRows:
                 return cls(folder, settings, len(settings["prompts"]) * len(settings["seeds"]))
         return None
 
-    def has_base(self) -> bool:
-        """Tell whether the base's row is there."""
-        return self._read(self.folder / "base.png") is not None
+    def has(self, step: int | None) -> bool:
+        """Tell whether a row is there.
+
+        Args:
+            step: Optimizer steps, or None for the base.
+        """
+        return self._read(self._path(step)) is not None
 
     def write(self, step: int | None, images: Tensor) -> None:
         """Store a row, replacing one of the same step.
@@ -71,8 +75,7 @@ class SampleRows:
         strip = torch.cat(list(images), dim=2)  # (B, 3, H, W) -> (3, H, B * W)
         header = PngImagePlugin.PngInfo()
         header.add_text(_SETTINGS_KEY, self.settings)
-        name = "base.png" if step is None else f"step_{step:06d}.png"
-        with replaced_atomically(self.folder / name) as temporary:
+        with replaced_atomically(self._path(step)) as temporary:
             _to_picture(strip).save(temporary, format="PNG", pnginfo=header)
 
     def rows(self) -> list[GridRow]:
@@ -111,6 +114,9 @@ class SampleRows:
             if path.is_file() and not (self.folder / path.name).exists():
                 with replaced_atomically(self.folder / path.name) as temporary:
                     shutil.copyfile(path, temporary)
+
+    def _path(self, step: int | None) -> Path:
+        return self.folder / ("base.png" if step is None else f"step_{step:06d}.png")
 
     def _steps(self, last: float = math.inf) -> dict[int, Path]:
         found = {_order(path): path for path in self.folder.glob("step_*.png")}

@@ -1,18 +1,35 @@
 import pytest
+from lightning.pytorch import Callback
 
 from sdtune.callbacks.periodic import PeriodicCallback
+from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
 from tests.callbacks.fake_technique import FakeData, FakeTechnique, make_trainer
 
 
 class Visits(PeriodicCallback):
     folder_name = "visits"
 
-    def __init__(self, every_n_steps=None):
+    def __init__(self, every_n_steps=None, made=True):
         super().__init__(every_n_steps)
         self.steps = []
+        self.made = made
 
     def at_step(self, trainer, technique, step):
         self.steps.append(step)
+
+    def has(self, step):
+        return self.made
+
+
+class Killed(Callback):
+    def on_train_end(self, trainer, pl_module):
+        raise KeyboardInterrupt
+
+
+def fit(folder, *callbacks, ckpt_path=None, **arguments):
+    technique = FakeTechnique()
+    make_trainer(folder, *callbacks, **arguments).fit(technique, FakeData(), ckpt_path=ckpt_path)
+    return technique
 
 
 def visits(tmp_path, every_n_steps=None, validate=True, **arguments):
@@ -41,6 +58,20 @@ def visits(tmp_path, every_n_steps=None, validate=True, **arguments):
 )
 def test_each_step_is_visited_once_and_the_last_one_always(tmp_path, arguments, steps):
     assert visits(tmp_path, **arguments) == steps
+
+
+@pytest.mark.parametrize("limit", [{"max_steps": 5}, {"max_steps": -1, "max_epochs": 1}])
+@pytest.mark.parametrize("kept", [1, None])
+@pytest.mark.parametrize(("made", "steps"), [(False, [5]), (True, [])])
+def test_what_a_killed_run_left_undone_is_made_up_for(tmp_path, limit, kept, made, steps):
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        fit(tmp_path, Killed(), ResumeCheckpoint(kept), **limit)
+    for every_n_steps in (2, None):
+        callback = Visits(every_n_steps, made)
+        checkpoint = tmp_path / "checkpoints" / "last.ckpt"
+        technique = fit(tmp_path, callback, ResumeCheckpoint(kept), ckpt_path=checkpoint, **limit)
+        assert callback.steps == steps
+        assert technique.batches == []
 
 
 def test_validation_alone_is_not_training(tmp_path):

@@ -86,6 +86,16 @@ def test_a_run_resumed_in_another_folder_brings_its_rows(tmp_path):
     assert rows == ["base.png", "step_000002.png", "step_000004.png", "step_000006.png"]
 
 
+def test_the_last_row_that_a_killed_run_left_out_is_drawn(tmp_path):
+    fit(tmp_path, ResumeCheckpoint(2), max_steps=4)
+    checkpoint = tmp_path / "checkpoints" / "last.ckpt"
+    for calls in ([(4, False), (4, True)], []):  # the base and the last step; nothing the next time
+        grid = SampleGrid(PROMPTS, every_n_steps=2)
+        technique = fit(tmp_path, grid, max_steps=4, ckpt_path=checkpoint)
+        assert [(step, tuned) for step, _, _, tuned, _ in technique.calls] == calls
+    assert (tmp_path / "samples" / "step_000004.png").is_file()
+
+
 def test_the_seconds_are_reported(tmp_path, caplog):
     with caplog.at_level(logging.INFO, logger="lightning.pytorch"):
         fit(tmp_path, SampleGrid(PROMPTS, every_n_steps=6))

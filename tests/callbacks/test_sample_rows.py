@@ -38,9 +38,9 @@ def test_rows_of_a_future_that_was_given_up_are_left_out(rows):
 def test_rows_of_other_settings_are_not_mixed_in(rows):
     rows.write(None, images(0.5))
     other = SampleRows(rows.folder, SETTINGS | {"guidance_scale": 3.0}, tiles=2)
-    assert not other.has_base()
+    assert not other.has(None)
     assert other.up_to(9) == []
-    assert rows.has_base()
+    assert rows.has(None)
 
 
 def test_another_folders_past_is_adopted(rows, tmp_path):
