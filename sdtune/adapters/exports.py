@@ -8,18 +8,21 @@ from pathlib import Path
 
 import torch
 
-from sdtune.adapters import kohya_format, peft_format
+from sdtune.adapters import diffusers_format, kohya_format, peft_format, tensor_file
 from sdtune.adapters.diffusers_format import frozen_copy
 from sdtune.adapters.lora import LoRAAdapter
+from sdtune.adapters.pivotal import EMBEDDING_KEY
 from sdtune.adapters.random_state import isolated_random_state
 from sdtune.adapters.verification import AdapterVerificationError, evaluating, prediction
 from sdtune.models.stable_diffusion import StableDiffusion
 
-__all__ = ["PEFT_FOLDER", "export_lora"]
+__all__ = ["PEFT_FOLDER", "export_lora", "export_saved_lora"]
 
 log = logging.getLogger(__name__)
 
 PEFT_FOLDER = "peft"
+
+_OF_THE_FILE = {*tensor_file.RESERVED, diffusers_format.CONFIG_KEY, EMBEDDING_KEY}
 
 
 @torch.no_grad()
@@ -62,3 +65,26 @@ def export_lora(
                     f"output differs by {error:.2e}, more than {atol:.2e}."
                 )
     return [kohya, peft]
+
+
+def export_saved_lora(folder: str | Path, model: StableDiffusion) -> list[Path]:
+    """Write what `export_lora` writes beside a LoRA that was saved before.
+
+    Args:
+        folder: Where it was saved, in diffusers' layout.
+        model: A bundle of the same base, with whatever adapter; it is left as it was.
+
+    Returns:
+        As in `export_lora`; nothing if there is no LoRA in the folder.
+
+    Raises:
+        AdapterVerificationError: If one of them, loaded back, predicts anything else.
+    """
+    path = Path(folder) / diffusers_format.FILE_NAME
+    if not path.is_file():
+        return []
+    saved = frozen_copy(model)
+    diffusers_format.load(saved, path)
+    header = tensor_file.read_metadata(path)
+    metadata = {key: each for key, each in header.items() if key not in _OF_THE_FILE}
+    return export_lora(LoRAAdapter.from_model(saved), folder, saved, metadata)

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from sdtune.adapters.atomic_file import replaced_atomically
 
-__all__ = ["is_ours", "read_metadata", "write"]
+__all__ = ["RESERVED", "is_ours", "read_metadata", "write"]
 
 _WRITER = {"writer": "sdtune"}
-_RESERVED = {"format": "pt"} | _WRITER
+RESERVED = {"format": "pt"} | _WRITER
+"""What every header holds; no metadata may use these keys."""
 
 
 def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -40,7 +41,7 @@ def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str
             f"Expected {path} to be free, but a file is there that sdtune did not write: move it "
             "away or choose another folder."
         )
-    content = _with_sorted_metadata(save(dict(tensors), {**metadata, **_RESERVED}))
+    content = _with_sorted_metadata(save(dict(tensors), {**metadata, **RESERVED}))
     with replaced_atomically(path) as temporary:
         temporary.write_bytes(content)
 
@@ -81,7 +82,7 @@ def _check_metadata(metadata: Mapping[str, str]) -> None:
     for key, value in metadata.items():
         if not isinstance(value, str):
             raise TypeError(f"Expected `metadata[{key!r}]` to be a string, but got {value!r}.")
-    if clash := _RESERVED.keys() & metadata.keys():
+    if clash := RESERVED.keys() & metadata.keys():
         raise ValueError(
             "Expected `metadata` to leave the file's own keys alone, but got "
             f"{', '.join(f'`{key}`' for key in sorted(clash))}."

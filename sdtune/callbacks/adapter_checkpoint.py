@@ -6,12 +6,14 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from sdtune.adapters import peft_format, tensor_file, unet_format
 from sdtune.adapters.atomic_file import replaced_atomically
+from sdtune.adapters.exports import export_saved_lora
 from sdtune.adapters.protocol import ExportableAdapter
 from sdtune.callbacks.periodic import PeriodicCallback, is_trial
 from sdtune.callbacks.protocol import Technique, as_technique
@@ -51,6 +53,7 @@ class AdapterCheckpoint(PeriodicCallback):
         if keep is not None and keep < 1:
             raise ValueError(f"Expected `keep` to be a positive integer or None, but got {keep}.")
         self.keep = keep
+        self._resumed_folder: Path | None = None
 
     def at_step(self, trainer: Trainer, technique: Technique, step: int) -> None:
         """Write and verify a checkpoint, then drop those that are too old."""
@@ -78,26 +81,48 @@ class AdapterCheckpoint(PeriodicCallback):
         folder = self._step_folder(step)
         return folder if any(_ours(folder)) else None
 
-    def keep_best(self, step: int, technique: Technique | None) -> None:
+    def keep_best(self, step: int | None, technique: Technique) -> None:
         """Put the adapter of a step into `adapter/best/`, in the place of what was there.
 
         Args:
-            step: Optimizer steps.
-            technique: The technique, if it is at that step now. None takes the files of that step;
-                if they are not kept, there is no best one any more.
+            step: Optimizer steps; None if there is no best one.
+            technique: Written, if it is at that step now. Otherwise the files of that step are
+                taken, also of the folder that a run was resumed from; if they are not kept, there
+                is no best one any more.
         """
         best = self.folder / "best"
-        _drop(best)
-        if technique is not None:
+        if step == technique.global_step:
+            _drop(best)
             self._write(technique, best, export=True)
             return
-        step_folder = self._step_folder(step)
-        for file in _ours(step_folder):
-            with replaced_atomically(best / file.relative_to(step_folder)) as temporary:
-                shutil.copyfile(file, temporary)
+        source = self._kept(step)
+        if source == best:
+            return
+        _drop(best)
+        if source is not None:
+            for file in _ours(source):
+                with replaced_atomically(best / file.relative_to(source)) as temporary:
+                    shutil.copyfile(file, temporary)
+            export_saved_lora(best, technique.model)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Remember the folder, for a run that is resumed in another one."""
+        return {"folder": str(self.folder.resolve())}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Recall the folder."""
+        self._resumed_folder = Path(state_dict["folder"])
 
     def _step_folder(self, step: int) -> Path:
         return self.folder / f"step_{step:06d}"
+
+    def _kept(self, step: int | None) -> Path | None:
+        """Find a folder with the adapter of a step."""
+        if step is None:
+            return None
+        roots = [self.folder, *([self._resumed_folder] if self._resumed_folder else [])]
+        folders = [root / name for root in roots for name in ("best", self._step_folder(step).name)]
+        return next((each for each in folders if _step_in(each) == str(step)), None)
 
     def _write(self, technique: Technique, folder: Path, export: bool = False) -> Path:
         adapter, metadata = technique.adapter(), technique.adapter_metadata()
@@ -129,6 +154,12 @@ def _ours(folder: Path) -> Iterator[Path]:
             config = _CONFIGS.get(file.name)
             if config is not None and file.with_name(config).is_file():
                 yield file.with_name(config)
+
+
+def _step_in(folder: Path) -> str | None:
+    """Read from a header of which step the files in a folder are."""
+    files = (each for each in _ours(folder) if each.suffix == ".safetensors")
+    return next((tensor_file.read_metadata(each).get("sdtune.steps") for each in files), None)
 
 
 def _drop(folder: Path) -> None:

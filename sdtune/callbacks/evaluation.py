@@ -25,7 +25,7 @@ from sdtune.evaluation.descriptions import METRICS
 from sdtune.evaluation.evaluator import PICTURES_FOLDER, Evaluator
 from sdtune.evaluation.judges import Judges, judge_problems, load_judges
 from sdtune.evaluation.protocol import check_protocol
-from sdtune.evaluation.record import FILE_NAME, Best, Checkpoint, Evaluation, Protocol, Run
+from sdtune.evaluation.record import FILE_NAME, Checkpoint, Evaluation, Protocol, Run
 from sdtune.evaluation.training_set import TrainingSet
 
 __all__ = ["EvaluationCallback"]
@@ -157,6 +157,12 @@ class EvaluationCallback(PeriodicCallback):
             self._evaluate(trainer, technique, step, self._evaluator)
         trainer.strategy.barrier("evaluation")
 
+    def has(self, step: int) -> bool:
+        """Tell whether a step is scored."""
+        if self._evaluator is None:
+            return False
+        return any(each.step == step for each in self._evaluator.record.checkpoints)
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Score the last step, and say which checkpoint is the best and what it all took."""
         super().on_train_end(trainer, pl_module)
@@ -176,6 +182,7 @@ class EvaluationCallback(PeriodicCallback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note where the adapters are, now that all of them are written."""
+        super().on_fit_end(trainer, pl_module)
         if self._evaluator is not None:
             self._save(trainer, self._evaluator, finished=True)
 
@@ -219,10 +226,11 @@ class EvaluationCallback(PeriodicCallback):
         base = evaluator.record.checkpoints[0]
         if past is None:
             self._log(trainer, base)
-        elif _label(past.best) != (label := _label(evaluator.best())):
-            # the best one was of the future that is given up; of step 0 there is none
-            step = evaluator.record.checkpoint(label).step if label else 0
-            self._keep_best(trainer, step, None)
+        else:  # the best one may have been of the future that is given up, or be elsewhere
+            best = evaluator.best()
+            label = None if best is None else best.label
+            step = None if label is None else evaluator.record.checkpoint(label).step
+            self._keep_best(trainer, step, technique)
         self._save(trainer, evaluator)
         rank_zero_info(f"Scored the base in {time.perf_counter() - start:.1f} s.")
         return evaluator
@@ -284,7 +292,7 @@ class EvaluationCallback(PeriodicCallback):
         evaluator.locate({n: f.relative_to(run_folder).as_posix() for n, f in folders.items() if f})
         return evaluator.save(finished, time.perf_counter() - self._start)
 
-    def _keep_best(self, trainer: Trainer, step: int, technique: Technique | None) -> None:
+    def _keep_best(self, trainer: Trainer, step: int | None, technique: Technique) -> None:
         for keeper in _keepers(trainer):
             keeper.keep_best(step, technique)
 
@@ -321,10 +329,6 @@ def _pictures(data: object, name: str) -> Sequence[Any]:
 
 def _step_label(step: int) -> str:
     return f"step_{step:06d}"
-
-
-def _label(best: Best | None) -> str | None:
-    return None if best is None else best.label
 
 
 def _keepers(trainer: Trainer) -> list[AdapterKeeper]:

@@ -20,6 +20,11 @@ class Technique(Protocol):
 
     model: StableDiffusion
 
+    @property
+    def global_step(self) -> int:
+        """Optimizer steps taken so far."""
+        ...
+
     def generate(
         self,
         prompts: Sequence[str],
@@ -50,8 +55,8 @@ class AdapterKeeper(Protocol):
         """Say where the adapter of a step is, if it is still kept."""
         ...
 
-    def keep_best(self, step: int, technique: Technique | None) -> None:
-        """Keep the adapter of a step as the best; of the technique, if it is at that step now."""
+    def keep_best(self, step: int | None, technique: Technique) -> None:
+        """Keep the adapter of a step as the best, or none if there is no best one."""
         ...
 
 

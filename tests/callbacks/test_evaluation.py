@@ -81,6 +81,12 @@ def callback(clip, tmp_path, **changes):
     return EvaluationCallback(PROMPTS, **(defaults | changes))
 
 
+def contents(folder):
+    """The bytes of all files below a folder."""
+    files = [each for each in folder.rglob("*") if each.is_file()]
+    return {each.relative_to(folder).as_posix(): each.read_bytes() for each in files}
+
+
 def fit(folder, technique, pictures, *callbacks, ckpt_path=None, **arguments):
     torch.manual_seed(0)
     trainer = make_trainer(folder, *callbacks, **arguments)
@@ -159,24 +165,67 @@ def test_a_resumed_run_keeps_its_past_and_drops_a_future_that_is_given_up(
     assert any((run / "adapter" / "best").glob("*.safetensors"))
     assert not (run / "evaluation" / "step_000006").exists()
     elsewhere = tmp_path / "elsewhere"
-    fit(elsewhere, TinyLoRA(str(tiny_sd)), pictures, callback(clip, tmp_path), max_steps=4,
-        ckpt_path=early)  # fmt: skip
+    fit(elsewhere, TinyLoRA(str(tiny_sd)), pictures, callback(clip, tmp_path), AdapterCheckpoint(2),
+        max_steps=4, ckpt_path=early)  # fmt: skip
     assert [each.step for each in Evaluation.load(elsewhere).checkpoints] == [0, 2, 4]
     assert (elsewhere / "evaluation" / "step_000002" / "prompt_00_seed_0.png").is_file()
+    assert contents(elsewhere / "adapter" / "best") == contents(run / "adapter" / "best")
 
 
+@pytest.mark.slow
+def test_the_last_step_of_a_killed_run_is_scored_when_it_is_resumed(
+    tmp_path, tiny_sd, clip, pictures, monkeypatch
+):
+    def go(ckpt_path=None):
+        callbacks = [AdapterCheckpoint(2), callback(clip, tmp_path), ResumeCheckpoint(1)]
+        technique = TinyLoRA(str(tiny_sd))
+        fit(tmp_path, technique, pictures, *callbacks, max_steps=3, ckpt_path=ckpt_path)
+        return technique.calls
+
+    def killed(self, trainer, pl_module):
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EvaluationCallback, "on_train_end", killed)
+        with pytest.raises(RuntimeError, match="killed"):
+            go()
+    shutil.rmtree(tmp_path / "adapter" / "step_000003")
+    assert [each.step for each in Evaluation.load(tmp_path).checkpoints] == [0, 2]
+    for calls in ([(3, True)], []):
+        assert go(tmp_path / "checkpoints" / "last.ckpt") == calls
+        record = Evaluation.load(tmp_path)
+        assert record.finished
+        assert [each.step for each in record.checkpoints] == [0, 2, 3]
+        assert record.checkpoint("step_000003").adapter == "adapter/step_000003"
+
+
+@pytest.mark.slow
 def test_the_best_of_a_given_up_future_gives_way(tmp_path, tiny_sd):
     keeper = AdapterCheckpoint(2)
     keeper.folder = tmp_path / "adapter"
-    technique = TinyLoRA(str(tiny_sd))
-    for step in (2, 4):
-        technique.adapter().save(keeper.folder / f"step_{step:06d}", {"sdtune.steps": str(step)})
-    keeper.keep_best(4, technique)
-    keeper.keep_best(2, None)
-    kept = next((keeper.folder / "best").iterdir())
-    assert kept.read_bytes() == (keeper.folder / "step_000002" / kept.name).read_bytes()
-    keeper.keep_best(6, None)
-    assert not (keeper.folder / "best").exists()
+    technique, best = TinyLoRA(str(tiny_sd)), keeper.folder / "best"
+    technique.adapter().export(tmp_path, technique.model, {"sdtune.steps": "2"})
+    technique.adapter().save(keeper.folder / "step_000002", {"sdtune.steps": "2"})
+    with torch.no_grad():
+        for parameter in lora_parameters(technique):
+            parameter += 0.1
+    keeper.keep_best(0, technique)  # the step that it is at
+    assert "kohya_lora.safetensors" in contents(best)
+    keeper.keep_best(2, technique)
+    kept = contents(best)
+    assert kept.items() >= contents(keeper.folder / "step_000002").items()
+    kohya = "kohya_lora.safetensors"
+    assert kept[kohya] == (tmp_path / kohya).read_bytes()
+    assert (best / "peft" / "unet" / "adapter_config.json").is_file()
+    resumed = AdapterCheckpoint(2)
+    resumed.folder = tmp_path / "elsewhere"
+    resumed.load_state_dict(keeper.state_dict())
+    resumed.keep_best(2, technique)
+    assert contents(resumed.folder / "best") == kept
+    for step in (6, None):
+        keeper.keep_best(2, technique)
+        keeper.keep_best(step, technique)
+        assert not best.exists()
     assert keeper.folder_of(6) is None
 
 
