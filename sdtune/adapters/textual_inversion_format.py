@@ -28,6 +28,9 @@ __all__ = ["FILE_NAME", "holds_embedding", "load", "read", "save", "verify"]
 
 FILE_NAME = "learned_embeds.safetensors"
 
+# what the untuned base reads in the word's place; each file names its own word's
+_INITIALIZER_KEY = "sdtune.initializer_token"
+
 # the reader overwrites what it is about
 _MISLEADING = "The new embeddings will be initialized"
 
@@ -43,7 +46,8 @@ def save(
     Args:
         adapter: The word.
         folder: Where the file goes; made if it is missing.
-        metadata: Strings for the header, beside `modelspec.trigger_phrase`, which is the word.
+        metadata: Strings for the header, beside `modelspec.trigger_phrase`, which is the word, and
+            `sdtune.initializer_token`, which is what it was started from.
         file_name: Name of the file; a file holds one word.
 
     Returns:
@@ -56,6 +60,8 @@ def save(
     """
     path = Path(folder) / file_name
     header = {**(metadata or {}), "modelspec.trigger_phrase": adapter.placeholder_token}
+    if adapter.initializer_token:
+        header[_INITIALIZER_KEY] = adapter.initializer_token
     tensor_file.write(path, {adapter.placeholder_token: adapter.vectors.contiguous()}, header)
     return path
 
@@ -67,7 +73,7 @@ def read(path: str | Path) -> TokenEmbeddingAdapter:
         path: The file.
 
     Returns:
-        The word and its vectors.
+        The word, its vectors and, if its header tells, what it was started from.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -77,7 +83,8 @@ def read(path: str | Path) -> TokenEmbeddingAdapter:
     if path.is_file() and not holds_embedding(path):
         raise ValueError(f"Expected {path} to hold one tensor of a word, but it does not.")
     [(token, vectors)] = load_file(path).items()
-    return TokenEmbeddingAdapter(token, torch.atleast_2d(vectors).float())
+    initializer = tensor_file.read_metadata(path).get(_INITIALIZER_KEY, "")
+    return TokenEmbeddingAdapter(token, torch.atleast_2d(vectors).float(), initializer)
 
 
 def holds_embedding(path: str | Path) -> bool:

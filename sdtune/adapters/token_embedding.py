@@ -79,10 +79,12 @@ class TokenEmbeddingAdapter:
     Attributes:
         placeholder_token: The word.
         vectors: (n, d) float32 on the CPU.
+        initializer_token: The words that it was started from, if that is known.
     """
 
     placeholder_token: str
     vectors: Tensor
+    initializer_token: str = ""
 
     @classmethod
     def from_model(
@@ -108,8 +110,9 @@ class TokenEmbeddingAdapter:
                 f"Expected `placeholder_token` to be one of the words of the model, "
                 f"{', '.join(known) or 'which has none'}, but got {placeholder_token}."
             )
-        rows = embedding.rows[known.index(wanted[0])]
-        return cls(wanted[0], rows.detach().to("cpu", torch.float32, copy=True))
+        number = known.index(wanted[0])
+        vectors = embedding.rows[number].detach().to("cpu", torch.float32, copy=True)
+        return cls(wanted[0], vectors, embedding.placeholders[number].initializer_token)
 
     def save(self, folder: str | Path, metadata: Mapping[str, str] | None = None) -> Path:
         """Write the word as diffusers and A1111 read it; see `textual_inversion_format.save`.

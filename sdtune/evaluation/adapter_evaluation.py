@@ -163,14 +163,13 @@ class AdapterEvaluation:
         )
 
     def _words(self) -> dict[str, str]:
-        """Find the learned words, and what they were started from, in the adapters' headers."""
+        """Find the learned words, and what they were started from, in the adapters' files."""
         words = {}
         for path in self.adapters.values():
             for file in find_adapter_files(path):
                 if file.is_file() and textual_inversion_format.holds_embedding(file):
-                    word = textual_inversion_format.read(file).placeholder_token
-                    header = tensor_file.read_metadata(file)
-                    words[word] = header.get("sdtune.initializer_token", "")
+                    word = textual_inversion_format.read(file)
+                    words[word.placeholder_token] = word.initializer_token
         return words
 
     def _describe(self) -> Run:

@@ -3,6 +3,8 @@ import torch
 
 from sdtune.adapters import kohya_format
 from sdtune.adapters.lora import LoRAAdapter, add_lora, lora_parameters
+from sdtune.adapters.pivotal import PivotalAdapter
+from sdtune.adapters.token_embedding import TokenEmbeddingAdapter, add_token_embedding
 from sdtune.evaluation.adapter_evaluation import AdapterEvaluation
 from sdtune.evaluation.record import Evaluation
 from sdtune.models import load
@@ -80,6 +82,20 @@ def test_an_adapter_of_another_architecture_is_one_sentence(ask, tiny_sd, tmp_pa
         path = save(adapter, tmp_path / "other")
         with pytest.raises(ValueError, match=r"for a base of the architecture of .*tiny_sd, but"):
             AdapterEvaluation(str(path), **ask).evaluate()
+
+
+def test_the_base_reads_what_each_of_several_words_was_started_from(ask, tiny_sd, tmp_path):
+    model = load(tiny_sd)
+    started = {"<erica>": "c", "<rex>": "d"}
+    for word, initializer in started.items():
+        add_token_embedding(model, word, initializer)
+    add_lora(model, rank=1, alpha=1.0, target_modules=["to_q"])
+    words = [TokenEmbeddingAdapter.from_model(model, each) for each in started]
+    # the header of a run of several words names them all, as a text
+    metadata = {"sdtune.initializer_tokens": str(list(started.values()))}
+    path = PivotalAdapter(words, LoRAAdapter.from_model(model)).save(tmp_path / "two", metadata)
+    for adapter in (path, path.parent):
+        assert AdapterEvaluation(str(adapter), **ask)._words() == started
 
 
 def test_all_that_is_wrong_with_a_call_is_said(ask, tmp_path):
