@@ -15,7 +15,7 @@ def constrained_merge(
     outputs: Tensor,
     ridge: float = 0.0,
 ) -> Tensor:
-    """Change a matrix so that some inputs have given outputs, and others theirs as nearly as can be.
+    """Change a matrix so that some inputs have given outputs, and others nearly their own.
 
     Solves min over W of ||W C_reg^T - W_0 C_reg^T||_F^2 + r ||W - W_0||_F^2 subject to W C^T = V^T
     by Lagrange multipliers (Kumari et al. 2023, https://arxiv.org/abs/2212.04488, section 3.3 and
