@@ -9,6 +9,7 @@ from sdtune.commands.errors import CallError
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.evaluation.adapter_evaluation import AdapterEvaluation
 from sdtune.evaluation.record import BASE_LABEL, FILE_NAME, Evaluation
+from sdtune.report.figures import metric_rows
 
 __all__ = ["main"]
 
@@ -75,20 +76,15 @@ def _with_json_lists(arguments: Sequence[str]) -> list[str]:
 def _table(record: Evaluation) -> str:
     """Word the figures with their intervals and verdicts, a block for each checkpoint."""
     lines = []
+    base = next((each for each in record.checkpoints if each.label == BASE_LABEL), None)
     for checkpoint in record.checkpoints:
         where = "" if checkpoint.label == BASE_LABEL else f", against {record.base.source}"
         lines += ["", f"{checkpoint.label}{where}"]
-        for name, figure in checkpoint.figures.items():
-            metric = record.metrics[name]
-            aim = "higher" if metric.higher_is_better else "lower"
-            interval = f"({figure.low:.3g} to {figure.high:.3g})"
-            row = f"  {metric.title:15}{figure.value:8.3g} {interval:20} {aim} is better"
-            if name in checkpoint.against_base:
-                change = checkpoint.against_base[name]
-                row = f"  {metric.title:15}{figure.value:8.3g} {interval:20} "
-                row += f"{change.difference:+8.3g} ({change.low:+.3g} to {change.high:+.3g}): "
-                row += change.verdict
-            lines.append(row)
+        for row in metric_rows(record, base, checkpoint):
+            value, between = row.tuned
+            change, changed = row.difference
+            last = f"{change:>9} ({changed}): {row.verdict}" if row.verdict else row.direction
+            lines.append(f"  {row.title:15}{value:>9} {f'({between})':20} {last}")
     if record.best is not None:
         lines += ["", f"best: {record.best.label or 'none'}. {record.best.reason}"]
         lines.append(record.best.rule)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from sdtune.evaluation.descriptions import METRICS
 from sdtune.evaluation.record import BASE_LABEL, Best, Checkpoint, Excluded
+from sdtune.evaluation.rounding import interval, number, places_of
 
 __all__ = ["BestRule", "Goal", "choose_best"]
 
@@ -79,7 +80,7 @@ def choose_best(checkpoints: Sequence[Checkpoint], rule: BestRule) -> Best | Non
     """Choose the best checkpoint; of equals, the earliest.
 
     Args:
-        checkpoints: The scores of all; the base is passed over.
+        checkpoints: The scores of all; of the base nothing is taken but how it is rounded.
         rule: The rule.
 
     Returns:
@@ -97,7 +98,11 @@ def choose_best(checkpoints: Sequence[Checkpoint], rule: BestRule) -> Best | Non
         return Best(None, rule.words(fidelity), "The rule leaves every checkpoint out.", excluded)
     best = max(left, key=lambda each: each.figures[fidelity].value)
     figure, title = best.figures[fidelity], METRICS[fidelity].title
+    bases = [each.figures.get(fidelity) for each in checkpoints if each.label == BASE_LABEL]
+    # as many as where the two are compared
+    places = places_of(fidelity, [figure, best.against_base.get(fidelity), *bases])
     of = f"the highest of {len(left)}" if len(left) > 1 else "the only one that is left"
     of = "the only checkpoint" if len(tuned) == 1 else of
-    reason = f"Its {title} is {figure.value:.3g} ({figure.low:.3g} to {figure.high:.3g}), {of}."
+    value, between = number(figure.value, places), interval(figure.low, figure.high, places)
+    reason = f"Its {title} is {value} ({between}), {of}."
     return Best(best.label, rule.words(fidelity), reason, excluded)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from sdtune.evaluation.record import Checkpoint, Evaluation
+from sdtune.evaluation.rounding import percent
 from sdtune.report.run import PictureLoss, ReportedRun
-from sdtune.report.words import duration, percent
+from sdtune.report.words import duration
 
 __all__ = ["count_sentence", "facts", "nearest_sentence", "notices", "summary"]
 

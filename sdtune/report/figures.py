@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sdtune.evaluation.record import Checkpoint, Difference, Evaluation, Figure
+from sdtune.evaluation.rounding import interval, is_share, number, percent, places_of, signed
 from sdtune.report.table import Table
-from sdtune.report.words import LIMITS, decimals, interval, number, percent, signed
+from sdtune.report.words import LIMITS
 
 __all__ = ["MetricRow", "checkpoint_table", "metric_rows", "one_line_figures", "step_name"]
 
@@ -57,7 +58,7 @@ def metric_rows(
             continue
         untuned = base.figures.get(key) if base is not None else None
         difference = tuned.against_base.get(key)
-        places = _places(key, [figure, untuned, difference])
+        places = places_of(key, [figure, untuned, difference])
         rows.append(
             MetricRow(
                 metric.title,
@@ -106,7 +107,7 @@ def one_line_figures(
     columns = []
     for key in keys:
         figures = [each.figures.get(key) if each is not None else None for each in checkpoints]
-        places = _places(key, figures)
+        places = places_of(key, figures)
         columns.append([_one_line(key, figure, places) for figure in figures])
     return columns
 
@@ -125,7 +126,7 @@ def _one_line(key: str, figure: Figure | None, places: int) -> str:
 def _figure(key: str, figure: Figure | None, places: int) -> tuple[str, str]:
     if figure is None:
         return "", ""
-    if _is_share(key):
+    if is_share(key):
         return percent(figure.value), f"{percent(figure.low)} to {percent(figure.high)}"
     return number(figure.value, places), interval(figure.low, figure.high, places)
 
@@ -134,14 +135,6 @@ def _difference(key: str, difference: Difference | None, places: int) -> tuple[s
     if difference is None:
         return "", ""
     value, low, high = difference.difference, difference.low, difference.high
-    if _is_share(key):
+    if is_share(key):
         return f"{signed(100 * value, 0)} points", interval(100 * low, 100 * high, 0)
     return signed(value, places), interval(low, high, places)
-
-
-def _places(key: str, figures: Sequence[Figure | Difference | None]) -> int:
-    return 0 if _is_share(key) else decimals((each.low, each.high) for each in figures if each)
-
-
-def _is_share(key: str) -> bool:
-    return key.endswith("_share")

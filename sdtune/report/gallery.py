@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sdtune.evaluation.record import BASE_LABEL, Checkpoint, picture_name
+from sdtune.evaluation.rounding import number
 from sdtune.report.figures import step_name
 from sdtune.report.pictures import Embedded, embed, embed_file
 from sdtune.report.run import PictureLoss, ReportedRun
-from sdtune.report.words import number
 
 __all__ = [
     "HardPicture",

@@ -25,8 +25,8 @@ def test_lists_are_given_as_people_do_and_the_table_says_how_sure_it_is(
     assert evaluation.protocol.num_inference_steps == 2
     output = capsys.readouterr().out
     assert "step_000200, against nano" in output
-    assert "28 (27 to 29.5)" in output
-    assert "+0.4 (-0.2 to +1): no difference seen" in output
+    assert "28.0 (27.0 to 29.5)" in output
+    assert "+0.4 (\N{MINUS SIGN}0.2 to 1.0): no difference seen" in output
     assert "best: step_000200. the reason" in output
     assert "runs/evaluate/base/evaluation.json" in output
 

@@ -1,7 +1,12 @@
+from dataclasses import replace
+
 import pytest
 
 from sdtune.evaluation.best import BestRule, choose_best
+from sdtune.evaluation.descriptions import METRICS
 from sdtune.evaluation.record import Checkpoint, Difference, Figure
+from sdtune.report.figures import metric_rows
+from tests.evaluation.test_record import make_record
 
 
 def checkpoint(step, style=0.5, clip_i=0.5, clip_score=30.0, seen=True, memorised=0.0):
@@ -28,9 +33,22 @@ def test_the_goal_decides_which_likeness_counts():
     both = [BASE, checkpoint(1, style=0.9, clip_i=0.2), checkpoint(2, style=0.3, clip_i=0.8)]
     style, subject = choose_best(both, BestRule("style")), choose_best(both, BestRule("subject"))
     assert (style.label, subject.label) == ("step_1", "step_2")
-    assert "style score is 0.9 (0.8 to 1), the highest of 2" in style.reason
+    assert "style score is 0.90 (0.80 to 1.00), the highest of 2" in style.reason
     assert style.rule.startswith("The highest style score among")
     assert subject.rule.startswith("The highest CLIP-I among")
+
+
+def test_the_reason_has_the_digits_of_the_reports_table():
+    base = replace(BASE, figures=checkpoint(0, style=0.0).figures)
+    tuned = checkpoint(1, style=-0.0343)
+    tuned.against_base["style_score"] = Difference(-0.0343, -1.7, 1.7, "no difference seen")
+    minus = "\N{MINUS SIGN}"
+    evaluation = replace(make_record(), checkpoints=[base, tuned])
+    evaluation.metrics["style_score"] = METRICS["style_score"]
+    rows = {row.title: row.tuned for row in metric_rows(evaluation, base, tuned)}
+    assert rows["style score"] == (f"{minus}0.03", f"{minus}0.13 to 0.07")
+    value, between = rows["style score"]
+    assert f"is {value} ({between}), the only" in choose_best([base, tuned], BestRule()).reason
 
 
 def test_without_a_style_score_clip_i_decides():
