@@ -275,7 +275,13 @@ class DiffusionFineTuningModule(TunedModelModule):
     def _conditioning(self, captions: Sequence[str]) -> Conditioning:
         """Encode captions, or look them up when the text encoder is frozen."""
         if self.trains_text_encoder:
-            return self.model.encode_prompts(captions, self.clip_skip)
+            # each once, unless inputs are dropped: then each sample drops its own
+            distinct = list(captions if self.draws_dropout else dict.fromkeys(captions))
+            encoded = self.model.encode_prompts(distinct, self.clip_skip)
+            if len(distinct) == len(captions):
+                return encoded
+            order = [distinct.index(caption) for caption in captions]
+            return Conditioning(encoded.encoder_hidden_states[order])
         self._remember(captions)
         rows = torch.stack([self._embeddings[caption] for caption in captions])
         return Conditioning(rows.to(self.device, non_blocking=True))

@@ -9,6 +9,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
+from sdtune.adapters.lora import lora_parameters
 from sdtune.data.subject import SubjectDataModule
 from sdtune.functional import prior_preservation_loss
 from sdtune.models import load
@@ -207,3 +208,32 @@ def test_a_fully_tuned_model_still_draws_with_its_base(tiny_sd: Path) -> None:
 def test_bad_arguments_are_refused(arguments: dict, message: str, tiny_sd: Path) -> None:
     with pytest.raises(ValueError, match=message):
         _module(tiny_sd, **arguments)
+
+
+@pytest.mark.parametrize(("dropout", "count"), [(0.0, 2), (0.1, 4)])
+def test_a_caption_that_is_repeated_is_encoded_once(
+    tiny_sd: Path, monkeypatch: pytest.MonkeyPatch, dropout: float, count: int
+) -> None:
+    module = _module(tiny_sd, text_encoder_learning_rate=1e-4, dropout=dropout)
+    module.load_base()
+    module.model.eval()  # so that nothing is dropped here
+    module.model.text_encoders.double()
+    with torch.no_grad():
+        for parameter in lora_parameters(module):
+            parameter += 0.01
+    captions = ["an erica disc", "a disc", "an erica disc", "a disc"]
+    encode, asked = module.model.encode_prompts, []
+    monkeypatch.setattr(
+        module.model,
+        "encode_prompts",
+        lambda prompts, *rest: asked.append(len(prompts)) or encode(prompts, *rest),
+    )
+    found = module._conditioning(captions).encoder_hidden_states
+    assert asked == [count]
+    expected = encode(captions).encoder_hidden_states
+    torch.testing.assert_close(found, expected)
+    weights = torch.randn(expected.shape, generator=torch.Generator().manual_seed(0)).double()
+    parameters = lora_parameters(module.model.text_encoders)
+    both = [torch.autograd.grad((each * weights).sum(), parameters) for each in (found, expected)]
+    for ours, theirs in zip(*both, strict=True):
+        torch.testing.assert_close(ours, theirs)
