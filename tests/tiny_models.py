@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["make_tiny_sd", "make_tokenizer"]
+__all__ = ["make_tiny_sd", "make_tokenizer", "save_sd"]
 
 
 def make_tiny_sd(
@@ -33,14 +33,7 @@ def make_tiny_sd(
     Returns:
         The folder.
     """
-    from diffusers import (
-        AutoencoderKL,
-        DDIMScheduler,
-        PNDMScheduler,
-        StableDiffusionPipeline,
-        UNet2DConditionModel,
-    )
-    from transformers import CLIPTextConfig, CLIPTextModel
+    from diffusers import AutoencoderKL, UNet2DConditionModel
 
     tokenizer = make_tokenizer()
     with torch.random.fork_rng(devices=[]):
@@ -61,35 +54,36 @@ def make_tiny_sd(
             layers_per_block=2,
             norm_num_groups=4,
         )
-        text_encoder = CLIPTextModel(
-            CLIPTextConfig(
-                vocab_size=len(tokenizer),
-                hidden_size=32,
-                intermediate_size=64,
-                projection_dim=32,
-                num_hidden_layers=12,
-                num_attention_heads=4,
-                max_position_embeddings=tokenizer.model_max_length,
-                bos_token_id=tokenizer.bos_token_id,
-                eos_token_id=tokenizer.eos_token_id,
-                pad_token_id=tokenizer.pad_token_id,
-            )
-        )
+        text_encoder = _make_text_encoder(tokenizer)
         for module in (unet, vae, text_encoder):
             _spread(module)
-    schedule: dict[str, Any] = {
-        "beta_start": 0.00085,
-        "beta_end": 0.012,
-        "beta_schedule": "scaled_linear",
-        "prediction_type": prediction_type,
-        "set_alpha_to_one": False,
-        "steps_offset": 1,
-    }
-    noise_scheduler = (
-        DDIMScheduler(**schedule, clip_sample=False, rescale_betas_zero_snr=True)
-        if zero_terminal_snr
-        else PNDMScheduler(**schedule, skip_prk_steps=True)
-    )
+    noise_scheduler = _make_noise_scheduler(prediction_type, zero_terminal_snr)
+    return save_sd(folder, unet, vae, text_encoder, tokenizer, noise_scheduler)
+
+
+def save_sd(
+    folder: str | Path,
+    unet: Any,
+    vae: Any,
+    text_encoder: Any,
+    tokenizer: Any,
+    noise_scheduler: Any,
+) -> Path:
+    """Write the parts of a model in diffusers' layout.
+
+    Args:
+        folder: Where to write; made if absent.
+        unet: A UNet2DConditionModel.
+        vae: An AutoencoderKL.
+        text_encoder: A CLIPTextModel.
+        tokenizer: A CLIPTokenizer.
+        noise_scheduler: Any of diffusers' schedulers.
+
+    Returns:
+        The folder.
+    """
+    from diffusers import StableDiffusionPipeline
+
     StableDiffusionPipeline(
         vae=vae,
         text_encoder=text_encoder,
@@ -121,6 +115,41 @@ def make_tokenizer() -> Any:
     ]
     vocabulary = {piece: index for index, piece in enumerate(pieces)}
     return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=77)
+
+
+def _make_text_encoder(tokenizer: Any) -> Any:
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=32,
+            intermediate_size=64,
+            projection_dim=32,
+            num_hidden_layers=12,
+            num_attention_heads=4,
+            max_position_embeddings=tokenizer.model_max_length,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+def _make_noise_scheduler(prediction_type: str, zero_terminal_snr: bool) -> Any:
+    from diffusers import DDIMScheduler, PNDMScheduler
+
+    schedule: dict[str, Any] = {
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "beta_schedule": "scaled_linear",
+        "prediction_type": prediction_type,
+        "set_alpha_to_one": False,
+        "steps_offset": 1,
+    }
+    if zero_terminal_snr:
+        return DDIMScheduler(**schedule, clip_sample=False, rescale_betas_zero_snr=True)
+    return PNDMScheduler(**schedule, skip_prk_steps=True)
 
 
 def _spread(module: nn.Module) -> None:

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from sdtune.adapters.lora_settings import LoRASettings, TargetModules
 from sdtune.adapters.random_state import isolated_random_state
 from sdtune.functional.randomness import Stream, counter_generator
 from sdtune.models.stable_diffusion import StableDiffusion
@@ -24,9 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ADAPTER_NAME",
     "LoRAAdapter",
-    "TargetModules",
     "add_lora",
-    "check_lora_arguments",
     "lora_layers",
     "lora_parameters",
     "tunable_parts",
@@ -34,7 +33,6 @@ __all__ = [
 ]
 
 ADAPTER_NAME = "default"
-TargetModules = Literal["attention", "attention+feed_forward", "all"]
 
 _UNET_ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 _UNET_FEED_FORWARD = ("proj_in", "proj_out", "ff.net.0.proj", "ff.net.2")
@@ -145,49 +143,6 @@ class LoRAAdapter:
         return exports.export_lora(self, folder, model, metadata)
 
 
-def check_lora_arguments(
-    *,
-    rank: int,
-    alpha: float,
-    dropout: float = 0.0,
-    target_modules: TargetModules | list[str] = "attention",
-    text_encoder_rank: int | None = None,
-    text_encoder_alpha: float | None = None,
-) -> None:
-    """Check the arguments of `add_lora` without a model, so that a mistake costs no loading.
-
-    Args:
-        rank: Inner dimension of each pair of matrices.
-        alpha: The update is scaled by `alpha / rank`.
-        dropout: Probability in [0, 1).
-        target_modules: A preset, or the ends of module names.
-        text_encoder_rank: As `rank`; None for the same.
-        text_encoder_alpha: As `alpha`; None for the same.
-
-    Raises:
-        TypeError: If a rank is no integer.
-        ValueError: If a value is out of its range.
-    """
-    _check_rank_and_alpha("rank", rank, "alpha", alpha)
-    text_rank = rank if text_encoder_rank is None else text_encoder_rank
-    text_alpha = alpha if text_encoder_alpha is None else text_encoder_alpha
-    _check_rank_and_alpha("text_encoder_rank", text_rank, "text_encoder_alpha", text_alpha)
-    if not 0.0 <= dropout < 1.0:
-        raise ValueError(f"Expected `dropout` to be in [0, 1), but got {dropout}.")
-    presets = get_args(TargetModules)
-    if isinstance(target_modules, str):
-        if target_modules not in presets:
-            raise ValueError(
-                "Expected `target_modules` to be a list of module names or one of "
-                f"{', '.join(f'`{preset}`' for preset in presets)}, but got `{target_modules}`."
-            )
-    elif not target_modules or not all(isinstance(n, str) and n for n in target_modules):
-        raise ValueError(
-            "Expected `target_modules` to be a non-empty list of module names, but got "
-            f"{target_modules!r}."
-        )
-
-
 def add_lora(
     model: StableDiffusion,
     *,
@@ -227,18 +182,10 @@ def add_lora(
         ValueError: If an argument is out of its range, names no module, or the model already
             has an adapter.
     """
-    from peft import LoraConfig
-
-    check_lora_arguments(
-        rank=rank,
-        alpha=alpha,
-        dropout=dropout,
-        target_modules=target_modules,
-        text_encoder_rank=text_encoder_rank,
-        text_encoder_alpha=text_encoder_alpha,
+    settings = LoRASettings(
+        rank, alpha, dropout, target_modules, use_dora, text_encoder_rank, text_encoder_alpha
     )
-    text_rank = rank if text_encoder_rank is None else text_encoder_rank
-    text_alpha = alpha if text_encoder_alpha is None else text_encoder_alpha
+    settings.check()
     if lora_parameters(model):
         raise ValueError("Expected `model` to have no adapter yet, but it already has one.")
 
@@ -246,14 +193,7 @@ def add_lora(
     targets = _targets(parts, target_modules)
     with isolated_random_state():  # PEFT draws initial values, which `_initialize` replaces
         for name, part in parts.items():
-            config = LoraConfig(
-                r=rank if name == "unet" else text_rank,
-                lora_alpha=alpha if name == "unet" else text_alpha,
-                lora_dropout=dropout,
-                target_modules=targets[name],
-                use_dora=use_dora,
-            )
-            part.add_adapter(config, adapter_name=ADAPTER_NAME)
+            part.add_adapter(settings.config(name, targets[name]), adapter_name=ADAPTER_NAME)
     for name, part in parts.items():
         _initialize(part, name, seed)
 
@@ -320,15 +260,6 @@ def without_adapter(model: nn.Module) -> Iterator[None]:
             layer.enable_adapters(was_enabled)
         for parameter, was_trainable in trainable:
             parameter.requires_grad_(was_trainable)
-
-
-def _check_rank_and_alpha(rank_name: str, rank: int, alpha_name: str, alpha: float) -> None:
-    if isinstance(rank, bool) or not isinstance(rank, int):
-        raise TypeError(f"Expected `{rank_name}` to be a positive integer, but got {rank!r}.")
-    if rank < 1:
-        raise ValueError(f"Expected `{rank_name}` to be a positive integer, but got {rank}.")
-    if not (math.isfinite(alpha) and alpha > 0):
-        raise ValueError(f"Expected `{alpha_name}` to be a positive number, but got {alpha}.")
 
 
 def _targets(

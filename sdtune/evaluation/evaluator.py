@@ -110,19 +110,7 @@ class Evaluator:
                 training pictures and protocol are the same, for only then can they be compared.
         """
         self._device = model.device
-        drawer = BasePictures(
-            {
-                "fingerprint": base_fingerprint(model),
-                "precision": str(model.dtype),
-                "resolution": model.resolution,
-                "noise_scheduler": repr(sorted(model.noise_scheduler.config.items())),
-                "num_inference_steps": self.protocol.num_inference_steps,
-                "guidance_scale": self.protocol.guidance_scale,
-                "negative_prompt": self.protocol.negative_prompt,
-                "clip_skip": clip_skip,
-            },
-            self.cache,
-        )
+        drawer = self._base_pictures(model, clip_skip)
 
         def draw(prompts: Sequence[str], seeds: Sequence[int]) -> Tensor:
             return drawer.get([substitute(each, self.words) for each in prompts], seeds, draw_base)
@@ -217,6 +205,20 @@ class Evaluator:
         )
         record.save(self.folder / FILE_NAME)
         return record
+
+    def _base_pictures(self, model: StableDiffusion, clip_skip: int) -> BasePictures:
+        """Open the cache by all that the base's pictures depend on besides prompts and seeds."""
+        drawer = {
+            "fingerprint": base_fingerprint(model),
+            "precision": str(model.dtype),
+            "resolution": model.resolution,
+            "noise_scheduler": repr(sorted(model.noise_scheduler.config.items())),
+            "num_inference_steps": self.protocol.num_inference_steps,
+            "guidance_scale": self.protocol.guidance_scale,
+            "negative_prompt": self.protocol.negative_prompt,
+            "clip_skip": clip_skip,
+        }
+        return BasePictures(drawer, self.cache)
 
     def _take_over(self, past: Evaluation) -> None:
         names = ("base", "protocol", "training_pictures")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from dataclasses import asdict
 from typing import Any
 
 import torch
 
-from sdtune.adapters.lora import LoRAAdapter, TargetModules, add_lora, check_lora_arguments
+from sdtune.adapters.lora import LoRAAdapter, add_lora
+from sdtune.adapters.lora_settings import LoRASettings, TargetModules
 from sdtune.adapters.unet_format import TunedUNet
 from sdtune.models import load
 from sdtune.techniques.optimization import LRScheduleName, OptimizerName, lora_groups
-from sdtune.techniques.prior_preservation import PriorPreservationModule, check_prior_preservation
+from sdtune.techniques.prior_preservation import PriorPreservation, PriorPreservationModule
 
 __all__ = ["DreamBoothModule"]
 
@@ -92,23 +93,16 @@ class DreamBoothModule(PriorPreservationModule):
         gradient_checkpointing: bool = False,
         seed: int = 42,
     ) -> None:
-        check_lora = partial(
-            check_lora_arguments,
-            rank=rank,
-            alpha=alpha,
-            dropout=dropout,
-            target_modules=target_modules,
-            text_encoder_rank=text_encoder_rank,
-            text_encoder_alpha=text_encoder_alpha,
+        lora = LoRASettings(
+            rank, alpha, dropout, target_modules, use_dora, text_encoder_rank, text_encoder_alpha
         )
+        prior = PriorPreservation(prior_loss_weight, class_inference_steps, class_guidance_scale)
         super().__init__(
             base=base,
             checks=[
-                check_lora,
+                lora.check,
                 lambda: _check_full(full_finetune, text_encoder_learning_rate),
-                lambda: check_prior_preservation(
-                    prior_loss_weight, class_inference_steps, class_guidance_scale
-                ),
+                prior.check,
             ],
             learning_rates={
                 "learning_rate": learning_rate,
@@ -126,17 +120,9 @@ class DreamBoothModule(PriorPreservationModule):
             seed=seed,
         )
         self.save_hyperparameters()
-        self.rank = rank
-        self.alpha = alpha
-        self.text_encoder_rank = text_encoder_rank
-        self.text_encoder_alpha = text_encoder_alpha
-        self.dropout = dropout
-        self.target_modules = target_modules
-        self.use_dora = use_dora
+        self.lora = lora
         self.full_finetune = full_finetune
-        self.prior_loss_weight = prior_loss_weight
-        self.class_inference_steps = class_inference_steps
-        self.class_guidance_scale = class_guidance_scale
+        self.prior = prior
         self.learning_rate = learning_rate
         self.text_encoder_learning_rate = text_encoder_learning_rate
 
@@ -153,14 +139,8 @@ class DreamBoothModule(PriorPreservationModule):
             return
         add_lora(
             self.model,
-            rank=self.rank,
-            alpha=self.alpha,
-            dropout=self.dropout,
-            target_modules=self.target_modules,
-            use_dora=self.use_dora,
+            **asdict(self.lora),
             text_encoder=self.trains_text_encoder,
-            text_encoder_rank=self.text_encoder_rank,
-            text_encoder_alpha=self.text_encoder_alpha,
             seed=self.seed,
         )
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import asdict
 from typing import Any
 
-from sdtune.adapters.lora import (
-    LoRAAdapter,
-    TargetModules,
-    add_lora,
-    check_lora_arguments,
-)
+from sdtune.adapters.lora import LoRAAdapter, add_lora
+from sdtune.adapters.lora_settings import LoRASettings, TargetModules
 from sdtune.techniques.base import DiffusionFineTuningModule
 from sdtune.techniques.optimization import LRScheduleName, OptimizerName, lora_groups
 
@@ -67,16 +63,10 @@ class LoRAStyleModule(DiffusionFineTuningModule):
         gradient_checkpointing: bool = False,
         seed: int = 42,
     ) -> None:
-        check_lora = partial(
-            check_lora_arguments,
-            rank=rank,
-            alpha=alpha,
-            dropout=dropout,
-            target_modules=target_modules,
-        )
+        lora = LoRASettings(rank, alpha, dropout, target_modules, use_dora)
         super().__init__(
             base=base,
-            checks=[check_lora],
+            checks=[lora.check],
             learning_rates={
                 "learning_rate": learning_rate,
                 "text_encoder_learning_rate": text_encoder_learning_rate,
@@ -93,11 +83,7 @@ class LoRAStyleModule(DiffusionFineTuningModule):
             seed=seed,
         )
         self.save_hyperparameters()
-        self.rank = rank
-        self.alpha = alpha
-        self.dropout = dropout
-        self.target_modules = target_modules
-        self.use_dora = use_dora
+        self.lora = lora
         self.learning_rate = learning_rate
         self.text_encoder_learning_rate = text_encoder_learning_rate
 
@@ -110,11 +96,7 @@ class LoRAStyleModule(DiffusionFineTuningModule):
         """Add a fresh LoRA to the UNet and, if it learns, to the text encoder."""
         add_lora(
             self.model,
-            rank=self.rank,
-            alpha=self.alpha,
-            dropout=self.dropout,
-            target_modules=self.target_modules,
-            use_dora=self.use_dora,
+            **asdict(self.lora),
             text_encoder=self.trains_text_encoder,
             seed=self.seed,
         )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
+from itertools import zip_longest
 from typing import Any
 
 from sdtune._checks import check_all
@@ -16,13 +18,14 @@ from sdtune.adapters.cross_attention import (
     tuned_projections,
     without_tuned_projections,
 )
-from sdtune.adapters.lora import LoRAAdapter, add_lora, check_lora_arguments
+from sdtune.adapters.lora import LoRAAdapter, add_lora
+from sdtune.adapters.lora_settings import LoRASettings
 from sdtune.adapters.pivotal import PivotalAdapter
 from sdtune.adapters.placeholder import EmbeddingNorm, Placeholder
 from sdtune.adapters.token_embedding import TokenEmbeddingAdapter
 from sdtune.techniques.optimization import LRScheduleName, OptimizerName, lora_groups
 from sdtune.techniques.placeholder import PlaceholderModule, check_placeholder
-from sdtune.techniques.prior_preservation import PriorPreservationModule, check_prior_preservation
+from sdtune.techniques.prior_preservation import PriorPreservation, PriorPreservationModule
 
 __all__ = ["MultiConceptModule"]
 
@@ -89,24 +92,18 @@ class MultiConceptModule(PriorPreservationModule, PlaceholderModule):
         gradient_checkpointing: bool = False,
         seed: int = 42,
     ) -> None:
-        check_words = partial(
-            _check_words,
-            base,
-            placeholder_tokens,
-            initializer_tokens,
-            num_vectors,
-            embedding_norm,
-        )
-        check_lora = partial(check_lora_arguments, rank=1 if rank is None else rank, alpha=alpha)
-        check_prior = partial(
-            check_prior_preservation,
-            prior_loss_weight,
-            class_inference_steps,
-            class_guidance_scale,
-        )
+        pairs = zip_longest(placeholder_tokens, initializer_tokens, fillvalue="")
+        words = [Placeholder(token, num_vectors, initializer) for token, initializer in pairs]
+        size = 1 if rank is None else rank
+        lora = LoRASettings(size, alpha, 0.0, list(TARGET_MODULES), use_dora=False)
+        prior = PriorPreservation(prior_loss_weight, class_inference_steps, class_guidance_scale)
         super().__init__(
             base=base,
-            checks=[check_words, check_lora, check_prior],
+            checks=[
+                partial(_check_words, base, words, embedding_norm),
+                lora.check,
+                prior.check,
+            ],
             learning_rates={
                 "embedding_learning_rate": embedding_learning_rate,
                 "learning_rate": learning_rate,
@@ -123,29 +120,20 @@ class MultiConceptModule(PriorPreservationModule, PlaceholderModule):
             seed=seed,
         )
         self.save_hyperparameters()
-        self.placeholders = [
-            Placeholder(token, num_vectors, initializer)
-            for token, initializer in zip(placeholder_tokens, initializer_tokens, strict=True)
-        ]
+        self.placeholders = words
         self.embedding_norm = embedding_norm
         self.embedding_learning_rate = embedding_learning_rate
-        self.rank = rank
-        self.alpha = alpha
-        self.prior_loss_weight = prior_loss_weight
-        self.class_inference_steps = class_inference_steps
-        self.class_guidance_scale = class_guidance_scale
+        self.lora = None if rank is None else lora
+        self.prior = prior
         self.learning_rate = learning_rate
 
     def add_adapter(self) -> None:
         """Add the words; and let keys and values learn, or a fresh LoRA on them."""
         self.add_placeholders()
-        if self.rank is None:
+        if self.lora is None:
             add_tuned_projections(self.model)
             return
-        targets = list(TARGET_MODULES)
-        add_lora(
-            self.model, rank=self.rank, alpha=self.alpha, target_modules=targets, seed=self.seed
-        )
+        add_lora(self.model, **asdict(self.lora), seed=self.seed)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return keys and values, or the LoRA on them, and the words, with their learning rates."""
@@ -154,7 +142,7 @@ class MultiConceptModule(PriorPreservationModule, PlaceholderModule):
             "params": self.embedding_rows,
             "lr": self.embedding_learning_rate,
         }
-        if self.rank is not None:
+        if self.lora is not None:
             return [*lora_groups(self.model, self.learning_rate, None), words]
         weights = [layer.weight for layer in tuned_projections(self.model).values()]
         return [{"name": "unet", "params": weights, "lr": self.learning_rate}, words]
@@ -164,7 +152,7 @@ class MultiConceptModule(PriorPreservationModule, PlaceholderModule):
         words = [
             TokenEmbeddingAdapter.from_model(self.model, each.token) for each in self.placeholders
         ]
-        make = CrossAttentionAdapter if self.rank is None else LoRAAdapter
+        make = CrossAttentionAdapter if self.lora is None else LoRAAdapter
         return PivotalAdapter(words, make.from_model(self.model))
 
     @contextmanager
@@ -174,25 +162,17 @@ class MultiConceptModule(PriorPreservationModule, PlaceholderModule):
             yield
 
 
-def _check_words(
-    base: str,
-    placeholder_tokens: Sequence[str],
-    initializer_tokens: Sequence[str],
-    num_vectors: int,
-    embedding_norm: EmbeddingNorm,
-) -> None:
-    if not placeholder_tokens or len(placeholder_tokens) != len(initializer_tokens):
+def _check_words(base: str, words: Sequence[Placeholder], embedding_norm: EmbeddingNorm) -> None:
+    tokens = [each.token for each in words if each.token]
+    initializers = [each.initializer_token for each in words if each.initializer_token]
+    if not words or not len(tokens) == len(initializers) == len(words):
         raise ValueError(
             "Expected `placeholder_tokens` and `initializer_tokens` to hold a word each for every "
-            f"subject, but got {len(placeholder_tokens)} and {len(initializer_tokens)}."
+            f"subject, but got {len(tokens)} and {len(initializers)}."
         )
-    words = zip(placeholder_tokens, initializer_tokens, strict=True)
     check_all(
-        lambda: _check_distinct(placeholder_tokens),
-        *(
-            partial(check_placeholder, base, token, initializer, num_vectors, embedding_norm)
-            for token, initializer in words
-        ),
+        lambda: _check_distinct(tokens),
+        *(partial(check_placeholder, base, each, embedding_norm) for each in words),
     )
 
 

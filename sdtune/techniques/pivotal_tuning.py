@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 from torch.optim import Optimizer
 
-from sdtune.adapters.lora import LoRAAdapter, TargetModules, add_lora, check_lora_arguments
+from sdtune.adapters.lora import LoRAAdapter, add_lora
+from sdtune.adapters.lora_settings import LoRASettings, TargetModules
 from sdtune.adapters.pivotal import PivotalAdapter
 from sdtune.adapters.placeholder import EmbeddingNorm, Placeholder
 from sdtune.adapters.token_embedding import TokenEmbeddingAdapter
@@ -85,26 +87,13 @@ class PivotalTuningModule(PlaceholderModule):
         gradient_checkpointing: bool = False,
         seed: int = 42,
     ) -> None:
-        check_word = partial(
-            check_placeholder,
-            base,
-            placeholder_token,
-            initializer_token,
-            num_vectors,
-            embedding_norm,
-        )
-        check_lora = partial(
-            check_lora_arguments,
-            rank=rank,
-            alpha=alpha,
-            dropout=dropout,
-            target_modules=target_modules,
-        )
+        word = Placeholder(placeholder_token, num_vectors, initializer_token)
+        lora = LoRASettings(rank, alpha, dropout, target_modules, use_dora)
         super().__init__(
             base=base,
             checks=[
-                check_word,
-                check_lora,
+                partial(check_placeholder, base, word, embedding_norm),
+                lora.check,
                 lambda: _check_stop_fraction(embedding_stop_fraction),
             ],
             learning_rates={
@@ -124,15 +113,11 @@ class PivotalTuningModule(PlaceholderModule):
             seed=seed,
         )
         self.save_hyperparameters()
-        self.placeholders = [Placeholder(placeholder_token, num_vectors, initializer_token)]
+        self.placeholders = [word]
         self.embedding_norm = embedding_norm
         self.embedding_learning_rate = embedding_learning_rate
         self.embedding_stop_fraction = embedding_stop_fraction
-        self.rank = rank
-        self.alpha = alpha
-        self.dropout = dropout
-        self.target_modules = target_modules
-        self.use_dora = use_dora
+        self.lora = lora
         self.learning_rate = learning_rate
         self.text_encoder_learning_rate = text_encoder_learning_rate
         self._stop_step: int | None = None
@@ -158,11 +143,7 @@ class PivotalTuningModule(PlaceholderModule):
         self.add_placeholders()
         add_lora(
             self.model,
-            rank=self.rank,
-            alpha=self.alpha,
-            dropout=self.dropout,
-            target_modules=self.target_modules,
-            use_dora=self.use_dora,
+            **asdict(self.lora),
             text_encoder=self.text_encoder_learning_rate is not None,
             seed=self.seed,
         )

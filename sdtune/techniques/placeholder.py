@@ -27,20 +27,12 @@ from sdtune.techniques.base import DiffusionFineTuningModule
 __all__ = ["PlaceholderModule", "check_placeholder"]
 
 
-def check_placeholder(
-    base: str,
-    placeholder_token: str,
-    initializer_token: str,
-    num_vectors: int,
-    embedding_norm: EmbeddingNorm,
-) -> None:
+def check_placeholder(base: str, placeholder: Placeholder, embedding_norm: EmbeddingNorm) -> None:
     """Check a word by the vocabulary of a base, of which the tokenizer alone is loaded.
 
     Args:
         base: As in `check_base`. One that cannot be loaded is passed over here.
-        placeholder_token: See `check_token_embedding_arguments`, as for the others.
-        initializer_token: Likewise.
-        num_vectors: Likewise.
+        placeholder: The word, see `check_token_embedding_arguments`.
         embedding_norm: Likewise.
 
     Raises:
@@ -49,13 +41,12 @@ def check_placeholder(
             its initializer is of too many tokens, with a line for each.
     """
     check_token_embedding_arguments(
-        placeholder_token, initializer_token, num_vectors, embedding_norm
+        placeholder.token, placeholder.initializer_token, placeholder.num_vectors, embedding_norm
     )
     try:
         check_base(base)
     except ValueError:
         return
-    placeholder = Placeholder(placeholder_token, num_vectors, initializer_token)
     initial_ids(load_tokenizer(base), placeholder)
 
 

@@ -68,17 +68,10 @@ class TextualInversionModule(PlaceholderModule):
         gradient_checkpointing: bool = False,
         seed: int = 42,
     ) -> None:
-        check_word = partial(
-            check_placeholder,
-            base,
-            placeholder_token,
-            initializer_token,
-            num_vectors,
-            embedding_norm,
-        )
+        word = Placeholder(placeholder_token, num_vectors, initializer_token)
         super().__init__(
             base=base,
-            checks=[check_word],
+            checks=[partial(check_placeholder, base, word, embedding_norm)],
             learning_rates={"learning_rate": learning_rate},
             optimizer=optimizer,
             weight_decay=weight_decay,
@@ -92,7 +85,7 @@ class TextualInversionModule(PlaceholderModule):
             seed=seed,
         )
         self.save_hyperparameters()
-        self.placeholders = [Placeholder(placeholder_token, num_vectors, initializer_token)]
+        self.placeholders = [word]
         self.embedding_norm = embedding_norm
         self.learning_rate = learning_rate
 

@@ -7,7 +7,6 @@ import torch
 from sdtune.adapters.lora import (
     LoRAAdapter,
     add_lora,
-    check_lora_arguments,
     lora_layers,
     lora_parameters,
     tunable_parts,
@@ -166,26 +165,6 @@ def test_parts_have_the_names_of_diffusers_pipelines(base):
     parts = tunable_parts(base)
     assert list(parts) == ["unet", "text_encoder"]
     assert parts["text_encoder"] is base.pipeline().text_encoder
-
-
-@pytest.mark.parametrize(
-    ("arguments", "error", "message"),
-    [
-        ({"rank": 0}, ValueError, "`rank` to be a positive integer, but got 0"),
-        ({"rank": -4}, ValueError, "`rank` to be a positive integer, but got -4"),
-        ({"rank": 2.5}, TypeError, "`rank` to be a positive integer, but got 2.5"),
-        ({"rank": True}, TypeError, "`rank` to be a positive integer, but got True"),
-        ({"alpha": 0.0}, ValueError, "`alpha` to be a positive number"),
-        ({"alpha": math.nan}, ValueError, "`alpha` to be a positive number"),
-        ({"dropout": 1.0}, ValueError, r"`dropout` to be in \[0, 1\)"),
-        ({"target_modules": "attn"}, ValueError, "one of `attention`, .*`all`, but got `attn`"),
-        ({"target_modules": []}, ValueError, "non-empty list"),
-        ({"target_modules": [""]}, ValueError, "non-empty list"),
-    ],
-)
-def test_wrong_arguments_are_refused_without_a_model(arguments, error, message):
-    with pytest.raises(error, match=message):
-        check_lora_arguments(**{"rank": 4, "alpha": 4.0} | arguments)
 
 
 def test_names_that_are_in_no_module_are_listed(model):

@@ -14,7 +14,8 @@ from sdtune.adapters.cross_attention import (
     CrossAttentionAdapter,
     add_tuned_projections,
 )
-from sdtune.adapters.lora import LoRAAdapter, TargetModules, add_lora
+from sdtune.adapters.lora import LoRAAdapter, add_lora
+from sdtune.adapters.lora_settings import TargetModules
 from sdtune.adapters.merging import merge_adapters
 from sdtune.adapters.pipeline import load_pipeline
 from sdtune.adapters.pivotal import PivotalAdapter

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from tests.tiny_models import make_tokenizer
+from tests.tiny_models import make_tokenizer, save_sd
 
 __all__ = ["TABLE", "make_proportioned_sd"]
 
@@ -30,12 +30,7 @@ def make_proportioned_sd(folder: str | Path, seed: int = 0) -> Path:
     Returns:
         The folder.
     """
-    from diffusers import (
-        AutoencoderKL,
-        DDPMScheduler,
-        StableDiffusionPipeline,
-        UNet2DConditionModel,
-    )
+    from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
     tokenizer = make_tokenizer()
@@ -69,14 +64,7 @@ def make_proportioned_sd(folder: str | Path, seed: int = 0) -> Path:
                 pad_token_id=tokenizer.pad_token_id,
             )
         )
-    StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=text_encoder,
-        tokenizer=tokenizer,
-        unet=unet,
-        scheduler=DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    ).save_pretrained(folder)
-    return Path(folder)
+    noise_scheduler = DDPMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"
+    )
+    return save_sd(folder, unet, vae, text_encoder, tokenizer, noise_scheduler)

@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sdtune.techniques.prior_preservation import _joined, check_prior_preservation
+from sdtune.techniques.prior_preservation import PriorPreservation, _joined
 
 
 def test_all_bad_arguments_are_listed_at_once() -> None:
-    check_prior_preservation(0.0, 1, 0.0)
+    PriorPreservation(0.0, 1, 0.0).check()
     with pytest.raises(ValueError, match="`prior_loss_weight` to be 0 or more") as caught:
-        check_prior_preservation(-1.0, 0, -1.0)
+        PriorPreservation(-1.0, 0, -1.0).check()
     assert len(str(caught.value).splitlines()) == 3
 
 
