@@ -28,7 +28,7 @@ class NanoDenoiserModule(L.LightningModule):
 
     Args:
         base: Folder with the trained `vae`, `text_encoder` and `tokenizer` and the `scheduler`,
-            as `python -m sdtune.nano pack` writes it.
+            as `python -m sdtune.nano base` writes it.
         learning_rate: AdamW's rate on the plateau.
         block_out_channels: Channels at 16, 8 and 4 latent pixels. Only the middle one has
             cross-attention: at 16 it would take as long as all the rest.

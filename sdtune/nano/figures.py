@@ -185,17 +185,21 @@ def _other_styles(scene: Scene, book: SpriteBook) -> list[str]:
     return [replace(scene, style=style).caption for style in styles]
 
 
-def _named_shares(
-    judge: Judge, book: SpriteBook, images: Tensor, scenes: Sequence[Scene], places: Sequence[int]
-) -> tuple[float, float]:
-    """Return how often all objects, and how often the style, are named right."""
+def _objects_share(
+    judge: Judge, book: SpriteBook, images: Tensor, scenes: Sequence[Scene]
+) -> float:
+    """Return how often all objects of a picture are named right."""
     among = min(100, len(book.styles))
-    objects = [
+    named = [
         judge.named_right(images, [_other_objects(scene, place, book, among) for scene in scenes])
-        for place in places
+        for place in range(len(scenes[0].objects))
     ]
-    styles = judge.named_right(images, [_other_styles(scene, book) for scene in scenes])
-    return float(np.logical_and.reduce(objects).mean()), float(styles.mean())
+    return float(np.logical_and.reduce(named).mean())
+
+
+def _style_share(judge: Judge, book: SpriteBook, images: Tensor, scenes: Sequence[Scene]) -> float:
+    """Return how often the style of a picture is named right."""
+    return float(judge.named_right(images, [_other_styles(scene, book) for scene in scenes]).mean())
 
 
 def drawing_figures(
@@ -222,15 +226,16 @@ def drawing_figures(
         if not scenes:
             continue
         captions = [scene.caption for scene in scenes]
-        places = range(len(scenes[0].objects))
         real = _pictures(scenes, book, size)
-        real_share, real_style = _named_shares(judge, book, real, scenes, places)
         drawn = [draw(captions, [seed * 10_000 + n for n in range(count)]) for seed in range(seeds)]
-        shares = [_named_shares(judge, book, images, scenes, places) for images in drawn]
-        share, style = (float(np.mean(each)) for each in zip(*shares, strict=True))
-        figures |= {name: share, f"real_{name}": real_share}
+
+        shares = [_objects_share(judge, book, images, scenes) for images in drawn]
+        figures[name] = float(np.mean(shares))
+        figures[f"real_{name}"] = _objects_share(judge, book, real, scenes)
         if not pairs:
-            figures |= {"style": style, "real_style": real_style}
+            styles = [_style_share(judge, book, images, scenes) for images in drawn]
+            figures["style"] = float(np.mean(styles))
+            figures["real_style"] = _style_share(judge, book, real, scenes)
             figures["background"] = _background_share(scenes, drawn)
     return figures
 
