@@ -50,8 +50,8 @@ and white background, noto style". It knows nothing else: no people, no text, no
 
 Drawn with 25 steps of DPM-Solver++ and a guidance scale of {guidance:g}, the one recommended, and
 judged by the evaluation CLIP, which has another seed and conditions nothing. Made by
-`python -m sdtune.nano card SPRITES`. The judge itself is unsure of real pictures on one background
-in one style, as the brackets show, and guidance draws what a CLIP likes: look at the sheets.
+`python -m sdtune.nano card SPRITES`. The candidates for an object differ in nothing else, and what
+the judge makes of real pictures, in brackets, is the most that drawings can be expected to reach.
 
 Objects by style ({style_words}), and by background; not picked:
 
