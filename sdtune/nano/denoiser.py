@@ -1,6 +1,7 @@
 """nano's UNet and its training."""
 
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -26,10 +27,14 @@ __all__ = ["NanoDenoiserModule"]
 class NanoDenoiserModule(L.LightningModule):
     """Trains a UNet2DConditionModel on scenes, from nothing, by the diffusion loss.
 
+    The text encoder may learn with it: a CLIP of this size tells captions apart by what differs
+    within its batches, and a UNet wants to hear the rest as well.
+
     Args:
         base: Folder with the trained `vae`, `text_encoder` and `tokenizer` and the `scheduler`,
             as `python -m sdtune.nano base` writes it.
-        learning_rate: AdamW's rate on the plateau.
+        learning_rate: AdamW's rate on the plateau, for the UNet.
+        text_encoder_learning_rate: The same for the text encoder; None keeps it as it is.
         block_out_channels: Channels at 16, 8 and 4 latent pixels. Only the middle one has
             cross-attention: at 16 it would take as long as all the rest.
         head_dim: Channels of an attention head.
@@ -42,6 +47,7 @@ class NanoDenoiserModule(L.LightningModule):
         self,
         base: str,
         learning_rate: float = 1e-3,
+        text_encoder_learning_rate: float | None = None,
         block_out_channels: tuple[int, int, int] = (64, 128, 192),
         head_dim: int = 32,
         caption_dropout: float = 0.1,
@@ -50,6 +56,7 @@ class NanoDenoiserModule(L.LightningModule):
         super().__init__()
         self.save_hyperparameters()
         self.learning_rate = learning_rate
+        self.text_encoder_learning_rate = text_encoder_learning_rate
         self.caption_dropout = caption_dropout
         self.seed = seed
         folder = Path(base)
@@ -65,6 +72,7 @@ class NanoDenoiserModule(L.LightningModule):
             source=base,
         )
         unet.requires_grad_(True).to(memory_format=torch.channels_last)
+        self.model.text_encoders.requires_grad_(text_encoder_learning_rate is not None)
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
         """Encode, draw timesteps, add noise, predict, compare with the target."""
@@ -100,8 +108,12 @@ class NanoDenoiserModule(L.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return AdamW with a trapezoid schedule."""
+        groups: list[dict[str, Any]] = [{"params": list(self.model.unet.parameters())}]
+        if self.text_encoder_learning_rate is not None:
+            text_encoder = list(self.model.text_encoders.parameters())
+            groups.append({"params": text_encoder, "lr": self.text_encoder_learning_rate})
         return adamw_with_decay(
-            self.model.unet.parameters(),
+            groups,
             self.learning_rate,
             int(self.trainer.estimated_stepping_batches),
             warmup_steps=200,
@@ -112,7 +124,7 @@ class NanoDenoiserModule(L.LightningModule):
         model, device, size = self.model, pixel_values.device, len(captions)
         with torch.no_grad():
             moments = model.encode_images(pixel_values)
-            conditioning = model.encode_prompts(captions)
+        conditioning = model.encode_prompts(captions)
         shape = (size, model.latent_channels, *moments.shape[2:])
         steps = model.noise_scheduler.config.num_train_timesteps
         # one generator for a batch: one for each of hundreds of samples would keep a GPU waiting

@@ -99,7 +99,7 @@ def pack_base(
 
 
 def pack_unet(checkpoint: Path, folder: Path) -> None:
-    """Add the UNet to a folder made by `pack_base`.
+    """Add the UNet to a folder made by `pack_base`, and the text encoder that learned with it.
 
     Args:
         checkpoint: Checkpoint of `NanoDenoiserModule`; averaged weights if it holds any.
@@ -107,6 +107,8 @@ def pack_unet(checkpoint: Path, folder: Path) -> None:
     """
     module = _module(NanoDenoiserModule, checkpoint, base=str(folder))
     _save_half(module.model.unet, folder / "unet")
+    if module.text_encoder_learning_rate is not None:
+        _save_half(module.model.text_encoders[0], folder / "text_encoder")
 
 
 def pack_clip(clip_checkpoint: Path, tokenizer: Path, folder: Path) -> None:

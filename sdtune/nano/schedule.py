@@ -1,6 +1,7 @@
 """The optimizer and learning-rate schedule that nano's three networks share."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
@@ -30,7 +31,7 @@ def trapezoid(step: int, warmup_steps: int, decay_steps: int, max_steps: int) ->
 
 
 def adamw_with_decay(
-    parameters: Iterable[Parameter],
+    parameters: Iterable[Parameter] | Iterable[dict[str, Any]],
     learning_rate: float,
     max_steps: int,
     warmup_steps: int = 100,
@@ -39,7 +40,8 @@ def adamw_with_decay(
     """Build AdamW with a trapezoid schedule, as `configure_optimizers` returns it.
 
     Args:
-        parameters: what is trained.
+        parameters: what is trained, or groups as AdamW takes them, each at a rate of its own if it
+            has one.
         learning_rate: the plateau's rate.
         max_steps: optimizer steps of the whole training.
         warmup_steps: steps of the rise.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,28 @@ def test_training_lowers_the_loss_and_the_whole_loads_in_diffusers(
     packed = model.unet.state_dict()
     for name, value in module.model.unet.state_dict().items():
         torch.testing.assert_close(packed[name], value.half().float(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("rate", [None, 1e-3])
+def test_the_text_encoder_learns_and_is_packed_when_it_has_a_rate(
+    folder: Path, sprites: Path, tmp_path: Path, rate: float | None
+) -> None:
+    base = shutil.copytree(folder / "base", tmp_path / "base")
+    module = NanoDenoiserModule(
+        str(base), block_out_channels=(32, 32, 32), text_encoder_learning_rate=rate
+    )
+    (text_encoder,) = module.model.text_encoders
+    before = {name: value.clone() for name, value in text_encoder.state_dict().items()}
+    trainer = quiet_trainer(max_steps=2, limit_val_batches=0)
+    trainer.fit(module, SceneDataModule(str(sprites), batch_size=4))
+    trainer.save_checkpoint(tmp_path / "unet.ckpt")
+    pack_unet(tmp_path / "unet.ckpt", base)
+
+    packed = load(base).text_encoders[0].state_dict()
+    for name, value in text_encoder.state_dict().items():
+        torch.testing.assert_close(packed[name], value.half().float(), rtol=0, atol=0)
+    changed = [name for name in before if not torch.equal(packed[name], before[name].half())]
+    assert bool(changed) == (rate is not None)
 
 
 def test_latents_have_a_standard_deviation_of_one(folder: Path, sprites: Path) -> None:
