@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+from PIL import Image
 
 import sdtune
 from sdtune.adapters.atomic_file import replaced_atomically
@@ -16,12 +19,14 @@ from sdtune.comparison.figures import draw_figure
 from sdtune.comparison.results import RunResult
 from sdtune.comparison.settings import Comparison, TableSettings
 from sdtune.comparison.tables import build_table, escaped, markdown, transposed
-from sdtune.report.comparison import write_comparison
+from sdtune.report.comparison import Illustration, write_comparison
+from sdtune.report.pictures import embed
 from sdtune.report.table import Table
 
 __all__ = ["build_tables", "write_markdown", "write_page"]
 
 _EVERY_METRIC = "All figures"
+_FIGURE_SIDE = 2048  # pixels
 
 
 def build_tables(comparison: Comparison, results: Sequence[RunResult]) -> list[Table]:
@@ -52,8 +57,16 @@ def write_page(
     Returns:
         `path`.
     """
-    runs = [each.folder for each in results if each.folder.is_dir()]
-    return write_comparison(comparison.title, tables, runs, path)
+    shown = [each for each in results if each.folder.is_dir()]
+    return write_comparison(
+        comparison.title,
+        tables,
+        [each.folder for each in shown],
+        path,
+        names=[each.label for each in shown],
+        note=comparison.note,
+        illustrations=list(_illustrations(comparison, results)),
+    )
 
 
 def write_markdown(
@@ -93,6 +106,15 @@ def write_markdown(
         content = _content(comparison, results, tables, command)
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return path
+
+
+def _illustrations(comparison: Comparison, results: Sequence[RunResult]) -> Iterator[Illustration]:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "figure.png"
+        for figure in comparison.figures:
+            if draw_figure(figure, results, path):
+                with Image.open(path) as picture:
+                    yield Illustration(figure.title, embed(picture, _FIGURE_SIDE), figure.note)
 
 
 def _origin(results: Sequence[RunResult], command: str) -> str:

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from sdtune.comparison.measures import Measure, best_runs, measure
 from sdtune.comparison.results import RunResult
 from sdtune.comparison.settings import TRAIN_LOSS, TableSettings
-from sdtune.evaluation.record import BASE_LABEL, Difference, Figure
+from sdtune.evaluation.record import BASE_LABEL, Figure
+from sdtune.evaluation.rounding import places_of
+from sdtune.report.figures import difference_words, figure_words
 from sdtune.report.table import Table
 
 __all__ = ["build_table", "escaped", "markdown", "measured_metrics", "transposed"]
 
 _NONE = "-"
 _INTERVALS = "Figures have their 95 % intervals; ↑ more is better, ↓ less is better."
-_DIFFERENCES = "Behind them, the difference from the base, paired by prompt and seed."
+_DIFFERENCES = "Below them, the difference from the base, paired by prompt and seed."
 _BEST = (
     "★ the best run, and every other of which the difference from it, sample by sample, may be 0."
 )
@@ -49,15 +51,22 @@ def build_table(settings: TableSettings, results: Sequence[RunResult]) -> Table:
     asked = settings.metrics or measured_metrics(results)
     found = {metric: measure(metric, shown) for metric in asked}
     measures = {metric: each for metric, each in found.items() if each}
+    places = {metric: _places(metric, each) for metric, each in measures.items()}
     rows = []
     if names is None or BASE_LABEL in names:
         for base in _bases(measures, shown):
-            cells = [_figure(each.base.get(base.run)) for each in measures.values()]
+            cells = [
+                _figure(metric, each.base.get(base.run), places[metric])
+                for metric, each in measures.items()
+            ]
             if any(cell != _NONE for cell in cells):
                 rows.append([base.label, "0", _NONE, *cells, *_paper(settings, BASE_LABEL)])
     best = {metric: best_runs(each) for metric, each in measures.items()}
     for result in shown:
-        cells = [_cell(each, result, best[metric]) for metric, each in measures.items()] or [_NONE]
+        cells = [
+            _cell(metric, each, result.name, best[metric], places[metric])
+            for metric, each in measures.items()
+        ] or [_NONE]
         rows.append([*_head(result, cells), *_paper(settings, result.name)])
     headings = [_heading(each) for each in measures.values()] or ["result"]
     columns = ["run", "steps", "minutes", *headings, *(["the paper"] if settings.paper else [])]
@@ -108,8 +117,12 @@ def markdown(table: Table) -> str:
         Its rows and its note, without the title.
     """
     lines = [table.columns, ["---"] * len(table.columns), *table.rows]
-    text = "\n".join(f"| {' | '.join(map(escaped, line))} |" for line in lines)
+    text = "\n".join(f"| {' | '.join(map(_cell_markdown, line))} |" for line in lines)
     return f"{text}\n\n{escaped(table.note)}\n" if table.note else f"{text}\n"
+
+
+def _cell_markdown(text: str) -> str:
+    return "<br>".join(escaped(line) for line in text.splitlines())
 
 
 def _bases(measures: dict[str, Measure], shown: Sequence[RunResult]) -> list[_Base]:
@@ -139,22 +152,26 @@ def _heading(of: Measure) -> str:
     return f"{of.description.title} {'↑' if of.description.higher_is_better else '↓'}"
 
 
-def _cell(of: Measure, result: RunResult, best: Sequence[str]) -> str:
-    figure = of.figures.get(result.name)
-    difference = of.differences.get(result.name)
-    text = _figure(figure) + (f"; {_difference(difference)}" if difference else "")
-    return f"★ {text}" if result.name in best and len(of.figures) > 1 else text
+def _places(metric: str, of: Measure) -> int:
+    """Choose the decimals of a whole column."""
+    return places_of(metric, [*of.figures.values(), *of.base.values(), *of.differences.values()])
 
 
-def _figure(figure: Figure | None) -> str:
-    if figure is None:
-        return _NONE
-    return f"{figure.value:.4g} [{figure.low:.4g}, {figure.high:.4g}]"
+def _cell(metric: str, of: Measure, run: str, best: Sequence[str], places: int) -> str:
+    """Write a run's figure and, in a line of its own, its difference from the base."""
+    text = _figure(metric, of.figures.get(run), places)
+    if run in best and len(of.figures) > 1:
+        text = f"★ {text}"
+    difference = of.differences.get(run)
+    if difference is None:
+        return text
+    value, between = difference_words(metric, difference, places)
+    return f"{text}\n{value} ({between}), {difference.verdict}"
 
 
-def _difference(of: Difference) -> str:
-    interval = f"{of.difference:+.3g} [{of.low:+.3g}, {of.high:+.3g}]"
-    return f"{interval}, {of.verdict}"
+def _figure(metric: str, figure: Figure | None, places: int) -> str:
+    value, between = figure_words(metric, figure, places)
+    return f"{value} ({between})" if value else _NONE
 
 
 def _paper(settings: TableSettings, name: str) -> list[str]:

@@ -12,15 +12,31 @@ from sdtune.report.facts import summary
 from sdtune.report.figures import one_line_figures, step_name
 from sdtune.report.gallery import Sliding, sliders, tuned_name
 from sdtune.report.page import write_page
+from sdtune.report.pictures import Embedded
 from sdtune.report.plots import Line, draw_lines
 from sdtune.report.run import ReportedRun, read_run
 from sdtune.report.run_plots import Plot
 from sdtune.report.run_report import FILE_NAME
 from sdtune.report.table import Table
 
-__all__ = ["runs_table", "write_comparison"]
+__all__ = ["Illustration", "runs_table", "write_comparison"]
 
 _PICTURES_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Illustration:
+    """A picture that tells something of several runs.
+
+    Args:
+        title: What it shows.
+        picture: The picture.
+        note: Plain words below it.
+    """
+
+    title: str
+    picture: Embedded
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -28,7 +44,7 @@ class RunRow:
     """A run on a page of several.
 
     Attributes:
-        name: Its folder's name, long enough to tell it from the others.
+        name: What it is called.
         summary: What was trained.
         verdict: The best checkpoint and why; or why none is named.
         tuned_name: Whose pictures are shown.
@@ -44,14 +60,27 @@ class RunRow:
     report: str
 
 
-def write_comparison(title: str, tables: Sequence[Table], runs: Sequence[Path], path: Path) -> Path:
-    """Write a page with some tables, and a row for each run below them.
+def write_comparison(
+    title: str,
+    tables: Sequence[Table],
+    runs: Sequence[Path],
+    path: Path,
+    *,
+    names: Sequence[str] | None = None,
+    note: str = "",
+    illustrations: Sequence[Illustration] = (),
+) -> Path:
+    """Write a page with some tables and pictures, and a row for each run below them.
 
     Args:
         title: The page's title.
         tables: What the comparison found, in this order.
         runs: Run folders, finished or not.
         path: Where the page goes; an existing one is replaced.
+        names: What the runs are called; None calls them by their folders, by as many parts of
+            their paths as tell them from each other.
+        note: Plain words below the title.
+        illustrations: Pictures of all runs, below the tables.
 
     Returns:
         `path`.
@@ -60,10 +89,19 @@ def write_comparison(title: str, tables: Sequence[Table], runs: Sequence[Path], 
         FileNotFoundError: If one of the folders does not exist; the message names all that do not.
     """
     read = _read_all(runs)
-    names = _names([run.folder for run in read])
+    names = names or _names([run.folder for run in read])
     rows = [_row(run, name, Path(path)) for run, name in zip(read, names, strict=True)]
     plots = list(_plots(read, names))
-    return write_page("comparison.html", path, title=title, tables=tables, rows=rows, plots=plots)
+    return write_page(
+        "comparison.html",
+        path,
+        title=title,
+        note=note,
+        tables=tables,
+        illustrations=illustrations,
+        rows=rows,
+        plots=plots,
+    )
 
 
 def runs_table(runs: Sequence[Path]) -> Table:

@@ -10,7 +10,15 @@ from sdtune.evaluation.rounding import interval, is_share, number, percent, plac
 from sdtune.report.table import Table
 from sdtune.report.words import LIMITS
 
-__all__ = ["MetricRow", "checkpoint_table", "metric_rows", "one_line_figures", "step_name"]
+__all__ = [
+    "MetricRow",
+    "checkpoint_table",
+    "difference_words",
+    "figure_words",
+    "metric_rows",
+    "one_line_figures",
+    "step_name",
+]
 
 
 @dataclass(frozen=True)
@@ -65,9 +73,9 @@ def metric_rows(
                 "higher is better" if metric.higher_is_better else "lower is better",
                 metric.meaning,
                 LIMITS.get(key, ""),
-                _figure(key, untuned, places),
-                _figure(key, figure, places),
-                _difference(key, difference, places),
+                figure_words(key, untuned, places),
+                figure_words(key, figure, places),
+                difference_words(key, difference, places),
                 difference.verdict if difference is not None else "",
             )
         )
@@ -119,11 +127,21 @@ def step_name(label: str) -> str:
 
 
 def _one_line(key: str, figure: Figure | None, places: int) -> str:
-    value, between = _figure(key, figure, places)
+    value, between = figure_words(key, figure, places)
     return f"{value} ({between})" if value else "not measured"
 
 
-def _figure(key: str, figure: Figure | None, places: int) -> tuple[str, str]:
+def figure_words(key: str, figure: Figure | None, places: int) -> tuple[str, str]:
+    """Write a figure and its interval.
+
+    Args:
+        key: The metric.
+        figure: Its figure; None if it was not measured.
+        places: Decimals, as `places_of` chooses them.
+
+    Returns:
+        Such as `28.1` and `27.0 to 29.3`; both empty without a figure.
+    """
     if figure is None:
         return "", ""
     if is_share(key):
@@ -131,7 +149,8 @@ def _figure(key: str, figure: Figure | None, places: int) -> tuple[str, str]:
     return number(figure.value, places), interval(figure.low, figure.high, places)
 
 
-def _difference(key: str, difference: Difference | None, places: int) -> tuple[str, str]:
+def difference_words(key: str, difference: Difference | None, places: int) -> tuple[str, str]:
+    """Write a difference from the base and its interval, as `figure_words` writes a figure."""
     if difference is None:
         return "", ""
     value, low, high = difference.difference, difference.low, difference.high

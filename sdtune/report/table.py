@@ -15,7 +15,8 @@ class Table:
     Args:
         title: What the table shows.
         columns: The heads of the columns; the first names the rows.
-        rows: Texts, as many in each row as there are columns.
+        rows: Texts, as many in each row as there are columns; what stands in further lines of a
+            text explains its first.
         note: Plain words below the table: what it means, and what it does not.
 
     Raises:

@@ -1,6 +1,6 @@
 import json
 
-from sdtune.comparison.publication import build_tables, write_markdown
+from sdtune.comparison.publication import build_tables, write_markdown, write_page
 from sdtune.comparison.settings import Comparison, FigureSettings, RunSettings, TableSettings
 from tests.comparison.runs import draw_pictures, make_result
 
@@ -41,3 +41,9 @@ def test_results_as_markdown_and_json(tmp_path):
     assert [run["status"] for run in content["runs"]] == ["finished", "failed"]
     assert content["runs"][0]["last"]["figures"]["clip_score"]["value"] == 2.5
     assert content["tables"][0]["title"] == "Table 2"
+
+    page = write_page(comparison, results, tables, tmp_path / "page.html").read_text("utf-8")
+    assert page.index("What differs.") < page.index("Table 2") < page.index("As in the paper.")
+    assert "<h2>lora</h2>" in page
+    assert "<h2>broken</h2>" not in page  # it has no folder
+    assert page.count('alt="Figure 8"') == 1
