@@ -63,7 +63,7 @@ Objects by style ({style_words}), and by background; not picked:
 | part | class | |
 | --- | --- | --- |
 | `vae` | AutoencoderKL | factor 4, 4 latent channels |
-| `text_encoder` | CLIPTextModel | 4 layers of 128, 32 tokens, 2,048 byte pairs; tuned with the UNet |
+| `text_encoder` | CLIPTextModel | 4 layers of 128, 32 tokens, 2,048 byte pairs, tuned with UNet |
 | `unet` | UNet2DConditionModel | 16 x 16 latents, cross-attention at 8 x 8 and 4 x 4 |
 | `scheduler` | DDPMScheduler | SD 1's betas rescaled to zero terminal SNR, v-prediction |
 | `evaluation_clip` | CLIPModel | a CLIP of another seed, for scores |
