@@ -95,7 +95,8 @@ def choose_best(checkpoints: Sequence[Checkpoint], rule: BestRule) -> Best | Non
     excluded = [Excluded(label, reason) for label, reason in reasons.items() if reason]
     left = [each for each in tuned if not reasons[each.label]]
     if not left:
-        return Best(None, rule.words(fidelity), "The rule leaves every checkpoint out.", excluded)
+        reason = f"The rule leaves every checkpoint out. Of the last: {excluded[-1].reason}"
+        return Best(None, rule.words(fidelity), reason, excluded)
     best = max(left, key=lambda each: each.figures[fidelity].value)
     figure, title = best.figures[fidelity], METRICS[fidelity].title
     bases = [each.figures.get(fidelity) for each in checkpoints if each.label == BASE_LABEL]
