@@ -35,10 +35,10 @@ class Hyperparameters(Callback):
         self.metrics = list(metrics)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the arguments of the module and of the data."""
+        """Write the technique's name, and the arguments of the module and of the data."""
         data = getattr(trainer, "datamodule", None)
         named = {"model": pl_module.hparams, "data": getattr(data, "hparams", {})}
-        arguments = dict(_flat(named))
+        arguments = {"technique": type(pl_module).__name__, **dict(_flat(named))}
         if not trainer.is_global_zero:
             return
         logging = [each for each in trainer.callbacks if isinstance(each, LogsMetrics)]  # type: ignore[attr-defined]
@@ -52,6 +52,8 @@ class Hyperparameters(Callback):
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
+        if key.startswith("_"):
+            continue  # what Lightning's command line notes for itself
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")
         elif isinstance(value, bool | int | float | str):

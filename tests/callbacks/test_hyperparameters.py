@@ -34,6 +34,7 @@ def test_values_that_tensorboard_does_not_know_become_text(tmp_path):
     technique.hparams["names"] = ["to_q", "to_v"]
     technique.hparams["gamma"] = None
     technique.hparams["nested"] = {"flag": True}
+    technique.hparams["_instantiator"] = "lightning.pytorch.cli.instantiate_module"
     logger = TensorBoardLogger(tmp_path, name=None, version="run", default_hp_metric=False)
     make_trainer(tmp_path, Hyperparameters(), logger=logger).fit(technique, FakeData())
     events = EventAccumulator(logger.log_dir).Reload()
@@ -41,6 +42,8 @@ def test_values_that_tensorboard_does_not_know_become_text(tmp_path):
     assert start["model.names"].string_value == "['to_q', 'to_v']"
     assert start["model.gamma"].string_value == "None"
     assert start["model.nested.flag"].number_value == 1
+    assert start["technique"].string_value == "FakeTechnique"
+    assert not [name for name in start if "_instantiator" in name]
 
 
 @pytest.mark.parametrize("metrics", [[], "val/loss"])
