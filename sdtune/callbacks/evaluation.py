@@ -324,7 +324,8 @@ def _pictures(data: object, name: str) -> Sequence[Any]:
             "Expected a data module with training pictures, such as sdtune.StyleDataModule, to "
             f"compare samples with, but {type(data).__name__} has no `{name}`."
         )
-    return cast(Sequence[Any], dataset.pictures)
+    # what is mixed from the user's pictures shows no subject as it is
+    return cast(Sequence[Any], getattr(dataset, "originals", dataset.pictures))
 
 
 def _step_label(step: int) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 from sdtune.data.image_folder import PictureError, picture_size
 from sdtune.data.latent_cache import replace_file
 
-__all__ = ["FIRST_SEED", "ClassPictures", "Draw"]
+__all__ = ["FIRST_SEED", "ClassPictures", "Draw", "opens"]
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class ClassPictures:
 
     def missing(self) -> list[int]:
         """List the numbers of the pictures that are yet to be drawn."""
-        return [number for number, path in enumerate(self.paths) if not _opens(path)]
+        return [number for number, path in enumerate(self.paths) if not opens(path)]
 
     def make(self, draw: Draw, rank: int = 0, processes: int = 1) -> None:
         """Draw what is missing.
@@ -89,11 +89,12 @@ class ClassPictures:
                 "`trainer.precision` 32-true or bf16-mixed."
             )
         for number, picture in zip(numbers, pictures, strict=True):
-            if not _opens(self.paths[number]):
+            if not opens(self.paths[number]):
                 replace_file(self.paths[number], _to_png(picture))
 
 
-def _opens(path: Path) -> bool:
+def opens(path: Path) -> bool:
+    """Tell whether a picture is there and whole."""
     try:
         picture_size(path)
     except PictureError:

@@ -144,17 +144,27 @@ class ConceptDataset(PictureDataset):
     Args:
         concepts: The concepts.
         pictures: The instance pictures of each.
+        mixed: Pictures that show two of the concepts from left to right. They are one more concept
+            at the end, are never mirrored, and each is beside a class picture of any of the others.
+        mixed_repeats: How often an epoch shows each of them.
         **arguments: See `PictureDataset`; `repeats` are the concepts' own.
     """
 
     def __init__(
-        self, concepts: Sequence[Concept], pictures: Sequence[Sequence[Picture]], **arguments: Any
+        self,
+        concepts: Sequence[Concept],
+        pictures: Sequence[Sequence[Picture]],
+        mixed: Sequence[Picture] = (),
+        mixed_repeats: int = 1,
+        **arguments: Any,
     ) -> None:
+        pictures = [*pictures, mixed] if mixed else pictures
         super().__init__([picture for each in pictures for picture in each], **arguments)
-        self.templates = [each.templates for each in concepts]
+        self.templates = [each.templates for each in concepts] + ([[_SLOT]] if mixed else [])
         self.class_datasets: list[PictureDataset] = []
+        self._concepts = len(concepts)
         self._counts = [len(each) for each in pictures]
-        self._repeats = [each.repeats for each in concepts]
+        self._repeats = [each.repeats for each in concepts] + ([mixed_repeats] if mixed else [])
 
     def __len__(self) -> int:
         return sum(self._lengths())
@@ -173,23 +183,36 @@ class ConceptDataset(PictureDataset):
         beside = self.class_datasets[concept][epoch, self._class_index(epoch, concept, number)]
         return {**sample, **{f"class_{name}": value for name, value in beside.items()}}
 
+    @property
+    def originals(self) -> list[Picture]:
+        """The concepts' own pictures, without those that are mixed from them."""
+        return self.pictures[: sum(self._counts[: self._concepts])]
+
     def captions(self) -> list[str]:
         """List the distinct captions that samples may have, the empty one included if it occurs."""
         dropped = [""] if self.caption_dropout > 0 else []
         return [each for captions in self.captions_by_concept() for each in captions] + dropped
 
-    def captions_by_concept(self) -> list[list[str]]:
-        """List the distinct captions that the samples of each concept may have."""
+    def pictures_by_concept(self) -> list[list[Picture]]:
+        """List the pictures of each concept, and at the end the mixed ones, if there are any."""
         remaining = iter(self.pictures)
+        return [list(islice(remaining, count)) for count in self._counts]
+
+    def captions_by_concept(self) -> list[list[str]]:
+        """List the distinct captions that the samples of each may have, see `pictures_by_concept`.
+
+        Returns:
+            Captions with every template around them.
+        """
         return [
             list(
                 dict.fromkeys(
                     template.replace(_SLOT, picture.caption)
-                    for picture in islice(remaining, count)
+                    for picture in pictures
                     for template in templates
                 )
             )
-            for count, templates in zip(self._counts, self.templates, strict=True)
+            for pictures, templates in zip(self.pictures_by_concept(), self.templates, strict=True)
         ]
 
     def _lengths(self) -> list[int]:
@@ -202,6 +225,11 @@ class ConceptDataset(PictureDataset):
                 return concept, index
             index -= length
         raise IndexError(f"Expected an index below {len(self)}, but got {index + len(self)}.")
+
+    def _is_flipped(self, epoch: int, index: int) -> bool:
+        # mirrored, a mixed picture would not show what its prompt says from left to right
+        is_mixed = self._locate(index)[0] == self._concepts
+        return not is_mixed and super()._is_flipped(epoch, index)
 
     def _position(self, index: int) -> int:
         concept, number = self._locate(index)

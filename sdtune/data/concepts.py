@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
 
-from sdtune._checks import check_all, check_share
+from sdtune._checks import check_all, check_positive, check_share
 from sdtune.data.class_pictures import ClassPictures, Draw
 from sdtune.data.concept import Concept, ConceptDataset
+from sdtune.data.mixed_pictures import MixedPictures, Mixture
 from sdtune.data.picture_module import PictureDataModule
 from sdtune.data.pictures import Crop, Picture, PictureDataset
 
@@ -39,6 +40,7 @@ class ConceptPicturesModule(PictureDataModule):
         cache_latents: Likewise.
         cache_dir: Folder for class pictures and latents.
         seed: Likewise.
+        checks: What the subclass checks of its own arguments, see `check_all`.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -57,6 +59,7 @@ class ConceptPicturesModule(PictureDataModule):
         cache_latents: bool,
         cache_dir: str | Path | None,
         seed: int,
+        checks: Sequence[Callable[[], None]] = (),
     ) -> None:
         super().__init__(
             resolution=resolution,
@@ -70,6 +73,7 @@ class ConceptPicturesModule(PictureDataModule):
             checks=[
                 *(partial(self._check_concept, *each) for each in enumerate(concepts)),
                 lambda: check_share("caption_dropout", caption_dropout),
+                *checks,
             ],
         )
         self.concepts = list(concepts)
@@ -97,16 +101,22 @@ class ConceptPicturesModule(PictureDataModule):
 
     def build_datasets(self) -> tuple[PictureDataset, ...]:
         """Read the instance pictures; class pictures come with `make_class_pictures`."""
-        train = ConceptDataset(
+        return self._train_dataset(), PictureDataset([], resolution=self.resolution)
+
+    def _train_dataset(
+        self, mixed: Sequence[Picture] = (), mixed_repeats: int = 1
+    ) -> ConceptDataset:
+        return ConceptDataset(
             self.concepts,
             [concept.scan()[0] for concept in self.concepts],
+            mixed,
+            mixed_repeats,
             resolution=self.resolution,
             crop=self.crop,
             flip=self.flip,
             caption_dropout=self.caption_dropout,
             seed=self.seed,
         )
-        return train, PictureDataset([], resolution=self.resolution)
 
     def make_class_pictures(self, draw: Draw, key: str) -> None:
         """Put class pictures beside the instance pictures; from then on batches hold both.
@@ -129,13 +139,14 @@ class ConceptPicturesModule(PictureDataModule):
         train, validation = self._built_datasets()[:2]
         if not isinstance(train, ConceptDataset):
             raise TypeError(f"Expected a ConceptDataset, but got {type(train).__name__}.")
-        train.class_datasets = [
-            PictureDataset(
-                concept.scan_class()[0] if concept.class_dir else self._drawn(concept, draw, key),
-                resolution=self.resolution,
-                seed=self.seed,
-            )
+        pictures = [
+            concept.scan_class()[0] if concept.class_dir else self._drawn(concept, draw, key)
             for concept in self.concepts
+        ]
+        if len(train.templates) > len(self.concepts):  # beside mixed pictures stand those of all
+            pictures.append([picture for each in pictures for picture in each])
+        train.class_datasets = [
+            PictureDataset(each, resolution=self.resolution, seed=self.seed) for each in pictures
         ]
         self._datasets = (train, validation, *train.class_datasets)
 
@@ -160,6 +171,9 @@ class ConceptsDataModule(ConceptPicturesModule):
     is a function of (seed, epoch). A subject is told from the others by a word in angle brackets
     in all of its captions, which `instance_prompt` or `caption_replacements` puts there.
 
+    Subjects that were only ever seen alone are easily mistaken for each other where both stand in
+    one prompt. `mixed_prompts` adds pictures of two side by side, see `side_by_side`.
+
     Args:
         concepts: The subjects: each an `instance_dir`, with `instance_prompt`, `class_dir`,
             `class_prompt`, `class_count`, `prompt_templates`, `caption_replacements` and `repeats`
@@ -172,10 +186,15 @@ class ConceptsDataModule(ConceptPicturesModule):
         caption_dropout: Share of the instance samples that get an empty prompt, in [0, 1].
         num_workers: Processes that read pictures; cached latents are in memory and use none.
         cache_latents: Whether every picture is encoded once and kept, when the crop is not random.
-        cache_dir: Folder for class pictures and latents; None is `$SDTUNE_CACHE` or
-            `~/.cache/sdtune`.
-        seed: Seed of order, crop, flip, templates, caption dropout and of the class pictures'
-            order.
+        cache_dir: Folder for class pictures, mixed pictures and latents; None is `$SDTUNE_CACHE`
+            or `~/.cache/sdtune`.
+        seed: Seed of order, crop, flip, templates, caption dropout, of the class pictures' order
+            and of the mixed pictures.
+        mixed_prompts: What mixed pictures show, such as "a <erica> toy next to a <hazel> toy",
+            taken in turn. Each holds the words of two subjects; the first stands left. None mixes
+            nothing.
+        mixed_count: Number of mixed pictures.
+        mixed_repeats: How often an epoch shows each of them.
 
     Raises:
         ValueError: If arguments are out of their ranges, with a line for each.
@@ -193,6 +212,9 @@ class ConceptsDataModule(ConceptPicturesModule):
         cache_latents: bool = True,
         cache_dir: str | Path | None = None,
         seed: int = 42,
+        mixed_prompts: list[str] | None = None,
+        mixed_count: int = 64,
+        mixed_repeats: int = 1,
     ) -> None:
         if not concepts:
             raise ValueError("Expected `concepts` to hold one or more, but got none.")
@@ -207,8 +229,17 @@ class ConceptsDataModule(ConceptPicturesModule):
             cache_latents=cache_latents,
             cache_dir=cache_dir,
             seed=seed,
+            checks=[
+                lambda: _check_mixed_prompts(mixed_prompts),
+                lambda: check_positive("mixed_count", mixed_count, of="integer"),
+                lambda: check_positive("mixed_repeats", mixed_repeats, of="integer"),
+            ],
         )
         _check_class_pictures(concepts)
+        self.mixed_prompts = mixed_prompts or []
+        self.mixed_count = mixed_count
+        self.mixed_repeats = mixed_repeats
+        self._composed_for: PictureDataset | None = None
         # the seed is the model's hyperparameter too, and Lightning refuses two values for one name
         self.save_hyperparameters(ignore=["concepts", "seed", "cache_dir", "num_workers"])
         # plain values: a Concept in a checkpoint would need pickle to be read back
@@ -219,17 +250,74 @@ class ConceptsDataModule(ConceptPicturesModule):
 
         Returns:
             One line each. A word that stands in all captions of two subjects is a problem too:
-            they would be learned as one.
+            they would be learned as one; and so is a mixed prompt without the words of two.
         """
-        dataset = self.build_datasets()[0]
-        captions = dataset.captions_by_concept() if isinstance(dataset, ConceptDataset) else []
-        words = [_shared_words(each) for each in captions]
-        return super().problems() + [
+        train = self._train_dataset()
+        words = self._words(train)
+        shared = [
             f"{self.concepts[first].instance_dir} and {self.concepts[second].instance_dir}: the "
             f"captions of both hold `{word}`; give each concept a word of its own, in its "
             "`instance_prompt` or `caption_replacements`."
             for first, second in combinations(range(len(words)), 2)
             for word in sorted(words[first] & words[second])
+        ]
+        # a concept without pictures is listed itself, and would make every prompt wrong
+        mixed = self._mixed_problems(words) if all(train.pictures_by_concept()) else []
+        return [*super().problems(), *shared, *mixed]
+
+    def build_datasets(self) -> tuple[PictureDataset, ...]:
+        """Read the instance pictures; mixed ones are composed once the resolution is known."""
+        prompts = self.mixed_prompts
+        mixed = [
+            # a name for now: where the file is depends on the resolution
+            Picture(Path(name), name, prompts[number % len(prompts)])
+            for number in range(self.mixed_count if prompts else 0)
+            for name in [f"mixed_{number:06d}.png"]
+        ]
+        train = self._train_dataset(mixed, self.mixed_repeats)
+        return train, PictureDataset([], resolution=self.resolution)
+
+    def _sized_datasets(self) -> tuple[PictureDataset, ...]:
+        datasets = super()._sized_datasets()
+        train = datasets[0]
+        if (
+            self.mixed_prompts
+            and isinstance(train, ConceptDataset)
+            and train.resolution is not None
+            and train is not self._composed_for
+        ):
+            self._compose(train, train.resolution)
+            self._composed_for = train
+        return datasets
+
+    def _compose(self, train: ConceptDataset, resolution: int) -> None:
+        words = self._words(train)
+        paths = [[picture.path for picture in each] for each in train.pictures_by_concept()]
+        mixtures = [
+            Mixture(prompt, *(paths[concept] for concept in _named_concepts(prompt, words)))
+            for prompt in self.mixed_prompts
+        ]
+        folder = self._cache_folder() / "mixed_pictures"
+        mixed = MixedPictures(folder, mixtures, resolution, self.mixed_count, self.seed)
+        mixed.make()
+        first = len(train.originals)
+        train.pictures[first:] = [
+            replace(picture, path=path)
+            for picture, path in zip(train.pictures[first:], mixed.paths, strict=True)
+        ]
+
+    def _words(self, train: ConceptDataset) -> list[set[str]]:
+        """Find the words of each concept; mixed captions rightly hold those of two."""
+        return [_shared_words(each) for each in train.captions_by_concept()[: len(self.concepts)]]
+
+    def _mixed_problems(self, words: Sequence[set[str]]) -> list[str]:
+        known = ", ".join(f"`{word}`" for each in words for word in sorted(each))
+        return [
+            "Expected each of `data.mixed_prompts` to hold the words of two of the concepts (of "
+            f"{known}) and no others, but got {found}: {prompt!r}."
+            for prompt in self.mixed_prompts
+            for found in [", ".join(f"`{each}`" for each in _words_in(prompt)) or "none"]
+            if not _names_two(prompt, words)
         ]
 
     def _check_concept(self, number: int, concept: Concept) -> None:
@@ -251,8 +339,33 @@ def _plain(concept: Concept) -> dict[str, object]:
 
 def _shared_words(captions: Sequence[str]) -> set[str]:
     """Find the words in angle brackets that all captions hold."""
-    found = [set(_WORD.findall(caption.lower())) for caption in captions]
+    found = [set(_words_in(caption)) for caption in captions]
     return set.intersection(*found) if found else set()
+
+
+def _words_in(caption: str) -> list[str]:
+    return _WORD.findall(caption.lower())
+
+
+def _named_concepts(prompt: str, words: Sequence[set[str]]) -> list[int]:
+    """Find the concepts whose words a prompt holds, in its order; -1 is for a word of none."""
+    named = [
+        next((concept for concept, its in enumerate(words) if word in its), -1)
+        for word in _words_in(prompt)
+    ]
+    return list(dict.fromkeys(named))
+
+
+def _names_two(prompt: str, words: Sequence[set[str]]) -> bool:
+    named = _named_concepts(prompt, words)
+    return len(named) == 2 and -1 not in named
+
+
+def _check_mixed_prompts(prompts: Sequence[str] | None) -> None:
+    if prompts is not None and not (prompts and all(each.strip() for each in prompts)):
+        raise ValueError(
+            f"Expected `mixed_prompts` to be one text or more, or None, but got {list(prompts)!r}."
+        )
 
 
 def _check_class_pictures(concepts: Sequence[Concept]) -> None:

@@ -160,7 +160,7 @@ class PictureDataset(Dataset[dict[str, Any]]):
             raise IndexError(f"Expected an index below {len(self)}, but got {index}.")
         position = self._position(index)
         picture = self.pictures[position]
-        flipped = self.flip and self._uniform(Stream.FLIP, epoch, index) < 0.5
+        flipped = self._is_flipped(epoch, index)
         dropped = self._uniform(Stream.CAPTION_DROPOUT, epoch, index) < self.caption_dropout
         sample = {
             "caption": "" if dropped else picture.caption,
@@ -172,6 +172,11 @@ class PictureDataset(Dataset[dict[str, Any]]):
         target, box = self._crop_box(picture, epoch, index)
         pixel_values = to_pixel_values(read_picture(picture.path), target, box, flipped)
         return {"pixel_values": pixel_values, **sample}
+
+    @property
+    def originals(self) -> list[Picture]:
+        """The pictures that the user gave, in the order of `pictures`."""
+        return self.pictures
 
     def captions(self) -> list[str]:
         """List the distinct captions that samples may have, the empty one included if it occurs."""
@@ -224,6 +229,9 @@ class PictureDataset(Dataset[dict[str, Any]]):
                     cache.put(key, found)
                 moments[position, flipped] = found
         return moments
+
+    def _is_flipped(self, epoch: int, index: int) -> bool:
+        return self.flip and self._uniform(Stream.FLIP, epoch, index) < 0.5
 
     def _position(self, index: int) -> int:
         """Find the picture of a sample."""

@@ -47,6 +47,7 @@ class Stream(IntEnum):
     CLASS_ORDER = 13
     TEMPLATE = 14
     BOOTSTRAP = 16
+    MIXTURE = 17
 
 
 def counter_generator(seed: int, *counters: int) -> torch.Generator:
