@@ -101,11 +101,9 @@ class ConceptPicturesModule(PictureDataModule):
 
     def build_datasets(self) -> tuple[PictureDataset, ...]:
         """Read the instance pictures; class pictures come with `make_class_pictures`."""
-        return self._train_dataset(), PictureDataset([], resolution=self.resolution)
+        return self._build_train(), PictureDataset([], resolution=self.resolution)
 
-    def _train_dataset(
-        self, mixed: Sequence[Picture] = (), mixed_repeats: int = 1
-    ) -> ConceptDataset:
+    def _build_train(self, mixed: Sequence[Picture] = (), mixed_repeats: int = 1) -> ConceptDataset:
         return ConceptDataset(
             self.concepts,
             [concept.scan()[0] for concept in self.concepts],
@@ -143,7 +141,7 @@ class ConceptPicturesModule(PictureDataModule):
             concept.scan_class()[0] if concept.class_dir else self._drawn(concept, draw, key)
             for concept in self.concepts
         ]
-        if len(train.templates) > len(self.concepts):  # beside mixed pictures stand those of all
+        if len(train.pictures) > len(train.originals):  # beside mixed pictures stand those of all
             pictures.append([picture for each in pictures for picture in each])
         train.class_datasets = [
             PictureDataset(each, resolution=self.resolution, seed=self.seed) for each in pictures
@@ -252,7 +250,7 @@ class ConceptsDataModule(ConceptPicturesModule):
             One line each. A word that stands in all captions of two subjects is a problem too:
             they would be learned as one; and so is a mixed prompt without the words of two.
         """
-        train = self._train_dataset()
+        train = self._build_train()
         words = self._words(train)
         shared = [
             f"{self.concepts[first].instance_dir} and {self.concepts[second].instance_dir}: the "
@@ -274,7 +272,7 @@ class ConceptsDataModule(ConceptPicturesModule):
             for number in range(self.mixed_count if prompts else 0)
             for name in [f"mixed_{number:06d}.png"]
         ]
-        train = self._train_dataset(mixed, self.mixed_repeats)
+        train = self._build_train(mixed, self.mixed_repeats)
         return train, PictureDataset([], resolution=self.resolution)
 
     def _sized_datasets(self) -> tuple[PictureDataset, ...]:

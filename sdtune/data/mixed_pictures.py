@@ -115,13 +115,13 @@ class MixedPictures:
         tile = cache(lambda path: _tile(path, self._resolution // 2))
         for number in missing:
             mixture = self._mixtures[number % len(self._mixtures)]
-            tiles = [
+            left, right = (
                 tile(paths[int(self._uniform(number, side, 0) * len(paths))])
                 for side, paths in enumerate((mixture.left, mixture.right))
-            ]
+            )
             positions = (self._uniform(number, 0, 1), self._uniform(number, 1, 1))
             content = io.BytesIO()
-            Image.fromarray(side_by_side(*tiles, positions)).save(content, format="PNG")
+            Image.fromarray(side_by_side(left, right, positions)).save(content, format="PNG")
             replace_file(self.paths[number], content.getvalue())
 
     def _uniform(self, *counters: int) -> float:

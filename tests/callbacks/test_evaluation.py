@@ -256,6 +256,14 @@ def test_what_is_missing_is_said_before_training(tmp_path, tiny_sd, clip, pictur
         make_trainer(tmp_path, callback(clip, tmp_path)).fit(TinyLoRA(str(tiny_sd)), FakeData())
 
 
+def test_samples_are_compared_with_the_users_own_pictures(tmp_path, tiny_sd, clip, pictures):
+    data = FakeData(validate=False)
+    data.train_dataset = SimpleNamespace(pictures=pictures, originals=pictures[:1])
+    data.val_dataset = SimpleNamespace(pictures=[])
+    with pytest.raises(ValueError, match=r"two training pictures .* but got 1"):
+        make_trainer(tmp_path, callback(clip, tmp_path)).fit(TinyLoRA(str(tiny_sd)), data)
+
+
 def test_a_trial_run_leaves_nothing(tmp_path, tiny_sd, clip, pictures):
     evaluation = callback(clip, tmp_path)
     fit(tmp_path / "run", TinyLoRA(str(tiny_sd)), pictures, evaluation, fast_dev_run=True)

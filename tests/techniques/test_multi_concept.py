@@ -28,13 +28,23 @@ def _module(base: Path, **changes: Any) -> MultiConceptModule:
     return MultiConceptModule(**{**arguments, "base": str(base), **changes})
 
 
-def _data(folder: Path, **changes: Any) -> ConceptsDataModule:
+def _data(
+    folder: Path,
+    mixed_prompts: list[str] | None = None,
+    resolution: int | None = 64,
+    **changes: Any,
+) -> ConceptsDataModule:
     concepts = [
         Concept(make_picture_folder(folder / name, count=2), f"a <{name}>", **changes)
         for name in ("disc", "ring")
     ]
     return ConceptsDataModule(
-        concepts, resolution=64, batch_size=2, cache_dir=str(folder / "cache")
+        concepts,
+        resolution=resolution,
+        batch_size=2,
+        cache_dir=str(folder / "cache"),
+        mixed_prompts=mixed_prompts,
+        mixed_count=3,
     )
 
 
@@ -79,6 +89,24 @@ def test_prior_preservation_is_per_concept(tiny_sd: Path, tmp_path: Path) -> Non
     metrics = {name: float(value) for name, value in trainer.logged_metrics.items()}
     total = metrics["train/instance_loss"] + 0.5 * metrics["train/class_loss"]
     assert metrics["train/loss"] == pytest.approx(total, rel=1e-6)
+
+
+def test_mixed_pictures_are_learned_from_like_all_others(tiny_sd: Path, tmp_path: Path) -> None:
+    prompts = ["a <disc> by a <ring>", "a <ring> by a <disc>"]
+    data = _data(tmp_path, prompts, resolution=None, class_prompt="a shape", class_count=2)
+    module = _module(tiny_sd, class_inference_steps=1, prior_loss_weight=1.0)
+    assert module.problems_with(data) == []
+    trainer = quiet_trainer(max_steps=4)  # an epoch of 2 + 2 + 3 pictures
+    trainer.fit(module, data)
+    train = data.train_dataset
+    assert len(train) == 7
+    assert len(train.moments) == 7
+    for index in range(7):
+        sample = train[0, index]
+        assert sample["moments"].shape == sample["class_moments"].shape
+    captions = [train[0, index]["caption"] for index in range(4, 7)]
+    assert captions == [prompts[0], prompts[1], prompts[0]]
+    assert {each.path.parent.parent.name for each in train.pictures[4:]} == {"mixed_pictures"}
 
 
 def test_the_untuned_base_reads_the_initializers(tiny_sd: Path) -> None:
