@@ -228,8 +228,7 @@ class ConceptDataset(PictureDataset):
 
     def _is_flipped(self, epoch: int, index: int) -> bool:
         # mirrored, a mixed picture would not show what its prompt says from left to right
-        is_mixed = self._locate(index)[0] == self._concepts
-        return not is_mixed and super()._is_flipped(epoch, index)
+        return super()._is_flipped(epoch, index) and self._locate(index)[0] < self._concepts
 
     def _position(self, index: int) -> int:
         concept, number = self._locate(index)

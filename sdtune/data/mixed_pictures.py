@@ -17,7 +17,7 @@ from PIL import Image
 from sdtune.data.class_pictures import opens
 from sdtune.data.image_folder import read_picture
 from sdtune.data.latent_cache import replace_file
-from sdtune.data.transforms import crop_box
+from sdtune.data.transforms import crop_box, cut_out
 from sdtune.functional.randomness import Stream, counter_uniform
 
 __all__ = ["MixedPictures", "Mixture", "side_by_side"]
@@ -129,8 +129,7 @@ class MixedPictures:
 
 
 def _tile(path: Path, side: int) -> np.ndarray:
-    """Resize the centre square of a picture, as `to_pixel_values` does, to (side, side, 3)."""
+    """Resize the centre square of a picture to (side, side, 3) uint8."""
     image = read_picture(path)
-    box = crop_box(image.size, (side, side))
-    resized = image.resize((side, side), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
-    return np.array(resized)
+    target = (side, side)
+    return np.array(cut_out(image, target, crop_box(image.size, target)))

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-__all__ = ["Box", "crop_box", "to_pixel_values"]
+__all__ = ["Box", "crop_box", "cut_out", "to_pixel_values"]
 
 Box = tuple[float, float, float, float]
 
@@ -34,6 +34,20 @@ def crop_box(
     return left, top, left + crop_width, top + crop_height
 
 
+def cut_out(image: Image.Image, target: tuple[int, int], box: Box) -> Image.Image:
+    """Cut a box out of a picture and resize it with an antialiased Lanczos filter.
+
+    Args:
+        image: An 8-bit RGB picture.
+        target: Width and height of the result, in pixels.
+        box: Left, top, right and bottom in the picture's pixels; see `crop_box`.
+
+    Returns:
+        The part, in the target's size.
+    """
+    return image.resize(target, Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
+
+
 def to_pixel_values(
     image: Image.Image, target: tuple[int, int], box: Box, flip: bool = False
 ) -> Tensor:
@@ -48,7 +62,7 @@ def to_pixel_values(
     Returns:
         (3, H, W) float32 in [-1, 1].
     """
-    resized = image.resize(target, Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
+    resized = cut_out(image, target, box)
     if flip:
         resized = resized.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     pixels = torch.from_numpy(np.array(resized))  # (H, W, 3) uint8
