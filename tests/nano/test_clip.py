@@ -12,9 +12,16 @@ from tests.quiet_trainer import quiet_trainer
 
 
 @pytest.mark.slow
-def test_training_matches_better(sprites: Path, tokenizer: Path) -> None:
+@pytest.mark.parametrize("rough_share", [0.0, 0.5])
+def test_training_matches_better(sprites: Path, tokenizer: Path, rough_share: float) -> None:
     module = NanoCLIPModule(
-        str(tokenizer), learning_rate=2e-3, text_width=32, vision_width=32, layers=1, patch_size=16
+        str(tokenizer),
+        learning_rate=2e-3,
+        text_width=32,
+        vision_width=32,
+        layers=1,
+        patch_size=16,
+        rough_share=rough_share,
     )
     data = SceneDataModule(str(sprites), batch_size=32, validation_scenes=100)
     (before,) = quiet_trainer().validate(module, data, verbose=False)
