@@ -6,6 +6,7 @@ from typing import Any
 import lightning as L
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
@@ -131,8 +132,8 @@ class NanoDenoiserModule(L.LightningModule):
         counters = (epoch, [number])
         posterior_noise = counter_randn(shape, self.seed, Stream.POSTERIOR, *counters)[0].to(device)
         noise = counter_randn(shape, self.seed, Stream.NOISE, *counters)[0].to(device)
-        timesteps = counter_rand((size,), self.seed, Stream.TIMESTEP, *counters)[0].mul(steps)
-        timesteps = timesteps.long().to(device)
+        timesteps = _stratified(counter_rand((1,), self.seed, Stream.TIMESTEP, *counters)[0], size)
+        timesteps = timesteps.mul(steps).long().to(device)
         latents = model.latents_from_moments(moments, posterior_noise)
         noisy_latents = add_noise(latents, noise, timesteps, model.alphas_cumprod)
         model_pred = model(noisy_latents, timesteps, conditioning)
@@ -140,6 +141,15 @@ class NanoDenoiserModule(L.LightningModule):
             latents, noise, timesteps, model.alphas_cumprod, model.prediction_type
         )
         return diffusion_loss(model_pred, target)
+
+
+def _stratified(offset: Tensor, count: int) -> Tensor:
+    """Spread one draw from [0, 1) to `count`, one in each equal part of [0, 1).
+
+    The loss varies more with the timestep than with anything else, so batches that cover the
+    timesteps evenly have quieter gradients (Kingma et al., "Variational Diffusion Models", 2021).
+    """
+    return (torch.arange(count) + offset) / count
 
 
 def _unet(
@@ -151,7 +161,7 @@ def _unet(
 ) -> UNet2DConditionModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return UNet2DConditionModel(
+        unet = UNet2DConditionModel(
             sample_size=vae.config.sample_size // 2 ** (len(vae.config.block_out_channels) - 1),
             in_channels=vae.config.latent_channels,
             out_channels=vae.config.latent_channels,
@@ -164,3 +174,6 @@ def _unet(
             attention_head_dim=tuple(channels // head_dim for channels in block_out_channels),
             norm_num_groups=16,
         )
+    # 16 or 64 tokens: on a CPU the fused attention's backward takes longer than the plain one's
+    unet.set_attn_processor(AttnProcessor())
+    return unet

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from torch import Tensor
 from transformers import CLIPModel
 
+from sdtune.functional import add_noise
 from sdtune.models import load
 from sdtune.nano.autoencoder import NanoAutoencoderModule
 from sdtune.nano.clip import NanoCLIPModule
@@ -92,6 +94,26 @@ def test_the_text_encoder_learns_and_is_packed_when_it_has_a_rate(
         torch.testing.assert_close(packed[name], value.half().float(), rtol=0, atol=0)
     changed = [name for name in before if not torch.equal(packed[name], before[name].half())]
     assert bool(changed) == (rate is not None)
+
+
+def test_the_timesteps_of_a_batch_are_spread_evenly(
+    folder: Path, sprites: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Tensor] = []
+
+    def spy(latents: Tensor, noise: Tensor, timesteps: Tensor, alphas_cumprod: Tensor) -> Tensor:
+        drawn.append(timesteps)
+        return add_noise(latents, noise, timesteps, alphas_cumprod)
+
+    monkeypatch.setattr("sdtune.nano.denoiser.add_noise", spy)
+    module = NanoDenoiserModule(str(folder / "base"), block_out_channels=(32, 32, 32))
+    trainer = quiet_trainer(max_steps=3, limit_val_batches=0)
+    trainer.fit(module, SceneDataModule(str(sprites), batch_size=4))
+    first, second, third = drawn
+    for timesteps in drawn:
+        assert torch.equal(timesteps // 250, torch.arange(4))
+    assert not torch.equal(first, second)
+    assert not torch.equal(second, third)
 
 
 def test_latents_have_a_standard_deviation_of_one(folder: Path, sprites: Path) -> None:
