@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from sdtune.nano.scenes import SceneComposer
+from sdtune.nano.scenes import Scene, SceneComposer, with_made_up_word
 from sdtune.nano.sprites import SpriteBook
 
 __all__ = ["SceneDataModule", "SceneDataset"]
@@ -28,6 +28,7 @@ class SceneDataset(IterableDataset):
         stop: number after the last scene; None has no end.
         stride: distance between the first scenes of two batches; batch_size times the number of
             processes that share the list.
+        made_up_word_share: share of captions with a word that means nothing, in [0, 1].
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class SceneDataset(IterableDataset):
         start: int = 0,
         stop: int | None = None,
         stride: int | None = None,
+        made_up_word_share: float = 0.0,
     ) -> None:
         self.composer = composer
         self.size = size
@@ -45,6 +47,7 @@ class SceneDataset(IterableDataset):
         self.start = start
         self.stop = stop
         self.stride = stride or batch_size
+        self.made_up_word_share = made_up_word_share
 
     def __iter__(self) -> Iterator[dict]:
         worker = get_worker_info()
@@ -65,8 +68,17 @@ class SceneDataset(IterableDataset):
         pixel_values = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
         return {
             "pixel_values": pixel_values.contiguous(memory_format=torch.channels_last),
-            "caption": [scene.caption for scene in scenes],
+            "caption": [
+                self._caption(scene, number) for scene, number in zip(scenes, numbers, strict=True)
+            ],
         }
+
+    def _caption(self, scene: Scene, number: int) -> str:
+        # a stream of its own, so that the share changes captions and no picture
+        rng = np.random.Generator(np.random.Philox(key=[self.composer.seed + 2**62, number]))
+        if rng.random() >= self.made_up_word_share:
+            return scene.caption
+        return with_made_up_word(scene.caption, rng)
 
 
 class SceneDataModule(L.LightningDataModule):
@@ -85,6 +97,8 @@ class SceneDataModule(L.LightningDataModule):
         complete_captions: name background and style in every caption.
         family_size: training scenes in a row that are hard to tell apart, as `SceneComposer` has
             it; 1 makes all independent.
+        made_up_word_share: share of training captions with a word that means nothing, in [0, 1].
+            A text encoder that has met such words reads "a qqq cat" as a cat, as DreamBooth needs.
         validation_scenes: number of validation scenes.
         num_workers: processes that draw scenes.
 
@@ -102,6 +116,7 @@ class SceneDataModule(L.LightningDataModule):
         well_known_share: float = 0.4,
         complete_captions: bool = False,
         family_size: int = 1,
+        made_up_word_share: float = 0.0,
         validation_scenes: int = 512,
         num_workers: int = 0,
     ) -> None:
@@ -120,6 +135,7 @@ class SceneDataModule(L.LightningDataModule):
         self.well_known_share = well_known_share
         self.complete_captions = complete_captions
         self.family_size = family_size
+        self.made_up_word_share = made_up_word_share
         self.validation_scenes = validation_scenes
         self.num_workers = num_workers
 
@@ -144,7 +160,12 @@ class SceneDataModule(L.LightningDataModule):
             self.family_size,
         )
         dataset = SceneDataset(
-            composer, self.size, self.batch_size, seen + rank * self.batch_size, stride=stride
+            composer,
+            self.size,
+            self.batch_size,
+            seen + rank * self.batch_size,
+            stride=stride,
+            made_up_word_share=self.made_up_word_share,
         )
         return DataLoader(dataset, batch_size=None, num_workers=self.num_workers)
 

@@ -22,6 +22,7 @@ __all__ = [
     "Scene",
     "SceneComposer",
     "random_background",
+    "with_made_up_word",
 ]
 
 PALETTE: dict[str, tuple[int, int, int]] = {
@@ -42,6 +43,8 @@ Pattern = Literal["plain", "striped", "checkered", "dotted"]
 PATTERNS: tuple[Pattern, ...] = ("plain", "striped", "checkered", "dotted")
 
 _RELATIONS = ("next to", "left of", "right of")
+_LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
+_SYLLABLES = tuple(a + b for a in "bcdfghjklmnpqrstvwxz" for b in "aeiou")
 
 
 @dataclass(frozen=True)
@@ -262,6 +265,20 @@ def random_background(
         phase=(float(rng.random()), float(rng.random())),
         angle=float(rng.choice([0, 45, 90, 135])),
     )
+
+
+def with_made_up_word(caption: str, rng: np.random.Generator) -> str:
+    """Put a word that means nothing, such as "qzv" or "lumiko", somewhere into a caption.
+
+    Args:
+        caption: words with single spaces between them.
+        rng: source of randomness.
+    """
+    pieces, most = (_LETTERS, 6) if rng.random() < 0.5 else (_SYLLABLES, 3)
+    word = "".join(rng.choice(pieces, size=int(rng.integers(1, most + 1))))
+    words = caption.split(" ")
+    words.insert(int(rng.integers(1, len(words))), word)
+    return " ".join(words)
 
 
 def _named(rng: np.random.Generator) -> tuple[bool, bool]:

@@ -58,6 +58,29 @@ def test_workers_change_nothing(sprites: Path) -> None:
     assert [len(batch) for batch in lists[0]] == [3] * 6 + [2]
 
 
+def test_made_up_words_come_into_captions_and_change_no_picture(sprites: Path) -> None:
+    composer = SceneComposer(SpriteBook(sprites))
+    plain = SceneDataset(composer, 16, batch_size=200).batch(range(200))
+    mixed = SceneDataset(composer, 16, batch_size=200, made_up_word_share=0.25).batch(range(200))
+    assert torch.equal(plain["pixel_values"], mixed["pixel_values"])
+    changed = 0
+    for before, after in zip(plain["caption"], mixed["caption"], strict=True):
+        before, after = before.split(" "), after.split(" ")
+        if before != after:
+            changed += 1
+            assert before in [after[:k] + after[k + 1 :] for k in range(1, len(after) - 1)]
+    assert changed == pytest.approx(50, abs=20)
+
+
+def test_validation_has_no_made_up_words(sprites: Path) -> None:
+    batches = []
+    for share in (0.0, 1.0):
+        data = SceneDataModule(str(sprites), size=16, validation_scenes=8, made_up_word_share=share)
+        data.setup("fit")
+        batches.append(next(iter(data.val_dataloader()))["caption"])
+    assert batches[0] == batches[1]
+
+
 def test_two_devices_share_the_list(sprites: Path) -> None:
     composer = SceneComposer(SpriteBook(sprites))
     whole = SceneDataset(composer, 16, batch_size=4, stop=16)
