@@ -268,7 +268,10 @@ def random_background(
 
 
 def with_made_up_word(caption: str, rng: np.random.Generator) -> str:
-    """Put a word that means nothing, such as "qzv" or "lumiko", somewhere into a caption.
+    """Put a word that means nothing, such as "qzv" or "lumiko", into a caption.
+
+    Every second time it goes to where DreamBooth puts its identifier, before the first noun, else
+    before any word.
 
     Args:
         caption: words with single spaces between them.
@@ -277,7 +280,8 @@ def with_made_up_word(caption: str, rng: np.random.Generator) -> str:
     pieces, most = (_LETTERS, 6) if rng.random() < 0.5 else (_SYLLABLES, 3)
     word = "".join(rng.choice(pieces, size=int(rng.integers(1, most + 1))))
     words = caption.split(" ")
-    words.insert(int(rng.integers(1, len(words))), word)
+    noun = 1 if words[0] in ("a", "an") else 0
+    words.insert(noun if rng.random() < 0.5 else int(rng.integers(len(words))), word)
     return " ".join(words)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sdtune.nano.scenes import PALETTE, Background, Scene, SceneComposer
+from sdtune.nano.scenes import PALETTE, Background, Scene, SceneComposer, with_made_up_word
 from sdtune.nano.sprites import SpriteBook
 
 
@@ -105,3 +105,18 @@ def test_families_are_functions_of_seed_and_number(book: SpriteBook) -> None:
     first, again = (SceneComposer(book, seed=3, family_size=4) for _ in range(2))
     backwards = [again.scene(number) for number in reversed(range(40))]
     assert [first.scene(number) for number in range(40)] == backwards[::-1]
+
+
+@pytest.mark.parametrize("caption", ["scissors", "a cat", "an apple on a red background"])
+def test_a_made_up_word_comes_before_a_word_and_often_before_the_noun(caption: str) -> None:
+    rng = np.random.default_rng(0)
+    before = caption.split(" ")
+    places = []
+    for _ in range(400):
+        after = with_made_up_word(caption, rng).split(" ")
+        place = next(k for k in range(len(before)) if after[:k] + after[k + 1 :] == before)
+        assert after[place].isalpha()
+        places.append(place)
+    noun = 1 if before[0] in ("a", "an") else 0
+    assert set(places) == set(range(len(before)))
+    assert places.count(noun) >= 200
