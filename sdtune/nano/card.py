@@ -35,7 +35,8 @@ _CARD = """# nano
 A complete Stable Diffusion in miniature, for tests, teaching and benchmarks: 64 px, {parameters} M
 parameters, loadable by `StableDiffusionPipeline.from_pretrained`. It draws {objects} objects in
 {styles} styles over plain and patterned backgrounds; its captions read "a turtle on a dotted pink
-and white background, noto style". It knows nothing else: no people, no text, no photographs.
+and white background, noto style". It knows nothing else: no people, no text, no photographs; words
+that it has not met, such as an identifier for DreamBooth, it reads over.
 
 | figure, on held-out compositions, seed fixed | drawings | real pictures | share |
 | --- | --- | --- | --- |

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
-from transformers import CLIPModel
+from transformers import CLIPModel, CLIPTokenizer
 
 import sdtune.nano
-from sdtune.models import load
+from sdtune.models import load, sample
 from sdtune.nano.card import contact_sheet
+from sdtune.nano.figures import Judge
 from sdtune.nano.sources import HELD_OUT_SOURCES, TRAINING_SOURCES
 
 _FOLDER = Path(sdtune.nano.__file__).parent
@@ -62,3 +63,28 @@ def test_backgrounds_follow_the_prompt() -> None:
     left, right = sheet.getpixel((2, 2)), sheet.getpixel((98, 2))
     assert left[0] > left[2] + 60
     assert right[2] > right[0] + 60
+
+
+@pytest.mark.slow
+def test_words_without_meaning_change_little() -> None:
+    judge = Judge(
+        CLIPModel.from_pretrained(_FOLDER / "evaluation_clip").float(),
+        CLIPTokenizer.from_pretrained(_FOLDER / "evaluation_clip"),
+    )
+    model, names = load("nano"), ["cat face", "banana", "bus", "mushroom"]
+    plain, *others = (
+        judge.embed_images(
+            sample(
+                model,
+                [f"a {word}{name} on a green background" for name in names],
+                seeds=[0] * len(names),
+                num_inference_steps=15,
+                guidance_scale=3.0,
+            )
+        )
+        for word in ["", "qqq ", "sks ", "erica ", "7 "]
+    )
+    for vectors in others:
+        alike = vectors @ plain.T
+        assert alike.diagonal().min() > 0.9
+        assert alike.fill_diagonal_(0).max() < 0.8
