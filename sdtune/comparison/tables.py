@@ -70,12 +70,11 @@ def build_table(settings: TableSettings, results: Sequence[RunResult]) -> Table:
         rows.append([*_head(result, cells), *_paper(settings, result.name)])
     headings = [_heading(each) for each in measures.values()] or ["result"]
     columns = ["run", "steps", "minutes", *headings, *(["the paper"] if settings.paper else [])]
-    meanings = [
-        f"{each.description.title}: {each.description.meaning}" for each in measures.values()
-    ]
     notes = [settings.note, _order(settings, shown, measures), *_legend(measures, best)]
-    notes += meanings if settings.metrics is None else []
-    return Table(settings.title, columns, rows, " ".join(note for note in notes if note))
+    note = " ".join(each for each in notes if each)
+    described = measures.values() if settings.metrics is None else ()
+    meanings = [(each.description.title, each.description.meaning) for each in described]
+    return Table(settings.title, columns, rows, note, meanings)
 
 
 def measured_metrics(results: Sequence[RunResult]) -> list[str]:
@@ -104,7 +103,7 @@ def transposed(table: Table) -> Table:
         The same with a column for each row.
     """
     columns, *rows = zip(table.columns, *table.rows, strict=True)
-    return Table(table.title, columns, rows, table.note)
+    return Table(table.title, columns, rows, table.note, table.meanings)
 
 
 def markdown(table: Table) -> str:
@@ -114,11 +113,12 @@ def markdown(table: Table) -> str:
         table: The table.
 
     Returns:
-        Its rows and its note, without the title.
+        Its rows, its note and its terms, without the title.
     """
     lines = [table.columns, ["---"] * len(table.columns), *table.rows]
     text = "\n".join(f"| {' | '.join(map(_cell_markdown, line))} |" for line in lines)
-    return f"{text}\n\n{escaped(table.note)}\n" if table.note else f"{text}\n"
+    terms = "\n".join(f"- **{escaped(term)}**: {escaped(words)}" for term, words in table.meanings)
+    return "\n\n".join(part for part in (text, escaped(table.note), terms) if part) + "\n"
 
 
 def _cell_markdown(text: str) -> str:

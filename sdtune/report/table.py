@@ -18,6 +18,7 @@ class Table:
         rows: Texts, as many in each row as there are columns; what stands in further lines of a
             text explains its first.
         note: Plain words below the table: what it means, and what it does not.
+        meanings: Terms of the table, each with what it means.
 
     Raises:
         ValueError: If a row has more or fewer cells than there are columns.
@@ -27,6 +28,7 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     note: str = ""
+    meanings: Sequence[tuple[str, str]] = ()
 
     def __post_init__(self) -> None:
         for number, row in enumerate(self.rows):

@@ -62,9 +62,18 @@ def test_where_all_runs_failed_the_table_says_why():
     assert table.note == ""
 
 
+def test_the_table_of_every_metric_says_what_each_means():
+    every = build_table(TableSettings("T"), RESULTS)
+    [(title, meaning)] = every.meanings
+    assert title == "CLIP score"
+    assert markdown(every).endswith(f"\n\n- **CLIP score**: {meaning}\n")
+    assert build_table(TableSettings("T", metrics=["clip_score"]), RESULTS).meanings == []
+
+
 def test_a_table_on_its_side():
-    table = transposed(Table("T", ["run", "steps"], [["a", "1"], ["b", "2"]], "N"))
-    assert table == Table("T", ("run", "a", "b"), [("steps", "1", "2")], "N")
+    terms = [("steps", "how many")]
+    table = transposed(Table("T", ["run", "steps"], [["a", "1"], ["b", "2"]], "N", terms))
+    assert table == Table("T", ("run", "a", "b"), [("steps", "1", "2")], "N", terms)
 
 
 def test_markdown_shows_words_in_brackets():

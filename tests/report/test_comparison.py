@@ -19,13 +19,15 @@ def runs(whole_run, tmp_path):
 
 
 def test_a_row_a_run_below_the_tables(runs, tmp_path):
-    table = Table("Who wins", ["run", "score"], [["<a> & b", "1"]], "One prompt is not many.")
+    note, terms = "One prompt is not many.", [("score", "How much one likes it.")]
+    table = Table("Who wins", ["run", "score"], [["<a> & b", "1"]], note, terms)
     _, page = read(write_comparison("Two ways", [table], runs, tmp_path / "page.html"))
     for part in (
         "Two ways",
         "Who wins",
         "<a> & b",
-        "One prompt is not many.",
+        note,
+        "How much one likes it.",
         "style_lora/version_0",
         "Best checkpoint: step 400. Its style score is 0.62.",
         "This run is not finished. Nothing was scored in this run.",
