@@ -110,9 +110,9 @@ def _check_words(adapters: Sequence[str | Path], files: Sequence[Sequence[Path]]
         found = [path for path in paths if readable and holds_embedding(path)]
         if not found or len(found) == len(paths):
             raise ValueError(
-                f"Expected {adapter} to be learned words with keys and values, as "
-                "`MultiConceptModule` learns them, but got "
-                f"{' and '.join(path.name for path in paths)}."
+                f"Expected {adapter} to be learned words with keys and values, but got "
+                f"{' and '.join(path.name for path in paths)}: train it with `MultiConceptModule`, "
+                "for which one concept is enough."
             )
         words += [read(path).placeholder_token for path in found]
     twice = [word for word, count in Counter(words).items() if count > 1]
