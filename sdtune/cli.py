@@ -108,6 +108,9 @@ def lightning_main(arguments: Sequence[str] | None = None) -> int:
 def _run(name: str, arguments: Sequence[str]) -> int:
     if name not in COMMANDS:
         raise CallError([f"Expected a command, but got `{name}`{nearest(name, COMMANDS)}"])
+    problems = import_module("sdtune.commands.packages").package_problems()
+    if problems:
+        raise CallError(problems)
     code: int = import_module(f"sdtune.commands.{name}").main(arguments)
     return code
 

@@ -19,7 +19,15 @@ import torch
 from torch import Tensor, nn
 
 from sdtune.adapters import tensor_file
-from sdtune.adapters.lora import ADAPTER_NAME, LoRAAdapter, lora_layers, tunable_parts
+from sdtune.adapters.lora import (
+    ADAPTER_NAME,
+    LoRAAdapter,
+    inject_lora,
+    lora_layers,
+    lora_parameters,
+    tunable_parts,
+)
+from sdtune.adapters.lora_placement import text_module_name
 from sdtune.adapters.quiet import dropped_messages
 from sdtune.adapters.random_state import isolated_random_state
 from sdtune.adapters.verification import AdapterVerificationError, evaluating, prediction
@@ -83,9 +91,11 @@ def save(
 
 
 def load(model: StableDiffusion, path: str | Path) -> None:
-    """Load an adapter into a model, in place and frozen, with diffusers' own reader.
+    """Load an adapter into a model, in place and frozen, as diffusers reads it.
 
-    The reader rounds the matrices to the precision of the base.
+    diffusers' reader fills the UNet. It would fill text encoders through transformers' own
+    `load_adapter`, which asks for a release of PEFT first (5.24 for one that does not exist), so
+    that they are filled here. The matrices are rounded to the precision of the base.
 
     Args:
         model: A bundle without an adapter.
@@ -95,11 +105,23 @@ def load(model: StableDiffusion, path: str | Path) -> None:
         FileNotFoundError: If there is no such file.
     """
     path = resolve(path)
+    pipeline = model.pipeline()
     # the reader draws initial values and then overwrites them
     with isolated_random_state(), _quiet_reader():
-        model.pipeline().load_lora_weights(
-            path.parent, weight_name=path.name, adapter_name=ADAPTER_NAME
+        state, alphas, metadata = pipeline.lora_state_dict(
+            path.parent,
+            weight_name=path.name,
+            unet_config=model.unet.config,
+            return_lora_metadata=True,
         )
+        if not all("lora" in key for key in state):
+            raise ValueError(f"Expected {path} to be a LoRA, but it holds `{next(iter(state))}`.")
+        pipeline.load_lora_into_unet(
+            state, alphas, model.unet, adapter_name=ADAPTER_NAME, metadata=metadata
+        )
+        for name, part in tunable_parts(model).items():
+            if name != "unet":
+                _load_text_encoder(name, part, state, alphas, metadata)
     for layer in lora_layers(model).values():
         layer.requires_grad_(False)
 
@@ -187,6 +209,44 @@ def _diffusers_key(part: str, key: str) -> str:
         key += ".weight"  # transformers' reader puts the adapter's name before a last level
     # transformers 5.6 dropped a level from the modules' names, which older ones expect
     return key if key.startswith("text_model.") else f"text_model.{key}"
+
+
+def _load_text_encoder(
+    name: str,
+    part: Any,
+    state: Mapping[str, Tensor],
+    alphas: Mapping[str, float] | None,
+    metadata: Mapping[str, Any] | None,
+) -> None:
+    """Do what diffusers' `load_lora_into_text_encoder` does, with PEFT alone."""
+    from diffusers.utils import (
+        convert_state_dict_to_diffusers,
+        convert_state_dict_to_peft,
+        get_peft_kwargs,
+    )
+    from peft import LoraConfig, set_peft_model_state_dict
+
+    own = _below(name, state)
+    if not own:
+        return
+    own = convert_state_dict_to_peft(convert_state_dict_to_diffusers(own))
+    own = {text_module_name(key, part): tensor for key, tensor in own.items()}
+    if metadata is None:
+        ranks = {key: len(tensor.T) for key, tensor in own.items() if ".lora_B." in key}
+        settings = get_peft_kwargs(ranks, _below(name, alphas or {}), own, is_unet=False)
+    else:
+        settings = _below(name, metadata)
+    inject_lora(part, LoraConfig(**settings))
+    result = set_peft_model_state_dict(part, own, ADAPTER_NAME)
+    if result.unexpected_keys:
+        raise ValueError(f"Expected the {name} to have `{result.unexpected_keys[0]}`.")
+    for matrix in lora_parameters(part):  # new ones are float32
+        matrix.data = matrix.data.to(part.dtype)
+
+
+def _below(name: str, mapping: Mapping[str, Any]) -> dict[str, Any]:
+    prefix = f"{name}."
+    return {k.removeprefix(prefix): each for k, each in mapping.items() if k.startswith(prefix)}
 
 
 @contextmanager

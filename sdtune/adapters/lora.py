@@ -26,6 +26,7 @@ __all__ = [
     "ADAPTER_NAME",
     "LoRAAdapter",
     "add_lora",
+    "inject_lora",
     "lora_layers",
     "lora_parameters",
     "tunable_parts",
@@ -193,9 +194,26 @@ def add_lora(
     targets = _targets(parts, target_modules)
     with isolated_random_state():  # PEFT draws initial values, which `_initialize` replaces
         for name, part in parts.items():
-            part.add_adapter(settings.config(name, targets[name]), adapter_name=ADAPTER_NAME)
+            inject_lora(part, settings.config(name, targets[name]))
     for name, part in parts.items():
         _initialize(part, name, seed)
+
+
+def inject_lora(part: nn.Module, config: LoraConfig) -> None:
+    """Wrap the modules of a part that a configuration names in PEFT's layers, in place.
+
+    PEFT does it alone: the `add_adapter` of transformers' models asks for a release of PEFT first,
+    and transformers 5.24 for one that does not exist.
+
+    Args:
+        part: A UNet or a text encoder.
+        config: PEFT's configuration.
+    """
+    from peft import inject_adapter_in_model
+
+    inject_adapter_in_model(config, part, ADAPTER_NAME)
+    # what transformers and diffusers look at before they list, switch or unload adapters
+    part._hf_peft_config_loaded = True  # type: ignore[assignment]
 
 
 def tunable_parts(model: StableDiffusion) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sdtune.adapters.lora import ADAPTER_NAME, LoRAAdapter, lora_layers, tunable_parts
+from sdtune.adapters.lora import ADAPTER_NAME, LoRAAdapter, inject_lora, lora_layers, tunable_parts
 from sdtune.adapters.random_state import isolated_random_state
 from sdtune.models.stable_diffusion import StableDiffusion
 
@@ -93,7 +93,7 @@ def _place(part: Any, matrices: LoRAMatrices) -> None:
         rank_pattern={name: each for name, each in ranks.items() if each != rank},
         alpha_pattern={name: each for name, each in alphas.items() if each != alpha},
     )
-    part.add_adapter(config, adapter_name=ADAPTER_NAME)
+    inject_lora(part, config)
     for name, layer in lora_layers(part).items():
         down, up, _ = matrices[name]
         pair = (layer.lora_A[ADAPTER_NAME].weight, layer.lora_B[ADAPTER_NAME].weight)

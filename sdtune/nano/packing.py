@@ -148,3 +148,8 @@ def _text_weights(clip: CLIPModel, text_encoder: CLIPTextModel) -> dict[str, Ten
 def _save_half(module: ModelMixin | PreTrainedModel, folder: Path) -> None:
     module.half().save_pretrained(folder, safe_serialization=True)
     module.float()
+    if isinstance(module, PreTrainedModel):
+        # transformers loads in the type that the configuration names, diffusers in float32: parts
+        # that were saved in half precision would not fit together in a pipeline
+        module.config.dtype = torch.float32
+        module.config.save_pretrained(folder)

@@ -174,3 +174,9 @@ def test_nano_ships_in_half_precision_and_opens_in_plain_diffusers() -> None:
     assert sum(file.stat().st_size for file in files) < 40e6
     pipeline = StableDiffusionPipeline.from_pretrained(NANO_FOLDER)
     assert torch.equal(load(NANO).unet.conv_in.weight, pipeline.unet.conv_in.weight.float())
+    assert {each.dtype for each in (pipeline.unet, pipeline.text_encoder, pipeline.vae)} == {
+        torch.float32
+    }
+    picture = pipeline("a turtle", num_inference_steps=2, output_type="np").images[0]
+    assert picture.shape == (64, 64, 3)
+    assert picture.std() > 0.01

@@ -64,7 +64,7 @@ def test_training_lowers_the_loss_and_the_whole_loads_in_diffusers(
     trainer.save_checkpoint(folder / "unet.ckpt")
     pack_unet(folder / "unet.ckpt", folder / "base")
     pipeline = StableDiffusionPipeline.from_pretrained(folder / "base")
-    assert pipeline.unet.dtype == torch.float32
+    assert pipeline.unet.dtype == pipeline.text_encoder.dtype == torch.float32
     model = load(folder / "base")
     assert model.resolution == 64
     assert model.prediction_type == "v_prediction"
