@@ -93,9 +93,7 @@ def digests(name: str, steps: int) -> tuple[str, str, str]:
             raise SystemExit(output.getvalue())
         run = Path(folder, recipe.stem, "it")
         return (
-            _digest(
-                part for file in _files(run / "adapter", "safetensors") for part in _read(file)
-            ),
+            _digest(_tensors(_files(run / "adapter", "safetensors"))),
             _digest(_pixels(file) for file in _files(run / "samples" / "rows", "png")),
             _digest(_pixels(file) for file in _files(run / "evaluation", "png")),
         )
