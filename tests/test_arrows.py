@@ -11,16 +11,17 @@ PACKAGE = ROOT / "sdtune"
 
 ARROWS: dict[str, set[str]] = {
     "functional": set(),
+    "files": set(),
     "models": {"functional"},
-    "adapters": {"models", "functional"},
+    "adapters": {"models", "functional", "files"},
     "metrics": {"functional"},
     "data": {"functional"},
     "nano": {"models", "functional"},
     "techniques": {"adapters", "models", "functional"},
-    "evaluation": {"data", "metrics", "adapters", "models", "functional", "sdtune"},
-    "callbacks": {"evaluation", "metrics", "adapters", "models"},
-    "report": {"callbacks", "evaluation", "data", "adapters", "models", "sdtune"},
-    "comparison": {"report", "callbacks", "evaluation", "metrics", "adapters", "sdtune"},
+    "evaluation": {"data", "metrics", "adapters", "models", "functional", "files", "sdtune"},
+    "callbacks": {"evaluation", "metrics", "adapters", "models", "files"},
+    "report": {"callbacks", "evaluation", "data", "adapters", "models", "files", "sdtune"},
+    "comparison": {"report", "callbacks", "evaluation", "metrics", "adapters", "files", "sdtune"},
     "commands": {
         "comparison",
         "report",

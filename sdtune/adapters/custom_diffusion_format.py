@@ -23,7 +23,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sdtune.adapters import tensor_file
 from sdtune.adapters.cross_attention import (
     CrossAttentionAdapter,
     remove_tuned_projections,
@@ -31,6 +30,7 @@ from sdtune.adapters.cross_attention import (
 )
 from sdtune.adapters.quiet import dropped_messages
 from sdtune.adapters.verification import AdapterVerificationError, evaluating, prediction
+from sdtune.files import tensor_file
 from sdtune.models.stable_diffusion import StableDiffusion
 
 __all__ = ["FILE_NAME", "holds_custom_diffusion", "load", "read", "save", "verify"]

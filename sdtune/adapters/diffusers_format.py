@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from sdtune.adapters import tensor_file
 from sdtune.adapters.lora import (
     ADAPTER_NAME,
     LoRAAdapter,
@@ -31,6 +30,7 @@ from sdtune.adapters.lora_placement import text_module_name
 from sdtune.adapters.quiet import dropped_messages
 from sdtune.adapters.random_state import isolated_random_state
 from sdtune.adapters.verification import AdapterVerificationError, evaluating, prediction
+from sdtune.files import tensor_file
 from sdtune.models.stable_diffusion import StableDiffusion
 
 if TYPE_CHECKING:

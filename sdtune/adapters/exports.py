@@ -8,12 +8,13 @@ from pathlib import Path
 
 import torch
 
-from sdtune.adapters import diffusers_format, kohya_format, peft_format, tensor_file
+from sdtune.adapters import diffusers_format, kohya_format, peft_format
 from sdtune.adapters.diffusers_format import frozen_copy
 from sdtune.adapters.lora import LoRAAdapter
 from sdtune.adapters.pivotal import EMBEDDING_KEY
 from sdtune.adapters.random_state import isolated_random_state
 from sdtune.adapters.verification import AdapterVerificationError, evaluating, prediction
+from sdtune.files import tensor_file
 from sdtune.models.stable_diffusion import StableDiffusion
 
 __all__ = ["PEFT_FOLDER", "export_lora", "export_saved_lora"]

@@ -15,7 +15,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from sdtune.adapters import tensor_file
 from sdtune.adapters.lora import LoRAAdapter, tunable_parts
 from sdtune.adapters.lora_placement import (
     LoRAMatrices,
@@ -23,6 +22,7 @@ from sdtune.adapters.lora_placement import (
     place_lora,
     text_module_name,
 )
+from sdtune.files import tensor_file
 from sdtune.models.stable_diffusion import StableDiffusion
 
 __all__ = ["FILE_NAME", "holds_kohya", "load", "save"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from sdtune.adapters import custom_diffusion_format, tensor_file
+from sdtune.adapters import custom_diffusion_format
 from sdtune.adapters.cross_attention import (
     TARGET_MODULES,
     CrossAttentionAdapter,
@@ -24,6 +24,7 @@ from sdtune.adapters.pipeline import find_adapter_files, load_pipeline
 from sdtune.adapters.pivotal import PivotalAdapter
 from sdtune.adapters.textual_inversion_format import holds_embedding, read
 from sdtune.adapters.token_embedding import TokenEmbeddingAdapter, add_token_embedding
+from sdtune.files import tensor_file
 from sdtune.functional import constrained_merge
 from sdtune.models import StableDiffusion, load
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import Tensor
 
-from sdtune.adapters import tensor_file
-from sdtune.adapters.atomic_file import replaced_atomically
 from sdtune.adapters.lora import LoRAAdapter, tunable_parts
 from sdtune.adapters.lora_placement import LoRAMatrices, place_lora, text_module_name
+from sdtune.files import tensor_file
+from sdtune.files.atomic_file import replaced_atomically
 from sdtune.models.stable_diffusion import StableDiffusion
 
 __all__ = ["CONFIG_NAME", "FILE_NAME", "find_peft_folders", "load", "save"]

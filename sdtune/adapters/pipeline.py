@@ -11,11 +11,11 @@ from sdtune.adapters import (
     diffusers_format,
     kohya_format,
     peft_format,
-    tensor_file,
     textual_inversion_format,
     unet_format,
 )
 from sdtune.adapters.pivotal import EMBEDDING_KEY
+from sdtune.files import tensor_file
 from sdtune.models.loading import NANO, check_base, load
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sdtune.adapters import tensor_file
 from sdtune.adapters.placeholder import Placeholder
 from sdtune.adapters.quiet import dropped_messages
 from sdtune.adapters.random_state import isolated_random_state
 from sdtune.adapters.token_embedding import TokenEmbeddingAdapter, remove_token_embeddings
 from sdtune.adapters.verification import AdapterVerificationError, evaluating
+from sdtune.files import tensor_file
 from sdtune.models.stable_diffusion import StableDiffusion
 
 __all__ = ["FILE_NAME", "holds_embedding", "load", "read", "save", "verify"]

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from sdtune.adapters import tensor_file
-from sdtune.adapters.atomic_file import replaced_atomically
 from sdtune.adapters.verification import AdapterVerificationError, evaluating, prediction
+from sdtune.files import tensor_file
+from sdtune.files.atomic_file import replaced_atomically
 from sdtune.models.stable_diffusion import StableDiffusion
 
 if TYPE_CHECKING:

@@ -11,12 +11,13 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
-from sdtune.adapters import peft_format, tensor_file, unet_format
-from sdtune.adapters.atomic_file import replaced_atomically
+from sdtune.adapters import peft_format, unet_format
 from sdtune.adapters.exports import export_saved_lora
 from sdtune.adapters.protocol import ExportableAdapter
 from sdtune.callbacks.periodic import PeriodicCallback, is_trial
 from sdtune.callbacks.protocol import Technique, as_technique
+from sdtune.files import tensor_file
+from sdtune.files.atomic_file import replaced_atomically
 
 __all__ = ["AdapterCheckpoint"]
 

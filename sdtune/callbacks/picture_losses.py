@@ -12,10 +12,10 @@ import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from sdtune.adapters.atomic_file import replaced_atomically
 from sdtune.callbacks.periodic import is_trial
 from sdtune.callbacks.picture_sums import BINS, PictureSums
 from sdtune.callbacks.protocol import as_technique
+from sdtune.files.atomic_file import replaced_atomically
 
 __all__ = ["FILE_NAME", "PictureLosses"]
 

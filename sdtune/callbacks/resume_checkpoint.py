@@ -8,9 +8,9 @@ import warnings
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from sdtune.adapters.atomic_file import sync_and_replace, temporary_sibling
 from sdtune.callbacks.fresh_folder import refuse_used_folder
 from sdtune.callbacks.periodic import is_trial
+from sdtune.files.atomic_file import sync_and_replace, temporary_sibling
 
 __all__ = ["ResumeCheckpoint"]
 

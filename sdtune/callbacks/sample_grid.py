@@ -14,12 +14,12 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from PIL import Image
 
 from sdtune._checks import check_all, check_not_negative, check_positive
-from sdtune.adapters.atomic_file import replaced_atomically
 from sdtune.callbacks.grid_image import GridRow, draw_grid
 from sdtune.callbacks.periodic import PeriodicCallback, is_trial
 from sdtune.callbacks.protocol import Technique
 from sdtune.callbacks.sample_rows import SampleRows
 from sdtune.callbacks.undisturbed import undisturbed
+from sdtune.files.atomic_file import replaced_atomically
 
 __all__ = ["SampleGrid"]
 

@@ -14,8 +14,8 @@ import torch
 from PIL import Image, PngImagePlugin
 from torch import Tensor
 
-from sdtune.adapters.atomic_file import replaced_atomically
 from sdtune.callbacks.grid_image import GridRow
+from sdtune.files.atomic_file import replaced_atomically
 
 __all__ = ["SampleRows"]
 

@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from sdtune.adapters.atomic_file import replaced_atomically
 from sdtune.comparison.planning import PlannedRun
 from sdtune.evaluation.record import FILE_NAME, Evaluation, RecordError
+from sdtune.files.atomic_file import replaced_atomically
 
 __all__ = [
     "CarryOut",

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from sdtune.adapters.atomic_file import replaced_atomically
 from sdtune.callbacks.grid_image import GridRow, draw_grid
 from sdtune.comparison.results import RunResult
 from sdtune.comparison.settings import SUBJECT, FigureSettings
 from sdtune.evaluation.record import BASE_LABEL, Checkpoint, Evaluation, picture_name
+from sdtune.files.atomic_file import replaced_atomically
 from sdtune.report.curves import running_mean
 
 __all__ = ["draw_figure"]

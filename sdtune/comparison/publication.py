@@ -14,11 +14,11 @@ from typing import Any
 from PIL import Image
 
 import sdtune
-from sdtune.adapters.atomic_file import replaced_atomically
 from sdtune.comparison.figures import draw_figure
 from sdtune.comparison.results import RunResult
 from sdtune.comparison.settings import Comparison, TableSettings
 from sdtune.comparison.tables import build_table, escaped, markdown, transposed
+from sdtune.files.atomic_file import replaced_atomically
 from sdtune.report.comparison import Illustration, write_comparison
 from sdtune.report.pictures import embed
 from sdtune.report.table import Table

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sdtune._checks import check_all, check_not_negative, check_positive
-from sdtune.adapters import tensor_file, textual_inversion_format
+from sdtune.adapters import textual_inversion_format
 from sdtune.adapters.pipeline import find_adapter_files, load_adapter
 from sdtune.evaluation.best import BestRule, Goal
 from sdtune.evaluation.circumstances import device_name, library_versions
@@ -20,6 +20,7 @@ from sdtune.evaluation.judges import load_judges
 from sdtune.evaluation.protocol import check_protocol
 from sdtune.evaluation.record import FILE_NAME, Evaluation, Protocol, Run
 from sdtune.evaluation.training_set import TrainingSet
+from sdtune.files import tensor_file
 from sdtune.models.loading import check_base, load
 from sdtune.models.sampling import sample
 from sdtune.models.stable_diffusion import StableDiffusion

@@ -15,7 +15,6 @@ from PIL import Image
 from torch import Tensor
 
 import sdtune
-from sdtune.adapters.atomic_file import replaced_atomically
 from sdtune.evaluation.base_pictures import BasePictures, Draw, base_fingerprint, to_bytes
 from sdtune.evaluation.best import BestRule, choose_best
 from sdtune.evaluation.descriptions import METRICS
@@ -35,6 +34,7 @@ from sdtune.evaluation.record import (
 from sdtune.evaluation.style import StyleJudge
 from sdtune.evaluation.suite import Scores, Suite
 from sdtune.evaluation.training_set import TrainingSet
+from sdtune.files.atomic_file import replaced_atomically
 from sdtune.models.stable_diffusion import StableDiffusion
 from sdtune.models.substitution import substitute
 

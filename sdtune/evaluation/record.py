@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from sdtune.adapters.atomic_file import replaced_atomically
 from sdtune.evaluation.typed_json import DecodeError, decode
+from sdtune.files.atomic_file import replaced_atomically
 from sdtune.metrics.intervals import Verdict
 
 __all__ = [

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import sdtune
-from sdtune.adapters.atomic_file import replaced_atomically
+from sdtune.files.atomic_file import replaced_atomically
 
 __all__ = ["write_page"]
 

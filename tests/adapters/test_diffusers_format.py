@@ -9,9 +9,10 @@ from diffusers import StableDiffusionPipeline
 from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY, LORA_WEIGHT_NAME_SAFE
 from safetensors.torch import load_file, save_file
 
-from sdtune.adapters import diffusers_format, tensor_file
+from sdtune.adapters import diffusers_format
 from sdtune.adapters.diffusers_format import AdapterVerificationError
 from sdtune.adapters.lora import LoRAAdapter, add_lora, lora_parameters
+from sdtune.files import tensor_file
 
 
 @pytest.fixture

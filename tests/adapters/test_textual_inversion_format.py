@@ -10,10 +10,11 @@ import torch
 from diffusers.loaders.textual_inversion import TEXT_INVERSION_NAME_SAFE
 from safetensors.torch import load_file, save_file
 
-from sdtune.adapters import tensor_file, textual_inversion_format
+from sdtune.adapters import textual_inversion_format
 from sdtune.adapters.lora import LoRAAdapter, add_lora
 from sdtune.adapters.token_embedding import TokenEmbeddingAdapter, add_token_embedding
 from sdtune.adapters.verification import AdapterVerificationError
+from sdtune.files import tensor_file
 from sdtune.models import StableDiffusion
 
 

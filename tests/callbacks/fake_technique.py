@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from sdtune.adapters import tensor_file
+from sdtune.files import tensor_file
 
 __all__ = ["FakeData", "FakeTechnique", "make_trainer"]
 

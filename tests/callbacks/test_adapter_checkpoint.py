@@ -4,12 +4,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sdtune.adapters import diffusers_format, tensor_file
+from sdtune.adapters import diffusers_format
 from sdtune.adapters.diffusers_format import AdapterVerificationError
 from sdtune.adapters.lora import LoRAAdapter, add_lora, lora_parameters
 from sdtune.adapters.unet_format import TunedUNet
 from sdtune.callbacks.adapter_checkpoint import AdapterCheckpoint
 from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
+from sdtune.files import tensor_file
 from sdtune.models import load
 from tests.callbacks.fake_technique import FakeData, FakeTechnique, make_trainer
 

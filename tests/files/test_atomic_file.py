@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from sdtune.adapters.atomic_file import replaced_atomically
+from sdtune.files.atomic_file import replaced_atomically
 
 
 def test_a_file_appears_whole_in_a_folder_that_it_makes(tmp_path):

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from sdtune.adapters.atomic_file import replaced_atomically
+from sdtune.files.atomic_file import replaced_atomically
 
 __all__ = ["RESERVED", "is_ours", "read_metadata", "write"]
 
