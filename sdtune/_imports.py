@@ -6,6 +6,7 @@ __all__ = [
     "PRODIGYOPT_AVAILABLE",
     "RAY_AVAILABLE",
     "RESVG_AVAILABLE",
+    "SCHEDULEFREE_AVAILABLE",
     "TORCHVISION_AVAILABLE",
     "require",
 ]
@@ -13,6 +14,7 @@ __all__ = [
 PRODIGYOPT_AVAILABLE = find_spec("prodigyopt") is not None
 RAY_AVAILABLE = find_spec("ray") is not None
 RESVG_AVAILABLE = find_spec("resvg_py") is not None
+SCHEDULEFREE_AVAILABLE = find_spec("schedulefree") is not None
 TORCHVISION_AVAILABLE = find_spec("torchvision") is not None
 
 

@@ -126,11 +126,12 @@ class AdapterCheckpoint(PeriodicCallback):
         return next((each for each in folders if _step_in(each) == str(step)), None)
 
     def _write(self, technique: Technique, folder: Path, export: bool = False) -> Path:
-        adapter, metadata = technique.adapter(), technique.adapter_metadata()
-        path = adapter.save(folder, metadata)
-        adapter.verify(path, technique.model)
-        if export and isinstance(adapter, ExportableAdapter):
-            adapter.export(folder, technique.model, metadata)
+        with technique.averaged_weights():
+            adapter, metadata = technique.adapter(), technique.adapter_metadata()
+            path = adapter.save(folder, metadata)
+            adapter.verify(path, technique.model)
+            if export and isinstance(adapter, ExportableAdapter):
+                adapter.export(folder, technique.model, metadata)
         return path
 
     def _prune(self, step: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -36,6 +37,10 @@ class Technique(Protocol):
         use_adapter: bool = True,
     ) -> Tensor:
         """Draw one picture per prompt and seed: (B, 3, H, W) in [0, 1]."""
+        ...
+
+    def averaged_weights(self) -> AbstractContextManager[None]:
+        """Show, for a while, the average of the weights in training, if there is one."""
         ...
 
     def adapter(self) -> Adapter:
@@ -84,7 +89,7 @@ def as_technique(module: Any) -> Technique:
     Raises:
         TypeError: If a method is missing; the message names it.
     """
-    wanted = ("generate", "adapter", "adapter_metadata")
+    wanted = ("generate", "adapter", "adapter_metadata", "averaged_weights")
     missing = [name for name in wanted if not callable(getattr(module, name, None))]
     if missing:
         raise TypeError(

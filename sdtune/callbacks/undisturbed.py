@@ -20,7 +20,8 @@ __all__ = ["undisturbed"]
 def undisturbed(trainer: Trainer, pl_module: LightningModule) -> Iterator[None]:
     """Prepare a technique for sampling, and put everything back as it was.
 
-    Inside, the model is in evaluation mode, whole on the training device (the VAE waits on the
+    Inside, the weights are the average of those in training if there is one, and the model is in
+    evaluation mode, whole on the training device (the VAE waits on the
     CPU while latents are cached), in the Trainer's precision and without gradients. Afterwards
     modes, devices and the random states of Python, NumPy and PyTorch are what they were, so
     that training goes on bit for bit as if nothing had happened.
@@ -32,7 +33,8 @@ def undisturbed(trainer: Trainer, pl_module: LightningModule) -> Iterator[None]:
     Yields:
         Nothing.
     """
-    model = as_technique(pl_module).model
+    technique = as_technique(pl_module)
+    model = technique.model
     modes = [(module, module.training) for module in pl_module.modules()]
     parts = cast(list[nn.Module], [model.unet, model.vae, *model.text_encoders])
     homes = [(part, _device(part)) for part in parts]
@@ -42,7 +44,8 @@ def undisturbed(trainer: Trainer, pl_module: LightningModule) -> Iterator[None]:
             for part, home in homes:
                 if home != pl_module.device:
                     part.to(pl_module.device)
-            yield
+            with technique.averaged_weights():
+                yield
     finally:
         for part, home in homes:
             if home != _device(part):

@@ -29,6 +29,9 @@ from sdtune.techniques.optimization import (
     build_lr_scheduler,
     build_optimizer,
     check_optimization_arguments,
+    check_with_trainer,
+    sets_own_rates,
+    total_steps,
 )
 from sdtune.techniques.tuned_model import TunedModelModule
 
@@ -47,9 +50,9 @@ class DiffusionFineTuningModule(TunedModelModule):
         base: `nano`, a folder in diffusers' layout, a Hugging Face id or a single file.
         checks: What the technique checks of its own arguments, see `check_all`.
         learning_rates: Rates by the name of the argument that holds them, to be checked.
-        optimizer: See `build_optimizer`.
+        optimizer: See `OptimizerName`.
         weight_decay: See `build_optimizer`.
-        lr_schedule: See `build_lr_scheduler`.
+        lr_schedule: See `LRScheduleName`.
         warmup_steps: Optimizer steps on which the learning rates rise.
         min_snr_gamma: Gamma of Min-SNR loss weights (Hang et al. 2023); None is off.
         noise_offset: Share of noise that is constant over a picture, 0 or more; lets the model
@@ -103,6 +106,7 @@ class DiffusionFineTuningModule(TunedModelModule):
         self.draws_dropout = draws_dropout
         self.seed = seed
         self._embeddings: dict[str, Tensor] = {}
+        self._trained_embeddings = self._embeddings
 
     def problems_with(self, data: object) -> list[str]:
         """List what keeps this technique from training on some data; loads no weights.
@@ -199,18 +203,49 @@ class DiffusionFineTuningModule(TunedModelModule):
         self.log("val/loss", loss, prog_bar=True, batch_size=len(latents), sync_dist=True)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Build the optimizer and the learning-rate schedule that the arguments name."""
+        """Build the optimizer and the learning-rate schedule that the arguments name.
+
+        Raises:
+            ValueError: If the schedule needs an end and the run has none, or a callback averages
+                what the optimizer averages.
+        """
         optimizer = build_optimizer(self.optimizer, self.parameter_groups(), self.weight_decay)
+        check_with_trainer(optimizer, self.warmup_steps, self.trainer)
+        if sets_own_rates(self.optimizer):
+            return {"optimizer": optimizer}
         lr_scheduler = build_lr_scheduler(
-            self.lr_schedule,
-            optimizer,
-            self.warmup_steps,
-            int(self.trainer.estimated_stepping_batches),
+            self.lr_schedule, optimizer, self.warmup_steps, total_steps(self.trainer)
         )
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": lr_scheduler, "interval": "step"},
         }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse a checkpoint of another optimizer, whose state means something else.
+
+        Raises:
+            ValueError: If training is to go on with another optimizer, or the bases differ.
+        """
+        super().on_load_checkpoint(checkpoint)
+        before = checkpoint.get("hyper_parameters", {}).get("optimizer", self.optimizer)
+        if self.is_fitting and before != self.optimizer:
+            raise ValueError(
+                f"The checkpoint was trained with `optimizer` `{before}`, and its state means "
+                f"nothing to `{self.optimizer}`: give `model.optimizer` `{before}` to go on."
+            )
+
+    def hold_average(self) -> None:
+        """Put the average into the module; what is encoded with it is no input of training."""
+        super().hold_average()
+        self._trained_embeddings = self._embeddings
+        if self.trains_text_encoder:
+            self._embeddings = {}
+
+    def release_average(self) -> None:
+        """Put the trained weights back, and what was encoded with them."""
+        super().release_average()
+        self._embeddings = self._trained_embeddings
 
     def on_fit_start(self) -> None:
         """Encode once what nothing random touches, and put the encoders aside."""

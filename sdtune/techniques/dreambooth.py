@@ -51,8 +51,7 @@ class DreamBoothModule(PriorPreservationModule):
         learning_rate: Rate of the UNet's LoRA, or of the UNet.
         text_encoder_learning_rate: Rate of the text encoder's LoRA; None leaves the text encoder
             frozen, and its outputs are then computed once.
-        optimizer: `adamw`, `adamw8bit`, `sgd_nesterov`, `adafactor` (at the rates given),
-            `adafactor_relative_step` (at its own) or `prodigy`.
+        optimizer: Name of the optimizer, see `sdtune.techniques.optimization.OptimizerName`.
         weight_decay: Decoupled weight decay.
         lr_schedule: `constant`, `linear` or `cosine`, after the warm-up.
         warmup_steps: Optimizer steps on which the rates rise linearly.

@@ -52,8 +52,7 @@ class MultiConceptModule(PriorPreservationModule, PlaceholderModule):
         class_inference_steps: Steps of the noise scheduler for class pictures.
         class_guidance_scale: Strength of classifier-free guidance for class pictures.
         learning_rate: Rate of keys and values, or of the LoRA on them.
-        optimizer: `adamw`, `adamw8bit`, `sgd_nesterov`, `adafactor` (at the rates given),
-            `adafactor_relative_step` (at its own) or `prodigy`.
+        optimizer: Name of the optimizer, see `sdtune.techniques.optimization.OptimizerName`.
         weight_decay: Decoupled weight decay.
         lr_schedule: `constant`, `linear` or `cosine`, after the warm-up.
         warmup_steps: Optimizer steps on which the rates rise linearly.

@@ -14,7 +14,12 @@ from sdtune.adapters.lora_settings import LoRASettings, TargetModules
 from sdtune.adapters.pivotal import PivotalAdapter
 from sdtune.adapters.placeholder import EmbeddingNorm, Placeholder
 from sdtune.adapters.token_embedding import TokenEmbeddingAdapter
-from sdtune.techniques.optimization import LRScheduleName, OptimizerName, lora_groups
+from sdtune.techniques.optimization import (
+    LRScheduleName,
+    OptimizerName,
+    lora_groups,
+    total_steps,
+)
 from sdtune.techniques.placeholder import PlaceholderModule, check_placeholder
 
 __all__ = ["PivotalTuningModule"]
@@ -45,8 +50,7 @@ class PivotalTuningModule(PlaceholderModule):
         use_dora: Decompose the update into magnitude and direction (Liu et al. 2024).
         learning_rate: Rate of the UNet's LoRA.
         text_encoder_learning_rate: Rate of the text encoder's LoRA; None for none.
-        optimizer: `adamw`, `adamw8bit`, `sgd_nesterov`, `adafactor` (at the rates given),
-            `adafactor_relative_step` (at its own) or `prodigy`.
+        optimizer: Name of the optimizer, see `sdtune.techniques.optimization.OptimizerName`.
         weight_decay: Decoupled weight decay.
         lr_schedule: `constant`, `linear` or `cosine`, after the warm-up.
         warmup_steps: Optimizer steps on which the rates rise linearly.
@@ -164,8 +168,19 @@ class PivotalTuningModule(PlaceholderModule):
         return PivotalAdapter(words, LoRAAdapter.from_model(self.model))
 
     def on_train_start(self) -> None:
-        """Find the step at which the word stops."""
-        steps = int(self.trainer.estimated_stepping_batches)
+        """Find the step at which the word stops.
+
+        Raises:
+            ValueError: If it is a share of a run without an end.
+        """
+        steps = total_steps(self.trainer)
+        if steps is None:
+            if self.embedding_stop_fraction < 1:
+                raise ValueError(
+                    "Expected `trainer.max_steps` or `trainer.max_epochs`, of which "
+                    "`embedding_stop_fraction` is a share: give one, or make the fraction 1."
+                )
+            return
         # 0.3 of 10 steps is 3 of them, whatever 0.3 is in binary
         self._stop_step = math.ceil(self.embedding_stop_fraction * steps - 1e-9)
 

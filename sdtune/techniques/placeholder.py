@@ -137,6 +137,12 @@ class PlaceholderModule(DiffusionFineTuningModule):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Take a step, and bring the words' rows back to the norms that they keep."""
         super().optimizer_step(*args, **kwargs)
+        if self.learns_embedding:
+            self._restore_norms()
+
+    def hold_average(self) -> None:
+        """Put the average into the module, at the norms that the words' rows keep."""
+        super().hold_average()
         self._restore_norms()
 
     @contextmanager
@@ -179,6 +185,6 @@ class PlaceholderModule(DiffusionFineTuningModule):
     @torch.no_grad()
     def _restore_norms(self) -> None:
         for rows, wanted in zip(self.embedding_rows, self._norms, strict=True):
-            if wanted is not None and self.learns_embedding:
+            if wanted is not None:
                 norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
                 rows.mul_(wanted.to(rows.device) / norms)

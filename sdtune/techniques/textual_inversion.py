@@ -34,8 +34,7 @@ class TextualInversionModule(PlaceholderModule):
             step, so that it does not drown the other words: `table`, the mean of the vocabulary's,
             or `initializer`, that of its first values.
         learning_rate: Rate of the vectors.
-        optimizer: `adamw`, `adamw8bit`, `sgd_nesterov`, `adafactor` (at the rates given),
-            `adafactor_relative_step` (at its own) or `prodigy`.
+        optimizer: Name of the optimizer, see `sdtune.techniques.optimization.OptimizerName`.
         weight_decay: Decoupled weight decay of the vectors.
         lr_schedule: `constant`, `linear` or `cosine`, after the warm-up.
         warmup_steps: Optimizer steps on which the rate rises linearly.

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
-import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
 from sdtune.adapters.lora import without_adapter
 from sdtune.adapters.protocol import Adapter
 from sdtune.models import load, sample
+from sdtune.techniques.optimization.averaged_weights import AveragedWeightsModule
 
 if TYPE_CHECKING:
     from transformers import CLIPTextModel
@@ -30,7 +30,7 @@ _BASE_DTYPES = {
 }
 
 
-class TunedModelModule(pl.LightningModule):
+class TunedModelModule(AveragedWeightsModule):
     """A frozen base model and what is added to it to learn.
 
     The base is loaded by `setup`, frozen, in the Trainer's precision; what learns is float32. A
@@ -175,7 +175,8 @@ class TunedModelModule(pl.LightningModule):
         return super().load_state_dict(state_dict, strict=False, assign=assign)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Name the base by its hash."""
+        """Name the base by its hash, and keep the average of what learns if there is one."""
+        super().on_save_checkpoint(checkpoint)
         checkpoint["base_sha256"] = self._base_hashes()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -185,6 +186,7 @@ class TunedModelModule(pl.LightningModule):
             ValueError: If the hashes differ.
         """
         self.load_base()
+        super().on_load_checkpoint(checkpoint)
         if checkpoint.get("base_sha256") != self._base_hashes():
             raise ValueError(
                 f"The checkpoint was trained on another base than `{self.base}`: give `model.base` "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import nullcontext
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -79,6 +80,9 @@ class FakeTechnique(pl.LightningModule):
         images[:, 0] = shade
         images[:, 1] = torch.tensor(seeds).view(-1, 1, 1) / 10
         return images
+
+    def averaged_weights(self):
+        return nullcontext()
 
     def adapter(self):
         return FakeAdapter(self.model.unet[0].weight)

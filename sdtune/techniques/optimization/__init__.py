@@ -1,0 +1,29 @@
+"""Optimizers and learning-rate schedules by name, and what comes with them."""
+
+from sdtune.techniques.optimization.arguments import (
+    check_optimization_arguments,
+    check_with_trainer,
+)
+from sdtune.techniques.optimization.averaged_weights import AveragedWeightsModule
+from sdtune.techniques.optimization.lr_schedules import LRScheduleName, build_lr_scheduler
+from sdtune.techniques.optimization.optimizers import (
+    OptimizerName,
+    build_optimizer,
+    sets_own_rates,
+)
+from sdtune.techniques.optimization.parameter_groups import ParameterGroup, lora_groups
+from sdtune.techniques.optimization.steps import total_steps
+
+__all__ = [
+    "AveragedWeightsModule",
+    "LRScheduleName",
+    "OptimizerName",
+    "ParameterGroup",
+    "build_lr_scheduler",
+    "build_optimizer",
+    "check_optimization_arguments",
+    "check_with_trainer",
+    "lora_groups",
+    "sets_own_rates",
+    "total_steps",
+]
