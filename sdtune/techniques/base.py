@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
-from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from sdtune._checks import ArgumentsError, check_all, check_not_negative, check_positive
@@ -202,7 +202,7 @@ class DiffusionFineTuningModule(TunedModelModule):
         loss = torch.stack(losses).mean()
         self.log("val/loss", loss, prog_bar=True, batch_size=len(latents), sync_dist=True)
 
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build the optimizer and the learning-rate schedule that the arguments name.
 
         Raises:

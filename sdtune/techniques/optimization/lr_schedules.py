@@ -138,7 +138,8 @@ class RateSchedule(LRScheduler):
         # the rates of the step that training would have gone on with
         before = [float(rate) for rate in state_dict["_last_lr"]]
         self._limit(step, before[0] / float(state_dict["base_lrs"][0]), state_dict)
-        rates = self._last_lr = self.get_lr()
+        rates = self.get_lr()
+        self._last_lr = list(rates)
         for group, rate, base in zip(
             self.optimizer.param_groups, rates, self.base_lrs, strict=True
         ):

@@ -7,6 +7,8 @@ from typing import Any
 
 import prodigyopt
 
+from sdtune.techniques.optimization.parameter_groups import ParameterGroup
+
 __all__ = ["Prodigy"]
 
 
@@ -18,6 +20,8 @@ class Prodigy(prodigyopt.Prodigy):
     LoRA are of other sizes and go other distances: here each group has its own estimate, and its
     learning rate is a factor on that.
     """
+
+    param_groups: list[ParameterGroup]
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take a step, see `torch.optim.Optimizer.step`."""

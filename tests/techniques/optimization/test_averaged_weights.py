@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,15 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+from safetensors.torch import load_file
 
+from sdtune.callbacks.adapter_checkpoint import AdapterCheckpoint
+from sdtune.data.style import StyleDataModule
+from sdtune.techniques.pivotal_tuning import PivotalTuningModule
+from sdtune.techniques.placeholder import PlaceholderModule
+from sdtune.techniques.textual_inversion import TextualInversionModule
+from tests.picture_folders import make_picture_folder
+from tests.quiet_trainer import quiet_trainer
 from tests.techniques.optimization.tiny_module import TinyModule, batches, fit, weights
 
 pytest.importorskip("schedulefree")
@@ -115,3 +124,82 @@ def test_other_optimizers_have_no_average(tmp_path: Path) -> None:
         trainer.save_checkpoint(tmp_path / "last.ckpt")
     checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert "current_model_state" not in checkpoint
+
+
+def _word(base: str) -> TextualInversionModule:
+    return TextualInversionModule(
+        "<disc>", "c d", base, num_vectors=2, embedding_norm="table", optimizer=SCHEDULE_FREE
+    )
+
+
+def _word_and_lora(base: str) -> PivotalTuningModule:
+    """The word stops after two of the steps, and is then looked up."""
+    return PivotalTuningModule(
+        "<disc>",
+        "c",
+        base,
+        rank=2,
+        learning_rate=1e-2,
+        embedding_norm="initializer",
+        embedding_stop_fraction=0.4,
+        optimizer=SCHEDULE_FREE,
+    )
+
+
+class _Keep(pl.Callback):
+    """Writes the adapter of the average after step 2."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_train_batch_end(self, trainer: Any, module: PlaceholderModule, *_: Any) -> None:
+        if trainer.global_step == 2:
+            trained = module.adapter().save(self.folder / "trained")
+            with module.averaged_weights():
+                path = module.adapter().save(self.folder / "average")
+            assert not _same(load_file(path), load_file(trained))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("build", [_word, _word_and_lora])
+def test_a_technique_writes_its_average_and_is_not_disturbed(
+    build: Callable[[str], PlaceholderModule], tiny_sd: Path, tmp_path: Path
+) -> None:
+    data = {"folder": str(make_picture_folder(tmp_path / "discs")), "trigger": "<disc>"}
+
+    def train(
+        run: str, *callbacks: pl.Callback, ckpt_path: Path | None = None, **arguments: Any
+    ) -> PlaceholderModule:
+        module = build(str(tiny_sd))
+        trainer = quiet_trainer(
+            max_steps=5,
+            callbacks=list(callbacks),
+            enable_checkpointing=any(isinstance(each, ModelCheckpoint) for each in callbacks),
+            default_root_dir=tmp_path / run,
+            **arguments,
+        )
+        pictures = StyleDataModule(
+            **data, resolution=64, batch_size=1, validation_count=1, cache_dir=str(tmp_path)
+        )
+        trainer.fit(module, pictures, ckpt_path=ckpt_path, weights_only=True)
+        return module
+
+    checkpoints = ModelCheckpoint(tmp_path, "last", every_n_train_steps=4)
+    watched = train(
+        "watched",
+        _Keep(tmp_path / "kept"),
+        AdapterCheckpoint(2),
+        checkpoints,
+        val_check_interval=1,
+    )
+    alone = train("alone", limit_val_batches=0)
+    resumed = train("resumed", ckpt_path=tmp_path / "last.ckpt", limit_val_batches=0)
+    learned = watched.state_dict()
+    assert _same(learned, alone.state_dict())
+    assert _same(learned, resumed.state_dict())
+    for path in (tmp_path / "kept/average").rglob("*.safetensors"):
+        name = path.relative_to(tmp_path / "kept/average")
+        written = tmp_path / "watched/adapter/step_000002" / name
+        assert _same(load_file(path), load_file(written))
+    [rows], [norms] = watched.embedding_rows, watched._norms
+    torch.testing.assert_close(rows.detach().norm(dim=1, keepdim=True), norms)
