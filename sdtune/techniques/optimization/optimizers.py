@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch.optim import Optimizer
 
+from sdtune._checks import check_all
 from sdtune._imports import require
 from sdtune.techniques.optimization.parameter_groups import ParameterGroup
 
@@ -106,24 +107,37 @@ def check_optimizer(name: str, lr_schedule: str, warmup_steps: int) -> None:
         names = ", ".join(f"`{each}`" for each in _OPTIMIZERS)
         raise ValueError(f"Expected `optimizer` to be one of {names}, but got `{name}`.")
     entry = _OPTIMIZERS[name]
-    if entry.package is not None:
-        try:
-            require(*entry.package)
-        except ModuleNotFoundError as error:  # listed with all else that is wrong
-            raise ValueError(f"`optimizer` is `{name}`. {error}") from error
-    why = {
-        entry.sets_own_rates: "which sets its own rates",
-        entry.needs_constant_schedule: "whose average takes the place of a falling rate",
-    }.get(True)
-    if why is not None and lr_schedule != "constant":
-        raise ValueError(
-            f"Expected `lr_schedule` to be `constant` beside `optimizer` `{name}`, {why}, but got "
-            f"`{lr_schedule}`."
-        )
+    check_all(
+        lambda: _check_package(name, entry),
+        lambda: _check_schedule(name, entry, lr_schedule),
+        lambda: _check_warmup(name, entry, warmup_steps),
+    )
+
+
+def _check_package(name: str, entry: _Entry) -> None:
+    if entry.package is None:
+        return
+    try:
+        require(*entry.package)
+    except ModuleNotFoundError as error:  # listed with all else that is wrong
+        raise ValueError(f"`optimizer` is `{name}`. {error}") from error
+
+
+def _check_schedule(name: str, entry: _Entry, lr_schedule: str) -> None:
+    if lr_schedule == "constant" or not (entry.sets_own_rates or entry.needs_constant_schedule):
+        return
+    why = "sets its own rates" if entry.sets_own_rates else "averages in place of a falling rate"
+    raise ValueError(
+        f"Expected `lr_schedule` to be `constant` beside `optimizer` `{name}`, which {why}, but "
+        f"got `{lr_schedule}`."
+    )
+
+
+def _check_warmup(name: str, entry: _Entry, warmup_steps: int) -> None:
     if entry.sets_own_rates and warmup_steps != 0:
         raise ValueError(
-            f"Expected `warmup_steps` to be 0 beside `optimizer` `{name}`, {why}, but got "
-            f"{warmup_steps}."
+            f"Expected `warmup_steps` to be 0 beside `optimizer` `{name}`, which sets its own "
+            f"rates, but got {warmup_steps}."
         )
 
 

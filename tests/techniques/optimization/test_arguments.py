@@ -38,8 +38,8 @@ ARGUMENTS = {
         ),
         (
             {"optimizer": "adamw_schedule_free", "lr_schedule": "linear"},
-            "`lr_schedule` to be `constant` beside `optimizer` `adamw_schedule_free`, whose "
-            "average takes the place of a falling rate, but got `linear`",
+            "`lr_schedule` to be `constant` beside `optimizer` `adamw_schedule_free`, which "
+            "averages in place of a falling rate, but got `linear`",
         ),
     ],
 )
