@@ -14,12 +14,13 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from PIL import Image
 
 from sdtune._checks import check_all, check_not_negative, check_positive
-from sdtune.callbacks.grid_image import GridRow, draw_grid
 from sdtune.callbacks.periodic import PeriodicCallback, is_trial
-from sdtune.callbacks.protocol import Technique
-from sdtune.callbacks.sample_rows import SampleRows
-from sdtune.callbacks.undisturbed import undisturbed
+from sdtune.evaluation.technique import Technique
+from sdtune.evaluation.undisturbed import undisturbed
 from sdtune.files.atomic_file import replaced_atomically
+from sdtune.run_folder.grid_image import GridRow, draw_grid
+from sdtune.run_folder.layout import SAMPLES, step_label
+from sdtune.run_folder.sample_rows import SampleRows, rows_folder
 
 __all__ = ["SampleGrid"]
 
@@ -46,7 +47,7 @@ class SampleGrid(PeriodicCallback):
         ValueError: If arguments are out of their ranges, with a line for each.
     """
 
-    folder_name = "samples"
+    folder_name = SAMPLES
 
     def __init__(
         self,
@@ -104,7 +105,7 @@ class SampleGrid(PeriodicCallback):
         names = ("prompts", "seeds", "num_inference_steps", "guidance_scale", "negative_prompt")
         settings = {name: getattr(self, name) for name in names}
         tiles = len(self.prompts) * len(self.seeds)
-        return SampleRows(self.folder / "rows", settings, tiles)
+        return SampleRows(rows_folder(self.folder), settings, tiles)
 
     def _add_row(self, trainer: Trainer, technique: Technique, step: int | None) -> None:
         start = time.perf_counter()
@@ -138,7 +139,7 @@ class SampleGrid(PeriodicCallback):
                 self._log(logger, rows[-1], grid, step)
 
     def _grid_path(self, step: int) -> Path:
-        return self.folder / f"step_{step:06d}.png"
+        return self.folder / f"{step_label(step)}.png"
 
     def _log(self, logger: TensorBoardLogger, row: GridRow, grid: Image.Image, step: int) -> None:
         writer, count = logger.experiment, len(self.seeds)

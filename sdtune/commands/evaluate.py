@@ -8,8 +8,9 @@ from jsonargparse import ArgumentError, ArgumentParser
 from sdtune.commands.errors import CallError
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.evaluation.adapter_evaluation import AdapterEvaluation
-from sdtune.evaluation.record import BASE_LABEL, FILE_NAME, Evaluation
 from sdtune.report.figures import metric_rows
+from sdtune.run_folder.layout import BASE_LABEL, RECORD
+from sdtune.run_folder.record import Evaluation
 
 __all__ = ["main"]
 
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     except (ArgumentError, ImportError, OSError, ValueError) as error:
         raise CallError(getattr(error, "problems", [" ".join(str(error).split())])) from error
     print(_table(record))
-    print(f"\nrecord and pictures: {evaluation.output / FILE_NAME}")
+    print(f"\nrecord and pictures: {evaluation.output / RECORD}")
     return 0
 
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sdtune._checks import ArgumentsError
-from sdtune.evaluation.record import BASE_LABEL
+from sdtune.run_folder.layout import BASE_LABEL
 
 __all__ = [
     "SUBJECT",
     "TRAIN_LOSS",
     "Comparison",
     "FigureSettings",
-    "RunSettings",
     "TableSettings",
+    "Variant",
 ]
 
 TRAIN_LOSS = "train_loss"
@@ -29,7 +29,7 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 
 @dataclass(frozen=True)
-class RunSettings:
+class Variant:
     """One run: a recipe and what is changed in it.
 
     Attributes:
@@ -105,7 +105,7 @@ class Comparison:
     """
 
     title: str
-    runs: dict[str, RunSettings]
+    runs: dict[str, Variant]
     output: str = "runs/compare"
     note: str = ""
     overrides: dict[str, Any] = field(default_factory=dict)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from sdtune.evaluation.record import BASE_LABEL
-from sdtune.report.curves import Curve, running_mean
 from sdtune.report.plots import Band, Line, draw_lines
 from sdtune.report.run import ReportedRun
+from sdtune.run_folder.curves import Curve, running_mean
+from sdtune.run_folder.layout import BASE_LABEL
 
 __all__ = ["Plot", "curve_plots", "metric_plots"]
 

@@ -4,7 +4,7 @@ import pytest
 
 from sdtune.commands.comparison_file import is_comparison, read_comparison
 from sdtune.commands.errors import CallError
-from sdtune.comparison.settings import FigureSettings, RunSettings, TableSettings
+from sdtune.comparison.settings import FigureSettings, TableSettings, Variant
 
 TEXT = """\
 title: Toys
@@ -43,9 +43,7 @@ def test_a_comparison_is_its_settings(path):
     assert is_comparison(path)
     comparison = read_comparison(path, budget_steps=3)
     assert (comparison.output, comparison.budget_steps) == ("runs/toys", 3)
-    assert comparison.runs["adamw"] == RunSettings(
-        "toy.yaml", overrides={"model.learning_rate": 1e-3}
-    )
+    assert comparison.runs["adamw"] == Variant("toy.yaml", overrides={"model.learning_rate": 1e-3})
     assert comparison.label("sgd") == "SGD"
     assert comparison.tables == [TableSettings("Table 1", ["train_loss"], paper={"adamw": 1.0})]
     assert comparison.figures == [FigureSettings("Figure 7", "loss_curves", ["sgd"])]

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from sdtune.evaluation.typed_json import DecodeError, decode
-from sdtune.files.atomic_file import replaced_atomically
-from sdtune.metrics.intervals import Verdict
+from pydantic import FiniteFloat
+
+from sdtune.files.confined_path import ConfinedPath
+from sdtune.files.json_file import read_json, write_json
+from sdtune.run_folder.layout import RECORD, SCORED_PICTURES
 
 __all__ = [
-    "BASE_LABEL",
-    "FILE_NAME",
     "VERSION",
     "Base",
     "Best",
@@ -22,24 +21,21 @@ __all__ = [
     "Cost",
     "Difference",
     "Evaluation",
+    "EvaluationSettings",
     "Excluded",
     "Figure",
     "MetricDescription",
     "NearestPicture",
-    "Protocol",
-    "RecordError",
-    "Run",
+    "Provenance",
     "TrainingPictures",
+    "Verdict",
     "picture_name",
+    "pictures_folder",
 ]
 
-FILE_NAME = "evaluation.json"
 VERSION = 1
-BASE_LABEL = "base"
 
-
-class RecordError(ValueError):
-    """A file that is no record of an evaluation, or not one that this version can read."""
+Verdict = Literal["better", "worse", "no difference seen"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ class Base:
 
 
 @dataclass(frozen=True)
-class Run:
+class Provenance:
     """What was trained, and where.
 
     Attributes:
@@ -77,7 +73,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Protocol:
+class EvaluationSettings:
     """What every checkpoint was asked to draw, and who judged it: only equals are compared.
 
     Attributes:
@@ -95,7 +91,7 @@ class Protocol:
     seeds: list[int]
     class_prompts: list[str]
     num_inference_steps: int
-    guidance_scale: float
+    guidance_scale: FiniteFloat
     negative_prompt: str
     clip: str
     dino: str | None
@@ -142,9 +138,9 @@ class Figure:
         count: Samples that it was taken over.
     """
 
-    value: float
-    low: float
-    high: float
+    value: FiniteFloat
+    low: FiniteFloat
+    high: FiniteFloat
     count: int
 
 
@@ -159,9 +155,9 @@ class Difference:
         verdict: `no difference seen` if the interval covers 0.
     """
 
-    difference: float
-    low: float
-    high: float
+    difference: FiniteFloat
+    low: FiniteFloat
+    high: FiniteFloat
     verdict: Verdict
 
 
@@ -170,7 +166,7 @@ class NearestPicture:
     """A sample and the training picture that it is most like.
 
     Attributes:
-        prompt: Position of the sample's prompt in `Protocol.prompts`.
+        prompt: Position of the sample's prompt in `EvaluationSettings.prompts`.
         seed: The sample's seed.
         picture: The training picture, below `TrainingPictures.folder`.
         similarity: Cosine of the two in CLIP's space.
@@ -181,9 +177,9 @@ class NearestPicture:
 
     prompt: int
     seed: int
-    picture: str
-    similarity: float
-    ssim: float
+    picture: ConfinedPath
+    similarity: FiniteFloat
+    ssim: FiniteFloat
     memorised: bool
 
 
@@ -205,10 +201,10 @@ class Checkpoint:
 
     label: str
     step: int
-    adapter: str | None
-    pictures: str
+    adapter: ConfinedPath | None
+    pictures: ConfinedPath
     figures: dict[str, Figure]
-    per_sample: dict[str, list[float]] = field(default_factory=dict)
+    per_sample: dict[str, list[FiniteFloat]] = field(default_factory=dict)
     against_base: dict[str, Difference] = field(default_factory=dict)
     nearest: list[NearestPicture] = field(default_factory=list)
 
@@ -255,11 +251,11 @@ class Cost:
         run_seconds: From the start of training to the latest evaluation.
     """
 
-    seconds: float = 0.0
-    drawing_seconds: float = 0.0
-    scoring_seconds: float = 0.0
-    share_of_run: float | None = None
-    run_seconds: float | None = None
+    seconds: FiniteFloat = 0.0
+    drawing_seconds: FiniteFloat = 0.0
+    scoring_seconds: FiniteFloat = 0.0
+    share_of_run: FiniteFloat | None = None
+    run_seconds: FiniteFloat | None = None
 
 
 @dataclass(frozen=True)
@@ -282,8 +278,8 @@ class Evaluation:
 
     finished: bool
     base: Base
-    run: Run
-    protocol: Protocol
+    run: Provenance
+    protocol: EvaluationSettings
     training_pictures: TrainingPictures
     metrics: dict[str, MetricDescription]
     checkpoints: list[Checkpoint]
@@ -304,29 +300,18 @@ class Evaluation:
 
         Raises:
             FileNotFoundError: If there is no such file.
-            RecordError: If it is no record, or of a version that is not known here.
+            JsonFileError: If it is no record, or of a version that is not known here; with all
+                that is wrong.
         """
         path = Path(path)
-        path = path / FILE_NAME if path.is_dir() else path
+        path = path / RECORD if path.is_dir() else path
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            return read_json(cls, path, VERSION)
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 f"Expected the record of an evaluation at {path}, but there is no such file: add "
                 "sdtune.EvaluationCallback to the recipe, or run `sdtune evaluate`."
             ) from error
-        except ValueError as error:
-            raise RecordError(f"Expected {path} to be JSON, but it is not: {error}.") from error
-        version = content.get("version") if isinstance(content, dict) else None
-        if version != VERSION:
-            raise RecordError(
-                f"Expected {path} to be the record of an evaluation, version {VERSION}, but its "
-                f"`version` is {version}: evaluate anew, or use the sdtune that wrote it."
-            )
-        try:
-            return decode(cls, content)
-        except DecodeError as error:
-            raise RecordError(f"{path}: {error}") from error
 
     def save(self, path: str | Path) -> None:
         """Write the record, whole or not at all.
@@ -337,9 +322,7 @@ class Evaluation:
         Raises:
             ValueError: If a figure is not finite, which JSON has no word for.
         """
-        content = json.dumps(dataclasses.asdict(self), indent=1, allow_nan=False)
-        with replaced_atomically(path) as temporary:
-            temporary.write_text(content + "\n", encoding="utf-8")
+        write_json(path, dataclasses.asdict(self))
 
     def checkpoint(self, label: str) -> Checkpoint:
         """Find a checkpoint.
@@ -364,7 +347,7 @@ def picture_name(prompt: int, seed: int, kind: Literal["prompt", "class"] = "pro
     """Name the file of a scored picture, inside `Checkpoint.pictures`.
 
     Args:
-        prompt: Position of its prompt in `Protocol.prompts`, or in `Protocol.class_prompts`.
+        prompt: Position of its prompt in `EvaluationSettings.prompts`, or in its `class_prompts`.
         seed: Its seed.
         kind: `class` for a picture of a class prompt.
 
@@ -372,3 +355,12 @@ def picture_name(prompt: int, seed: int, kind: Literal["prompt", "class"] = "pro
         Such as `prompt_00_seed_0.png`.
     """
     return f"{kind}_{prompt:02d}_seed_{seed}.png"
+
+
+def pictures_folder(label: str) -> str:
+    """Name the folder of a checkpoint's scored pictures, below the run folder.
+
+    Args:
+        label: `base`, `step_000200`, ….
+    """
+    return f"{SCORED_PICTURES}/{label}"

@@ -1,9 +1,8 @@
-"""What callbacks know of a technique, so that they need to import none, and of each other."""
+"""What evaluation and callbacks know of a technique, so that they need to import none."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
 from torch import Tensor
@@ -11,7 +10,7 @@ from torch import Tensor
 from sdtune.adapters.protocol import Adapter
 from sdtune.models.stable_diffusion import StableDiffusion
 
-__all__ = ["Adapter", "AdapterKeeper", "LogsMetrics", "Technique", "as_technique"]
+__all__ = ["Technique", "as_technique"]
 
 
 @runtime_checkable
@@ -44,29 +43,6 @@ class Technique(Protocol):
 
     def adapter_metadata(self) -> dict[str, str]:
         """Tell what an adapter's header should say of this run."""
-        ...
-
-
-@runtime_checkable
-class AdapterKeeper(Protocol):
-    """A callback that writes adapters, and keeps the best of them once it is told which."""
-
-    def folder_of(self, step: int) -> Path | None:
-        """Say where the adapter of a step is, if it is still kept."""
-        ...
-
-    def keep_best(self, step: int | None, technique: Technique) -> None:
-        """Keep the adapter of a step as the best, or none if there is no best one."""
-        ...
-
-
-@runtime_checkable
-class LogsMetrics(Protocol):
-    """A callback that logs curves of its own."""
-
-    @property
-    def metric_tags(self) -> Sequence[str]:
-        """The tags of the curves, such as `eval/clip_score`."""
         ...
 
 

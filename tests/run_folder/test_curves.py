@@ -1,13 +1,19 @@
 import math
 
 import pytest
+from torch.utils.tensorboard import SummaryWriter
 
-from sdtune.report.curves import Curve, read_curves, running_mean
+from sdtune.run_folder.curves import Curve, read_curves, running_mean
 
 
-def test_every_point_is_read(whole_run):
-    curves = read_curves(whole_run)
-    assert set(curves) == {"train/loss", "val/loss", "lr-AdamW"}
+def test_every_point_is_read(tmp_path):
+    with SummaryWriter(str(tmp_path)) as writer:
+        for step in range(0, 400, 10):
+            writer.add_scalar("train/loss", 0.3, step)
+        writer.add_scalar("val/loss", 0.3, 199)
+        writer.add_scalar("val/loss", 0.2, 399)
+    curves = read_curves(tmp_path)
+    assert set(curves) == {"train/loss", "val/loss"}
     assert curves["train/loss"].steps == list(range(0, 400, 10))
     assert curves["val/loss"].values == pytest.approx([0.3, 0.2])
     assert min(curve.seconds[0] for curve in curves.values()) == 0.0

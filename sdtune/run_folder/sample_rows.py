@@ -1,26 +1,90 @@
-"""The pictures of each checkpoint, kept on the disk so that a resumed run still shows them."""
+"""The sampled pictures of each step, kept on the disk for resumed runs and for the report."""
 
 from __future__ import annotations
 
 import json
 import math
-import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from PIL import Image, PngImagePlugin
+from pydantic import Field
 from torch import Tensor
 
-from sdtune.callbacks.grid_image import GridRow
 from sdtune.files.atomic_file import replaced_atomically
+from sdtune.files.json_file import parse_json
+from sdtune.run_folder.grid_image import GridRow
+from sdtune.run_folder.layout import BASE_LABEL, by_step, step_label, step_name
 
-__all__ = ["SampleRows"]
+__all__ = ["SampleRows", "Samples", "read_samples", "rows_folder"]
 
 _SETTINGS_KEY = "sdtune"
-_STEP = re.compile(r"step_(\d+)\.png")
+_FOLDER = "rows"
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The pictures that were drawn while training.
+
+    Attributes:
+        prompts: What was drawn.
+        seeds: Each prompt once with each.
+        rows: The base's and then each checkpoint's pictures, prompts outside and seeds inside.
+        last_step: Optimizer steps of the last row.
+    """
+
+    prompts: Sequence[str]
+    seeds: Sequence[int]
+    rows: Sequence[GridRow]
+    last_step: int
+
+
+@dataclass(frozen=True)
+class _Sampled:
+    """What a strip's header says that a reader needs."""
+
+    prompts: Annotated[list[str], Field(min_length=1)]
+    seeds: Annotated[list[int], Field(min_length=1)]
+
+
+def rows_folder(samples: Path) -> Path:
+    """Find the folder of the strips.
+
+    Args:
+        samples: The run's folder of samples.
+    """
+    return samples / _FOLDER
+
+
+def read_samples(samples: Path) -> Samples | None:
+    """Read what a run has drawn, with the settings that its latest strip names.
+
+    Args:
+        samples: The run's folder of samples.
+
+    Returns:
+        The pictures; None if there are none, or they do not say how they were sampled.
+
+    Raises:
+        OSError: If a picture is damaged; Pillow may raise SyntaxError or ValueError too.
+        JsonFileError: If a header is.
+    """
+    folder = rows_folder(samples)
+    for path in (*reversed(by_step(folder, ".png").values()), folder / f"{BASE_LABEL}.png"):
+        if not path.is_file():
+            continue
+        with Image.open(path) as strip:
+            header = strip.info.get(_SETTINGS_KEY)
+        if header is not None:
+            found = parse_json(_Sampled, header, path)
+            tiles = len(found.prompts) * len(found.seeds)
+            rows = SampleRows(folder, json.loads(header), tiles)
+            return Samples(found.prompts, found.seeds, rows.rows(), rows.last_step)
+    return None
 
 
 class SampleRows:
@@ -39,23 +103,6 @@ class SampleRows:
         self.folder = folder
         self.settings = json.dumps(settings, sort_keys=True)
         self.tiles = tiles
-
-    @classmethod
-    def found(cls, folder: Path) -> SampleRows | None:
-        """Open what a run has left, with the settings that its latest strip names.
-
-        Args:
-            folder: Where the strips are.
-
-        Returns:
-            The strips; None if there are none, or they do not say how they were sampled.
-        """
-        for path in sorted(folder.glob("*.png"), key=_order, reverse=True):
-            with Image.open(path) as strip:
-                settings = json.loads(strip.info.get(_SETTINGS_KEY, "{}"))
-            if "prompts" in settings and "seeds" in settings:
-                return cls(folder, settings, len(settings["prompts"]) * len(settings["seeds"]))
-        return None
 
     def has(self, step: int | None) -> bool:
         """Tell whether a row is there.
@@ -80,7 +127,12 @@ class SampleRows:
 
     def rows(self) -> list[GridRow]:
         """Read all rows, see `up_to`."""
-        return self.up_to(max(self._steps(), default=0))
+        return self.up_to(self.last_step)
+
+    @property
+    def last_step(self) -> int:
+        """Optimizer steps of the last row; 0 if there is none."""
+        return max(self._steps(), default=0)
 
     def up_to(self, step: int) -> list[GridRow]:
         """Read the rows of this run's past.
@@ -92,12 +144,11 @@ class SampleRows:
         Returns:
             The base's row, if it is there, and then the others in order of steps.
         """
-        named = {None: self.folder / "base.png"} | dict(sorted(self._steps(step).items()))
         rows = []
-        for number, path in named.items():
+        for path in (self._path(None), *self._steps(step).values()):
             tiles = self._read(path)
             if tiles is not None:
-                rows.append(GridRow("base" if number is None else f"step {number}", tiles))
+                rows.append(GridRow(step_name(path.stem), tiles))
         return rows
 
     def adopt(self, folder: Path, step: int) -> None:
@@ -110,17 +161,16 @@ class SampleRows:
         if folder == self.folder or not folder.is_dir():
             return
         old = SampleRows(folder, json.loads(self.settings), self.tiles)
-        for path in (folder / "base.png", *old._steps(step).values()):
+        for path in (old._path(None), *old._steps(step).values()):
             if path.is_file() and not (self.folder / path.name).exists():
                 with replaced_atomically(self.folder / path.name) as temporary:
                     shutil.copyfile(path, temporary)
 
     def _path(self, step: int | None) -> Path:
-        return self.folder / ("base.png" if step is None else f"step_{step:06d}.png")
+        return self.folder / f"{BASE_LABEL if step is None else step_label(step)}.png"
 
     def _steps(self, last: float = math.inf) -> dict[int, Path]:
-        found = {_order(path): path for path in self.folder.glob("step_*.png")}
-        return {step: path for step, path in found.items() if 0 <= step <= last}
+        return {step: path for step, path in by_step(self.folder, ".png").items() if step <= last}
 
     def _read(self, path: Path) -> list[Image.Image] | None:
         if not path.is_file():
@@ -131,11 +181,6 @@ class SampleRows:
             width = strip.width // self.tiles
             boxes = [(i * width, 0, (i + 1) * width, strip.height) for i in range(self.tiles)]
             return [strip.crop(box) for box in boxes]
-
-
-def _order(path: Path) -> int:
-    match = _STEP.fullmatch(path.name)
-    return int(match[1]) if match else -1
 
 
 def _to_picture(image: Tensor) -> Image.Image:

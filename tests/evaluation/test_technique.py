@@ -1,7 +1,8 @@
 import pytest
 
 from sdtune.adapters.lora import LoRAAdapter
-from sdtune.callbacks.protocol import Adapter, Technique, as_technique
+from sdtune.adapters.protocol import Adapter
+from sdtune.evaluation.technique import Technique, as_technique
 from tests.callbacks.fake_technique import FakeTechnique
 
 

@@ -1,7 +1,7 @@
 import pytest
 
-from sdtune.evaluation.protocol import check_protocol
-from sdtune.evaluation.record import Protocol
+from sdtune.evaluation.settings import check_settings
+from sdtune.run_folder.record import EvaluationSettings
 
 
 def protocol(**changes):
@@ -15,17 +15,17 @@ def protocol(**changes):
         "clip": "nano",
         "dino": None,
     }
-    return Protocol(**(defaults | changes))
+    return EvaluationSettings(**(defaults | changes))
 
 
 def test_prompts_and_seeds_in_order():
-    check_protocol(protocol())
-    check_protocol(protocol(prompts=["a cat"], seeds=[0, 1], class_prompts=["a pet"]))
+    check_settings(protocol())
+    check_settings(protocol(prompts=["a cat"], seeds=[0, 1], class_prompts=["a pet"]))
 
 
 def test_all_that_is_wrong_is_said():
     with pytest.raises(ValueError, match="`prompts` to be a list") as caught:
-        check_protocol(protocol(prompts=["a", "a"], seeds=[], num_inference_steps=0))
+        check_settings(protocol(prompts=["a", "a"], seeds=[], num_inference_steps=0))
     assert "`seeds` to be a list of at least one value" in str(caught.value)
     assert "`num_inference_steps` to be a positive integer, but got 0" in str(caught.value)
 
@@ -42,4 +42,4 @@ def test_all_that_is_wrong_is_said():
 )
 def test_each_problem_names_its_argument(changes, message):
     with pytest.raises(ValueError, match=message):
-        check_protocol(protocol(**changes))
+        check_settings(protocol(**changes))

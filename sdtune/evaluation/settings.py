@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from sdtune._checks import check_all, check_not_negative, check_positive
-from sdtune.evaluation.record import Protocol
+from sdtune.run_folder.record import EvaluationSettings
 
-__all__ = ["check_protocol"]
+__all__ = ["check_settings"]
 
 
-def check_protocol(protocol: Protocol) -> None:
+def check_settings(protocol: EvaluationSettings) -> None:
     """Check what shall be drawn.
 
     Args:

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lightning.pytorch import Trainer
-
 __all__ = ["refuse_used_folder"]
 
 
-def refuse_used_folder(trainer: Trainer, folder: str | Path) -> None:
-    """Raise if a run that is not resumed would write into a folder that holds something.
-
-    Called before the first step, when it is known whether a checkpoint has been loaded.
+def refuse_used_folder(folder: str | Path) -> None:
+    """Raise if a folder that a new run is going to write into holds something.
 
     Args:
-        trainer: The trainer.
-        folder: Where a callback is going to write.
+        folder: The folder; it need not exist.
 
     Raises:
         FileExistsError: If the folder is not empty.
     """
-    if trainer.ckpt_path is not None or not trainer.is_global_zero:
-        return
     folder = Path(folder)
     if folder.is_dir() and any(folder.iterdir()):
         raise FileExistsError(

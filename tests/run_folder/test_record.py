@@ -1,25 +1,31 @@
 import dataclasses
 import json
+from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from sdtune.evaluation.record import (
+from sdtune.files.json_file import JsonFileError
+from sdtune.metrics import intervals
+from sdtune.run_folder.record import (
     Base,
     Best,
     Checkpoint,
     Cost,
     Difference,
     Evaluation,
+    EvaluationSettings,
     Excluded,
     Figure,
     MetricDescription,
     NearestPicture,
-    Protocol,
-    RecordError,
-    Run,
+    Provenance,
     TrainingPictures,
+    Verdict,
     picture_name,
 )
+
+WRITTEN = Path(__file__).with_name("evaluation_version_1.json")
 
 
 def make_record() -> Evaluation:
@@ -27,8 +33,8 @@ def make_record() -> Evaluation:
     return Evaluation(
         finished=True,
         base=Base("nano", "abc"),
-        run=Run("style_lora", "LoRAStyleModule", 42, 600, "cpu", {"torch": "2"}),
-        protocol=Protocol(["a cat"], [0, 1], [], 25, 3.0, "", "nano", None),
+        run=Provenance("style_lora", "LoRAStyleModule", 42, 600, "cpu", {"torch": "2"}),
+        protocol=EvaluationSettings(["a cat"], [0, 1], [], 25, 3.0, "", "nano", None),
         training_pictures=TrainingPictures("pictures", 2, "def"),
         metrics={"clip_score": MetricDescription("CLIP score", True, "how well")},
         checkpoints=[
@@ -59,28 +65,46 @@ def test_a_record_comes_back_as_it_was(tmp_path):
     assert picture_name(3, 12) == "prompt_03_seed_12.png"
 
 
-def test_the_file_names_the_key_that_is_wrong(tmp_path):
+def test_a_record_of_version_1_is_written_as_it_was_read(tmp_path):
+    """The file is a run's, as sdtune 0.1.0 wrote it."""
+    Evaluation.load(WRITTEN).save(tmp_path / "evaluation.json")
+    assert (tmp_path / "evaluation.json").read_bytes() == WRITTEN.read_bytes()
+
+
+def test_a_missing_file_and_another_version_say_what_to_do(tmp_path):
     path = tmp_path / "evaluation.json"
     with pytest.raises(FileNotFoundError, match=r"at .*evaluation.json, but there is no such file"):
         Evaluation.load(path)
-    path.write_text("{")
-    with pytest.raises(RecordError, match="to be JSON"):
+    path.write_text(json.dumps(dataclasses.asdict(make_record()) | {"version": 7}))
+    with pytest.raises(JsonFileError, match="its `version` is 7"):
         Evaluation.load(path)
+
+
+def test_every_key_that_is_wrong_is_named(tmp_path):
+    path = tmp_path / "evaluation.json"
     content = dataclasses.asdict(make_record())
-    for change, message in (
-        ({"version": 7}, "`version` is 7"),
-        ({"finished": 1}, "Expected `finished` to be bool, but got 1"),
-        ({"checkpoints": [{"label": 3}]}, r"`checkpoints\[0\].label` to be str, but got 3"),
-        ({"base": {"source": "nano"}}, "`base.fingerprint` to be given"),
-        ({"run": None}, "`run` to be dict, but got None"),
-    ):
-        path.write_text(json.dumps(content | change))
-        with pytest.raises(RecordError, match=message):
-            Evaluation.load(path)
-    content["checkpoints"][1]["against_base"]["clip_score"]["verdict"] = "great"
+    content |= {"finished": 1, "base": {"source": "nano"}, "run": None, "later": "a key"}
+    tuned = content["checkpoints"][1]
+    tuned["adapter"], tuned["pictures"] = "/etc", "../../elsewhere"
+    tuned["against_base"]["clip_score"]["verdict"] = "great"
+    tuned["nearest"][0]["picture"] = "../x.png"
     path.write_text(json.dumps(content))
-    with pytest.raises(RecordError, match=r"against_base.clip_score.verdict` to be one of"):
+    with pytest.raises(JsonFileError) as caught:
         Evaluation.load(path)
+    assert [each.removeprefix(f"{path}: Expected ") for each in caught.value.problems] == [
+        "`finished` to be true or false, but got 1.",
+        "`base.fingerprint` to be given, but it is missing.",
+        "`run` to be a mapping, but got None.",
+        "`checkpoints[1].adapter` to be a path below its folder, but got '/etc'.",
+        "`checkpoints[1].pictures` to be a path below its folder, but got '../../elsewhere'.",
+        "`checkpoints[1].against_base.clip_score.verdict` to be one of 'better', 'worse' or "
+        "'no difference seen', but got 'great'.",
+        "`checkpoints[1].nearest[0].picture` to be a path below its folder, but got '../x.png'.",
+    ]
+
+
+def test_verdicts_are_those_of_the_intervals():
+    assert get_args(Verdict) == get_args(intervals.Verdict)
 
 
 def test_what_is_not_finite_is_not_written(tmp_path):

@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from sdtune.callbacks.picture_sums import PictureSums
+from sdtune.evaluation.picture_sums import PictureSums
+from sdtune.run_folder.picture_losses import PictureLoss
 
 
 def sums_of(*samples):
@@ -16,8 +17,8 @@ def test_a_picture_that_met_little_noise_is_not_taken_for_a_hard_one():
     sums = sums_of(("a", 9.0, 0), ("b", 3.0, 0), ("a", 0.5, 9), ("c", 1.5, 9))
     pictures = sums.summary()
     assert list(pictures) == ["c", "a", "b"]
-    assert pictures["a"] == {"loss": 4.75, "relative_loss": 1.0, "count": 2}
-    assert pictures["c"]["relative_loss"] == 1.5
+    assert pictures["a"] == PictureLoss(4.75, 1.0, 2)
+    assert pictures["c"].relative_loss == 1.5
 
 
 def test_parts_add_up_to_the_whole_through_a_checkpoint():
@@ -30,4 +31,4 @@ def test_parts_add_up_to_the_whole_through_a_checkpoint():
 
 def test_losses_that_are_not_finite_are_left_out():
     pictures = sums_of(("a", math.nan, 0), ("a", 2.0, 0), ("b", math.inf, 1)).summary()
-    assert pictures == {"a": {"loss": 2.0, "relative_loss": pytest.approx(1.0), "count": 1}}
+    assert pictures == {"a": PictureLoss(2.0, pytest.approx(1.0), 1)}

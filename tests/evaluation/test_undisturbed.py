@@ -6,8 +6,8 @@ import pytest
 import torch
 from lightning.pytorch.plugins.precision import Precision
 
-from sdtune.callbacks import undisturbed as module
-from sdtune.callbacks.undisturbed import undisturbed
+from sdtune.evaluation import undisturbed as module
+from sdtune.evaluation.undisturbed import undisturbed
 from tests.callbacks.fake_technique import FakeTechnique
 
 

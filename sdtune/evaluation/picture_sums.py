@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from sdtune.run_folder.picture_losses import PictureLoss
+
 __all__ = ["BINS", "PictureSums"]
 
 BINS = 10
@@ -57,24 +59,23 @@ class PictureSums:
         sums = torch.tensor(list(self.rows.values()), dtype=torch.float64)
         return {"names": list(self.rows), "sums": sums.reshape(-1, 2, BINS)}
 
-    def summary(self) -> dict[str, dict[str, float]]:
+    def summary(self) -> dict[str, PictureLoss]:
         """Work out each picture's losses.
 
         Returns:
-            Picture -> `loss`, its mean; `relative_loss`, as in `PictureLosses`; and `count`, its
-            samples. Hardest first; pictures without a finite loss are left out.
+            Picture -> its losses. Hardest first; pictures without a finite loss are left out.
         """
         names, sums = self.state_dict().values()
         means = sums[:, 0].sum(0) / sums[:, 1].sum(0).clamp(min=1)  # (P, 10) -> (10,)
         relative = (sums[:, 0] / means.clamp(min=torch.finfo(means.dtype).tiny)).sum(1)
         counts = sums[:, 1].sum(1)
         pictures = {
-            name: {
-                "loss": sums[number, 0].sum().item() / counts[number].item(),
-                "relative_loss": relative[number].item() / counts[number].item(),
-                "count": int(counts[number]),
-            }
+            name: PictureLoss(
+                loss=sums[number, 0].sum().item() / counts[number].item(),
+                relative_loss=relative[number].item() / counts[number].item(),
+                count=int(counts[number]),
+            )
             for number, name in enumerate(names)
             if counts[number]
         }
-        return dict(sorted(pictures.items(), key=lambda item: -item[1]["relative_loss"]))
+        return dict(sorted(pictures.items(), key=lambda item: -item[1].relative_loss))

@@ -3,8 +3,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from sdtune.callbacks.sample_rows import SampleRows
+from sdtune.files.json_file import JsonFileError
+from sdtune.run_folder.sample_rows import SampleRows, read_samples, rows_folder
 
 SETTINGS = {"prompts": ["a", "b"], "guidance_scale": 7.5}
 
@@ -59,11 +61,28 @@ def test_broken_pictures_are_black(rows):
 
 
 def test_what_a_run_left_is_found_with_its_own_settings(tmp_path):
-    assert SampleRows.found(tmp_path / "nowhere") is None
-    settings = {"prompts": ["a", "b"], "seeds": [7]}
-    rows = SampleRows(tmp_path, settings, tiles=2)
+    assert read_samples(tmp_path / "nowhere") is None
+    folder = rows_folder(tmp_path)
+    rows = SampleRows(folder, {"prompts": ["a", "b"], "seeds": [7], "scale": 2.0}, tiles=2)
     rows.write(None, torch.zeros(2, 3, 8, 8))
     rows.write(200, torch.ones(2, 3, 8, 8))
-    found = SampleRows.found(tmp_path)
-    assert found.settings == rows.settings
-    assert [(row.label, len(row.tiles)) for row in found.rows()] == [("base", 2), ("step 200", 2)]
+    found = read_samples(tmp_path)
+    assert (found.prompts, found.seeds, found.last_step) == (["a", "b"], [7], 200)
+    assert [(row.label, len(row.tiles)) for row in found.rows] == [("base", 2), ("step 200", 2)]
+
+
+def test_all_that_is_wrong_with_a_header_is_said(tmp_path):
+    SampleRows(rows_folder(tmp_path), {"prompts": [], "seeds": ["7"]}, 1).write(3, images(0.5)[:1])
+    with pytest.raises(JsonFileError) as caught:
+        read_samples(tmp_path)
+    path = rows_folder(tmp_path) / "step_000003.png"
+    assert caught.value.problems == [
+        f"{path}: Expected `prompts` to hold at least 1, but got [].",
+        f"{path}: Expected `seeds[0]` to be an integer, but got '7'.",
+    ]
+
+
+def test_pictures_that_do_not_say_how_they_were_made_are_none(tmp_path):
+    rows_folder(tmp_path).mkdir()
+    Image.new("RGB", (8, 8)).save(rows_folder(tmp_path) / "step_000003.png")
+    assert read_samples(tmp_path) is None

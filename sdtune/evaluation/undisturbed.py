@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import nn
 
-from sdtune.callbacks.protocol import as_technique
+from sdtune.evaluation.technique import as_technique
 
 __all__ = ["undisturbed"]
 

@@ -1,7 +1,7 @@
 import pytest
 from PIL import Image
 
-from sdtune.callbacks.grid_image import GridRow, draw_grid
+from sdtune.run_folder.grid_image import GridRow, draw_grid
 
 RED, BLUE = (220, 30, 30), (30, 30, 220)
 
