@@ -19,6 +19,7 @@ from sdtune.comparison.ray_workers import RayWorkers
 from sdtune.comparison.results import ComparedRun, check_comparable, read_result
 from sdtune.comparison.settings import Comparison, Variant
 from sdtune.comparison.tables import markdown
+from sdtune.run_folder.layout import REPORT
 
 __all__ = ["main", "plan_runs"]
 
@@ -228,7 +229,7 @@ def _write(
     written = [write_markdown(comparison, results, tables, command, output)]
     if publish:
         written.append(write_markdown(comparison, results, tables, command, publish))
-    written.append(write_page(comparison, results, tables, output / "report.html"))
+    written.append(write_page(comparison, results, tables, output / REPORT))
     for path in written:
         print(f"results:     {path}")
     print(f"curves:      tensorboard --logdir {comparison.output}")

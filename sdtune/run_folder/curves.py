@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sdtune.run_folder.layout import RunFolder
+
 __all__ = ["Curve", "read_curves", "running_mean"]
 
 
@@ -40,7 +42,7 @@ def read_curves(folder: Path) -> dict[str, Curve]:
     """
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    if not any(folder.glob("events.out.tfevents.*")):
+    if not RunFolder(folder).has_curves:
         return {}
     # 0 keeps every point; of pictures one is kept, for they are large
     guidance = {"scalars": 0, "images": 1, "tensors": 1, "histograms": 1}

@@ -9,9 +9,9 @@ from safetensors.torch import load_file
 from transformers import CLIPModel
 
 from sdtune.metrics.features import load_clip
-from sdtune.nano.clip import NanoCLIPModule
-from sdtune.nano.figures import Judge
-from sdtune.nano.packing import pack_clip
+from sdtune.nano.making.clip import NanoCLIPModule
+from sdtune.nano.making.figures import Judge
+from sdtune.nano.making.packing import pack_clip
 from tests.quiet_trainer import quiet_trainer
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from sdtune._imports import require
-from sdtune.nano.sources import NAMES, IconSet, Source, code_point
+from sdtune.nano.making.sources import NAMES, IconSet, Source, code_point
 
 __all__ = ["SpriteBook", "build_sprites", "render", "render_objects"]
 

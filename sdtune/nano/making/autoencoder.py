@@ -7,7 +7,7 @@ from diffusers import AutoencoderKL
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
-from sdtune.nano.schedule import adamw_with_decay
+from sdtune.nano.making.schedule import adamw_with_decay
 
 __all__ = ["NanoAutoencoderModule", "laplacian", "psnr"]
 

@@ -17,12 +17,12 @@ from transformers import (
     PreTrainedModel,
 )
 
-from sdtune.nano.autoencoder import NanoAutoencoderModule
-from sdtune.nano.clip import NanoCLIPModule
-from sdtune.nano.denoiser import NanoDenoiserModule
-from sdtune.nano.scene_data import SceneDataset
-from sdtune.nano.scenes import SceneComposer
-from sdtune.nano.sprites import SpriteBook
+from sdtune.nano.making.autoencoder import NanoAutoencoderModule
+from sdtune.nano.making.clip import NanoCLIPModule
+from sdtune.nano.making.denoiser import NanoDenoiserModule
+from sdtune.nano.making.scene_data import SceneDataset
+from sdtune.nano.making.scenes import SceneComposer
+from sdtune.nano.making.sprites import SpriteBook
 
 __all__ = ["latent_scale", "pack_base", "pack_clip", "pack_unet"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-from sdtune.nano.objects import object_label
+from sdtune.nano.making.objects import object_label
 
 __all__ = ["HELD_OUT_SOURCES", "NAMES", "SOURCES", "TRAINING_SOURCES", "Source", "code_point"]
 

@@ -1,6 +1,6 @@
 import pytest
 
-from sdtune.nano.objects import OBJECTS, WELL_KNOWN, object_label, with_article
+from sdtune.nano.making.objects import OBJECTS, WELL_KNOWN, object_label, with_article
 
 
 def test_no_object_is_named_twice():

@@ -12,10 +12,10 @@ from torch import Tensor
 from transformers import CLIPModel, CLIPTokenizer
 
 from sdtune.models import load, sample
-from sdtune.nano.figures import Judge, caption_top1, drawing_figures, vae_psnr
-from sdtune.nano.objects import OBJECTS, WELL_KNOWN, with_article
-from sdtune.nano.sources import HELD_OUT_SOURCES, TRAINING_SOURCES
-from sdtune.nano.sprites import SpriteBook
+from sdtune.nano.making.figures import Judge, caption_top1, drawing_figures, vae_psnr
+from sdtune.nano.making.objects import OBJECTS, WELL_KNOWN, with_article
+from sdtune.nano.making.sources import HELD_OUT_SOURCES, TRAINING_SOURCES
+from sdtune.nano.making.sprites import SpriteBook
 
 __all__ = ["contact_sheet", "measure", "write_card"]
 

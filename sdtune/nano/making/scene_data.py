@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from sdtune.nano.scenes import Scene, SceneComposer, with_made_up_word
-from sdtune.nano.sprites import SpriteBook
+from sdtune.nano.making.scenes import Scene, SceneComposer, with_made_up_word
+from sdtune.nano.making.sprites import SpriteBook
 
 __all__ = ["SceneDataModule", "SceneDataset"]
 

@@ -20,7 +20,7 @@ from sdtune.functional import (
     training_target,
 )
 from sdtune.models import StableDiffusion, sample
-from sdtune.nano.schedule import adamw_with_decay
+from sdtune.nano.making.schedule import adamw_with_decay
 
 __all__ = ["NanoDenoiserModule"]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sdtune.nano.scenes import PALETTE, Background, Scene, SceneComposer, with_made_up_word
-from sdtune.nano.sprites import SpriteBook
+from sdtune.nano.making.scenes import PALETTE, Background, Scene, SceneComposer, with_made_up_word
+from sdtune.nano.making.sprites import SpriteBook
 
 
 @pytest.fixture

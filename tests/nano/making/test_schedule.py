@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sdtune.nano.schedule import trapezoid
+from sdtune.nano.making.schedule import trapezoid
 
 
 def test_it_rises_stays_and_falls_to_zero() -> None:

@@ -11,10 +11,10 @@ from torch import Tensor
 from transformers import CLIPModel, CLIPTokenizer
 
 from sdtune.models import StableDiffusion
-from sdtune.nano.autoencoder import psnr
-from sdtune.nano.scene_data import SceneDataset
-from sdtune.nano.scenes import PALETTE, Scene, SceneComposer
-from sdtune.nano.sprites import SpriteBook
+from sdtune.nano.making.autoencoder import psnr
+from sdtune.nano.making.scene_data import SceneDataset
+from sdtune.nano.making.scenes import PALETTE, Scene, SceneComposer
+from sdtune.nano.making.sprites import SpriteBook
 
 __all__ = [
     "Judge",

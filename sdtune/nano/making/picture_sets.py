@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sdtune.nano.objects import OBJECTS
-from sdtune.nano.scenes import PALETTE, PATTERNS, Pattern, Scene, random_background
-from sdtune.nano.sources import SOURCES, TRAINING_SOURCES, Source
-from sdtune.nano.sprites import render_objects
+from sdtune.nano.making.objects import OBJECTS
+from sdtune.nano.making.scenes import PALETTE, PATTERNS, Pattern, Scene, random_background
+from sdtune.nano.making.sources import SOURCES, TRAINING_SOURCES, Source
+from sdtune.nano.making.sprites import render_objects
 
 __all__ = ["STYLE_OBJECTS", "SUBJECTS", "Subject", "build_style_set", "build_subject_set"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sdtune.nano.rough_copies import rough_copies
+from sdtune.nano.making.rough_copies import rough_copies
 
 
 def _pictures(count: int = 32) -> Tensor:

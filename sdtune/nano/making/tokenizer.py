@@ -8,9 +8,9 @@ from pathlib import Path
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 
-from sdtune.nano.objects import OBJECTS, with_article
-from sdtune.nano.scenes import PALETTE, PATTERNS
-from sdtune.nano.sources import TRAINING_SOURCES
+from sdtune.nano.making.objects import OBJECTS, with_article
+from sdtune.nano.making.scenes import PALETTE, PATTERNS
+from sdtune.nano.making.sources import TRAINING_SOURCES
 
 __all__ = ["MAX_LENGTH", "build_tokenizer", "caption_words"]
 

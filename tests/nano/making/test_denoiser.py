@@ -13,11 +13,11 @@ from transformers import CLIPModel
 
 from sdtune.functional import add_noise
 from sdtune.models import load
-from sdtune.nano.autoencoder import NanoAutoencoderModule
-from sdtune.nano.clip import NanoCLIPModule
-from sdtune.nano.denoiser import NanoDenoiserModule
-from sdtune.nano.packing import pack_base, pack_clip, pack_unet
-from sdtune.nano.scene_data import SceneDataModule
+from sdtune.nano.making.autoencoder import NanoAutoencoderModule
+from sdtune.nano.making.clip import NanoCLIPModule
+from sdtune.nano.making.denoiser import NanoDenoiserModule
+from sdtune.nano.making.packing import pack_base, pack_clip, pack_unet
+from sdtune.nano.making.scene_data import SceneDataModule
 from tests.quiet_trainer import quiet_trainer
 
 
@@ -105,7 +105,7 @@ def test_the_timesteps_of_a_batch_are_spread_evenly(
         drawn.append(timesteps)
         return add_noise(latents, noise, timesteps, alphas_cumprod)
 
-    monkeypatch.setattr("sdtune.nano.denoiser.add_noise", spy)
+    monkeypatch.setattr("sdtune.nano.making.denoiser.add_noise", spy)
     module = NanoDenoiserModule(str(folder / "base"), block_out_channels=(32, 32, 32))
     trainer = quiet_trainer(max_steps=3, limit_val_batches=0)
     trainer.fit(module, SceneDataModule(str(sprites), batch_size=4))

@@ -8,8 +8,8 @@ from torch import Tensor
 from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
 from sdtune.functional import Stream, counter_generator
-from sdtune.nano.rough_copies import rough_copies
-from sdtune.nano.schedule import adamw_with_decay
+from sdtune.nano.making.rough_copies import rough_copies
+from sdtune.nano.making.schedule import adamw_with_decay
 
 __all__ = ["NanoCLIPModule"]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sdtune.nano import sprites
-from sdtune.nano.objects import OBJECTS, WELL_KNOWN, object_label, with_article
-from sdtune.nano.sources import (
+from sdtune.nano.making import sprites
+from sdtune.nano.making.objects import OBJECTS, WELL_KNOWN, object_label, with_article
+from sdtune.nano.making.sources import (
     HELD_OUT_SOURCES,
     NAMES,
     SOURCES,

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from transformers import CLIPTokenizer
 
-from sdtune.nano.scenes import SceneComposer
-from sdtune.nano.sprites import SpriteBook
-from sdtune.nano.tokenizer import MAX_LENGTH, caption_words
+from sdtune.nano.making.scenes import SceneComposer
+from sdtune.nano.making.sprites import SpriteBook
+from sdtune.nano.making.tokenizer import MAX_LENGTH, caption_words
 
 
 def test_every_word_of_a_caption_is_one_token(tokenizer: Path) -> None:

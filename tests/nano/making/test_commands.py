@@ -8,7 +8,7 @@ import pytest
 import torch
 from jsonargparse import auto_cli
 
-from sdtune.nano import __main__ as commands
+from sdtune.nano.making import commands
 
 
 @pytest.mark.parametrize(("steps", "status"), [(9, 1), (10, 0), (11, 0)])

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from sdtune.nano.autoencoder import NanoAutoencoderModule, laplacian, psnr
-from sdtune.nano.scene_data import SceneDataModule
+from sdtune.nano.making.autoencoder import NanoAutoencoderModule, laplacian, psnr
+from sdtune.nano.making.scene_data import SceneDataModule
 from tests.quiet_trainer import quiet_trainer
 
 

@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from sdtune.nano.objects import WELL_KNOWN, with_article
-from sdtune.nano.sprites import SpriteBook
+from sdtune.nano.making.objects import WELL_KNOWN, with_article
+from sdtune.nano.making.sprites import SpriteBook
 
 __all__ = [
     "PALETTE",

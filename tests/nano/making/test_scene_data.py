@@ -9,9 +9,9 @@ import torch
 from lightning.pytorch.demos.boring_classes import BoringModel
 from torch.utils.data import DataLoader
 
-from sdtune.nano.scene_data import SceneDataModule, SceneDataset
-from sdtune.nano.scenes import SceneComposer
-from sdtune.nano.sprites import SpriteBook
+from sdtune.nano.making.scene_data import SceneDataModule, SceneDataset
+from sdtune.nano.making.scenes import SceneComposer
+from sdtune.nano.making.sprites import SpriteBook
 from tests.quiet_trainer import quiet_trainer
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sdtune.nano.objects import OBJECTS
-from sdtune.nano.picture_sets import STYLE_OBJECTS, SUBJECTS, build_subject_set
-from sdtune.nano.sources import SOURCES
+from sdtune.nano.making.objects import OBJECTS
+from sdtune.nano.making.picture_sets import STYLE_OBJECTS, SUBJECTS, build_subject_set
+from sdtune.nano.making.sources import SOURCES
 
-_DATASETS = Path(__file__).parents[2] / "datasets"
+_DATASETS = Path(__file__).parents[3] / "datasets"
 
 
 def test_the_style_set_is_122_captioned_pictures() -> None:

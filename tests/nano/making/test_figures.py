@@ -8,16 +8,16 @@ import pytest
 import torch
 from transformers import CLIPTokenizer
 
-from sdtune.nano.clip import NanoCLIPModule
-from sdtune.nano.figures import (
+from sdtune.nano.making.clip import NanoCLIPModule
+from sdtune.nano.making.figures import (
     Judge,
     background_colour,
     caption_top1,
     drawing_figures,
     held_out_scenes,
 )
-from sdtune.nano.scenes import PALETTE, Background
-from sdtune.nano.sprites import SpriteBook
+from sdtune.nano.making.scenes import PALETTE, Background
+from sdtune.nano.making.sprites import SpriteBook
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from sdtune.nano.sprites import SpriteBook, render
+from sdtune.nano.making.sprites import SpriteBook, render
 
 
 def _webp(image):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sdtune.nano.clip import NanoCLIPModule
-from sdtune.nano.scene_data import SceneDataModule
+from sdtune.nano.making.clip import NanoCLIPModule
+from sdtune.nano.making.scene_data import SceneDataModule
 from tests.quiet_trainer import quiet_trainer
 
 
