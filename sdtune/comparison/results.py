@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from sdtune._checks import shortened
 from sdtune.comparison.execution import Outcome
 from sdtune.comparison.planning import PlannedRun
 from sdtune.comparison.settings import SUBJECT
@@ -95,7 +96,7 @@ def check_comparable(results: Sequence[ComparedRun]) -> None:
         differing = [name for name in expected if terms[name] != expected[name]]
         if differing:
             shown = ", ".join(
-                f"`{name}` ({_short(expected[name])} and {_short(terms[name])})"
+                f"`{name}` ({shortened(expected[name])} and {shortened(terms[name])})"
                 for name in differing
             )
             raise ValueError(
@@ -114,8 +115,3 @@ def _terms(evaluation: Evaluation, subject: str | None) -> dict[str, object]:
     terms["training pictures"] = evaluation.training_pictures.sha256
     terms["base"] = evaluation.base.fingerprint
     return terms
-
-
-def _short(value: object, length: int = 60) -> str:
-    text = repr(value)
-    return text if len(text) <= length else f"{text[:length]}…"

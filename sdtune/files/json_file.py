@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from sdtune._checks import shortened
 from sdtune.files.atomic_file import replaced_atomically
 
-__all__ = ["JsonFileError", "parse_json", "problem_sentences", "read_json", "write_json"]
+__all__ = [
+    "JsonFileError",
+    "key_name",
+    "parse_json",
+    "problem_sentence",
+    "read_json",
+    "write_json",
+]
 
 T = TypeVar("T")
 
@@ -93,7 +100,8 @@ def parse_json(kind: type[T], text: str, source: str | Path) -> T:
     try:
         return TypeAdapter(kind).validate_json(text, strict=True)
     except ValidationError as error:
-        raise JsonFileError(source, list(problem_sentences(error))) from error
+        problems = error.errors(include_url=False)
+        raise JsonFileError(source, [problem_sentence(each) for each in problems]) from error
 
 
 def write_json(path: str | Path, content: Any) -> None:
@@ -111,21 +119,32 @@ def write_json(path: str | Path, content: Any) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
-def problem_sentences(error: ValidationError) -> Iterator[str]:
-    """Say each problem that Pydantic found as sdtune says it.
+def problem_sentence(problem: ErrorDetails) -> str:
+    """Say a problem that Pydantic found as sdtune says it.
 
     Args:
-        error: What Pydantic raised.
+        problem: One of `ValidationError.errors()`.
 
-    Yields:
+    Returns:
         Such as "Expected `checkpoints[1].step` to be an integer, but got '200'."
     """
-    for problem in error.errors(include_url=False):
-        name = _name(problem["loc"])
-        if problem["type"] == "missing":
-            yield f"Expected {name} to be given, but it is missing."
-        else:
-            yield f"Expected {name} {_expectation(problem)}, but got {_short(problem['input'])}."
+    location = problem["loc"]
+    is_key = location[-1:] == ("[key]",)
+    name = f"`{key_name(location[:-2] if is_key else location)}`"
+    name = f"each key of {name}" if is_key else "the whole" if name == "``" else name
+    if problem["type"] == "missing":
+        return f"Expected {name} to be given, but it is missing."
+    return f"Expected {name} {_expectation(problem)}, but got {shortened(problem['input'])}."
+
+
+def key_name(location: tuple[int | str, ...]) -> str:
+    """Write a key as one names it, such as `checkpoints[1].step`.
+
+    Args:
+        location: Keys of mappings and positions in lists, outermost first.
+    """
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return "".join(parts).removeprefix(".")
 
 
 def _loaded(text: str, source: str | Path) -> Any:
@@ -144,19 +163,3 @@ def _expectation(problem: ErrorDetails) -> str:
     if kind == "expected":  # words of sdtune's own checks
         return problem["msg"]
     return f"to be {_KINDS[kind]}" if kind in _KINDS else f"to be valid ({problem['msg']})"
-
-
-def _name(location: tuple[int | str, ...]) -> str:
-    is_key = location[-1:] == ("[key]",)
-    name = ""
-    for part in location[:-2] if is_key else location:
-        name += f"[{part}]" if isinstance(part, int) else f".{part}"
-    if not name:
-        return "the whole"
-    name = f"`{name.removeprefix('.')}`"
-    return f"each key of {name}" if is_key else name
-
-
-def _short(value: object, length: int = 60) -> str:
-    text = repr(value)
-    return text if len(text) <= length else f"{text[:length]}…"

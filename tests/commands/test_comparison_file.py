@@ -66,12 +66,12 @@ figures:
   - {title: F, kind: histogram}
 """,
     ) == [
-        "Expected a known key, but got `titel`; did you mean `title`?",
         "Expected `title` to be given, but it is missing.",
-        "Expected `budget_steps` to be int or null, but got 'many'.",
         "Expected a known key, but got `runs.adamw.lable`; did you mean `runs.adamw.label`?",
         "Expected `runs.sgd` to be a mapping, but got 'toy.yaml'.",
-        "Expected `figures.0.kind` to be one of 'loss_curves', 'samples', but got 'histogram'.",
+        "Expected `budget_steps` to be an integer, but got 'many'.",
+        "Expected `figures[0].kind` to be one of 'loss_curves' or 'samples', but got 'histogram'.",
+        "Expected a known key, but got `titel`; did you mean `title`?",
     ]
 
 
