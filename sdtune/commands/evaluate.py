@@ -77,11 +77,10 @@ def _with_json_lists(arguments: Sequence[str]) -> list[str]:
 def _table(record: Evaluation) -> str:
     """Word the figures with their intervals and verdicts, a block for each checkpoint."""
     lines = []
-    base = next((each for each in record.checkpoints if each.label == BASE_LABEL), None)
     for checkpoint in record.checkpoints:
         where = "" if checkpoint.label == BASE_LABEL else f", against {record.base.source}"
         lines += ["", f"{checkpoint.label}{where}"]
-        for row in metric_rows(record, base, checkpoint):
+        for row in metric_rows(record, record.untuned, checkpoint):
             value, between = row.tuned
             change, changed = row.difference
             last = f"{change:>9} ({changed}): {row.verdict}" if row.verdict else row.direction

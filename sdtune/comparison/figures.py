@@ -11,8 +11,9 @@ from sdtune.comparison.results import ComparedRun
 from sdtune.comparison.settings import SUBJECT, FigureSettings
 from sdtune.files.atomic_file import replaced_atomically
 from sdtune.run_folder.curves import running_mean
-from sdtune.run_folder.grid_image import GridRow, draw_grid
+from sdtune.run_folder.grid_image import GridRow, draw_grid, sampling_caption
 from sdtune.run_folder.layout import BASE_LABEL
+from sdtune.run_folder.picture_file import write_png
 from sdtune.run_folder.record import Checkpoint, Evaluation, picture_name
 
 __all__ = ["draw_figure"]
@@ -82,8 +83,7 @@ def _draw_samples(
     if not rows:
         return False
     grid = draw_grid(rows, headers, seeds, _caption(shown[0].evaluation))
-    with replaced_atomically(path) as temporary:
-        grid.save(temporary, format="PNG")
+    write_png(path, grid)
     return True
 
 
@@ -107,5 +107,4 @@ def _caption(evaluation: Evaluation | None) -> str:
     if evaluation is None:
         return ""
     terms = evaluation.protocol
-    seeds = f"seed{'s' * (len(terms.seeds) > 1)} {', '.join(map(str, terms.seeds))}"
-    return f"{terms.num_inference_steps} steps, guidance {terms.guidance_scale:g}, {seeds}"
+    return sampling_caption(terms.num_inference_steps, terms.guidance_scale, terms.seeds)

@@ -11,21 +11,20 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 import sdtune
-from sdtune.evaluation.base_pictures import BasePictures, Draw, base_fingerprint, to_bytes
+from sdtune.evaluation.base_pictures import BasePictures, Draw, base_fingerprint
 from sdtune.evaluation.best import BestRule, choose_best
 from sdtune.evaluation.descriptions import METRICS
 from sdtune.evaluation.judges import Judges
 from sdtune.evaluation.style import StyleJudge
 from sdtune.evaluation.suite import Scores, Suite
 from sdtune.evaluation.training_set import TrainingSet
-from sdtune.files.atomic_file import replaced_atomically
 from sdtune.models.stable_diffusion import StableDiffusion
 from sdtune.models.substitution import substitute
 from sdtune.run_folder.layout import BASE_LABEL, RunFolder
+from sdtune.run_folder.picture_file import from_bytes, to_bytes, write_png
 from sdtune.run_folder.record import (
     Base,
     Best,
@@ -273,9 +272,7 @@ class Evaluator:
         samples = [(number, seed) for number in range(len(prompts)) for seed in self.protocol.seeds]
         for (number, seed), pixels in zip(samples, to_bytes(images), strict=True):
             path = self.folder / below / picture_name(number, seed, kind)
-            with replaced_atomically(path) as temporary:
-                picture = Image.fromarray(pixels.permute(1, 2, 0).numpy())  # -> (H, W, 3)
-                picture.save(temporary, format="PNG")
+            write_png(path, from_bytes(pixels))
 
     @contextmanager
     def _judging(self) -> Iterator[None]:

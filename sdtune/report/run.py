@@ -12,7 +12,7 @@ import yaml
 from sdtune.adapters.pipeline import find_adapter_files
 from sdtune.files.json_file import JsonFileError
 from sdtune.run_folder.curves import Curve, read_curves
-from sdtune.run_folder.layout import BASE_LABEL, RunFolder
+from sdtune.run_folder.layout import RunFolder
 from sdtune.run_folder.picture_losses import PictureLoss, read_picture_losses
 from sdtune.run_folder.record import Checkpoint, Evaluation
 from sdtune.run_folder.sample_rows import Samples, read_samples
@@ -106,7 +106,7 @@ class ReportedRun:
         """The checkpoint that the report is about: the best, or the last if none is."""
         if self.evaluation is None:
             return None
-        tuned = [each for each in self.evaluation.checkpoints if each.label != BASE_LABEL]
+        tuned = self.evaluation.tuned
         best = self.evaluation.best
         named = [each for each in tuned if best is not None and each.label == best.label]
         return (named or tuned[-1:] or [None])[0]  # type: ignore[list-item]
@@ -114,8 +114,7 @@ class ReportedRun:
     @property
     def untuned(self) -> Checkpoint | None:
         """The base's scores, if there are any."""
-        checkpoints = self.evaluation.checkpoints if self.evaluation is not None else []
-        return next((each for each in checkpoints if each.label == BASE_LABEL), None)
+        return self.evaluation.untuned if self.evaluation is not None else None
 
     def argument(self, section: str, name: str) -> Any:
         """Look up an argument of the recipe's model or data; None if it is not there."""

@@ -8,7 +8,7 @@ from math import ceil
 
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["GridRow", "draw_grid"]
+__all__ = ["GridRow", "draw_grid", "sampling_caption"]
 
 _SMALLEST_TILE, _LARGEST_TILE = 128, 320  # pixels: readable at 64 px, and a file to send at 1024
 _MARGIN, _GAP, _GROUP_GAP = 20, 4, 14
@@ -86,6 +86,19 @@ def draw_grid(
         foot = height - _MARGIN
         draw.text((left, foot), caption, _FAINT, text_font, anchor="ls")
     return grid
+
+
+def sampling_caption(num_inference_steps: int, guidance_scale: float, seeds: Sequence[int]) -> str:
+    """Say how pictures were sampled, such as `25 steps, guidance 7.5, seeds 0, 1`.
+
+    Args:
+        num_inference_steps: Steps of the sampler.
+        guidance_scale: Strength of classifier-free guidance.
+        seeds: The seeds.
+    """
+    name = "seed" if len(seeds) == 1 else "seeds"
+    listed = ", ".join(map(str, seeds))
+    return f"{num_inference_steps} steps, guidance {guidance_scale:g}, {name} {listed}"
 
 
 def _check_rows(rows: Sequence[GridRow], tiles: int) -> None:

@@ -11,7 +11,7 @@ from pydantic import FiniteFloat
 
 from sdtune.files.confined_path import ConfinedPath
 from sdtune.files.json_file import read_json, write_json
-from sdtune.run_folder.layout import RECORD, SCORED_PICTURES
+from sdtune.run_folder.layout import BASE_LABEL, RECORD, SCORED_PICTURES
 
 __all__ = [
     "VERSION",
@@ -287,6 +287,16 @@ class Evaluation:
     cost: Cost = field(default_factory=Cost)
     sdtune: str = ""
     version: int = VERSION
+
+    @property
+    def untuned(self) -> Checkpoint | None:
+        """The base's scores."""
+        return next((each for each in self.checkpoints if each.label == BASE_LABEL), None)
+
+    @property
+    def tuned(self) -> list[Checkpoint]:
+        """The scores of all checkpoints but the base."""
+        return [each for each in self.checkpoints if each.label != BASE_LABEL]
 
     @classmethod
     def load(cls, path: str | Path) -> Evaluation:

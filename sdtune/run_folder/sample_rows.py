@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from PIL import Image, PngImagePlugin
+from PIL import Image
 from pydantic import Field
 from torch import Tensor
 
@@ -19,6 +19,7 @@ from sdtune.files.atomic_file import replaced_atomically
 from sdtune.files.json_file import parse_json
 from sdtune.run_folder.grid_image import GridRow
 from sdtune.run_folder.layout import BASE_LABEL, by_step, step_label, step_name
+from sdtune.run_folder.picture_file import from_bytes, to_bytes, write_png
 
 __all__ = ["SampleRows", "Samples", "read_samples", "rows_folder"]
 
@@ -120,10 +121,8 @@ class SampleRows:
             images: (B, 3, H, W) in [0, 1].
         """
         strip = torch.cat(list(images), dim=2)  # (B, 3, H, W) -> (3, H, B * W)
-        header = PngImagePlugin.PngInfo()
-        header.add_text(_SETTINGS_KEY, self.settings)
-        with replaced_atomically(self._path(step)) as temporary:
-            _to_picture(strip).save(temporary, format="PNG", pnginfo=header)
+        texts = {_SETTINGS_KEY: self.settings}
+        write_png(self._path(step), from_bytes(to_bytes(strip)), texts)
 
     def rows(self) -> list[GridRow]:
         """Read all rows, see `up_to`."""
@@ -181,9 +180,3 @@ class SampleRows:
             width = strip.width // self.tiles
             boxes = [(i * width, 0, (i + 1) * width, strip.height) for i in range(self.tiles)]
             return [strip.crop(box) for box in boxes]
-
-
-def _to_picture(image: Tensor) -> Image.Image:
-    # a diverged model yields nan, which is drawn black instead of at random
-    levels = image.detach().float().nan_to_num(0.0).clamp(0.0, 1.0).mul(255).round()
-    return Image.fromarray(levels.to("cpu", torch.uint8).permute(1, 2, 0).numpy())

@@ -60,6 +60,7 @@ def test_a_record_comes_back_as_it_was(tmp_path):
     record.save(tmp_path / "evaluation.json")
     assert Evaluation.load(tmp_path) == record
     assert record.checkpoint("step_000200").step == 200
+    assert (record.untuned, record.tuned) == (record.checkpoints[0], record.checkpoints[1:])
     with pytest.raises(KeyError, match="one of `base`, `step_000200`, but got `step_1`"):
         record.checkpoint("step_1")
     assert picture_name(3, 12) == "prompt_03_seed_12.png"
