@@ -2,7 +2,14 @@
 
 from collections.abc import Callable, Sequence
 
-__all__ = ["ArgumentsError", "check_all", "check_not_negative", "check_positive", "check_share"]
+__all__ = [
+    "ArgumentsError",
+    "check_all",
+    "check_not_negative",
+    "check_positive",
+    "check_share",
+    "shortened",
+]
 
 
 class ArgumentsError(ValueError):
@@ -75,3 +82,14 @@ def check_share(name: str, value: float) -> None:
     """
     if not 0 <= value <= 1:
         raise ValueError(f"Expected `{name}` to be in [0, 1], but got {value}.")
+
+
+def shortened(value: object, length: int = 60) -> str:
+    """Write a value for a sentence, cut where it would fill a page.
+
+    Args:
+        value: Anything.
+        length: Characters that are left of it at most.
+    """
+    text = repr(value)
+    return text if len(text) <= length else f"{text[:length]}…"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +14,10 @@ from sdtune.adapters import peft_format, unet_format
 from sdtune.adapters.exports import export_saved_lora
 from sdtune.adapters.protocol import ExportableAdapter
 from sdtune.callbacks.periodic import PeriodicCallback, is_trial
-from sdtune.callbacks.protocol import Technique, as_technique
+from sdtune.evaluation.technique import Technique, as_technique
 from sdtune.files import tensor_file
 from sdtune.files.atomic_file import replaced_atomically
+from sdtune.run_folder.layout import ADAPTER, BEST, by_step, step_label
 
 __all__ = ["AdapterCheckpoint"]
 
@@ -25,7 +25,6 @@ _CONFIGS = {
     unet_format.FILE_NAME: unet_format.CONFIG_NAME,
     peft_format.FILE_NAME: peft_format.CONFIG_NAME,
 }
-_STEP = re.compile(r"step_(\d+)")
 
 
 class AdapterCheckpoint(PeriodicCallback):
@@ -47,7 +46,7 @@ class AdapterCheckpoint(PeriodicCallback):
         ValueError: If an argument is not positive.
     """
 
-    folder_name = "adapter"
+    folder_name = ADAPTER
 
     def __init__(self, every_n_steps: int | None = None, keep: int | None = None) -> None:
         super().__init__(every_n_steps)
@@ -91,7 +90,7 @@ class AdapterCheckpoint(PeriodicCallback):
                 taken, also of the folder that a run was resumed from; if they are not kept, there
                 is no best one any more.
         """
-        best = self.folder / "best"
+        best = self.folder / BEST
         if step == technique.global_step:
             _drop(best)
             self._write(technique, best, export=True)
@@ -115,14 +114,14 @@ class AdapterCheckpoint(PeriodicCallback):
         self._resumed_folder = Path(state_dict["folder"])
 
     def _step_folder(self, step: int) -> Path:
-        return self.folder / f"step_{step:06d}"
+        return self.folder / step_label(step)
 
     def _kept(self, step: int | None) -> Path | None:
         """Find a folder with the adapter of a step."""
         if step is None:
             return None
         roots = [self.folder, *([self._resumed_folder] if self._resumed_folder else [])]
-        folders = [root / name for root in roots for name in ("best", self._step_folder(step).name)]
+        folders = [root / name for root in roots for name in (BEST, step_label(step))]
         return next((each for each in folders if _step_in(each) == str(step)), None)
 
     def _write(self, technique: Technique, folder: Path, export: bool = False) -> Path:
@@ -137,13 +136,9 @@ class AdapterCheckpoint(PeriodicCallback):
     def _prune(self, step: int) -> None:
         if self.keep is None:
             return
-        folders = {
-            int(match[1]): folder
-            for folder in self.folder.iterdir()
-            if (match := _STEP.fullmatch(folder.name)) and folder.is_dir()
-        }
+        folders = by_step(self.folder)
         # later ones are of a future that a resumed run has given up; they are written anew
-        past = sorted(number for number in folders if number <= step)
+        past = [number for number in folders if number <= step]
         for number in past[: -self.keep]:
             _drop(folders[number])
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
@@ -17,18 +17,32 @@ from torch import Tensor
 from sdtune._checks import check_all, check_not_negative
 from sdtune.adapters.token_embedding import find_token_embedding
 from sdtune.callbacks.periodic import PeriodicCallback, is_trial
-from sdtune.callbacks.protocol import AdapterKeeper, Technique
-from sdtune.callbacks.undisturbed import undisturbed
 from sdtune.evaluation.best import BestRule, Goal
 from sdtune.evaluation.circumstances import device_name, library_versions
 from sdtune.evaluation.descriptions import METRICS
-from sdtune.evaluation.evaluator import PICTURES_FOLDER, Evaluator
+from sdtune.evaluation.evaluator import Evaluator
 from sdtune.evaluation.judges import Judges, judge_problems, load_judges
-from sdtune.evaluation.protocol import check_protocol
-from sdtune.evaluation.record import FILE_NAME, Checkpoint, Evaluation, Protocol, Run
+from sdtune.evaluation.settings import check_settings
+from sdtune.evaluation.technique import Technique
 from sdtune.evaluation.training_set import TrainingSet
+from sdtune.evaluation.undisturbed import undisturbed
+from sdtune.run_folder.layout import RECORD, SCORED_PICTURES, RunFolder, step_label
+from sdtune.run_folder.record import Checkpoint, Evaluation, EvaluationSettings, Provenance
 
-__all__ = ["EvaluationCallback"]
+__all__ = ["AdapterKeeper", "EvaluationCallback"]
+
+
+@runtime_checkable
+class AdapterKeeper(Protocol):
+    """A callback that writes adapters, and keeps the best of them once it is told which."""
+
+    def folder_of(self, step: int) -> Path | None:
+        """Say where the adapter of a step is, if it is still kept."""
+        ...
+
+    def keep_best(self, step: int | None, technique: Technique) -> None:
+        """Keep the adapter of a step as the best, or none if there is no best one."""
+        ...
 
 
 class EvaluationCallback(PeriodicCallback):
@@ -65,7 +79,7 @@ class EvaluationCallback(PeriodicCallback):
         ValueError: If arguments are out of their ranges, with a line for each.
     """
 
-    folder_name = PICTURES_FOLDER
+    folder_name = SCORED_PICTURES
 
     def __init__(
         self,
@@ -85,7 +99,7 @@ class EvaluationCallback(PeriodicCallback):
         cache_dir: str | Path | None = None,
     ) -> None:
         super().__init__(every_n_steps)
-        self.protocol = Protocol(
+        self.protocol = EvaluationSettings(
             prompts=_listed(prompts),
             seeds=_listed(seeds),
             class_prompts=_listed(class_prompts or []),
@@ -97,7 +111,7 @@ class EvaluationCallback(PeriodicCallback):
         )
         self.rule = BestRule(goal, max_clip_score_drop, max_memorised_share)
         check_all(
-            lambda: check_protocol(self.protocol),
+            lambda: check_settings(self.protocol),
             lambda: check_not_negative("style_pictures", style_pictures),
             lambda: check_not_negative("max_clip_score_drop", max_clip_score_drop),
             lambda: check_not_negative("max_memorised_share", max_memorised_share),
@@ -238,7 +252,7 @@ class EvaluationCallback(PeriodicCallback):
     def _evaluate(
         self, trainer: Trainer, technique: Technique, step: int, evaluator: Evaluator
     ) -> None:
-        start, label = time.perf_counter(), _step_label(step)
+        start, label = time.perf_counter(), step_label(step)
         with undisturbed(trainer, cast(LightningModule, technique)):
             checkpoint = evaluator.evaluate(label, step, partial(self._draw, technique))
         self._log(trainer, checkpoint)
@@ -268,14 +282,14 @@ class EvaluationCallback(PeriodicCallback):
     def _past(self, step: int) -> Evaluation | None:
         """Read what was scored up to a step; later ones are of a future that is given up."""
         old, new = cast(Path, self._resumed_folder), self.folder.parent
-        folder = new if (new / FILE_NAME).is_file() else old
+        folder = new if (new / RECORD).is_file() else old
         try:
             past = Evaluation.load(folder)
         except (FileNotFoundError, ValueError):
             return None
         for each in past.checkpoints:
             if each.step > step and folder == new:
-                shutil.rmtree(self.folder / _step_label(each.step), ignore_errors=True)
+                shutil.rmtree(self.folder / step_label(each.step), ignore_errors=True)
             elif each.step <= step and folder != new:
                 shutil.copytree(old / each.pictures, new / each.pictures, dirs_exist_ok=True)
         return replace(past, checkpoints=[each for each in past.checkpoints if each.step <= step])
@@ -301,10 +315,10 @@ class EvaluationCallback(PeriodicCallback):
         for logger in trainer.loggers:
             logger.log_metrics(values, step=checkpoint.step)
 
-    def _run(self, trainer: Trainer, pl_module: LightningModule) -> Run:
+    def _run(self, trainer: Trainer, pl_module: LightningModule) -> Provenance:
         steps = trainer.estimated_stepping_batches if trainer.max_steps < 0 else trainer.max_steps
-        return Run(
-            recipe=self.folder.resolve().parent.parent.name,
+        return Provenance(
+            recipe=RunFolder(self.folder.parent).recipe,
             technique=type(pl_module).__name__,
             seed=cast(Mapping[str, Any], pl_module.hparams).get("seed"),
             max_steps=int(steps) if steps < float("inf") else None,
@@ -326,10 +340,6 @@ def _pictures(data: object, name: str) -> Sequence[Any]:
         )
     # what is mixed from the user's pictures shows no subject as it is
     return cast(Sequence[Any], getattr(dataset, "originals", dataset.pictures))
-
-
-def _step_label(step: int) -> str:
-    return f"step_{step:06d}"
 
 
 def _keepers(trainer: Trainer) -> list[AdapterKeeper]:

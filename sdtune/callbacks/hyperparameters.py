@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.tensorboard.summary import hparams
 
-from sdtune.callbacks.protocol import LogsMetrics
+__all__ = ["Hyperparameters", "LogsMetrics"]
 
-__all__ = ["Hyperparameters"]
+
+@runtime_checkable
+class LogsMetrics(Protocol):
+    """A callback that logs curves of its own."""
+
+    @property
+    def metric_tags(self) -> Sequence[str]:
+        """The tags of the curves, such as `eval/clip_score`."""
+        ...
 
 
 class Hyperparameters(Callback):

@@ -9,11 +9,11 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from sdtune._checks import check_positive
-from sdtune.callbacks.fresh_folder import refuse_used_folder
-from sdtune.callbacks.protocol import Technique, as_technique
-from sdtune.callbacks.whole_model import refuse_sharded_model
+from sdtune.evaluation.technique import Technique, as_technique
+from sdtune.evaluation.whole_model import refuse_sharded_model
+from sdtune.run_folder.fresh_folder import refuse_used_folder
 
-__all__ = ["PeriodicCallback", "is_trial"]
+__all__ = ["PeriodicCallback", "begins_to_write", "is_trial"]
 
 
 def is_trial(trainer: Trainer) -> bool:
@@ -26,6 +26,20 @@ def is_trial(trainer: Trainer) -> bool:
         Whether `fast_dev_run` is set.
     """
     return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
+
+
+def begins_to_write(trainer: Trainer) -> bool:
+    """Tell whether this process begins a run's files: then nobody else's may be there.
+
+    Called before the first step, when it is known whether a checkpoint has been loaded.
+
+    Args:
+        trainer: The trainer.
+
+    Returns:
+        Whether it is the first process of a run that is neither resumed nor a trial.
+    """
+    return trainer.is_global_zero and trainer.ckpt_path is None and not is_trial(trainer)
 
 
 class PeriodicCallback(Callback):
@@ -93,8 +107,8 @@ class PeriodicCallback(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count the step that training starts or resumes from as visited, if it has been."""
-        if self._last_step is None and not is_trial(trainer):
-            refuse_used_folder(trainer, self.folder)
+        if self._last_step is None and begins_to_write(trainer):
+            refuse_used_folder(self.folder)
         self._last_step = trainer.global_step
         self._has_started = True
         # a run may have been killed when it had kept the checkpoint of a step and no more

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,13 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from sdtune.callbacks.periodic import is_trial
-from sdtune.callbacks.picture_sums import BINS, PictureSums
-from sdtune.callbacks.protocol import as_technique
-from sdtune.files.atomic_file import replaced_atomically
+from sdtune.evaluation.picture_sums import BINS, PictureSums
+from sdtune.evaluation.technique import as_technique
+from sdtune.run_folder.layout import RunFolder
+from sdtune.run_folder.picture_losses import write_picture_losses
 
-__all__ = ["FILE_NAME", "PictureLosses"]
+__all__ = ["PictureLosses"]
 
-FILE_NAME = "picture_losses.json"
-_VERSION = 1
 _BATCHES_AT_ONCE = 256
 
 
@@ -82,7 +80,7 @@ class PictureLosses(Callback):
         """Write what all processes have seen, also if a resumed run had no step left."""
         sums = self._all()
         if trainer.is_global_zero and not is_trial(trainer):
-            _write(sums, self._folder / FILE_NAME)
+            _write(sums, self._folder)
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
@@ -90,7 +88,7 @@ class PictureLosses(Callback):
         """Write what this process has seen: the others may be gone."""
         self._count()
         if trainer.is_global_zero and not is_trial(trainer):
-            _write(self._earlier + self._own, self._folder / FILE_NAME)
+            _write(self._earlier + self._own, self._folder)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the sums over all processes. Called on every rank."""
@@ -122,9 +120,7 @@ class PictureLosses(Callback):
         return sums
 
 
-def _write(sums: PictureSums, path: Path) -> None:
+def _write(sums: PictureSums, folder: Path) -> None:
     pictures = sums.summary()
     if pictures:
-        with replaced_atomically(path) as temporary:
-            record = {"version": _VERSION, "pictures": pictures}
-            temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_picture_losses(RunFolder(folder).picture_losses, pictures)

@@ -8,9 +8,9 @@ import warnings
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from sdtune.callbacks.fresh_folder import refuse_used_folder
-from sdtune.callbacks.periodic import is_trial
+from sdtune.callbacks.periodic import begins_to_write
 from sdtune.files.atomic_file import sync_and_replace, temporary_sibling
+from sdtune.run_folder.fresh_folder import refuse_used_folder
 
 __all__ = ["ResumeCheckpoint"]
 
@@ -52,8 +52,8 @@ class ResumeCheckpoint(ModelCheckpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse to write over another run's checkpoint."""
         super().on_train_start(trainer, pl_module)
-        if not self._last_checkpoint_saved and not is_trial(trainer):
-            refuse_used_folder(trainer, str(self.dirpath))
+        if not self._last_checkpoint_saved and begins_to_write(trainer):
+            refuse_used_folder(str(self.dirpath))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the last step too."""

@@ -14,12 +14,14 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from PIL import Image
 
 from sdtune._checks import check_all, check_not_negative, check_positive
-from sdtune.callbacks.grid_image import GridRow, draw_grid
 from sdtune.callbacks.periodic import PeriodicCallback, is_trial
-from sdtune.callbacks.protocol import Technique
-from sdtune.callbacks.sample_rows import SampleRows
-from sdtune.callbacks.undisturbed import undisturbed
-from sdtune.files.atomic_file import replaced_atomically
+from sdtune.evaluation.settings import check_distinct, check_texts
+from sdtune.evaluation.technique import Technique
+from sdtune.evaluation.undisturbed import undisturbed
+from sdtune.run_folder.grid_image import GridRow, draw_grid, sampling_caption
+from sdtune.run_folder.layout import SAMPLES, step_label
+from sdtune.run_folder.picture_file import write_png
+from sdtune.run_folder.sample_rows import SampleRows, rows_folder
 
 __all__ = ["SampleGrid"]
 
@@ -46,7 +48,7 @@ class SampleGrid(PeriodicCallback):
         ValueError: If arguments are out of their ranges, with a line for each.
     """
 
-    folder_name = "samples"
+    folder_name = SAMPLES
 
     def __init__(
         self,
@@ -59,9 +61,8 @@ class SampleGrid(PeriodicCallback):
     ) -> None:
         super().__init__(every_n_steps)
         check_all(
-            lambda: _check_distinct("prompts", prompts),
-            lambda: _check_distinct("seeds", seeds),
-            lambda: _check_texts(prompts),
+            lambda: check_texts("prompts", prompts),
+            lambda: check_distinct("seeds", seeds),
             lambda: check_positive("num_inference_steps", num_inference_steps, of="integer"),
             lambda: check_not_negative("guidance_scale", guidance_scale),
         )
@@ -104,7 +105,7 @@ class SampleGrid(PeriodicCallback):
         names = ("prompts", "seeds", "num_inference_steps", "guidance_scale", "negative_prompt")
         settings = {name: getattr(self, name) for name in names}
         tiles = len(self.prompts) * len(self.seeds)
-        return SampleRows(self.folder / "rows", settings, tiles)
+        return SampleRows(rows_folder(self.folder), settings, tiles)
 
     def _add_row(self, trainer: Trainer, technique: Technique, step: int | None) -> None:
         start = time.perf_counter()
@@ -128,17 +129,15 @@ class SampleGrid(PeriodicCallback):
 
     def _publish(self, trainer: Trainer, step: int) -> None:
         rows = self._rows.up_to(step)
-        caption = f"{self.num_inference_steps} steps, guidance {self.guidance_scale:g}, "
-        caption += f"seed{'s' * (len(self.seeds) > 1)} {', '.join(map(str, self.seeds))}"
+        caption = sampling_caption(self.num_inference_steps, self.guidance_scale, self.seeds)
         grid = draw_grid(rows, self.prompts, self.seeds, caption)
-        with replaced_atomically(self._grid_path(step)) as temporary:
-            grid.save(temporary, format="PNG")
+        write_png(self._grid_path(step), grid)
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 self._log(logger, rows[-1], grid, step)
 
     def _grid_path(self, step: int) -> Path:
-        return self.folder / f"step_{step:06d}.png"
+        return self.folder / f"{step_label(step)}.png"
 
     def _log(self, logger: TensorBoardLogger, row: GridRow, grid: Image.Image, step: int) -> None:
         writer, count = logger.experiment, len(self.seeds)
@@ -147,16 +146,3 @@ class SampleGrid(PeriodicCallback):
             tiles = [np.asarray(tile) for tile in row.tiles[number * count : (number + 1) * count]]
             strip = np.concatenate(tiles, axis=1)  # count x (H, W, 3) -> (H, count * W, 3)
             writer.add_image(f"samples/{prompt}", strip, step, dataformats="HWC")
-
-
-def _check_distinct(name: str, values: Sequence[Any]) -> None:
-    if isinstance(values, str) or not values or len(set(values)) != len(values):
-        raise ValueError(
-            f"Expected `{name}` to be a list of at least one value, all different, but got "
-            f"{values!r}."
-        )
-
-
-def _check_texts(prompts: Sequence[str]) -> None:
-    if not all(prompt.strip() for prompt in prompts):
-        raise ValueError("Expected `prompts` to be texts, but one of them is empty.")

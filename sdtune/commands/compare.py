@@ -12,13 +12,14 @@ from sdtune.commands.errors import CallError, nearest
 from sdtune.commands.problems import list_problems
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.commands.recipe import options, read_recipe
-from sdtune.comparison.execution import Engine, RunRecord, carry_out, in_turn, is_finished
+from sdtune.comparison.execution import Engine, Outcome, carry_out, in_turn, is_finished
 from sdtune.comparison.planning import PlannedRun, override_words, plan_run, protocol_problems
 from sdtune.comparison.publication import build_tables, write_markdown, write_page
 from sdtune.comparison.ray_workers import RayWorkers
-from sdtune.comparison.results import RunResult, check_comparable, read_result
-from sdtune.comparison.settings import Comparison, RunSettings
+from sdtune.comparison.results import ComparedRun, check_comparable, read_result
+from sdtune.comparison.settings import Comparison, Variant
 from sdtune.comparison.tables import markdown
+from sdtune.run_folder.layout import REPORT
 
 __all__ = ["main", "plan_runs"]
 
@@ -84,7 +85,7 @@ def main(arguments: Sequence[str]) -> int:
     results = list(_carry_out(comparison, plans, engine))
     check_comparable(results)
     _write(comparison, results, shlex.join(["sdtune", "compare", *arguments]), call.publish)
-    return 1 if any(each.record.status == "failed" for each in results) else 0
+    return 1 if any(each.outcome.status == "failed" for each in results) else 0
 
 
 def plan_runs(
@@ -185,7 +186,7 @@ def _comparison(call: _Call, problems: list[str]) -> Comparison | None:
                 "settings of one recipe are the `runs` of a comparison's file."
             )
             return None
-        runs = {name: RunSettings(path) for name, path in zip(names, call.paths, strict=True)}
+        runs = {name: Variant(path) for name, path in zip(names, call.paths, strict=True)}
         return Comparison(title=", ".join(names), runs=runs, **instead)
     except (ArgumentsError, CallError) as error:
         problems += error.problems
@@ -204,22 +205,22 @@ def _grouped(found: dict[str, list[str]]) -> Iterator[str]:
 
 def _carry_out(
     comparison: Comparison, plans: Sequence[PlannedRun], engine: Engine
-) -> Iterable[RunResult]:
+) -> Iterable[ComparedRun]:
     """Carry out the runs, and read them in the comparison's order."""
     for number, plan in enumerate(plans, start=1):
         state = "finished already" if is_finished(plan) else shlex.join(plan.command())
         print(f"{number}/{len(plans)} {plan.name}: {state}", flush=True)
-    records: dict[str, RunRecord] = {}
-    for record in engine(plans, carry_out):
-        records[record.name] = record
-        reason = f": {record.reason}" if record.reason else ""
-        print(f"{record.name} {record.status}, {record.seconds / 60:.1f} min{reason}", flush=True)
+    outcomes: dict[str, Outcome] = {}
+    for each in engine(plans, carry_out):
+        outcomes[each.name] = each
+        reason = f": {each.reason}" if each.reason else ""
+        print(f"{each.name} {each.status}, {each.seconds / 60:.1f} min{reason}", flush=True)
     for plan in plans:
-        yield read_result(plan, comparison.label(plan.name), records[plan.name])
+        yield read_result(plan, comparison.label(plan.name), outcomes[plan.name])
 
 
 def _write(
-    comparison: Comparison, results: Sequence[RunResult], command: str, publish: Path | None
+    comparison: Comparison, results: Sequence[ComparedRun], command: str, publish: Path | None
 ) -> None:
     tables = build_tables(comparison, results)
     output = Path(comparison.output)
@@ -228,7 +229,7 @@ def _write(
     written = [write_markdown(comparison, results, tables, command, output)]
     if publish:
         written.append(write_markdown(comparison, results, tables, command, publish))
-    written.append(write_page(comparison, results, tables, output / "report.html"))
+    written.append(write_page(comparison, results, tables, output / REPORT))
     for path in written:
         print(f"results:     {path}")
     print(f"curves:      tensorboard --logdir {comparison.output}")

@@ -8,8 +8,9 @@ from jsonargparse import ArgumentError, ArgumentParser
 from sdtune.commands.errors import CallError
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.evaluation.adapter_evaluation import AdapterEvaluation
-from sdtune.evaluation.record import BASE_LABEL, FILE_NAME, Evaluation
 from sdtune.report.figures import metric_rows
+from sdtune.run_folder.layout import BASE_LABEL, RECORD
+from sdtune.run_folder.record import Evaluation
 
 __all__ = ["main"]
 
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     except (ArgumentError, ImportError, OSError, ValueError) as error:
         raise CallError(getattr(error, "problems", [" ".join(str(error).split())])) from error
     print(_table(record))
-    print(f"\nrecord and pictures: {evaluation.output / FILE_NAME}")
+    print(f"\nrecord and pictures: {evaluation.output / RECORD}")
     return 0
 
 
@@ -76,11 +77,10 @@ def _with_json_lists(arguments: Sequence[str]) -> list[str]:
 def _table(record: Evaluation) -> str:
     """Word the figures with their intervals and verdicts, a block for each checkpoint."""
     lines = []
-    base = next((each for each in record.checkpoints if each.label == BASE_LABEL), None)
     for checkpoint in record.checkpoints:
         where = "" if checkpoint.label == BASE_LABEL else f", against {record.base.source}"
         lines += ["", f"{checkpoint.label}{where}"]
-        for row in metric_rows(record, base, checkpoint):
+        for row in metric_rows(record, record.untuned, checkpoint):
             value, between = row.tuned
             change, changed = row.difference
             last = f"{change:>9} ({changed}): {row.verdict}" if row.verdict else row.direction

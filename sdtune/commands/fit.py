@@ -29,9 +29,9 @@ from sdtune.commands.errors import CallError
 from sdtune.commands.problems import list_problems
 from sdtune.commands.quiet import quiet_loader_advice, quiet_misleading_messages
 from sdtune.commands.recipe import CALL_KEYS, CLASS_KEYS, options, read_recipe, recipe_paths
-from sdtune.commands.run_folder import DEFAULT_ROOT, LAST, RunFolder, choose_run_folder
-from sdtune.report.run_report import FILE_NAME as REPORT
+from sdtune.commands.run_folder import DEFAULT_ROOT, Destination, choose_run_folder
 from sdtune.report.run_report import write_report
+from sdtune.run_folder.layout import RunFolder, by_step
 
 __all__ = ["FitCLI", "RecipeParser", "main"]
 
@@ -66,7 +66,7 @@ class FitCLI(LightningCLI):
     """
 
     def __init__(
-        self, arguments: Sequence[str], run_folder: RunFolder, recipe: dict[str, Any]
+        self, arguments: Sequence[str], run_folder: Destination, recipe: dict[str, Any]
     ) -> None:
         self.arguments = list(arguments)
         self.run_folder = run_folder
@@ -172,7 +172,7 @@ def main(arguments: Sequence[str]) -> int:
     quiet_misleading_messages()
     names = {name for name, _ in options(arguments)}
     if any(name in ("h", "help") or name.endswith(".help") for name in names):
-        FitCLI(arguments, RunFolder(Path(DEFAULT_ROOT), "run"), recipe={})  # shows it and exits
+        FitCLI(arguments, Destination(Path(DEFAULT_ROOT), "run"), recipe={})  # shows it and exits
     recipe = read_recipe(arguments)
     problems = list_problems(recipe, build="print_config" not in names)
     try:
@@ -205,22 +205,22 @@ def _write_report(folder: Path) -> None:
 
 def _story(trainer: Trainer, logger: TensorBoardLogger, arguments: Sequence[str]) -> str:
     """Word where the run's results are, how to use them, and how to go on if it was stopped."""
-    folder = Path(os.path.relpath(logger.log_dir))
-    rows: dict[str, object] = {"run folder": folder}
-    grids = sorted(folder.glob("samples/step_*.png"))
+    folder = RunFolder(Path(os.path.relpath(logger.log_dir)))
+    rows: dict[str, object] = {"run folder": folder.path}
+    grids = list(by_step(folder.samples, ".png").values())
     if grids:
         rows["grid"] = grids[-1]
-    if (folder / "adapter").is_dir():
-        rows["adapter"] = folder / "adapter"
-    if (folder / REPORT).is_file():
-        rows["report"] = folder / REPORT
+    if folder.adapter.is_dir():
+        rows["adapter"] = folder.adapter
+    if folder.report.is_file():
+        rows["report"] = folder.report
     rows["curves"] = f"tensorboard --logdir {os.path.relpath(logger.save_dir)}"
-    if trainer.state.status == TrainerStatus.INTERRUPTED and (folder / LAST).is_file():
+    if trainer.state.status == TrainerStatus.INTERRUPTED and folder.checkpoint.is_file():
         given = [(name, value) for name, value in options(arguments) if name not in CALL_KEYS]
         words = [f"--{name}={value}" for name, value in given]
-        rows["go on with"] = shlex.join(["sdtune", "fit", *words, f"--resume={folder}"])
+        rows["go on with"] = shlex.join(["sdtune", "fit", *words, f"--resume={folder.path}"])
     lines = [f"{name + ':':12} {value}" for name, value in rows.items()]
-    return "\n".join(lines + _two_lines(trainer, folder / "adapter"))
+    return "\n".join(lines + _two_lines(trainer, folder.adapter))
 
 
 def _two_lines(trainer: Trainer, folder: Path) -> list[str]:

@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _texts(path: Path | None) -> list[str]:
     if path is None:
-        from sdtune.nano.objects import OBJECTS, with_article
+        from sdtune.nano.making.objects import OBJECTS, with_article
 
         return [f"{with_article(name)} on {ground}" for name in OBJECTS for ground in _BACKGROUNDS]
     lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sdtune.commands.errors import CallError
+from sdtune.run_folder.layout import REPORT, RunFolder
 
 __all__ = ["main"]
 
@@ -37,12 +38,12 @@ def main(arguments: Sequence[str]) -> int:
     runs, output = _parse(arguments)
     # only now: they bring the plots along
     from sdtune.report.comparison import runs_table, write_comparison
-    from sdtune.report.run_report import FILE_NAME, write_report
+    from sdtune.report.run_report import write_report
 
     if len(runs) == 1:
         path = write_report(runs[0], output)
     else:
-        path = output or Path(FILE_NAME)
+        path = output or Path(REPORT)
         write_comparison(f"{len(runs)} runs", [runs_table(runs)], runs, path)
     print(f"report: {path}")
     return 0
@@ -63,7 +64,7 @@ def _parse(arguments: Sequence[str]) -> tuple[list[Path], Path | None]:
                 problems.append(f"Expected `--output` to name a file, but got `{value}`.")
         elif word.startswith("-"):
             problems.append(f"Expected a run folder or `--output`, but got `{word}`.")
-        elif not (Path(word) / "config.yaml").is_file():
+        elif not RunFolder(Path(word)).config.is_file():
             problems.append(
                 f"Expected a run folder, which holds a config.yaml, but got `{word}`: name one "
                 "such as runs/style_lora/version_0."

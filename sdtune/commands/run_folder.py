@@ -6,18 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from sdtune.commands.errors import CallError
+from sdtune.run_folder.layout import CHECKPOINT, RunFolder, latest_checkpoint
 
-__all__ = ["DEFAULT_ROOT", "LAST", "RunFolder", "choose_run_folder"]
+__all__ = ["DEFAULT_ROOT", "Destination", "choose_run_folder"]
 
 DEFAULT_ROOT = "runs"
 """Folder below which run folders go, unless `trainer.default_root_dir` names another."""
 
-LAST = Path("checkpoints", "last.ckpt")
-"""The checkpoint to resume from, inside a run folder."""
-
 
 @dataclass(frozen=True)
-class RunFolder:
+class Destination:
     """A run's place on disk.
 
     Args:
@@ -39,14 +37,12 @@ class RunFolder:
 
     def config_filename(self) -> str:
         """Name a file for the resolved recipe that overwrites none of an earlier start's."""
-        names = ["config.yaml", *(f"config_{count}.yaml" for count in range(2, 10_000))]
-        folder = self.path
-        return names[0] if folder is None else next(n for n in names if not (folder / n).exists())
+        return RunFolder(self.path or Path("new")).next_config.name
 
 
 def choose_run_folder(
     recipe: Mapping[str, Any], recipe_paths: list[Path], first_process: bool = True
-) -> RunFolder:
+) -> Destination:
     """Choose the folder of a run, by its recipe's name and the call's `run` and `resume`.
 
     Args:
@@ -66,7 +62,7 @@ def choose_run_folder(
     name = _run_name(recipe_paths)
     version, resume = recipe.get("run"), recipe.get("resume")
     if version is None and resume is None:
-        return RunFolder(root, name)
+        return Destination(root, name)
     if version is not None and resume is not None:
         raise CallError(["Expected `--run` or `--resume`, but got both: a resumed run has a name."])
     if resume is not None:
@@ -78,27 +74,30 @@ def choose_run_folder(
         raise CallError(
             [f"Expected `--run` to name a new folder, but `{folder}` exists; choose another name."]
         )
-    return RunFolder(root, name, str(version))
+    return Destination(root, name, str(version))
 
 
 def _run_name(recipe_paths: list[Path]) -> str:
     if not recipe_paths:
         return "run"
     path = recipe_paths[-1].resolve()
-    is_in_run = any(path.parent.glob("events.out.tfevents.*"))  # a run's own config.yaml
-    return path.parent.parent.name if is_in_run else path.stem
+    run = RunFolder(path.parent)
+    return run.recipe if run.has_curves else path.stem  # a run's own config.yaml has no name
 
 
-def _resumed(root: Path, name: str, resume: str) -> RunFolder:
+def _resumed(root: Path, name: str, resume: str) -> Destination:
     if resume == "last":
-        checkpoints = sorted((root / name).glob(f"*/{LAST}"), key=lambda path: path.stat().st_mtime)
-        if not checkpoints:
+        latest = latest_checkpoint(root / name)
+        if latest is None:
             raise CallError(
-                [f"Expected a run with {LAST} below `{root / name}` to resume, but there is none."]
+                [
+                    f"Expected a run with {CHECKPOINT} below `{root / name}` to resume, but there "
+                    "is none."
+                ]
             )
-        checkpoint = checkpoints[-1]
+        checkpoint = latest
     else:
-        checkpoint = Path(resume, LAST) if Path(resume).is_dir() else Path(resume)
+        checkpoint = Path(resume, CHECKPOINT) if Path(resume).is_dir() else Path(resume)
         if not checkpoint.is_file():
             raise CallError(
                 [f"Expected `--resume` to name a checkpoint, but `{checkpoint}` does not exist."]
@@ -106,6 +105,6 @@ def _resumed(root: Path, name: str, resume: str) -> RunFolder:
     folder = checkpoint.resolve().parent.parent
     if folder.is_relative_to(root.resolve()):  # named as the first start did, so that paths agree
         folder = root / folder.relative_to(root.resolve())
-    if not (folder / "config.yaml").is_file():  # a checkpoint from elsewhere starts its own run
-        return RunFolder(root, name, checkpoint=checkpoint)
-    return RunFolder(folder.parent.parent, folder.parent.name, folder.name, checkpoint)
+    if not RunFolder(folder).config.is_file():  # a checkpoint from elsewhere starts its own run
+        return Destination(root, name, checkpoint=checkpoint)
+    return Destination(folder.parent.parent, folder.parent.name, folder.name, checkpoint)

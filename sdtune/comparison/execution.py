@@ -6,7 +6,6 @@ that was stopped goes on from its checkpoint.
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
 import subprocess
@@ -17,28 +16,29 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from pydantic import FiniteFloat
+
 from sdtune.comparison.planning import PlannedRun
-from sdtune.evaluation.record import FILE_NAME, Evaluation, RecordError
-from sdtune.files.atomic_file import replaced_atomically
+from sdtune.files.json_file import JsonFileError, parse_json, write_json
+from sdtune.run_folder.layout import RunFolder
+from sdtune.run_folder.record import Evaluation
 
 __all__ = [
     "CarryOut",
     "Engine",
-    "RunRecord",
+    "Outcome",
     "carry_out",
     "in_turn",
     "is_finished",
     "start_process",
 ]
 
-_CHECKPOINT = Path("checkpoints", "last.ckpt")
-
 Start = Callable[[Sequence[str], Path], int]
 """From a command and the path of its log to an exit code."""
 
 
 @dataclass(frozen=True)
-class RunRecord:
+class Outcome:
     """How a run came out, kept in `record.json` of its start folder.
 
     Attributes:
@@ -54,16 +54,16 @@ class RunRecord:
     status: Literal["finished", "failed"]
     reason: str
     command: str
-    seconds: float
+    seconds: FiniteFloat
     folder: str
 
 
-CarryOut = Callable[[PlannedRun], RunRecord]
-Engine = Callable[[Iterable[PlannedRun], CarryOut], Iterator[RunRecord]]
-"""Carries out runs, and gives their records in the order in which they end."""
+CarryOut = Callable[[PlannedRun], Outcome]
+Engine = Callable[[Iterable[PlannedRun], CarryOut], Iterator[Outcome]]
+"""Carries out runs, and gives their outcomes in the order in which they end."""
 
 
-def in_turn(plans: Iterable[PlannedRun], carry_out: CarryOut) -> Iterator[RunRecord]:
+def in_turn(plans: Iterable[PlannedRun], carry_out: CarryOut) -> Iterator[Outcome]:
     """Carry out one run after another.
 
     Args:
@@ -71,12 +71,12 @@ def in_turn(plans: Iterable[PlannedRun], carry_out: CarryOut) -> Iterator[RunRec
         carry_out: What to do with each.
 
     Yields:
-        Their records, as they come.
+        Their outcomes, as they come.
     """
     yield from map(carry_out, plans)
 
 
-def carry_out(plan: PlannedRun, start: Start | None = None) -> RunRecord:
+def carry_out(plan: PlannedRun, start: Start | None = None) -> Outcome:
     """See to it that a run is there: read it, resume it or start it.
 
     Args:
@@ -84,14 +84,15 @@ def carry_out(plan: PlannedRun, start: Start | None = None) -> RunRecord:
         start: Starts a command; None is `start_process`.
 
     Returns:
-        Its record. A failure is a record too.
+        How it came out. A failure is an outcome too.
     """
     old = _read(plan)
-    command = plan.command(resume=(plan.folder / _CHECKPOINT).is_file())
+    has_checkpoint = RunFolder(plan.folder).checkpoint.is_file()
+    command = plan.command(resume=has_checkpoint)
     if is_finished(plan):
         seconds, shown = (old.seconds, old.command) if old else (0.0, shlex.join(command))
-        return _write(plan, RunRecord(plan.name, "finished", "", shown, seconds, str(plan.folder)))
-    if plan.folder.is_dir() and not (plan.folder / _CHECKPOINT).is_file():
+        return _write(plan, Outcome(plan.name, "finished", "", shown, seconds, str(plan.folder)))
+    if plan.folder.is_dir() and not has_checkpoint:
         shutil.rmtree(plan.folder)  # stopped before anything that could be gone on from
     plan.write_changes()
     log = plan.start_folder / "fit.log"
@@ -101,7 +102,7 @@ def carry_out(plan: PlannedRun, start: Start | None = None) -> RunRecord:
         exit_code = (start or start_process)(command, log)
         reason = _reason(plan, exit_code, log)
     finally:  # time counts, even if somebody pressed Ctrl-C
-        record = RunRecord(
+        outcome = Outcome(
             name=plan.name,
             status="failed" if reason else "finished",
             reason=reason,
@@ -109,8 +110,8 @@ def carry_out(plan: PlannedRun, start: Start | None = None) -> RunRecord:
             seconds=time.monotonic() - begin + (old.seconds if old else 0.0),
             folder=str(plan.folder),
         )
-        _write(plan, record)
-    return record
+        _write(plan, outcome)
+    return outcome
 
 
 def is_finished(plan: PlannedRun) -> bool:
@@ -123,9 +124,9 @@ def is_finished(plan: PlannedRun) -> bool:
         Whether its evaluation says so, and holds more than the base.
     """
     try:
-        evaluation = Evaluation.load(plan.folder / FILE_NAME)
+        evaluation = Evaluation.load(RunFolder(plan.folder).record)
         return evaluation.finished and len(evaluation.checkpoints) > 1
-    except (FileNotFoundError, RecordError):
+    except (FileNotFoundError, JsonFileError):
         return False
 
 
@@ -157,8 +158,8 @@ def _reason(plan: PlannedRun, exit_code: int, log: Path) -> str:
         if is_finished(plan):
             return ""
         return (
-            f"It ended, but {plan.folder / FILE_NAME} is missing or not finished; see {log}, and "
-            f"remove {plan.folder} to start anew."
+            f"It ended, but {RunFolder(plan.folder).record} is missing or not finished; see {log}, "
+            f"and remove {plan.folder} to start anew."
         )
     lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
     starts = [number for number, line in enumerate(lines) if line.startswith("sdtune: ")]
@@ -173,13 +174,11 @@ def _record_path(plan: PlannedRun) -> Path:
     return plan.start_folder / "record.json"
 
 
-def _read(plan: PlannedRun) -> RunRecord | None:
+def _read(plan: PlannedRun) -> Outcome | None:
     path = _record_path(plan)
-    return RunRecord(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    return parse_json(Outcome, path.read_text(encoding="utf-8"), path) if path.is_file() else None
 
 
-def _write(plan: PlannedRun, record: RunRecord) -> RunRecord:
-    plan.start_folder.mkdir(parents=True, exist_ok=True)
-    with replaced_atomically(_record_path(plan)) as temporary:
-        temporary.write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
-    return record
+def _write(plan: PlannedRun, outcome: Outcome) -> Outcome:
+    write_json(_record_path(plan), asdict(outcome))
+    return outcome

@@ -7,17 +7,19 @@ from pathlib import Path
 
 from PIL import Image
 
-from sdtune.callbacks.grid_image import GridRow, draw_grid
-from sdtune.comparison.results import RunResult
+from sdtune.comparison.results import ComparedRun
 from sdtune.comparison.settings import SUBJECT, FigureSettings
-from sdtune.evaluation.record import BASE_LABEL, Checkpoint, Evaluation, picture_name
 from sdtune.files.atomic_file import replaced_atomically
-from sdtune.report.curves import running_mean
+from sdtune.run_folder.curves import running_mean
+from sdtune.run_folder.grid_image import GridRow, draw_grid, sampling_caption
+from sdtune.run_folder.layout import BASE_LABEL
+from sdtune.run_folder.picture_file import write_png
+from sdtune.run_folder.record import Checkpoint, Evaluation, picture_name
 
 __all__ = ["draw_figure"]
 
 
-def draw_figure(settings: FigureSettings, results: Sequence[RunResult], path: Path) -> bool:
+def draw_figure(settings: FigureSettings, results: Sequence[ComparedRun], path: Path) -> bool:
     """Draw a picture into a PNG file.
 
     Args:
@@ -36,7 +38,7 @@ def draw_figure(settings: FigureSettings, results: Sequence[RunResult], path: Pa
     return _draw_samples(shown or scored[:1], settings.prompts, has_base, path)
 
 
-def _draw_curves(shown: Sequence[RunResult], path: Path) -> bool:
+def _draw_curves(shown: Sequence[ComparedRun], path: Path) -> bool:
     if not shown:
         return False
     from matplotlib.figure import Figure
@@ -58,7 +60,7 @@ def _draw_curves(shown: Sequence[RunResult], path: Path) -> bool:
 
 
 def _draw_samples(
-    shown: Sequence[RunResult], numbers: Sequence[int] | None, has_base: bool, path: Path
+    shown: Sequence[ComparedRun], numbers: Sequence[int] | None, has_base: bool, path: Path
 ) -> bool:
     rows, seen = [], set()
     headers: list[str] = []
@@ -81,8 +83,7 @@ def _draw_samples(
     if not rows:
         return False
     grid = draw_grid(rows, headers, seeds, _caption(shown[0].evaluation))
-    with replaced_atomically(path) as temporary:
-        grid.save(temporary, format="PNG")
+    write_png(path, grid)
     return True
 
 
@@ -97,7 +98,7 @@ def _row(
     return GridRow(label, tiles)
 
 
-def _base_label(shown: Sequence[RunResult], result: RunResult) -> str:
+def _base_label(shown: Sequence[ComparedRun], result: ComparedRun) -> str:
     subjects = {each.subject for each in shown}
     return BASE_LABEL if len(subjects) == 1 else f"{BASE_LABEL}, {result.subject}"
 
@@ -106,5 +107,4 @@ def _caption(evaluation: Evaluation | None) -> str:
     if evaluation is None:
         return ""
     terms = evaluation.protocol
-    seeds = f"seed{'s' * (len(terms.seeds) > 1)} {', '.join(map(str, terms.seeds))}"
-    return f"{terms.num_inference_steps} steps, guidance {terms.guidance_scale:g}, {seeds}"
+    return sampling_caption(terms.num_inference_steps, terms.guidance_scale, terms.seeds)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from sdtune.comparison.results import RunResult
+from sdtune.comparison.results import ComparedRun
 from sdtune.comparison.settings import TRAIN_LOSS
-from sdtune.evaluation.record import Difference, Figure, MetricDescription
 from sdtune.metrics.intervals import bootstrap_interval, paired_interval
+from sdtune.run_folder.record import Difference, Figure, MetricDescription
 
 __all__ = ["Measure", "best_runs", "measure"]
 
@@ -49,7 +49,7 @@ class Measure:
     comparable: bool = True
 
 
-def measure(metric: str, results: Sequence[RunResult]) -> Measure | None:
+def measure(metric: str, results: Sequence[ComparedRun]) -> Measure | None:
     """Collect a metric from the runs.
 
     Args:
@@ -128,7 +128,7 @@ def _names(samples: int, seeds: Sequence[int]) -> tuple[list[Hashable], list[int
     return [prompt for prompt in range(prompts) for _ in seeds], list(seeds) * prompts
 
 
-def _measure_loss(results: Sequence[RunResult]) -> Measure | None:
+def _measure_loss(results: Sequence[ComparedRun]) -> Measure | None:
     if not results:
         return None
     losses = {each.name: each.loss.values for each in results if each.loss}

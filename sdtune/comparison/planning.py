@@ -13,13 +13,13 @@ from typing import Any
 import yaml
 
 import sdtune
-from sdtune.comparison.settings import SUBJECT, Comparison, RunSettings
-from sdtune.evaluation.record import Protocol
+from sdtune.comparison.settings import SUBJECT, Comparison, Variant
+from sdtune.run_folder.record import EvaluationSettings
 
 __all__ = ["PlannedRun", "evaluation_arguments", "override_words", "plan_run", "protocol_problems"]
 
 _CALLBACK = "sdtune.EvaluationCallback"
-_PROTOCOL = {each.name for each in fields(Protocol)}
+_PROTOCOL = {each.name for each in fields(EvaluationSettings)}
 
 
 @dataclass(frozen=True)
@@ -186,9 +186,7 @@ def protocol_problems(plans: Sequence[PlannedRun]) -> list[str]:
     return problems
 
 
-def _with_evaluation(
-    callbacks: Any, evaluation: Mapping[str, Any], settings: RunSettings
-) -> list[Any]:
+def _with_evaluation(callbacks: Any, evaluation: Mapping[str, Any], settings: Variant) -> list[Any]:
     """Put the comparison's evaluation in the place of the recipe's, or behind the others."""
     given = callbacks if isinstance(callbacks, list) else [callbacks] if callbacks else []
     found = [each if isinstance(each, dict) else {"class_path": each} for each in given]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,10 +15,11 @@ from PIL import Image
 
 import sdtune
 from sdtune.comparison.figures import draw_figure
-from sdtune.comparison.results import RunResult
+from sdtune.comparison.results import ComparedRun
 from sdtune.comparison.settings import Comparison, TableSettings
 from sdtune.comparison.tables import build_table, escaped, markdown, transposed
 from sdtune.files.atomic_file import replaced_atomically
+from sdtune.files.json_file import write_json
 from sdtune.report.comparison import Illustration, write_comparison
 from sdtune.report.pictures import embed
 from sdtune.report.table import Table
@@ -29,7 +30,7 @@ _EVERY_METRIC = "All figures"
 _FIGURE_SIDE = 2048  # pixels
 
 
-def build_tables(comparison: Comparison, results: Sequence[RunResult]) -> list[Table]:
+def build_tables(comparison: Comparison, results: Sequence[ComparedRun]) -> list[Table]:
     """Build the tables that were asked for, and the one of every metric.
 
     Args:
@@ -44,7 +45,7 @@ def build_tables(comparison: Comparison, results: Sequence[RunResult]) -> list[T
 
 
 def write_page(
-    comparison: Comparison, results: Sequence[RunResult], tables: Sequence[Table], path: Path
+    comparison: Comparison, results: Sequence[ComparedRun], tables: Sequence[Table], path: Path
 ) -> Path:
     """Write the page that opens offline.
 
@@ -71,7 +72,7 @@ def write_page(
 
 def write_markdown(
     comparison: Comparison,
-    results: Sequence[RunResult],
+    results: Sequence[ComparedRun],
     tables: Sequence[Table],
     command: str,
     folder: Path,
@@ -102,13 +103,13 @@ def write_markdown(
     path = folder / "README.md"
     with replaced_atomically(path) as temporary:
         temporary.write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
-    with replaced_atomically(folder / "comparison.json") as temporary:
-        content = _content(comparison, results, tables, command)
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / "comparison.json", _content(comparison, results, tables, command))
     return path
 
 
-def _illustrations(comparison: Comparison, results: Sequence[RunResult]) -> Iterator[Illustration]:
+def _illustrations(
+    comparison: Comparison, results: Sequence[ComparedRun]
+) -> Iterator[Illustration]:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "figure.png"
         for figure in comparison.figures:
@@ -117,13 +118,13 @@ def _illustrations(comparison: Comparison, results: Sequence[RunResult]) -> Iter
                     yield Illustration(figure.title, embed(picture, _FIGURE_SIDE), figure.note)
 
 
-def _origin(results: Sequence[RunResult], command: str) -> str:
+def _origin(results: Sequence[ComparedRun], command: str) -> str:
     """Say how the results can be made again, and on what they were made."""
-    minutes = sum(each.record.seconds for each in results) / 60
+    minutes = sum(each.outcome.seconds for each in results) / 60
     rows = [["processor", _processor()], ["devices of the runs", ", ".join(_devices(results))]]
     rows += [[name, version] for name, version in _versions(results).items()]
     rows += [["all runs", f"{minutes:.1f} minutes"]]
-    starts = "\n".join(f"{each.record.command}" for each in results)
+    starts = "\n".join(f"{each.outcome.command}" for each in results)
     table = markdown(Table("", ["", ""], rows)).strip()
     return (
         f"## How this was made\n\n```bash\n{command}\n```\n\n{table}\n\nThe runs, each started by "
@@ -132,7 +133,7 @@ def _origin(results: Sequence[RunResult], command: str) -> str:
 
 
 def _content(
-    comparison: Comparison, results: Sequence[RunResult], tables: Sequence[Table], command: str
+    comparison: Comparison, results: Sequence[ComparedRun], tables: Sequence[Table], command: str
 ) -> dict[str, Any]:
     return {
         "version": 1,
@@ -142,11 +143,11 @@ def _content(
         "versions": _versions(results),
         "runs": [
             {
-                **asdict(each.record),
+                **asdict(each.outcome),
                 "steps": each.last.step if each.last else None,
                 "base": _figures(each.base),
                 "last": _figures(each.last),
-                "loss": list(each.loss.values) if each.loss else [],
+                "loss": [value if isfinite(value) else None for value in each.losses],
             }
             for each in results
         ],
@@ -161,14 +162,14 @@ def _figures(checkpoint: Any) -> dict[str, Any]:
     return {name: value for name, value in asdict(checkpoint).items() if name in names}
 
 
-def _versions(results: Sequence[RunResult]) -> Mapping[str, str]:
+def _versions(results: Sequence[ComparedRun]) -> Mapping[str, str]:
     found = {"sdtune": sdtune.__version__, "python": platform.python_version()}
     for result in results:
         found.update(result.evaluation.run.versions if result.evaluation else {})
     return found
 
 
-def _devices(results: Sequence[RunResult]) -> list[str]:
+def _devices(results: Sequence[ComparedRun]) -> list[str]:
     return sorted({each.evaluation.run.device for each in results if each.evaluation})
 
 

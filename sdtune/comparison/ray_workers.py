@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from sdtune._imports import require
-from sdtune.comparison.execution import CarryOut, RunRecord
+from sdtune.comparison.execution import CarryOut, Outcome
 from sdtune.comparison.planning import PlannedRun
 
 __all__ = ["RayWorkers"]
@@ -34,7 +34,7 @@ class RayWorkers:
         require("ray", extra="ray")
         self.count = count
 
-    def __call__(self, plans: Iterable[PlannedRun], carry_out: CarryOut) -> Iterator[RunRecord]:
+    def __call__(self, plans: Iterable[PlannedRun], carry_out: CarryOut) -> Iterator[Outcome]:
         """Carry out the runs.
 
         Args:
@@ -42,7 +42,7 @@ class RayWorkers:
             carry_out: What to do with each, on a worker.
 
         Yields:
-            Their records, in the order in which they end.
+            Their outcomes, in the order in which they end.
         """
         import ray
 
@@ -75,6 +75,6 @@ class RayWorkers:
         }
 
 
-def _carry_out_in(folder: str, plan: PlannedRun, carry_out: CarryOut) -> RunRecord:
+def _carry_out_in(folder: str, plan: PlannedRun, carry_out: CarryOut) -> Outcome:
     os.chdir(folder)
     return carry_out(plan)

@@ -6,25 +6,27 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from sdtune.comparison.execution import RunRecord
+from sdtune._checks import shortened
+from sdtune.comparison.execution import Outcome
 from sdtune.comparison.planning import PlannedRun
 from sdtune.comparison.settings import SUBJECT
-from sdtune.evaluation.record import FILE_NAME, Checkpoint, Evaluation
-from sdtune.report.curves import Curve, read_curves
+from sdtune.run_folder.curves import Curve, read_curves
+from sdtune.run_folder.layout import RunFolder
+from sdtune.run_folder.record import Checkpoint, Evaluation
 
-__all__ = ["RunResult", "check_comparable", "read_result"]
+__all__ = ["ComparedRun", "check_comparable", "read_result"]
 
 _LOSS_TAG = "train/loss"
 
 
 @dataclass(frozen=True)
-class RunResult:
+class ComparedRun:
     """One run as a table shows it.
 
     Attributes:
         name: The run.
         label: How tables name it.
-        record: How it came out.
+        outcome: How it came out.
         subject: What stands for `{subject}` in prompts.
         evaluation: Its scores; None if it failed.
         loss: The training loss as it was logged; None if it was not.
@@ -32,7 +34,7 @@ class RunResult:
 
     name: str
     label: str
-    record: RunRecord
+    outcome: Outcome
     subject: str | None = None
     evaluation: Evaluation | None = None
     loss: Curve | None = None
@@ -40,7 +42,12 @@ class RunResult:
     @property
     def folder(self) -> Path:
         """The run folder."""
-        return Path(self.record.folder)
+        return Path(self.outcome.folder)
+
+    @property
+    def losses(self) -> Sequence[float]:
+        """The training loss at each logged step; may hold nan."""
+        return self.loss.values if self.loss else []
 
     @property
     def base(self) -> Checkpoint | None:
@@ -56,25 +63,25 @@ class RunResult:
         return self.evaluation.checkpoints[-1] if self.evaluation else None
 
 
-def read_result(plan: PlannedRun, label: str, record: RunRecord) -> RunResult:
+def read_result(plan: PlannedRun, label: str, outcome: Outcome) -> ComparedRun:
     """Read what a run left.
 
     Args:
         plan: The run.
         label: How tables shall name it.
-        record: How it came out.
+        outcome: How it came out.
 
     Returns:
         The result; without scores if the run failed.
     """
-    result = RunResult(plan.name, label, record, plan.subject)
-    if record.status == "failed":
+    result = ComparedRun(plan.name, label, outcome, plan.subject)
+    if outcome.status == "failed":
         return result
-    evaluation = Evaluation.load(plan.folder / FILE_NAME)
+    evaluation = Evaluation.load(RunFolder(plan.folder).record)
     return replace(result, evaluation=evaluation, loss=read_curves(plan.folder).get(_LOSS_TAG))
 
 
-def check_comparable(results: Sequence[RunResult]) -> None:
+def check_comparable(results: Sequence[ComparedRun]) -> None:
     """Make sure that all runs were scored in the same way, on the same pictures, from one base.
 
     Args:
@@ -89,13 +96,14 @@ def check_comparable(results: Sequence[RunResult]) -> None:
         differing = [name for name in expected if terms[name] != expected[name]]
         if differing:
             shown = ", ".join(
-                f"`{name}` ({_short(expected[name])} and {_short(terms[name])})"
+                f"`{name}` ({shortened(expected[name])} and {shortened(terms[name])})"
                 for name in differing
             )
             raise ValueError(
                 f"Expected `{first.name}` and `{result.name}` to be scored in the same way, but "
-                f"they differ in {shown}; see {first.folder / FILE_NAME} and "
-                f"{result.folder / FILE_NAME}, and remove the run folder that shall be made anew."
+                f"they differ in {shown}; see {RunFolder(first.folder).record} and "
+                f"{RunFolder(result.folder).record}, and remove the run folder that shall be made "
+                "anew."
             )
 
 
@@ -107,8 +115,3 @@ def _terms(evaluation: Evaluation, subject: str | None) -> dict[str, object]:
     terms["training pictures"] = evaluation.training_pictures.sha256
     terms["base"] = evaluation.base.fingerprint
     return terms
-
-
-def _short(value: object, length: int = 60) -> str:
-    text = repr(value)
-    return text if len(text) <= length else f"{text[:length]}…"

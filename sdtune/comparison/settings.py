@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict
 
 from sdtune._checks import ArgumentsError
-from sdtune.evaluation.record import BASE_LABEL
+from sdtune.run_folder.layout import BASE_LABEL
 
 __all__ = [
     "SUBJECT",
     "TRAIN_LOSS",
     "Comparison",
     "FigureSettings",
-    "RunSettings",
     "TableSettings",
+    "Variant",
 ]
 
 TRAIN_LOSS = "train_loss"
@@ -25,11 +27,21 @@ TRAIN_LOSS = "train_loss"
 SUBJECT = "{subject}"
 """What stands in prompts for a run's `subject`."""
 
+_FLOAT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 
+def _number(value: Any) -> Any:
+    # YAML 1.1, which PyYAML reads, takes 1e-3 for a text
+    return float(value) if isinstance(value, str) and _FLOAT.fullmatch(value) else value
+
+
+Values = dict[str, Annotated[Any, BeforeValidator(_number)]]
+"""Key -> value, as a YAML file gives them."""
+
+
 @dataclass(frozen=True)
-class RunSettings:
+class Variant:
     """One run: a recipe and what is changed in it.
 
     Attributes:
@@ -39,10 +51,12 @@ class RunSettings:
         overrides: Key -> value, as on the command line: `model.optimizer: sgd_nesterov`.
     """
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
     recipe: str
     label: str | None = None
     subject: str | None = None
-    overrides: dict[str, Any] = field(default_factory=dict)
+    overrides: Values = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,6 +70,8 @@ class TableSettings:
         paper: Run -> the figure that a paper gives, of a table with one metric.
         note: What it means; where there is a paper, what differs.
     """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     title: str
     metrics: list[str] | None = None
@@ -75,6 +91,8 @@ class FigureSettings:
         prompts: Which of the evaluation's prompts, counted from 0; None is all.
         note: What it shows; where there is a paper, what differs.
     """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     title: str
     kind: Literal["loss_curves", "samples"]
@@ -104,12 +122,14 @@ class Comparison:
         ArgumentsError: With all that is wrong.
     """
 
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
     title: str
-    runs: dict[str, RunSettings]
+    runs: dict[str, Variant]
     output: str = "runs/compare"
     note: str = ""
-    overrides: dict[str, Any] = field(default_factory=dict)
-    evaluation: dict[str, Any] = field(default_factory=dict)
+    overrides: Values = field(default_factory=dict)
+    evaluation: Values = field(default_factory=dict)
     budget_steps: int | None = None
     budget_minutes: float | None = None
     tables: list[TableSettings] = field(default_factory=list)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sdtune.comparison.measures import Measure, best_runs, measure
-from sdtune.comparison.results import RunResult
+from sdtune.comparison.results import ComparedRun
 from sdtune.comparison.settings import TRAIN_LOSS, TableSettings
-from sdtune.evaluation.record import BASE_LABEL, Figure
 from sdtune.evaluation.rounding import places_of
 from sdtune.report.figures import difference_words, figure_words
 from sdtune.report.table import Table
+from sdtune.run_folder.layout import BASE_LABEL
+from sdtune.run_folder.record import Figure
 
 __all__ = ["build_table", "escaped", "markdown", "measured_metrics", "transposed"]
 
@@ -36,7 +37,7 @@ class _Base:
     run: str
 
 
-def build_table(settings: TableSettings, results: Sequence[RunResult]) -> Table:
+def build_table(settings: TableSettings, results: Sequence[ComparedRun]) -> Table:
     """Build a table of runs.
 
     Args:
@@ -77,7 +78,7 @@ def build_table(settings: TableSettings, results: Sequence[RunResult]) -> Table:
     return Table(settings.title, columns, rows, note, meanings)
 
 
-def measured_metrics(results: Sequence[RunResult]) -> list[str]:
+def measured_metrics(results: Sequence[ComparedRun]) -> list[str]:
     """List the metrics that runs have, in the order of their evaluations.
 
     Args:
@@ -125,9 +126,9 @@ def _cell_markdown(text: str) -> str:
     return "<br>".join(escaped(line) for line in text.splitlines())
 
 
-def _bases(measures: dict[str, Measure], shown: Sequence[RunResult]) -> list[_Base]:
+def _bases(measures: dict[str, Measure], shown: Sequence[ComparedRun]) -> list[_Base]:
     """Give the base one row, or one for each way in which runs' prompts name their subject."""
-    kinds: dict[tuple[object, ...], list[RunResult]] = {}
+    kinds: dict[tuple[object, ...], list[ComparedRun]] = {}
     for result in shown:
         if result.evaluation:
             figures = tuple(each.base.get(result.name) for each in measures.values())
@@ -140,11 +141,11 @@ def _bases(measures: dict[str, Measure], shown: Sequence[RunResult]) -> list[_Ba
     ]
 
 
-def _head(result: RunResult, cells: list[str]) -> list[str]:
-    minutes = f"{result.record.seconds / 60:.1f}"
+def _head(result: ComparedRun, cells: list[str]) -> list[str]:
+    minutes = f"{result.outcome.seconds / 60:.1f}"
     if result.last:
         return [result.label, str(result.last.step), minutes, *cells]
-    failed = [f"failed: {result.record.reason}", *cells[1:]]
+    failed = [f"failed: {result.outcome.reason}", *cells[1:]]
     return [result.label, _NONE, minutes, *failed]
 
 
@@ -189,7 +190,7 @@ def _legend(measures: dict[str, Measure], best: dict[str, list[str]]) -> list[st
 
 
 def _order(
-    settings: TableSettings, shown: Sequence[RunResult], measures: dict[str, Measure]
+    settings: TableSettings, shown: Sequence[ComparedRun], measures: dict[str, Measure]
 ) -> str:
     """Say whether the paper's figures come in the same order."""
     if not settings.paper or len(measures) != 1:

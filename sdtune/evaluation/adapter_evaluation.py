@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,17 +16,17 @@ from sdtune.evaluation.best import BestRule, Goal
 from sdtune.evaluation.circumstances import device_name, library_versions
 from sdtune.evaluation.evaluator import Evaluator
 from sdtune.evaluation.judges import load_judges
-from sdtune.evaluation.protocol import check_protocol
-from sdtune.evaluation.record import FILE_NAME, Evaluation, Protocol, Run
+from sdtune.evaluation.settings import check_settings
 from sdtune.evaluation.training_set import TrainingSet
 from sdtune.files import tensor_file
 from sdtune.models.loading import check_base, load
 from sdtune.models.sampling import sample
 from sdtune.models.stable_diffusion import StableDiffusion
+from sdtune.run_folder.layout import RunFolder, by_step, step_of
+from sdtune.run_folder.record import Evaluation, EvaluationSettings, Provenance
 
 __all__ = ["AdapterEvaluation"]
 
-_STEP = re.compile(r"step_(\d+)")
 _OUTPUT = Path("runs", "evaluate")
 
 
@@ -88,14 +87,14 @@ class AdapterEvaluation:
         if run is not None and not texts:
             self.protocol = run.protocol
         else:
-            self.protocol = Protocol(
+            self.protocol = EvaluationSettings(
                 texts, list(seeds), class_prompt or [], num_inference_steps, guidance_scale,
                 negative_prompt, clip, dino,
             )  # fmt: skip
         self.base = base or (run.base.source if run else "nano")
         self.pictures = pictures or (run.training_pictures.folder if run else None)
         check_all(
-            lambda: check_protocol(self.protocol),
+            lambda: check_settings(self.protocol),
             lambda: check_base(self.base),
             lambda: _check_pictures(self.pictures),
             lambda: check_not_negative("style_pictures", style_pictures),
@@ -140,15 +139,23 @@ class AdapterEvaluation:
             load_adapter(model, path)
             draw = partial(self._draw, model.to(self.device))
             evaluator.evaluate(label, _step_of(path), draw)
-        evaluator.locate({label: str(path) for label, path in self.adapters.items()})
+        evaluator.locate(dict(self._kept()))
         return evaluator.save(finished=True)
+
+    def _kept(self) -> Iterator[tuple[str, str]]:
+        """Name the adapters that lie below the output, as a run's own record names them."""
+        output = self.output.resolve()
+        for label, path in self.adapters.items():
+            if path.resolve().is_relative_to(output):
+                yield label, path.resolve().relative_to(output).as_posix()
 
     def _past(self) -> Evaluation | None:
         past = _record_of(self.output)
         if past is not None and past.protocol != self.protocol:
             raise ValueError(
-                f"Expected {self.output / FILE_NAME} to be of the same prompts, seeds, sampler and "
-                "judges, for only then can it be added to, but it is not: give another `output`."
+                f"Expected {RunFolder(self.output).record} to be of the same prompts, seeds, "
+                "sampler and judges, for only then can it be added to, but it is not: give another "
+                "`output`."
             )
         return past
 
@@ -173,11 +180,11 @@ class AdapterEvaluation:
                     words[word.placeholder_token] = word.initializer_token
         return words
 
-    def _describe(self) -> Run:
+    def _describe(self) -> Provenance:
         header: dict[str, str] = {}
         for path in self.adapters.values():
             header = _header(path)
-        return Run(
+        return Provenance(
             recipe="",
             technique=header.get("sdtune.technique", ""),
             seed=int(header["sdtune.seed"]) if "sdtune.seed" in header else None,
@@ -188,7 +195,7 @@ class AdapterEvaluation:
 
 
 def _record_of(adapter: Path) -> Evaluation | None:
-    return Evaluation.load(adapter) if (adapter / FILE_NAME).is_file() else None
+    return Evaluation.load(adapter) if RunFolder(adapter).record.is_file() else None
 
 
 def _output_of(adapter: str | None, has_record: bool) -> Path:
@@ -199,13 +206,9 @@ def _output_of(adapter: str | None, has_record: bool) -> Path:
 
 def _checkpoints(adapter: Path) -> dict[str, Path]:
     """Find the checkpoints of a run, or the one adapter that there is."""
-    steps = [
-        each
-        for each in sorted((adapter / "adapter").glob("step_*"))
-        if _STEP.fullmatch(each.name) and each.is_dir()
-    ]
+    steps = by_step(RunFolder(adapter).adapter)
     if steps:
-        return {each.name: each for each in steps}
+        return {each.name: each for each in steps.values()}
     find_adapter_files(adapter)  # raises if there is none
     return {adapter.stem: adapter}
 
@@ -216,9 +219,9 @@ def _header(path: Path) -> dict[str, str]:
 
 
 def _step_of(path: Path) -> int:
-    match = _STEP.fullmatch(path.name)
-    if match:
-        return int(match[1])
+    step = step_of(path.name)
+    if step is not None:
+        return step
     header = _header(path)
     steps = header.get("sdtune.steps") or header.get("ss_steps") or "0"
     return int(steps) if steps.isdecimal() else 0

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from sdtune.data.latent_cache import default_cache_dir, replace_file
 from sdtune.models.stable_diffusion import Part, StableDiffusion
+from sdtune.run_folder.picture_file import to_bytes
 
-__all__ = ["BasePictures", "Draw", "base_fingerprint", "to_bytes"]
+__all__ = ["BasePictures", "Draw", "base_fingerprint"]
 
 log = logging.getLogger(__name__)
 
@@ -72,19 +73,6 @@ def base_fingerprint(model: StableDiffusion) -> str:
     """
     parts: tuple[Part, ...] = ("unet", "vae", "text_encoders")
     return sha256(" ".join(model.fingerprint(each) for each in parts).encode()).hexdigest()
-
-
-def to_bytes(images: Tensor) -> Tensor:
-    """Round pictures to what a file holds; what is not a number becomes black.
-
-    Args:
-        images: (B, 3, H, W) in [0, 1].
-
-    Returns:
-        (B, 3, H, W) uint8 on the CPU.
-    """
-    levels = images.detach().float().nan_to_num(0.0).clamp(0.0, 1.0).mul(255).round()
-    return levels.to("cpu", torch.uint8).contiguous()
 
 
 def _read(path: Path, count: int) -> Tensor | None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sdtune.evaluation.descriptions import METRICS
-from sdtune.evaluation.record import BASE_LABEL, Best, Checkpoint, Excluded
 from sdtune.evaluation.rounding import interval, number, places_of
+from sdtune.run_folder.layout import BASE_LABEL
+from sdtune.run_folder.record import Best, Checkpoint, Excluded
 
 __all__ = ["BestRule", "Goal", "choose_best"]
 

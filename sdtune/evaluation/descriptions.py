@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sdtune.evaluation.record import MetricDescription
+from sdtune.run_folder.record import MetricDescription
 
 __all__ = ["METRICS"]
 

@@ -11,39 +11,35 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 import sdtune
-from sdtune.evaluation.base_pictures import BasePictures, Draw, base_fingerprint, to_bytes
+from sdtune.evaluation.base_pictures import BasePictures, Draw, base_fingerprint
 from sdtune.evaluation.best import BestRule, choose_best
 from sdtune.evaluation.descriptions import METRICS
 from sdtune.evaluation.judges import Judges
-from sdtune.evaluation.record import (
-    BASE_LABEL,
-    FILE_NAME,
+from sdtune.evaluation.style import StyleJudge
+from sdtune.evaluation.suite import Scores, Suite
+from sdtune.evaluation.training_set import TrainingSet
+from sdtune.models.stable_diffusion import StableDiffusion
+from sdtune.models.substitution import substitute
+from sdtune.run_folder.layout import BASE_LABEL, RunFolder
+from sdtune.run_folder.picture_file import from_bytes, to_bytes, write_png
+from sdtune.run_folder.record import (
     Base,
     Best,
     Checkpoint,
     Cost,
     Evaluation,
-    Protocol,
-    Run,
+    EvaluationSettings,
+    Provenance,
     picture_name,
+    pictures_folder,
 )
-from sdtune.evaluation.style import StyleJudge
-from sdtune.evaluation.suite import Scores, Suite
-from sdtune.evaluation.training_set import TrainingSet
-from sdtune.files.atomic_file import replaced_atomically
-from sdtune.models.stable_diffusion import StableDiffusion
-from sdtune.models.substitution import substitute
 
-__all__ = ["PICTURES_FOLDER", "Evaluator"]
+__all__ = ["Evaluator"]
 
 log = logging.getLogger(__name__)
-
-PICTURES_FOLDER = "evaluation"
-"""Folder of the scored pictures, beside the record."""
 
 _STYLE_SEED = 2_000_000  # far from the seeds that people sample with
 
@@ -71,9 +67,9 @@ class Evaluator:
         self,
         training: TrainingSet,
         judges: Judges,
-        protocol: Protocol,
+        protocol: EvaluationSettings,
         rule: BestRule,
-        run: Run,
+        run: Provenance,
         folder: str | Path,
         *,
         words: Mapping[str, str] | None = None,
@@ -174,7 +170,8 @@ class Evaluator:
         """Note in the record where the adapters are.
 
         Args:
-            adapters: Label -> the adapter's place; those that are not named are not kept.
+            adapters: Label -> the adapter's place below the folder; those that are not named are
+                not kept there.
         """
         checkpoints = [
             replace(each, adapter=adapters.get(each.label)) for each in self.record.checkpoints
@@ -203,7 +200,7 @@ class Evaluator:
             best=self.best(),
             cost=self._cost(run_seconds),
         )
-        record.save(self.folder / FILE_NAME)
+        record.save(RunFolder(self.folder).record)
         return record
 
     def _base_pictures(self, model: StableDiffusion, clip_skip: int) -> BasePictures:
@@ -257,7 +254,7 @@ class Evaluator:
             label=label,
             step=step,
             adapter=None,
-            pictures=f"{PICTURES_FOLDER}/{label}",
+            pictures=pictures_folder(label),
             figures=self._suite.figures(scores),
             per_sample={name: each.tolist() for name, each in scores.per_sample.items()},
             against_base={} if is_base else self._suite.against_base(scores, self._base_scores),
@@ -275,9 +272,7 @@ class Evaluator:
         samples = [(number, seed) for number in range(len(prompts)) for seed in self.protocol.seeds]
         for (number, seed), pixels in zip(samples, to_bytes(images), strict=True):
             path = self.folder / below / picture_name(number, seed, kind)
-            with replaced_atomically(path) as temporary:
-                picture = Image.fromarray(pixels.permute(1, 2, 0).numpy())  # -> (H, W, 3)
-                picture.save(temporary, format="PNG")
+            write_png(path, from_bytes(pixels))
 
     @contextmanager
     def _judging(self) -> Iterator[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from sdtune.evaluation.record import Difference, Figure
+from sdtune.run_folder.record import Difference, Figure
 
 __all__ = ["decimals", "interval", "is_share", "number", "percent", "places_of", "signed"]
 

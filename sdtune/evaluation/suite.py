@@ -11,7 +11,6 @@ from torch import Tensor
 
 from sdtune.evaluation.descriptions import METRICS
 from sdtune.evaluation.judges import Judges
-from sdtune.evaluation.record import Difference, Figure, MetricDescription, NearestPicture
 from sdtune.evaluation.style import StyleJudge
 from sdtune.evaluation.training_set import TrainingSet
 from sdtune.metrics.class_drift import class_drift
@@ -30,6 +29,7 @@ from sdtune.metrics.kernel_distance import kernel_distance
 from sdtune.metrics.lpips_diversity import diversity
 from sdtune.metrics.memorisation import copy_threshold, nearest
 from sdtune.metrics.ssim import pairwise_ssim
+from sdtune.run_folder.record import Difference, Figure, MetricDescription, NearestPicture
 
 __all__ = ["Scores", "Suite"]
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from sdtune.data.image_folder import read_picture
 from sdtune.data.pictures import Picture, scan_pictures
 from sdtune.data.transforms import crop_box, to_pixel_values
-from sdtune.evaluation.record import TrainingPictures
+from sdtune.run_folder.record import TrainingPictures
 
 __all__ = ["TrainingSet"]
 

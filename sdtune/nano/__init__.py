@@ -1,1 +1,1 @@
-"""nano: a complete Stable Diffusion in miniature, and everything that makes it."""
+"""nano: a complete Stable Diffusion in miniature; `making` holds how it came about."""

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from os.path import relpath
 from pathlib import Path
 
-from sdtune.report.curves import Curve, running_mean
 from sdtune.report.facts import summary
-from sdtune.report.figures import one_line_figures, step_name
+from sdtune.report.figures import one_line_figures
 from sdtune.report.gallery import Sliding, sliders, tuned_name
 from sdtune.report.page import write_page
 from sdtune.report.pictures import Embedded
 from sdtune.report.plots import Line, draw_lines
 from sdtune.report.run import ReportedRun, read_run
 from sdtune.report.run_plots import Plot
-from sdtune.report.run_report import FILE_NAME
 from sdtune.report.table import Table
+from sdtune.run_folder.curves import Curve, running_mean
+from sdtune.run_folder.layout import RunFolder, step_name
 
 __all__ = ["Illustration", "runs_table", "write_comparison"]
 
@@ -40,7 +40,7 @@ class Illustration:
 
 
 @dataclass(frozen=True)
-class RunRow:
+class ComparisonRow:
     """A run on a page of several.
 
     Attributes:
@@ -153,7 +153,7 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return ["/".join(each[shared:]) for each in parts]
 
 
-def _row(run: ReportedRun, name: str, page: Path) -> RunRow:
+def _row(run: ReportedRun, name: str, page: Path) -> ComparisonRow:
     best = run.evaluation.best if run.evaluation is not None else None
     if best is None:
         verdict = "Nothing was scored in this run."
@@ -163,10 +163,10 @@ def _row(run: ReportedRun, name: str, page: Path) -> RunRow:
         verdict = f"Best checkpoint: {step_name(best.label)}. {best.reason}"
     if not run.is_finished:
         verdict = f"This run is not finished. {verdict}"
-    report = run.folder / FILE_NAME
+    report = RunFolder(run.folder).report
     address = Path(relpath(report, page.parent)).as_posix() if report.is_file() else ""
     pictures = list(sliders(run))[:_PICTURES_SHOWN]
-    return RunRow(name, summary(run), verdict, tuned_name(run), pictures, address)
+    return ComparisonRow(name, summary(run), verdict, tuned_name(run), pictures, address)
 
 
 def _plots(runs: Sequence[ReportedRun], names: Sequence[str]) -> Iterator[Plot]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
-from sdtune.evaluation.record import Checkpoint, Evaluation
 from sdtune.evaluation.rounding import percent
-from sdtune.report.run import PictureLoss, ReportedRun
+from sdtune.report.run import ReportedRun
 from sdtune.report.words import duration
+from sdtune.run_folder.picture_losses import PictureLoss
+from sdtune.run_folder.record import Checkpoint, Evaluation
 
 __all__ = ["count_sentence", "facts", "nearest_sentence", "notices", "summary"]
 
@@ -53,7 +54,7 @@ def nearest_sentence(checkpoint: Checkpoint) -> str:
     )
 
 
-def count_sentence(losses: Sequence[PictureLoss]) -> str:
+def count_sentence(losses: Collection[PictureLoss]) -> str:
     """Say how far the order of hard and easy pictures is to be trusted."""
     if not losses:
         return ""

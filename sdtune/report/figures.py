@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sdtune.evaluation.record import Checkpoint, Difference, Evaluation, Figure
 from sdtune.evaluation.rounding import interval, is_share, number, percent, places_of, signed
 from sdtune.report.table import Table
 from sdtune.report.words import LIMITS
+from sdtune.run_folder.layout import step_name
+from sdtune.run_folder.record import Checkpoint, Difference, Evaluation, Figure
 
 __all__ = [
     "MetricRow",
@@ -17,7 +18,6 @@ __all__ = [
     "figure_words",
     "metric_rows",
     "one_line_figures",
-    "step_name",
 ]
 
 
@@ -118,12 +118,6 @@ def one_line_figures(
         places = places_of(key, figures)
         columns.append([_one_line(key, figure, places) for figure in figures])
     return columns
-
-
-def step_name(label: str) -> str:
-    """Name a checkpoint as one says it: `step_000200` is `step 200`."""
-    kind, _, digits = label.partition("_")
-    return f"step {int(digits)}" if kind == "step" and digits.isdigit() else label
 
 
 def _one_line(key: str, figure: Figure | None, places: int) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sdtune.evaluation.record import BASE_LABEL, Checkpoint, picture_name
 from sdtune.evaluation.rounding import number
-from sdtune.report.figures import step_name
 from sdtune.report.pictures import Embedded, embed, embed_file
-from sdtune.report.run import PictureLoss, ReportedRun
+from sdtune.report.run import ReportedRun
+from sdtune.run_folder.layout import BASE_LABEL, step_name
+from sdtune.run_folder.picture_losses import PictureLoss
+from sdtune.run_folder.record import Checkpoint, picture_name
 
 __all__ = [
     "HardPicture",
@@ -153,7 +154,7 @@ def nearest_pairs(run: ReportedRun) -> Iterator[Pair]:
 
 def hard_and_easy(run: ReportedRun) -> tuple[list[HardPicture], list[HardPicture]]:
     """Show the hardest pictures and the easiest; none is both."""
-    losses = run.picture_losses
+    losses = list(run.picture_losses.items())
     easy = min(_PICTURES_SHOWN, max(0, len(losses) - _PICTURES_SHOWN))
     return _pictures_of(run, losses[:_PICTURES_SHOWN]), _pictures_of(run, losses[::-1][:easy])
 
@@ -163,8 +164,8 @@ def _training_picture(run: ReportedRun, name: str) -> Embedded | None:
     return embed_file(folder / name, _THUMBNAIL) if folder is not None else None
 
 
-def _pictures_of(run: ReportedRun, losses: Sequence[PictureLoss]) -> list[HardPicture]:
+def _pictures_of(run: ReportedRun, losses: Sequence[tuple[str, PictureLoss]]) -> list[HardPicture]:
     return [
-        HardPicture(_training_picture(run, each.name), each.name, number(each.relative_loss, 2))
-        for each in losses
+        HardPicture(_training_picture(run, name), name, number(each.relative_loss, 2))
+        for name, each in losses
     ]

@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from sdtune.report.curves import Curve
+    from sdtune.run_folder.curves import Curve
 
 __all__ = ["Band", "Line", "draw_lines"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,45 +10,14 @@ from typing import Any
 import yaml
 
 from sdtune.adapters.pipeline import find_adapter_files
-from sdtune.callbacks.grid_image import GridRow
-from sdtune.callbacks.picture_losses import FILE_NAME as PICTURE_LOSSES
-from sdtune.callbacks.sample_rows import SampleRows
-from sdtune.evaluation.record import BASE_LABEL, Checkpoint, Evaluation, RecordError
-from sdtune.report.curves import Curve, read_curves
+from sdtune.files.json_file import JsonFileError
+from sdtune.run_folder.curves import Curve, read_curves
+from sdtune.run_folder.layout import RunFolder
+from sdtune.run_folder.picture_losses import PictureLoss, read_picture_losses
+from sdtune.run_folder.record import Checkpoint, Evaluation
+from sdtune.run_folder.sample_rows import Samples, read_samples
 
-__all__ = ["PictureLoss", "ReportedRun", "Samples", "read_run"]
-
-
-@dataclass(frozen=True)
-class Samples:
-    """The pictures that were drawn while training.
-
-    Attributes:
-        prompts: What was drawn.
-        seeds: Each prompt once with each.
-        rows: The base's and then each checkpoint's pictures, prompts outside and seeds inside.
-    """
-
-    prompts: Sequence[str]
-    seeds: Sequence[int]
-    rows: Sequence[GridRow]
-
-
-@dataclass(frozen=True)
-class PictureLoss:
-    """How hard a training picture is, see `sdtune.PictureLosses`.
-
-    Attributes:
-        name: The picture, below the data's folder.
-        loss: Mean loss.
-        relative_loss: Loss compared with all pictures at like noise; 1 is ordinary.
-        count: How often the picture was trained on.
-    """
-
-    name: str
-    loss: float
-    relative_loss: float
-    count: int
+__all__ = ["ReportedRun", "read_run"]
 
 
 @dataclass(frozen=True)
@@ -63,7 +31,7 @@ class ReportedRun:
         curves: Tag -> curve.
         evaluation: The scores, if there are any.
         samples: The pictures drawn while training, if there are any.
-        picture_losses: Hardest first; empty if they were not counted.
+        picture_losses: Picture -> how hard it is, hardest first; empty if they were not counted.
         problems: What is there but cannot be read, one sentence each.
     """
 
@@ -73,19 +41,18 @@ class ReportedRun:
     curves: Mapping[str, Curve] = field(default_factory=dict)
     evaluation: Evaluation | None = None
     samples: Samples | None = None
-    picture_losses: Sequence[PictureLoss] = ()
+    picture_losses: Mapping[str, PictureLoss] = field(default_factory=dict)
     problems: Sequence[str] = ()
 
     @property
     def name(self) -> str:
         """The recipe's name and the version's, such as `style_lora/version_0`."""
-        folder = self.folder.resolve()
-        return f"{folder.parent.name}/{folder.name}"
+        return RunFolder(self.folder).name
 
     @property
     def recipe(self) -> str:
         """The recipe's name."""
-        return self.folder.resolve().parent.name
+        return RunFolder(self.folder).recipe
 
     @property
     def technique(self) -> str:
@@ -124,8 +91,7 @@ class ReportedRun:
         if self.evaluation is not None:
             steps += [each.step for each in self.evaluation.checkpoints]
         if self.samples is not None:
-            labels = [row.label.rpartition(" ")[2] for row in self.samples.rows]
-            steps += [int(label) for label in labels if label.isdigit()]
+            steps.append(self.samples.last_step)
         return max(steps)
 
     @property
@@ -133,14 +99,14 @@ class ReportedRun:
         """Whether training reached its end: then the final adapter is there."""
         if self.evaluation is not None:
             return self.evaluation.finished
-        return bool(self.adapter_files(self.folder / "adapter"))
+        return bool(self.adapter_files(RunFolder(self.folder).adapter))
 
     @property
     def shown(self) -> Checkpoint | None:
         """The checkpoint that the report is about: the best, or the last if none is."""
         if self.evaluation is None:
             return None
-        tuned = [each for each in self.evaluation.checkpoints if each.label != BASE_LABEL]
+        tuned = self.evaluation.tuned
         best = self.evaluation.best
         named = [each for each in tuned if best is not None and each.label == best.label]
         return (named or tuned[-1:] or [None])[0]  # type: ignore[list-item]
@@ -148,8 +114,7 @@ class ReportedRun:
     @property
     def untuned(self) -> Checkpoint | None:
         """The base's scores, if there are any."""
-        checkpoints = self.evaluation.checkpoints if self.evaluation is not None else []
-        return next((each for each in checkpoints if each.label == BASE_LABEL), None)
+        return self.evaluation.untuned if self.evaluation is not None else None
 
     def argument(self, section: str, name: str) -> Any:
         """Look up an argument of the recipe's model or data; None if it is not there."""
@@ -180,27 +145,28 @@ def read_run(folder: Path) -> ReportedRun:
     if not folder.is_dir():
         raise FileNotFoundError(f"Expected a run folder at {folder}, but there is none.")
     problems: list[str] = []
-    config_text = _read_text(_latest_config(folder))
+    places = RunFolder(folder)
+    config_text = _read_text(places.latest_config)
     try:
         config = yaml.safe_load(config_text)
     except yaml.YAMLError:
         config = None
-        problems.append(f"{folder / 'config.yaml'} is not YAML, so the recipe is not known.")
+        problems.append(f"{places.latest_config} is not YAML, so the recipe is not known.")
     evaluation = None
     try:
         evaluation = Evaluation.load(folder)
     except FileNotFoundError:
         pass
-    except RecordError as error:
-        problems.append(str(error))
+    except JsonFileError as error:
+        problems += error.problems
     return ReportedRun(
         folder,
         config if isinstance(config, dict) else {},
         config_text,
         read_curves(folder),
         evaluation,
-        _read_samples(folder / "samples" / "rows", problems),
-        _read_picture_losses(folder / PICTURE_LOSSES, problems),
+        _read_samples(places.samples, problems),
+        _read_picture_losses(places.picture_losses, problems),
         problems,
     )
 
@@ -208,16 +174,6 @@ def read_run(folder: Path) -> ReportedRun:
 def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     value = config.get(name)
     return value if isinstance(value, dict) else {}
-
-
-def _latest_config(folder: Path) -> Path:
-    # a resumed run leaves config_2.yaml, config_3.yaml … beside the first
-    numbered = {
-        int(path.stem.removeprefix("config_")): path
-        for path in folder.glob("config_*.yaml")
-        if path.stem.removeprefix("config_").isdigit()
-    }
-    return numbered[max(numbered)] if numbered else folder / "config.yaml"
 
 
 def _read_text(path: Path) -> str:
@@ -229,24 +185,18 @@ def _read_text(path: Path) -> str:
 
 def _read_samples(folder: Path, problems: list[str]) -> Samples | None:
     try:
-        strips = SampleRows.found(folder)
-        if strips is None:
-            return None
-        settings = json.loads(strips.settings)
-        return Samples(settings["prompts"], settings["seeds"], strips.rows())
-    except (OSError, SyntaxError, ValueError):  # what Pillow raises on a damaged file
-        problems.append(f"{folder} cannot be read, so the samples are not shown.")
+        return read_samples(folder)
+    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises on a damaged file
+        problems.append(f"{folder} cannot be read, so the samples are not shown: {error}")
         return None
 
 
-def _read_picture_losses(path: Path, problems: list[str]) -> list[PictureLoss]:
-    text = _read_text(path)
-    if not text:
-        return []
+def _read_picture_losses(path: Path, problems: list[str]) -> dict[str, PictureLoss]:
     try:
-        entries = json.loads(text)["pictures"].items()
-        pictures = [PictureLoss(name, **each) for name, each in entries]
-    except (AttributeError, KeyError, TypeError, ValueError):
-        problems.append(f"{path} cannot be read, so it is not known which pictures are hard.")
-        return []
-    return sorted(pictures, key=lambda picture: -picture.relative_loss)
+        return read_picture_losses(path)
+    except FileNotFoundError:
+        return {}
+    except (JsonFileError, OSError) as error:
+        why = "so it is not known which pictures are hard"
+        problems.append(f"{path} cannot be read, {why}: {error}")
+        return {}

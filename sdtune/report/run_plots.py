@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from sdtune.evaluation.record import BASE_LABEL
-from sdtune.report.curves import Curve, running_mean
 from sdtune.report.plots import Band, Line, draw_lines
 from sdtune.report.run import ReportedRun
+from sdtune.run_folder.curves import Curve, running_mean
 
 __all__ = ["Plot", "curve_plots", "metric_plots"]
 
@@ -44,7 +43,7 @@ def metric_plots(run: ReportedRun) -> Iterator[Plot]:
     """Draw each metric over the checkpoints, beside the base; from two checkpoints on."""
     if run.evaluation is None:
         return
-    tuned = [each for each in run.evaluation.checkpoints if each.label != BASE_LABEL]
+    tuned = run.evaluation.tuned
     for key, metric in run.evaluation.metrics.items():
         points = [(each.step, each.figures[key]) for each in tuned if key in each.figures]
         if len(points) < 2:

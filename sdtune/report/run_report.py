@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from sdtune.report.facts import count_sentence, facts, nearest_sentence, notices, summary
-from sdtune.report.figures import checkpoint_table, metric_rows, step_name
+from sdtune.report.figures import checkpoint_table, metric_rows
 from sdtune.report.gallery import hard_and_easy, nearest_pairs, sliders, strips, tuned_name
 from sdtune.report.page import write_page
 from sdtune.report.run import ReportedRun, read_run
 from sdtune.report.run_plots import curve_plots, metric_plots
 from sdtune.report.usage import Snippet, describe_use
+from sdtune.run_folder.layout import RunFolder, by_step, step_name
 
-__all__ = ["FILE_NAME", "write_report"]
-
-FILE_NAME = "report.html"
+__all__ = ["write_report"]
 
 
 def write_report(folder: Path, path: Path | None = None) -> Path:
@@ -32,7 +31,7 @@ def write_report(folder: Path, path: Path | None = None) -> Path:
         FileNotFoundError: If there is no such folder.
     """
     run = read_run(Path(folder))
-    return write_page("run.html", path or run.folder / FILE_NAME, **_content(run))
+    return write_page("run.html", path or RunFolder(run.folder).report, **_content(run))
 
 
 def _content(run: ReportedRun) -> dict[str, Any]:
@@ -58,26 +57,23 @@ def _content(run: ReportedRun) -> dict[str, Any]:
         "pairs": list(nearest_pairs(run)),
         "hard": hard,
         "easy": easy,
-        "hard_note": count_sentence(run.picture_losses),
+        "hard_note": count_sentence(run.picture_losses.values()),
         "facts": list(facts(run)),
     }
 
 
 def _snippets(run: ReportedRun) -> list[Snippet]:
-    shown = run.shown
+    shown, places = run.shown, RunFolder(run.folder)
     folders = [run.folder / shown.adapter] if shown is not None and shown.adapter else []
     if shown is not None and run.evaluation is not None:
         best = run.evaluation.best
         if best is not None and best.label == shown.label:
-            folders.insert(0, run.folder / "adapter" / "best")
-    for folder in [*folders, run.folder / "adapter", *_kept_adapters(run.folder)]:
+            folders.insert(0, places.best_adapter)
+    kept = reversed(by_step(places.adapter).values())
+    for folder in (*folders, places.adapter, *kept):
         files = run.adapter_files(folder)
         if files:
             prompts = run.evaluation.protocol.prompts if run.evaluation is not None else []
             prompts = [*prompts, *(run.samples.prompts if run.samples is not None else [])]
             return describe_use(run.base, files, (prompts or ["a cat"])[0], run.recipe)
     return []
-
-
-def _kept_adapters(folder: Path) -> list[Path]:
-    return sorted((folder / "adapter").glob("step_*"), reverse=True)

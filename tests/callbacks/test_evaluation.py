@@ -12,13 +12,12 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from sdtune.adapters.lora import LoRAAdapter, add_lora, lora_parameters
 from sdtune.callbacks.adapter_checkpoint import AdapterCheckpoint
-from sdtune.callbacks.evaluation import EvaluationCallback
-from sdtune.callbacks.hyperparameters import Hyperparameters
-from sdtune.callbacks.protocol import AdapterKeeper, LogsMetrics
+from sdtune.callbacks.evaluation import AdapterKeeper, EvaluationCallback
+from sdtune.callbacks.hyperparameters import Hyperparameters, LogsMetrics
 from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
 from sdtune.data.pictures import Picture
-from sdtune.evaluation.record import Evaluation
 from sdtune.models import load
+from sdtune.run_folder.record import Evaluation
 from tests.callbacks.fake_technique import FakeData, FakeTechnique, make_trainer
 from tests.metrics.tiny_networks import make_tiny_clip, random_images
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from sdtune.callbacks.picture_losses import FILE_NAME, PictureLosses
+from sdtune.callbacks.picture_losses import PictureLosses
 from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
 from tests.callbacks.fake_technique import FakeData, FakeTechnique, make_trainer
 
@@ -42,7 +42,7 @@ def fit(folder, *callbacks, max_steps=12, ckpt_path=None, technique=None):
 
 
 def read(folder):
-    record = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+    record = json.loads((folder / "picture_losses.json").read_text(encoding="utf-8"))
     assert record["version"] == 1
     return record["pictures"]
 

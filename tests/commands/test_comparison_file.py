@@ -4,7 +4,7 @@ import pytest
 
 from sdtune.commands.comparison_file import is_comparison, read_comparison
 from sdtune.commands.errors import CallError
-from sdtune.comparison.settings import FigureSettings, RunSettings, TableSettings
+from sdtune.comparison.settings import FigureSettings, TableSettings, Variant
 
 TEXT = """\
 title: Toys
@@ -43,9 +43,7 @@ def test_a_comparison_is_its_settings(path):
     assert is_comparison(path)
     comparison = read_comparison(path, budget_steps=3)
     assert (comparison.output, comparison.budget_steps) == ("runs/toys", 3)
-    assert comparison.runs["adamw"] == RunSettings(
-        "toy.yaml", overrides={"model.learning_rate": 1e-3}
-    )
+    assert comparison.runs["adamw"] == Variant("toy.yaml", overrides={"model.learning_rate": 1e-3})
     assert comparison.label("sgd") == "SGD"
     assert comparison.tables == [TableSettings("Table 1", ["train_loss"], paper={"adamw": 1.0})]
     assert comparison.figures == [FigureSettings("Figure 7", "loss_curves", ["sgd"])]
@@ -68,12 +66,12 @@ figures:
   - {title: F, kind: histogram}
 """,
     ) == [
-        "Expected a known key, but got `titel`; did you mean `title`?",
         "Expected `title` to be given, but it is missing.",
-        "Expected `budget_steps` to be int or null, but got 'many'.",
         "Expected a known key, but got `runs.adamw.lable`; did you mean `runs.adamw.label`?",
         "Expected `runs.sgd` to be a mapping, but got 'toy.yaml'.",
-        "Expected `figures.0.kind` to be one of 'loss_curves', 'samples', but got 'histogram'.",
+        "Expected `budget_steps` to be an integer, but got 'many'.",
+        "Expected `figures[0].kind` to be one of 'loss_curves' or 'samples', but got 'histogram'.",
+        "Expected a known key, but got `titel`; did you mean `title`?",
     ]
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from sdtune.cli import main
 from sdtune.evaluation.adapter_evaluation import AdapterEvaluation
-from tests.evaluation.test_record import make_record
+from tests.run_folder.test_record import make_record
 
 
 def test_lists_are_given_as_people_do_and_the_table_says_how_sure_it_is(

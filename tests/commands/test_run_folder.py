@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from sdtune.commands.errors import CallError
-from sdtune.commands.run_folder import LAST, RunFolder, choose_run_folder
+from sdtune.commands.run_folder import Destination, choose_run_folder
+from sdtune.run_folder.layout import CHECKPOINT
 
 RECIPES = [Path("recipes/toy.yaml")]
 
@@ -15,7 +16,7 @@ def _empty_folder(tmp_path, monkeypatch):
 
 
 def make_run(name: str, age: int = 0) -> Path:
-    checkpoint = Path("runs/toy", name, LAST)
+    checkpoint = Path("runs/toy", name, CHECKPOINT)
     checkpoint.parent.mkdir(parents=True)
     checkpoint.touch()
     os.utime(checkpoint, (1000 - age, 1000 - age))
@@ -24,7 +25,7 @@ def make_run(name: str, age: int = 0) -> Path:
 
 
 def test_a_run_is_named_by_its_recipe():
-    assert choose_run_folder({}, RECIPES) == RunFolder(Path("runs"), "toy")
+    assert choose_run_folder({}, RECIPES) == Destination(Path("runs"), "toy")
 
 
 def test_runs_go_below_the_root_of_the_trainer():
@@ -61,7 +62,7 @@ def test_last_is_the_run_with_the_newest_checkpoint():
     assert folder.checkpoint == newest
 
 
-@pytest.mark.parametrize("resume", ["runs/toy/version_0", f"runs/toy/version_0/{LAST}"])
+@pytest.mark.parametrize("resume", ["runs/toy/version_0", f"runs/toy/version_0/{CHECKPOINT}"])
 def test_a_resumed_run_goes_on_in_its_folder(resume):
     make_run("version_0")
     folder = choose_run_folder({"resume": resume}, [Path("another.yaml")])
@@ -72,7 +73,7 @@ def test_a_resumed_run_goes_on_in_its_folder(resume):
 def test_a_checkpoint_from_elsewhere_starts_its_own_run():
     Path("downloaded.ckpt").touch()
     folder = choose_run_folder({"resume": "downloaded.ckpt"}, RECIPES)
-    assert folder == RunFolder(Path("runs"), "toy", checkpoint=Path("downloaded.ckpt"))
+    assert folder == Destination(Path("runs"), "toy", checkpoint=Path("downloaded.ckpt"))
 
 
 @pytest.mark.parametrize("resume", ["last", "missing.ckpt"])

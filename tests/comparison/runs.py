@@ -9,24 +9,24 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from sdtune.comparison.execution import RunRecord
-from sdtune.comparison.results import RunResult
-from sdtune.evaluation.record import (
+from sdtune.comparison.execution import Outcome
+from sdtune.comparison.results import ComparedRun
+from sdtune.metrics.intervals import bootstrap_interval, paired_interval, verdict
+from sdtune.run_folder.curves import Curve
+from sdtune.run_folder.record import (
     Base,
     Checkpoint,
     Difference,
     Evaluation,
+    EvaluationSettings,
     Figure,
     MetricDescription,
-    Protocol,
-    Run,
+    Provenance,
     TrainingPictures,
     picture_name,
 )
-from sdtune.metrics.intervals import bootstrap_interval, paired_interval, verdict
-from sdtune.report.curves import Curve
 
-PROTOCOL = Protocol(
+PROTOCOL = EvaluationSettings(
     prompts=["a {subject} on a pink background", "a {subject} on a blue background"],
     seeds=[0, 1],
     class_prompts=[],
@@ -66,7 +66,7 @@ def make_evaluation(
     return Evaluation(
         finished=True,
         base=Base("nano", "f00d"),
-        run=Run("toy", "Toy", 42, 2, "cpu", {"torch": "2"}),
+        run=Provenance("toy", "Toy", 42, 2, "cpu", {"torch": "2"}),
         protocol=replace(PROTOCOL, prompts=prompts),
         training_pictures=TrainingPictures("pictures", 2, "abcd"),
         metrics={"clip_score": CLIP_SCORE},
@@ -87,20 +87,20 @@ def make_result(
     folder: Path = Path("runs"),
     subject: str = "cat",
     base_scores: Sequence[float] = BASE_SCORES,
-) -> RunResult:
+) -> ComparedRun:
     """A finished run, or without scores one that failed."""
     status = "failed" if scores is None else "finished"
     reason = "Expected the loss to be finite, but got nan." if scores is None else ""
     command = f"sdtune fit --config=recipes/toy.yaml --run={name}"
-    record = RunRecord(name, status, reason, command, 90.0, str(folder / name))
-    result = RunResult(name, name, record, subject)
+    record = Outcome(name, status, reason, command, 90.0, str(folder / name))
+    result = ComparedRun(name, name, record, subject)
     if scores is None:
         return result
     curve = Curve("train/loss", range(len(losses)), list(losses)) if losses else None
     return replace(result, evaluation=make_evaluation(scores, subject, base_scores), loss=curve)
 
 
-def draw_pictures(result: RunResult) -> None:
+def draw_pictures(result: ComparedRun) -> None:
     """The pictures that the result's evaluation scored: grey, lighter with each checkpoint."""
     assert result.evaluation is not None
     for shade, checkpoint in enumerate(result.evaluation.checkpoints):

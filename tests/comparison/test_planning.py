@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from sdtune.comparison.planning import plan_run, protocol_problems
-from sdtune.comparison.settings import Comparison, RunSettings
+from sdtune.comparison.settings import Comparison, Variant
 
 RECIPE = {
     "trainer": {
@@ -23,8 +23,8 @@ RECIPE = {
 
 def plan(name="word", recipe=RECIPE, merged=RECIPE, words=(), **changes):
     runs = {
-        "word": RunSettings("word.yaml", subject="<erica>", overrides={"model.rank": 8}),
-        "lora": RunSettings("lora.yaml", subject="erica cat"),
+        "word": Variant("word.yaml", subject="<erica>", overrides={"model.rank": 8}),
+        "lora": Variant("lora.yaml", subject="erica cat"),
     }
     settings = {"title": "Toys", "runs": runs, "output": "out", **changes}
     return plan_run(Comparison(**settings), name, recipe, merged, words)

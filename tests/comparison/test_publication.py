@@ -1,7 +1,7 @@
 import json
 
 from sdtune.comparison.publication import build_tables, write_markdown, write_page
-from sdtune.comparison.settings import Comparison, FigureSettings, RunSettings, TableSettings
+from sdtune.comparison.settings import Comparison, FigureSettings, TableSettings, Variant
 from tests.comparison.runs import draw_pictures, make_result
 
 
@@ -9,7 +9,7 @@ def test_results_as_markdown_and_json(tmp_path):
     comparison = Comparison(
         title="Toys",
         note="What differs.",
-        runs={"lora": RunSettings("lora.yaml"), "broken": RunSettings("broken.yaml")},
+        runs={"lora": Variant("lora.yaml"), "broken": Variant("broken.yaml")},
         tables=[TableSettings("Table 2", metrics=["clip_score"])],
         figures=[
             FigureSettings("Figure 7", "loss_curves"),

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from sdtune._imports import RAY_AVAILABLE
-from sdtune.comparison.execution import RunRecord
+from sdtune.comparison.execution import Outcome
 from sdtune.comparison.planning import PlannedRun
 from sdtune.comparison.ray_workers import RayWorkers
 
 needs_ray = pytest.mark.skipif(not RAY_AVAILABLE, reason='needs pip install "sdtune[ray]"')
 
 
-def wait_for_the_other(plan: PlannedRun) -> RunRecord:
+def wait_for_the_other(plan: PlannedRun) -> Outcome:
     """Succeed only if another run is under way at the same time."""
     import ray
 
@@ -22,7 +22,7 @@ def wait_for_the_other(plan: PlannedRun) -> RunRecord:
         time.sleep(0.05)
     met = len(list(plan.output.iterdir())) >= 2
     node = ray.get_runtime_context().get_node_id()
-    return RunRecord(plan.name, "finished" if met else "failed", node, os.getcwd(), 0.0, "")
+    return Outcome(plan.name, "finished" if met else "failed", node, os.getcwd(), 0.0, "")
 
 
 @needs_ray

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from torch.utils.tensorboard import SummaryWriter
 
-from sdtune.comparison.execution import RunRecord
+from sdtune.comparison.execution import Outcome
 from sdtune.comparison.planning import PlannedRun
 from sdtune.comparison.results import check_comparable, read_result
 from tests.comparison.runs import make_evaluation, make_result
@@ -22,7 +22,7 @@ def test_a_finished_run_is_read(tmp_path):
     with SummaryWriter(str(plan.folder)) as writer:
         for step, loss in enumerate([0.5, 0.25]):
             writer.add_scalar("train/loss", loss, step)
-    record = RunRecord("word", "finished", "", "sdtune fit", 60.0, str(plan.folder))
+    record = Outcome("word", "finished", "", "sdtune fit", 60.0, str(plan.folder))
     result = read_result(plan, "A word", record)
     assert (result.evaluation, result.label, result.subject) == (evaluation, "A word", "<erica>")
     assert list(result.loss.values) == [0.5, 0.25]
@@ -31,7 +31,7 @@ def test_a_finished_run_is_read(tmp_path):
 
 def test_a_failed_run_has_no_scores(tmp_path):
     plan = PlannedRun("word", "r", {}, (), "0123", tmp_path)
-    record = RunRecord("word", "failed", "Why.", "sdtune fit", 60.0, str(plan.folder))
+    record = Outcome("word", "failed", "Why.", "sdtune fit", 60.0, str(plan.folder))
     result = read_result(plan, "A word", record)
     assert result.evaluation is result.last is result.loss is None
 

@@ -1,9 +1,9 @@
 import pytest
 
 from sdtune._checks import ArgumentsError
-from sdtune.comparison.settings import Comparison, FigureSettings, RunSettings, TableSettings
+from sdtune.comparison.settings import Comparison, FigureSettings, TableSettings, Variant
 
-RUNS = {"adamw": RunSettings("toy.yaml", label="AdamW")}
+RUNS = {"adamw": Variant("toy.yaml", label="AdamW")}
 
 
 def problems(**changes) -> list[str]:

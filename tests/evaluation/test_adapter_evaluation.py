@@ -6,8 +6,8 @@ from sdtune.adapters.lora import LoRAAdapter, add_lora, lora_parameters
 from sdtune.adapters.pivotal import PivotalAdapter
 from sdtune.adapters.token_embedding import TokenEmbeddingAdapter, add_token_embedding
 from sdtune.evaluation.adapter_evaluation import AdapterEvaluation
-from sdtune.evaluation.record import Evaluation
 from sdtune.models import load
+from sdtune.run_folder.record import Evaluation
 
 
 @pytest.fixture
@@ -61,6 +61,15 @@ def test_all_checkpoints_of_a_run_and_then_more_of_its_prompts(ask, run, tmp_pat
     changed = AdapterEvaluation(str(run), output=str(run), **(ask | {"seeds": [1]}))
     with pytest.raises(ValueError, match="can it be added to, but it is not"):
         changed.evaluate()
+
+
+def test_the_record_names_the_adapters_that_lie_below_it(ask, run, tmp_path):
+    below = AdapterEvaluation("run", output=str(run), **ask)
+    assert dict(below._kept()) == {
+        "step_000002": "adapter/step_000002",
+        "step_000004": "adapter/step_000004",
+    }
+    assert dict(AdapterEvaluation(str(run), output="elsewhere", **ask)._kept()) == {}
 
 
 def test_the_base_alone(ask, tmp_path):

@@ -4,9 +4,9 @@ import pytest
 
 from sdtune.evaluation.best import BestRule, choose_best
 from sdtune.evaluation.descriptions import METRICS
-from sdtune.evaluation.record import Checkpoint, Difference, Figure
 from sdtune.report.figures import metric_rows
-from tests.evaluation.test_record import make_record
+from sdtune.run_folder.record import Checkpoint, Difference, Figure
+from tests.run_folder.test_record import make_record
 
 
 def checkpoint(step, style=0.5, clip_i=0.5, clip_score=30.0, seen=True, memorised=0.0):

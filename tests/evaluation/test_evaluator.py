@@ -8,12 +8,12 @@ from PIL import Image
 
 from sdtune.evaluation.best import BestRule
 from sdtune.evaluation.evaluator import Evaluator
-from sdtune.evaluation.record import Evaluation, Protocol, Run
 from sdtune.models import load
+from sdtune.run_folder.record import Evaluation, EvaluationSettings, Provenance
 from tests.metrics.tiny_networks import random_images
 
-RUN = Run("recipe", "Technique", 1, 4, "cpu", {})
-PROTOCOL = Protocol(["a <w> hat", "a dog"], [0, 5], ["a pet"], 2, 1.0, "", "tiny", None)
+RUN = Provenance("recipe", "Technique", 1, 4, "cpu", {})
+PROTOCOL = EvaluationSettings(["a <w> hat", "a dog"], [0, 5], ["a pet"], 2, 1.0, "", "tiny", None)
 
 
 class Drawer:

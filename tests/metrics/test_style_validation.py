@@ -12,10 +12,10 @@ from diffusers import AutoencoderKL
 from sdtune._imports import RESVG_AVAILABLE
 from sdtune.metrics.gram import GramEmbedder
 from sdtune.metrics.style_score import fit_style_axis, style_score
-from sdtune.nano.objects import OBJECTS, object_label
-from sdtune.nano.scenes import PALETTE, Scene, random_background
-from sdtune.nano.sources import NAMES, SOURCES, Source
-from sdtune.nano.sprites import render_objects
+from sdtune.nano.making.objects import OBJECTS, object_label
+from sdtune.nano.making.scenes import PALETTE, Scene, random_background
+from sdtune.nano.making.sources import NAMES, SOURCES, Source
+from sdtune.nano.making.sprites import render_objects
 
 PACKAGES = Path("~/.cache/sdtune/nano").expanduser()
 VAE = Path(__file__).parents[2] / "sdtune" / "nano" / "weights" / "vae"

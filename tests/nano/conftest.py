@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from sdtune.nano.tokenizer import build_tokenizer
+from sdtune.nano.making.tokenizer import build_tokenizer
 
 
 @pytest.fixture(scope="session")

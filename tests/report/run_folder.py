@@ -9,22 +9,22 @@ import torch
 from safetensors.torch import save_file
 from torch.utils.tensorboard import SummaryWriter
 
-from sdtune.callbacks.sample_rows import SampleRows
 from sdtune.evaluation.descriptions import METRICS
-from sdtune.evaluation.record import (
+from sdtune.run_folder.record import (
     Base,
     Best,
     Checkpoint,
     Cost,
     Difference,
     Evaluation,
+    EvaluationSettings,
     Figure,
     NearestPicture,
-    Protocol,
-    Run,
+    Provenance,
     TrainingPictures,
     picture_name,
 )
+from sdtune.run_folder.sample_rows import SampleRows
 from tests.picture_folders import make_picture_folder
 
 __all__ = ["PROMPTS", "make_evaluation", "make_run_folder"]
@@ -89,8 +89,10 @@ def make_evaluation(pictures: Path, finished: bool = True) -> Evaluation:
     return Evaluation(
         finished=finished,
         base=Base("CompVis/stable-diffusion-v1-4", "ab" * 32),
-        run=Run("style_lora", "LoRAStyleModule", 7, 400, "cpu", {"torch": "2.13.0"}),
-        protocol=Protocol(PROMPTS, [3], [], 25, 7.5, "", "openai/clip-vit-base-patch32", None),
+        run=Provenance("style_lora", "LoRAStyleModule", 7, 400, "cpu", {"torch": "2.13.0"}),
+        protocol=EvaluationSettings(
+            PROMPTS, [3], [], 25, 7.5, "", "openai/clip-vit-base-patch32", None
+        ),
         training_pictures=TrainingPictures(str(pictures), 4, "cd" * 32),
         metrics={key: METRICS[key] for key in keys},
         checkpoints=[_checkpoint(step) for step in _STEPS],

@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 
 from sdtune.report.facts import count_sentence, facts, nearest_sentence, notices, summary
-from sdtune.report.run import PictureLoss, ReportedRun, read_run
+from sdtune.report.run import ReportedRun, read_run
+from sdtune.run_folder.picture_losses import PictureLoss
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def test_copies_are_counted(run, copies, start):
 
 
 def test_few_counts_are_called_few():
-    losses = [PictureLoss(f"{n}.png", 0.1, 1.0, count) for n, count in enumerate((8, 29, 500))]
+    losses = [PictureLoss(0.1, 1.0, count) for count in (8, 29, 500)]
     assert "about 29 times, which is few" in count_sentence(losses)
     assert count_sentence(losses[1:]) == "Each picture was trained on about 500 times."
     assert count_sentence([]) == ""

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from sdtune.report.figures import checkpoint_table, metric_rows, step_name
+from sdtune.report.figures import checkpoint_table, metric_rows
 from tests.report.run_folder import make_evaluation
 
 
@@ -23,9 +23,3 @@ def test_all_checkpoints_in_one_table():
     assert table.columns == ["checkpoint", "CLIP score", "style score", "memorised"]
     assert [row[0] for row in table.rows] == ["base", "step 200", "step 400"]
     assert table.rows[0][1] == "28.1 (27.0 to 29.3)"
-
-
-def test_step_name():
-    assert [step_name(each) for each in ("base", "step_000200", "mine")] == [
-        "base", "step 200", "mine"
-    ]  # fmt: skip

@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 
 from sdtune.report.gallery import hard_and_easy, nearest_pairs, sliders, strips, tuned_name
-from sdtune.report.run import PictureLoss, read_run
+from sdtune.report.run import read_run
+from sdtune.run_folder.picture_losses import PictureLoss
 from tests.report.run_folder import PROMPTS
 
 
@@ -45,7 +46,7 @@ def test_copies_come_first_and_a_lost_picture_is_none(run):
 
 @pytest.mark.parametrize(("count", "hard", "easy"), [(4, 4, 0), (11, 8, 3), (40, 8, 8)])
 def test_no_picture_is_hard_and_easy(run, count, hard, easy):
-    losses = [PictureLoss(f"{n}.png", 0.1, 2 - n / count, 50) for n in range(count)]
+    losses = {f"{n}.png": PictureLoss(0.1, 2 - n / count, 50) for n in range(count)}
     first, last = hard_and_easy(replace(run, picture_losses=losses))
     assert (len(first), len(last)) == (hard, easy)
     assert not {each.name for each in first} & {each.name for each in last}

@@ -2,8 +2,8 @@ import math
 import re
 import xml.etree.ElementTree as ET
 
-from sdtune.report.curves import Curve
 from sdtune.report.plots import Band, Line, draw_lines
+from sdtune.run_folder.curves import Curve
 
 LINE = Line(Curve("tuned & <bold>", [1, 2, 3], [0.5, math.nan, 0.2]))
 

@@ -14,7 +14,7 @@ def test_everything_in_the_folder_is_read(whole_run):
     assert (run.shown.label, run.untuned.label) == ("step_000400", "base")
     assert run.samples.prompts == PROMPTS
     assert [row.label for row in run.samples.rows] == ["base", "step 200", "step 400"]
-    assert [each.name for each in run.picture_losses] == [f"disc_{n}.png" for n in range(4)]
+    assert list(run.picture_losses) == [f"disc_{n}.png" for n in range(4)]
 
 
 def test_an_empty_folder_is_an_unfinished_run(tmp_path):
@@ -46,7 +46,7 @@ def test_what_cannot_be_read_is_said_and_the_rest_is_shown(tmp_path):
     assert len(run.problems) == 4
     for problem, file in zip(
         run.problems,
-        ("config.yaml is not YAML", "evaluation.json", "rows cannot", "picture_losses.json cannot"),
+        ("config.yaml is not YAML", "evaluation.json", "samples cannot", "losses.json cannot"),
         strict=True,
     ):
         assert file in problem

@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import pytest
 
-from sdtune.report.curves import Curve
 from sdtune.report.run import read_run
 from sdtune.report.run_plots import curve_plots, metric_plots
+from sdtune.run_folder.curves import Curve
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,75 @@
+"""What evaluation and callbacks know of a technique, so that they need to import none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, cast, runtime_checkable
+
+from torch import Tensor
+
+from sdtune.adapters.protocol import Adapter
+from sdtune.models.stable_diffusion import StableDiffusion
+
+__all__ = ["Technique", "as_technique"]
+
+
+@runtime_checkable
+class Technique(Protocol):
+    """A LightningModule around a frozen Stable Diffusion."""
+
+    model: StableDiffusion
+
+    @property
+    def global_step(self) -> int:
+        """Optimizer steps taken so far."""
+        ...
+
+    def generate(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        *,
+        num_inference_steps: int,
+        guidance_scale: float,
+        negative_prompt: str = "",
+        use_adapter: bool = True,
+    ) -> Tensor:
+        """Draw one picture per prompt and seed: (B, 3, H, W) in [0, 1]."""
+        ...
+
+    def averaged_weights(self) -> AbstractContextManager[None]:
+        """Show, for a while, the average of the weights in training, if there is one."""
+        ...
+
+    def adapter(self) -> Adapter:
+        """Copy the adapter as it is now."""
+        ...
+
+    def adapter_metadata(self) -> dict[str, str]:
+        """Tell what an adapter's header should say of this run."""
+        ...
+
+
+def as_technique(module: Any) -> Technique:
+    """Check that a LightningModule offers what the callbacks use.
+
+    `model` is not looked for: it may be loaded only after the callbacks are set up.
+
+    Args:
+        module: The LightningModule that is being trained.
+
+    Returns:
+        The same object.
+
+    Raises:
+        TypeError: If a method is missing; the message names it.
+    """
+    wanted = ("generate", "adapter", "adapter_metadata", "averaged_weights")
+    missing = [name for name in wanted if not callable(getattr(module, name, None))]
+    if missing:
+        raise TypeError(
+            f"Expected the LightningModule to be a technique, but {type(module).__name__} has no "
+            f"{', '.join(f'`{name}`' for name in missing)}."
+        )
+    return cast(Technique, module)

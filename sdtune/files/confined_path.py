@@ -1,0 +1,34 @@
+"""Paths that a file names: none leads out of the folder that the file came with."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Annotated
+
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
+
+__all__ = ["ConfinedPath", "is_confined"]
+
+
+def is_confined(path: str) -> bool:
+    """Tell whether a path stays below the folder that it is joined to.
+
+    Args:
+        path: A path as a file names it.
+
+    Returns:
+        Whether it is not empty, not absolute, and nowhere goes up.
+    """
+    pure = PurePath(path)
+    return bool(pure.parts) and not pure.anchor and ".." not in pure.parts and "\0" not in path
+
+
+def _checked(path: str) -> str:
+    if not is_confined(path):
+        raise PydanticCustomError("expected", "to be a path below its folder")
+    return path
+
+
+ConfinedPath = Annotated[str, AfterValidator(_checked)]
+"""A text that is checked by `is_confined` when it is read from a file."""

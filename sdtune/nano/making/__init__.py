@@ -1,0 +1,1 @@
+"""How nano is made: from openly licensed drawings to weights, figures and picture sets."""

@@ -1,0 +1,376 @@
+"""The record of an evaluation, `evaluation.json`: what was measured, of what, and how surely."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pydantic import FiniteFloat
+
+from sdtune.files.confined_path import ConfinedPath
+from sdtune.files.json_file import read_json, write_json
+from sdtune.run_folder.layout import BASE_LABEL, RECORD, SCORED_PICTURES
+
+__all__ = [
+    "VERSION",
+    "Base",
+    "Best",
+    "Checkpoint",
+    "Cost",
+    "Difference",
+    "Evaluation",
+    "EvaluationSettings",
+    "Excluded",
+    "Figure",
+    "MetricDescription",
+    "NearestPicture",
+    "Provenance",
+    "TrainingPictures",
+    "Verdict",
+    "picture_name",
+    "pictures_folder",
+]
+
+VERSION = 1
+
+Verdict = Literal["better", "worse", "no difference seen"]
+
+
+@dataclass(frozen=True)
+class Base:
+    """The untuned model.
+
+    Attributes:
+        source: What it was loaded from, as the user named it.
+        fingerprint: SHA-256 over its weights.
+    """
+
+    source: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What was trained, and where.
+
+    Attributes:
+        recipe: The recipe's name; empty if an adapter was scored without its run.
+        technique: The LightningModule's class, or as its adapter's header says; may be empty.
+        seed: The run's seed, if it is known.
+        max_steps: Optimizer steps that the run was to take, if they are known.
+        device: `cpu`, or the name of the GPU.
+        versions: Library -> version.
+    """
+
+    recipe: str
+    technique: str
+    seed: int | None
+    max_steps: int | None
+    device: str
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """What every checkpoint was asked to draw, and who judged it: only equals are compared.
+
+    Attributes:
+        prompts: What is drawn.
+        seeds: Every prompt is drawn once with each.
+        class_prompts: What is drawn to see whether the class stayed what it was.
+        num_inference_steps: Steps of the sampler.
+        guidance_scale: Strength of classifier-free guidance.
+        negative_prompt: What guidance leads away from.
+        clip: The CLIP that judges.
+        dino: The DINO that judges, if any.
+    """
+
+    prompts: list[str]
+    seeds: list[int]
+    class_prompts: list[str]
+    num_inference_steps: int
+    guidance_scale: FiniteFloat
+    negative_prompt: str
+    clip: str
+    dino: str | None
+
+
+@dataclass(frozen=True)
+class TrainingPictures:
+    """What the samples are compared with.
+
+    Attributes:
+        folder: Where the pictures are.
+        count: How many there are.
+        sha256: Hash over their bytes.
+    """
+
+    folder: str
+    count: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class MetricDescription:
+    """A metric for readers.
+
+    Attributes:
+        title: Its name.
+        higher_is_better: Whether more is better.
+        meaning: What it says, in plain words.
+    """
+
+    title: str
+    higher_is_better: bool
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A metric of one checkpoint, with its 95 % interval over prompts and seeds.
+
+    Attributes:
+        value: The figure.
+        low: Lower end of the interval.
+        high: Upper end.
+        count: Samples that it was taken over.
+    """
+
+    value: FiniteFloat
+    low: FiniteFloat
+    high: FiniteFloat
+    count: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A checkpoint's figure less the base's, paired by prompt and seed.
+
+    Attributes:
+        difference: Tuned less base.
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+        verdict: `no difference seen` if the interval covers 0.
+    """
+
+    difference: FiniteFloat
+    low: FiniteFloat
+    high: FiniteFloat
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class NearestPicture:
+    """A sample and the training picture that it is most like.
+
+    Attributes:
+        prompt: Position of the sample's prompt in `EvaluationSettings.prompts`.
+        seed: The sample's seed.
+        picture: The training picture, below `TrainingPictures.folder`.
+        similarity: Cosine of the two in CLIP's space.
+        ssim: Their structural similarity.
+        memorised: Whether the sample is taken for a copy: of this picture or, by structure, of
+            another one.
+    """
+
+    prompt: int
+    seed: int
+    picture: ConfinedPath
+    similarity: FiniteFloat
+    ssim: FiniteFloat
+    memorised: bool
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The scores of the base or of one adapter.
+
+    Attributes:
+        label: `base`, `step_000200`, ….
+        step: Optimizer steps taken; 0 for the base.
+        adapter: The adapter's folder below the run folder; None for the base, or if none is kept.
+        pictures: The folder of the scored pictures below the run folder, see `picture_name`.
+        figures: Metric -> its figure. A metric that could not be measured is absent.
+        per_sample: Metric -> a value per sample, prompts outside and seeds inside; for
+            `class_drift`, class prompts. Absent for metrics of a whole set.
+        against_base: Metric -> the difference from the base; empty for the base.
+        nearest: The nearest training picture of each sample.
+    """
+
+    label: str
+    step: int
+    adapter: ConfinedPath | None
+    pictures: ConfinedPath
+    figures: dict[str, Figure]
+    per_sample: dict[str, list[FiniteFloat]] = field(default_factory=dict)
+    against_base: dict[str, Difference] = field(default_factory=dict)
+    nearest: list[NearestPicture] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """A checkpoint that the rule left out.
+
+    Attributes:
+        label: Which.
+        reason: Why, one sentence.
+    """
+
+    label: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best checkpoint.
+
+    Attributes:
+        label: Which; None if the rule left all of them out.
+        rule: How it is chosen, one sentence.
+        reason: Why this one, one sentence.
+        excluded: Those that the rule left out.
+    """
+
+    label: str | None
+    rule: str
+    reason: str
+    excluded: list[Excluded] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the evaluation took.
+
+    Attributes:
+        seconds: All of it, the base included.
+        drawing_seconds: Sampling.
+        scoring_seconds: The metrics and the models that judge.
+        share_of_run: `seconds / run_seconds`, in [0, 1].
+        run_seconds: From the start of training to the latest evaluation.
+    """
+
+    seconds: FiniteFloat = 0.0
+    drawing_seconds: FiniteFloat = 0.0
+    scoring_seconds: FiniteFloat = 0.0
+    share_of_run: FiniteFloat | None = None
+    run_seconds: FiniteFloat | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All that is known of a run's checkpoints.
+
+    Attributes:
+        finished: Whether training reached its end and the last checkpoint is scored.
+        base: The untuned model.
+        run: What was trained.
+        protocol: What was drawn and who judged.
+        training_pictures: What the samples are compared with.
+        metrics: The metrics that were measured, for readers.
+        checkpoints: The base, then the others in order of steps.
+        best: The best of them; None before there is any.
+        cost: What it took.
+        sdtune: The version that wrote it.
+        version: Of the file's layout.
+    """
+
+    finished: bool
+    base: Base
+    run: Provenance
+    protocol: EvaluationSettings
+    training_pictures: TrainingPictures
+    metrics: dict[str, MetricDescription]
+    checkpoints: list[Checkpoint]
+    best: Best | None = None
+    cost: Cost = field(default_factory=Cost)
+    sdtune: str = ""
+    version: int = VERSION
+
+    @property
+    def untuned(self) -> Checkpoint | None:
+        """The base's scores."""
+        return next((each for each in self.checkpoints if each.label == BASE_LABEL), None)
+
+    @property
+    def tuned(self) -> list[Checkpoint]:
+        """The scores of all checkpoints but the base."""
+        return [each for each in self.checkpoints if each.label != BASE_LABEL]
+
+    @classmethod
+    def load(cls, path: str | Path) -> Evaluation:
+        """Read a record.
+
+        Args:
+            path: The file, or the folder that holds it under its default name.
+
+        Returns:
+            The record.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            JsonFileError: If it is no record, or of a version that is not known here; with all
+                that is wrong.
+        """
+        path = Path(path)
+        path = path / RECORD if path.is_dir() else path
+        try:
+            return read_json(cls, path, VERSION)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"Expected the record of an evaluation at {path}, but there is no such file: add "
+                "sdtune.EvaluationCallback to the recipe, or run `sdtune evaluate`."
+            ) from error
+
+    def save(self, path: str | Path) -> None:
+        """Write the record, whole or not at all.
+
+        Args:
+            path: The file.
+
+        Raises:
+            ValueError: If a figure is not finite, which JSON has no word for.
+        """
+        write_json(path, dataclasses.asdict(self))
+
+    def checkpoint(self, label: str) -> Checkpoint:
+        """Find a checkpoint.
+
+        Args:
+            label: `base`, `step_000200`, ….
+
+        Returns:
+            The checkpoint.
+
+        Raises:
+            KeyError: If there is none of that label.
+        """
+        for each in self.checkpoints:
+            if each.label == label:
+                return each
+        labels = ", ".join(f"`{each.label}`" for each in self.checkpoints)
+        raise KeyError(f"Expected `label` to be one of {labels}, but got `{label}`.")
+
+
+def picture_name(prompt: int, seed: int, kind: Literal["prompt", "class"] = "prompt") -> str:
+    """Name the file of a scored picture, inside `Checkpoint.pictures`.
+
+    Args:
+        prompt: Position of its prompt in `EvaluationSettings.prompts`, or in its `class_prompts`.
+        seed: Its seed.
+        kind: `class` for a picture of a class prompt.
+
+    Returns:
+        Such as `prompt_00_seed_0.png`.
+    """
+    return f"{kind}_{prompt:02d}_seed_{seed}.png"
+
+
+def pictures_folder(label: str) -> str:
+    """Name the folder of a checkpoint's scored pictures, below the run folder.
+
+    Args:
+        label: `base`, `step_000200`, ….
+    """
+    return f"{SCORED_PICTURES}/{label}"

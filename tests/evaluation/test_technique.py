@@ -1,0 +1,19 @@
+import pytest
+
+from sdtune.adapters.lora import LoRAAdapter
+from sdtune.adapters.protocol import Adapter
+from sdtune.evaluation.technique import Technique, as_technique
+from tests.callbacks.fake_technique import FakeTechnique
+
+
+def test_a_technique_is_known_by_what_it_offers():
+    technique = FakeTechnique()
+    assert as_technique(technique) is technique
+    assert isinstance(technique, Technique)
+    assert isinstance(technique.adapter(), Adapter)
+    assert issubclass(LoRAAdapter, Adapter)
+
+
+def test_what_is_missing_is_named():
+    with pytest.raises(TypeError, match="object has no `generate`, `adapter`, `adapter_metadata`"):
+        as_technique(object())
