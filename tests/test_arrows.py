@@ -30,7 +30,16 @@ ARROWS: dict[str, set[str]] = {
         "sdtune",
     },
     "callbacks": {"evaluation", "run_folder", "metrics", "adapters", "models", "files"},
-    "report": {"evaluation", "run_folder", "data", "adapters", "models", "files", "sdtune"},
+    "report": {
+        "evaluation",
+        "run_folder",
+        "metrics",
+        "data",
+        "adapters",
+        "models",
+        "files",
+        "sdtune",
+    },
     "comparison": {"report", "evaluation", "run_folder", "metrics", "files", "sdtune"},
     "commands": {
         "comparison",

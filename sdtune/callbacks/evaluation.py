@@ -17,15 +17,16 @@ from torch import Tensor
 from sdtune._checks import check_all, check_not_negative
 from sdtune.adapters.token_embedding import find_token_embedding
 from sdtune.callbacks.periodic import PeriodicCallback, is_trial
-from sdtune.evaluation.best import BestRule, Goal
+from sdtune.evaluation.best import BestRule, Goal, check_goal
 from sdtune.evaluation.circumstances import device_name, library_versions
-from sdtune.evaluation.descriptions import METRICS
 from sdtune.evaluation.evaluator import Evaluator
-from sdtune.evaluation.judges import Judges, judge_problems, load_judges
+from sdtune.evaluation.judges import judge_problems, load_judges, missing_needs
 from sdtune.evaluation.settings import check_settings
 from sdtune.evaluation.technique import Technique
 from sdtune.evaluation.training_set import TrainingSet
 from sdtune.evaluation.undisturbed import undisturbed
+from sdtune.metrics.judges import Judges
+from sdtune.metrics.registry import METRICS, measurable
 from sdtune.run_folder.layout import RECORD, SCORED_PICTURES, RunFolder, step_label
 from sdtune.run_folder.record import Checkpoint, Evaluation, EvaluationSettings, Provenance
 
@@ -69,8 +70,10 @@ class EvaluationCallback(PeriodicCallback):
         clip: The CLIP that judges: `nano`, a folder, or a Hugging Face id such as
             `openai/clip-vit-base-patch16`.
         dino: A DINO that judges too: a folder, or an id such as `facebook/dinov2-small`.
-        goal: `style`: the best checkpoint has the highest style score; `subject`: CLIP-I.
-        style_pictures: Training pictures whose captions the base draws, once, for the style score.
+        goal: `style`: the best checkpoint has the highest style score; `subject`: CLIP-I; a metric,
+            such as `dino`: its best figure.
+        style_pictures: Training pictures whose captions the base draws, once, for the style score,
+            which the goal `subject` does without.
         max_clip_score_drop: The share of the base's CLIP score that the best checkpoint may lose.
         max_memorised_share: The share of the best checkpoint's pictures that may be copies.
         cache_dir: Folder for the base's pictures; None is `$SDTUNE_CACHE` or `~/.cache/sdtune`.
@@ -110,13 +113,14 @@ class EvaluationCallback(PeriodicCallback):
             dino=dino,
         )
         self.rule = BestRule(goal, max_clip_score_drop, max_memorised_share)
+        self.style_pictures = style_pictures if goal != "subject" else 0
         check_all(
             lambda: check_settings(self.protocol),
+            lambda: check_goal(goal, self._missing()),
             lambda: check_not_negative("style_pictures", style_pictures),
             lambda: check_not_negative("max_clip_score_drop", max_clip_score_drop),
             lambda: check_not_negative("max_memorised_share", max_memorised_share),
         )
-        self.style_pictures = style_pictures
         self.cache_dir = cache_dir
         self._resumed_folder: Path | None = None
         self._start = 0.0
@@ -127,13 +131,8 @@ class EvaluationCallback(PeriodicCallback):
     @property
     def metric_tags(self) -> list[str]:
         """The curves that may be logged, such as `eval/clip_score`."""
-        absent = {
-            "style_score": self.rule.goal != "style",
-            "dino": self.protocol.dino is None,
-            "class_drift": not self.protocol.class_prompts,
-            "lpips_diversity": True,  # it may or may not be there
-        }
-        return [f"eval/{name}" for name in METRICS if not absent.get(name)]
+        known = {} if self._judges is None else self._judges.missing
+        return [f"eval/{each.name}" for each in measurable({**self._missing(), **known})]
 
     def problems(self) -> list[str]:
         """List the models that judge and are not available here, one sentence each."""
@@ -226,7 +225,7 @@ class EvaluationCallback(PeriodicCallback):
             self._run(trainer, pl_module),
             self.folder.parent,
             words={each.token: each.initializer_token for each in placeholders},
-            style_pictures=self.style_pictures if self.rule.goal == "style" else 0,
+            style_pictures=self.style_pictures,
             cache=self.cache_dir,
         )
         past = self._past(trainer.global_step) if self._resumed_folder is not None else None
@@ -259,9 +258,9 @@ class EvaluationCallback(PeriodicCallback):
         record = self._save(trainer, evaluator)
         if record.best is not None and record.best.label == label:
             self._keep_best(trainer, step, technique)
-        rank_zero_info(
-            f"Scored step {step} in {time.perf_counter() - start:.1f} s: {_words(checkpoint)}."
-        )
+        if checkpoint.figures:
+            words = self._words(checkpoint)
+            rank_zero_info(f"Scored step {step} in {time.perf_counter() - start:.1f} s: {words}.")
 
     def _draw(
         self,
@@ -315,6 +314,17 @@ class EvaluationCallback(PeriodicCallback):
         for logger in trainer.loggers:
             logger.log_metrics(values, step=checkpoint.step)
 
+    def _missing(self) -> dict[str, str]:
+        return missing_needs(self.protocol, self.style_pictures)
+
+    def _words(self, checkpoint: Checkpoint) -> str:
+        """Word the differences from the base, such as "CLIP score +0.4 (no difference seen)"."""
+        return ", ".join(
+            f"{METRICS[name].title} {each.difference:+.2f} ({each.verdict})"
+            for name, each in checkpoint.against_base.items()
+            if name in ("clip_score", "style_score", "clip_i", self.rule.goal)
+        )
+
     def _run(self, trainer: Trainer, pl_module: LightningModule) -> Provenance:
         steps = trainer.estimated_stepping_batches if trainer.max_steps < 0 else trainer.max_steps
         return Provenance(
@@ -344,12 +354,3 @@ def _pictures(data: object, name: str) -> Sequence[Any]:
 
 def _keepers(trainer: Trainer) -> list[AdapterKeeper]:
     return [each for each in trainer.callbacks if isinstance(each, AdapterKeeper)]  # type: ignore[attr-defined]
-
-
-def _words(checkpoint: Checkpoint) -> str:
-    """Word the differences from the base, such as "CLIP score +0.4 (no difference seen)"."""
-    return ", ".join(
-        f"{METRICS[name].title} {each.difference:+.2f} ({each.verdict})"
-        for name, each in checkpoint.against_base.items()
-        if name in ("clip_score", "style_score", "clip_i")
-    )

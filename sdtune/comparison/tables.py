@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from sdtune.comparison.measures import Measure, best_runs, measure
 from sdtune.comparison.results import ComparedRun
 from sdtune.comparison.settings import TRAIN_LOSS, TableSettings
-from sdtune.evaluation.rounding import places_of
-from sdtune.report.figures import difference_words, figure_words
+from sdtune.evaluation.rounding import difference_words, figure_words, places_of
 from sdtune.report.table import Table
 from sdtune.run_folder.layout import BASE_LABEL
 from sdtune.run_folder.record import Figure

@@ -12,10 +12,10 @@ from torch import Tensor
 from sdtune._checks import check_all, check_not_negative, check_positive
 from sdtune.adapters import textual_inversion_format
 from sdtune.adapters.pipeline import find_adapter_files, load_adapter
-from sdtune.evaluation.best import BestRule, Goal
+from sdtune.evaluation.best import BestRule, Goal, check_goal
 from sdtune.evaluation.circumstances import device_name, library_versions
 from sdtune.evaluation.evaluator import Evaluator
-from sdtune.evaluation.judges import load_judges
+from sdtune.evaluation.judges import load_judges, missing_needs
 from sdtune.evaluation.settings import check_settings
 from sdtune.evaluation.training_set import TrainingSet
 from sdtune.files import tensor_file
@@ -49,8 +49,9 @@ class AdapterEvaluation:
         clip: The CLIP that judges: `nano`, a folder, or a Hugging Face id such as
             `openai/clip-vit-base-patch16`.
         dino: A DINO that judges too, such as `facebook/dinov2-small`.
-        goal: `style`: the best checkpoint has the highest style score; `subject`: CLIP-I. By
-            default a run's own, else `style`.
+        goal: `style`: the best checkpoint has the highest style score; `subject`: CLIP-I; a metric,
+            such as `dino`: its best figure. By default `subject` of a run without a style score,
+            else `style`.
         style_pictures: Training pictures whose captions the base draws for the style score.
         clip_skip: Text encoder layer, counted from the end, as in training.
         output: Where the record and the pictures go; by default the run's folder, or one below
@@ -93,17 +94,18 @@ class AdapterEvaluation:
             )  # fmt: skip
         self.base = base or (run.base.source if run else "nano")
         self.pictures = pictures or (run.training_pictures.folder if run else None)
+        own: Goal = "style" if run is None or "style_score" in run.metrics else "subject"
+        self.goal: Goal = goal or own
+        self.style_pictures = style_pictures if self.goal != "subject" else 0
         check_all(
             lambda: check_settings(self.protocol),
+            lambda: check_goal(self.goal, missing_needs(self.protocol, self.style_pictures)),
             lambda: check_base(self.base),
             lambda: _check_pictures(self.pictures),
             lambda: check_not_negative("style_pictures", style_pictures),
             lambda: check_positive("clip_skip", clip_skip, of="integer"),
         )
         self.adapters = {} if adapter is None else _checkpoints(Path(adapter))
-        own: Goal = "style" if run is None or "style_score" in run.metrics else "subject"
-        self.goal: Goal = goal or own
-        self.style_pictures = style_pictures if self.goal == "style" else 0
         self.clip_skip = clip_skip
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.output = Path(output) if output else _output_of(adapter, has_record=run is not None)

@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TypeAlias
 
-from sdtune.evaluation.descriptions import METRICS
-from sdtune.evaluation.rounding import interval, number, places_of
+from sdtune.evaluation.rounding import figure_words, places_of
+from sdtune.metrics.registry import METRICS
 from sdtune.run_folder.layout import BASE_LABEL
 from sdtune.run_folder.record import Best, Checkpoint, Excluded
 
-__all__ = ["BestRule", "Goal", "choose_best"]
+__all__ = ["BestRule", "Goal", "check_goal", "choose_best"]
 
-Goal = Literal["style", "subject"]
+Goal: TypeAlias = str
+"""`style`, `subject`, or the name of a registered metric."""
 
 # A style is how things are drawn and not what is drawn, so it is judged by the measure that what a
 # picture shows cannot raise. A subject is what is drawn: there, likeness to its pictures counts.
 _FIDELITY = {"style": "style_score", "subject": "clip_i"}
+_ASKED = ("clip_score", "memorised_share")  # of every checkpoint, whatever the goal
+
+
+def check_goal(goal: Goal, missing: Mapping[str, str] | None = None) -> None:
+    """Check that the best checkpoint can be chosen by a goal.
+
+    Args:
+        goal: `style`, `subject`, or a metric.
+        missing: What metrics need and the evaluation will not have -> why.
+
+    Raises:
+        ValueError: If it is neither, or a metric that will not be measured.
+    """
+    if goal in _FIDELITY:
+        return
+    if goal not in METRICS:
+        names = ", ".join(f"`{each}`" for each in [*_FIDELITY, *METRICS])
+        raise ValueError(f"Expected `goal` to be one of {names}, but got `{goal}`.")
+    reasons = [(missing or {})[need] for need in METRICS[goal].needs if need in (missing or {})]
+    if reasons:
+        raise ValueError(
+            f"Expected `goal` to be a metric that is measured, but got `{goal}`: "
+            f"{'; '.join(reasons)}."
+        )
 
 
 @dataclass(frozen=True)
@@ -25,7 +50,8 @@ class BestRule:
     """What makes a checkpoint the best.
 
     Attributes:
-        goal: `style`: the highest style score; `subject`: the highest CLIP-I.
+        goal: `style`: the highest style score; `subject`: the highest CLIP-I; a metric: its highest
+            figure, or its lowest where less is better.
         max_clip_score_drop: By what share of the base's the CLIP score may fall. A fall that the
             interval does not tell from none counts as none.
         max_memorised_share: The largest share of samples that may be taken for copies. With few
@@ -38,8 +64,10 @@ class BestRule:
 
     def fidelity(self, checkpoints: Sequence[Checkpoint]) -> str:
         """Name the metric that decides; CLIP-I where the style score could not be measured."""
-        wanted = _FIDELITY[self.goal]
-        return wanted if all(wanted in each.figures for each in checkpoints) else "clip_i"
+        wanted = _FIDELITY.get(self.goal, self.goal)
+        if self.goal not in _FIDELITY or all(wanted in each.figures for each in checkpoints):
+            return wanted
+        return "clip_i"
 
     def words(self, fidelity: str) -> str:
         """Say the rule in one sentence.
@@ -51,7 +79,8 @@ class BestRule:
             The sentence.
         """
         return (
-            f"The highest {METRICS[fidelity].title} among the checkpoints whose CLIP score is not "
+            f"The {_extreme(fidelity)} {METRICS[fidelity].title} among the checkpoints whose CLIP "
+            "score is not "
             f"seen to be more than {self.max_clip_score_drop:.0%} below the base's and of whose "
             f"pictures at most {self.max_memorised_share:.0%} are taken for copies."
         )
@@ -65,6 +94,11 @@ class BestRule:
         Returns:
             One sentence, or None if it is not.
         """
+        if not checkpoint.figures:  # as the evaluator leaves one that draws no pictures
+            return "Its pictures are not finite numbers, so it was not scored."
+        lost = [each for each in _ASKED if each not in checkpoint.figures]
+        if lost:
+            return f"{' and '.join(METRICS[each].title for each in lost)}: not measured."
         reasons = []
         tuned, change = checkpoint.figures["clip_score"], checkpoint.against_base["clip_score"]
         base = tuned.value - change.difference
@@ -91,20 +125,32 @@ def choose_best(checkpoints: Sequence[Checkpoint], rule: BestRule) -> Best | Non
     tuned = [each for each in checkpoints if each.label != BASE_LABEL]
     if not tuned:
         return None
-    fidelity = rule.fidelity(tuned)
-    reasons = {each.label: rule.why_not(each) for each in tuned}
+    fidelity = rule.fidelity([each for each in tuned if each.figures])
+    title = METRICS[fidelity].title
+    unknown = f"{title}: not measured."
+    reasons = {
+        each.label: rule.why_not(each) or (None if fidelity in each.figures else unknown)
+        for each in tuned
+    }
     excluded = [Excluded(label, reason) for label, reason in reasons.items() if reason]
     left = [each for each in tuned if not reasons[each.label]]
     if not left:
         reason = f"The rule leaves every checkpoint out. Of the last: {excluded[-1].reason}"
         return Best(None, rule.words(fidelity), reason, excluded)
-    best = max(left, key=lambda each: each.figures[fidelity].value)
-    figure, title = best.figures[fidelity], METRICS[fidelity].title
+    sign = 1 if METRICS[fidelity].higher_is_better else -1
+    best = max(left, key=lambda each: sign * each.figures[fidelity].value)
+    figure = best.figures[fidelity]
     bases = [each.figures.get(fidelity) for each in checkpoints if each.label == BASE_LABEL]
     # as many as where the two are compared
     places = places_of(fidelity, [figure, best.against_base.get(fidelity), *bases])
-    of = f"the highest of {len(left)}" if len(left) > 1 else "the only one that is left"
+    of = (
+        f"the {_extreme(fidelity)} of {len(left)}" if len(left) > 1 else "the only one that is left"
+    )
     of = "the only checkpoint" if len(tuned) == 1 else of
-    value, between = number(figure.value, places), interval(figure.low, figure.high, places)
+    value, between = figure_words(fidelity, figure, places)
     reason = f"Its {title} is {value} ({between}), {of}."
     return Best(best.label, rule.words(fidelity), reason, excluded)
+
+
+def _extreme(metric: str) -> str:
+    return "highest" if METRICS[metric].higher_is_better else "lowest"

@@ -2,69 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
+from sdtune.metrics.registry import METRICS
 from sdtune.run_folder.record import MetricDescription
 
-__all__ = ["METRICS"]
+__all__ = ["describe_metrics"]
 
-METRICS: dict[str, MetricDescription] = {
-    "clip_score": MetricDescription(
-        "CLIP score",
-        True,
-        "How well a picture shows what its prompt says: 100 times the cosine of the two in the "
-        "space of a CLIP.",
-    ),
-    "style_score": MetricDescription(
-        "style score",
-        True,
-        "How far the drawing is in the style of the training pictures, whatever it shows: 0 where "
-        "the base draws, 1 where new pictures of the style lie.",
-    ),
-    "clip_i": MetricDescription(
-        "CLIP-I",
-        True,
-        "How much a picture is like the training pictures: its mean cosine to them in the space "
-        "of a CLIP.",
-    ),
-    "dino": MetricDescription(
-        "DINO",
-        True,
-        "The same in the space of a DINO, which tells one subject from others of its class.",
-    ),
-    "clip_mmd": MetricDescription(
-        "CLIP-MMD",
-        False,
-        "How far the pictures as a set are from the training pictures, in thousandths; about 0 if "
-        "they could be of the same set.",
-    ),
-    "ssim": MetricDescription(
-        "SSIM",
-        True,
-        "How much a picture's layout is like that of the training pictures, on grey pictures: the "
-        "mean over all of them.",
-    ),
-    "ssim_nearest": MetricDescription(
-        "SSIM, nearest",
-        True,
-        "How much a picture's layout is like that of the training picture most like it; near 1 is "
-        "a copy.",
-    ),
-    "lpips_diversity": MetricDescription(
-        "diversity",
-        True,
-        "How different the pictures of one prompt are from each other, by LPIPS; 0 if every seed "
-        "gives the same picture.",
-    ),
-    "memorised_share": MetricDescription(
-        "memorised",
-        False,
-        "The share of pictures that are closer to a training picture than training pictures are "
-        "to each other, and so may be copies.",
-    ),
-    "class_drift": MetricDescription(
-        "class drift",
-        False,
-        "How far training moved what the class itself looks like: 1 less the cosine of tuned and "
-        "base pictures of the class's prompts, in the space of a CLIP.",
-    ),
-}
-"""Metric -> title, direction and meaning, in the order in which they are shown."""
+
+def describe_metrics(
+    names: Collection[str], past: Mapping[str, MetricDescription] | None = None
+) -> dict[str, MetricDescription]:
+    """Describe metrics that were measured.
+
+    Args:
+        names: Their names.
+        past: Descriptions that an earlier start of the run wrote, of metrics that may not be
+            registered any more.
+
+    Returns:
+        Name -> title, direction and meaning, in the order of registration.
+
+    Raises:
+        ValueError: If a metric is neither registered nor described, for nothing is left out
+            without a word.
+    """
+    known = dict(past or {}) | {
+        name: MetricDescription(each.title, each.higher_is_better, each.meaning)
+        for name, each in METRICS.items()
+    }
+    unknown = [f"`{name}`" for name in names if name not in known]
+    if unknown:
+        raise ValueError(
+            f"Expected every metric that is measured to be registered, but {', '.join(unknown)} "
+            "is not: see `sdtune.metrics.registry.register`."
+        )
+    return {name: known[name] for name in [*METRICS, *known] if name in names}

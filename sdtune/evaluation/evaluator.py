@@ -14,13 +14,16 @@ import torch
 from torch import Tensor
 
 import sdtune
+from sdtune.data.pictures import Picture
 from sdtune.evaluation.base_pictures import BasePictures, Draw, base_fingerprint
 from sdtune.evaluation.best import BestRule, choose_best
-from sdtune.evaluation.descriptions import METRICS
-from sdtune.evaluation.judges import Judges
+from sdtune.evaluation.descriptions import describe_metrics
+from sdtune.evaluation.judges import missing_needs
 from sdtune.evaluation.style import StyleJudge
 from sdtune.evaluation.suite import Scores, Suite
 from sdtune.evaluation.training_set import TrainingSet
+from sdtune.metrics.judges import Judges
+from sdtune.metrics.registry import needed
 from sdtune.models.stable_diffusion import StableDiffusion
 from sdtune.models.substitution import substitute
 from sdtune.run_folder.layout import BASE_LABEL, RunFolder
@@ -104,28 +107,30 @@ class Evaluator:
             clip_skip: Text encoder layer that it is drawn with, counted from the end.
             past: The record of an earlier start, if there is one. Its checkpoints are kept if base,
                 training pictures and protocol are the same, for only then can they be compared.
+
+        Raises:
+            ValueError: If the base draws what is not finite, for nothing can be compared with it.
         """
         self._device = model.device
         drawer = self._base_pictures(model, clip_skip)
 
         def draw(prompts: Sequence[str], seeds: Sequence[int]) -> Tensor:
-            return drawer.get([substitute(each, self.words) for each in prompts], seeds, draw_base)
+            texts = [substitute(each, self.words) for each in prompts]
+            return drawer.get(texts, seeds, lambda *those: _finite(draw_base(*those)))
 
         with self._timed("drawing"):
             images, class_images = self._drawn(draw)
-            style = self.training.captioned(self.style_pictures)
+            style = self.training.captioned(self.style_pictures) if "style" in needed() else []
             seeds = range(_STYLE_SEED, _STYLE_SEED + len(style))
             contrast = draw([each.caption for each in style], seeds) if style else None
         with self._timed("scoring"), self._judging():
-            read = self.training.read(style, model.resolution)
             self._suite = Suite(
                 self.training,
-                self.judges,
+                self._with_style(model, style, contrast),
                 [substitute(prompt, self.words) for prompt in self.protocol.prompts],
                 self.protocol.seeds,
                 len(self.protocol.class_prompts),
                 model.resolution,
-                None if contrast is None else StyleJudge(model, read, contrast),
             )
             self._base_scores = self._suite.score(images, class_images)
         base = self._checkpoint(BASE_LABEL, 0, self._base_scores)
@@ -153,12 +158,24 @@ class Evaluator:
             draw: The tuned model.
 
         Returns:
-            Its scores.
+            Its scores; none, and a warning, if it draws what is not finite.
         """
+        lost = 0
+
+        def drawn(prompts: Sequence[str], seeds: Sequence[int]) -> Tensor:
+            nonlocal lost
+            images = draw(prompts, seeds)
+            lost += _count_not_finite(images)
+            return to_bytes(images).float() / 255
+
         with self._timed("drawing"):
-            images, class_images = self._drawn(lambda *those: to_bytes(draw(*those)).float() / 255)
-        with self._timed("scoring"), self._judging():
-            scores = self._suite.score(images, class_images, self._base_scores)
+            images, class_images = self._drawn(drawn)
+        scores = None
+        if lost:
+            log.warning("%s is not scored: %s.", label, _lost(lost))
+        else:
+            with self._timed("scoring"), self._judging():
+                scores = self._suite.score(images, class_images, self._base_scores)
         checkpoint = self._checkpoint(label, step, scores)
         self._write_pictures(checkpoint.pictures, images, class_images)
         others = [each for each in self.record.checkpoints if each.label != label]
@@ -196,7 +213,7 @@ class Evaluator:
         record = replace(
             self.record,
             finished=finished,
-            metrics={name: METRICS[name] for name in METRICS if name in measured},
+            metrics=describe_metrics(measured, self.record.metrics),
             best=self.best(),
             cost=self._cost(run_seconds),
         )
@@ -228,7 +245,9 @@ class Evaluator:
             return
         kept = [each for each in past.checkpoints if each.label != BASE_LABEL]
         checkpoints = [*self.record.checkpoints, *kept]
-        self.record = replace(self.record, checkpoints=checkpoints, cost=past.cost)
+        self.record = replace(
+            self.record, checkpoints=checkpoints, metrics=past.metrics, cost=past.cost
+        )
 
     def _cost(self, run_seconds: float | None) -> Cost:
         past = self.record.cost  # of earlier starts
@@ -248,13 +267,26 @@ class Evaluator:
         class_prompts = self.protocol.class_prompts
         return all_of(self.protocol.prompts), all_of(class_prompts) if class_prompts else None
 
-    def _checkpoint(self, label: str, step: int, scores: Scores) -> Checkpoint:
-        is_base = label == BASE_LABEL
+    def _with_style(
+        self, model: StableDiffusion, style: Sequence[Picture], contrast: Tensor | None
+    ) -> Judges:
+        """Add the judge of style, which compares with what the base drew of some captions."""
+        if contrast is not None:
+            read = self.training.read(style, model.resolution)
+            return replace(self.judges, style=StyleJudge(model, read, contrast))
+        missing = missing_needs(self.protocol, self.style_pictures)
+        reason = missing.get("style", "it needs two training pictures with captions")
+        return replace(self.judges, missing={**self.judges.missing, "style": reason})
+
+    def _checkpoint(self, label: str, step: int, scores: Scores | None) -> Checkpoint:
+        is_base, pictures = label == BASE_LABEL, pictures_folder(label)
+        if scores is None:
+            return Checkpoint(label, step, None, pictures, figures={})
         return Checkpoint(
             label=label,
             step=step,
             adapter=None,
-            pictures=pictures_folder(label),
+            pictures=pictures,
             figures=self._suite.figures(scores),
             per_sample={name: each.tolist() for name, each in scores.per_sample.items()},
             against_base={} if is_base else self._suite.against_base(scores, self._base_scores),
@@ -286,3 +318,19 @@ class Evaluator:
         start = time.perf_counter()
         yield
         self._seconds[what] += time.perf_counter() - start
+
+
+def _count_not_finite(images: Tensor) -> int:
+    return int((~images.isfinite()).flatten(1).any(dim=1).sum())
+
+
+def _lost(count: int) -> str:
+    pictures = "1 of its pictures holds" if count == 1 else f"{count} of its pictures hold"
+    return f"{pictures} values that are not finite numbers"
+
+
+def _finite(images: Tensor) -> Tensor:
+    lost = _count_not_finite(images)
+    if lost:
+        raise ValueError(f"Nothing can be compared with the base: {_lost(lost)}.")
+    return images

@@ -1,65 +1,34 @@
-"""The networks that judge pictures, loaded once and brought to a device when they are needed."""
+"""The networks that judge pictures: which ones the metrics need, and how they are loaded."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-
-import torch
-from torch import nn
-
 from sdtune._imports import TORCHVISION_AVAILABLE
 from sdtune.adapters.random_state import isolated_random_state
-from sdtune.metrics.features import (
-    CLIPEmbedder,
-    DINOEmbedder,
-    check_clip,
-    check_dino,
-    load_clip,
-    load_dino,
-)
-from sdtune.metrics.lpips_diversity import Distance, load_lpips
+from sdtune.metrics.features import check_clip, check_dino, load_clip, load_dino
+from sdtune.metrics.judges import Judges
+from sdtune.metrics.lpips import Distance, load_lpips
+from sdtune.metrics.registry import needed
+from sdtune.run_folder.record import EvaluationSettings
 
-__all__ = ["Judges", "judge_problems", "load_judges"]
-
-log = logging.getLogger(__name__)
+__all__ = ["judge_problems", "load_judges", "missing_needs"]
 
 
-@dataclass(frozen=True)
-class Judges:
-    """Frozen networks.
+def missing_needs(protocol: EvaluationSettings, style_pictures: int) -> dict[str, str]:
+    """List what metrics need and an evaluation will not have, as far as it can be told before.
 
-    Attributes:
-        clip: For the CLIP score, CLIP-I, CLIP-MMD, copies and drift.
-        dino: For DINO; None leaves it out.
-        lpips: For diversity; None leaves it out.
+    Args:
+        protocol: What is drawn and who judges.
+        style_pictures: Training pictures whose captions the base draws for the style score.
+
+    Returns:
+        Need -> why it cannot be met.
     """
-
-    clip: CLIPEmbedder
-    dino: DINOEmbedder | None = None
-    lpips: Distance | None = None
-
-    @contextmanager
-    def on(self, device: torch.device | str) -> Iterator[None]:
-        """Bring the networks to a device for a while; between evaluations they use none of it.
-
-        Args:
-            device: Where the pictures are drawn.
-
-        Yields:
-            Nothing.
-        """
-        judges = (self.clip, self.dino, self.lpips)
-        networks = [each for each in judges if isinstance(each, nn.Module)]
-        for network in networks:
-            network.to(device)
-        try:
-            yield
-        finally:
-            for network in networks:
-                network.to("cpu")
+    missing = _missing_judges(protocol.dino, len(protocol.seeds))
+    if style_pictures < 2:
+        missing["style"] = "it needs another goal than `subject`, and two `style_pictures`"
+    if not protocol.class_prompts:
+        missing["class_pictures"] = "it needs `class_prompts`"
+    return missing
 
 
 def judge_problems(clip: str, dino: str | None) -> list[str]:
@@ -73,8 +42,8 @@ def judge_problems(clip: str, dino: str | None) -> list[str]:
         A sentence for each network that is not available here.
     """
     problems = []
-    for check, source in ((check_clip, clip), (check_dino, dino)):
-        if source is not None:
+    for name, check, source in (("clip", check_clip, clip), ("dino", check_dino, dino)):
+        if source is not None and name in needed():
             try:
                 check(source)
             except ValueError as error:
@@ -83,7 +52,7 @@ def judge_problems(clip: str, dino: str | None) -> list[str]:
 
 
 def load_judges(clip: str, dino: str | None, num_seeds: int) -> Judges:
-    """Load the networks, and say which metrics have to be left out.
+    """Load the networks that registered metrics need.
 
     Args:
         clip: See `load_clip`.
@@ -91,30 +60,37 @@ def load_judges(clip: str, dino: str | None, num_seeds: int) -> Judges:
         num_seeds: Pictures of each prompt; diversity needs two.
 
     Returns:
-        The networks on the CPU.
+        The networks on the CPU, and why some of them cannot be had.
 
     Raises:
-        ValueError: If one of them is not available here; one sentence says what to do.
+        ValueError: If one that is named is not available here; one sentence says what to do.
     """
+    missing = _missing_judges(dino, num_seeds)
+    wanted = needed(missing)
     with isolated_random_state():
-        if dino is None:
-            log.info("DINO is not measured: give `dino` a model, such as facebook/dinov2-small.")
         return Judges(
-            clip=load_clip(clip),
-            dino=None if dino is None else load_dino(dino),
-            lpips=_load_lpips(num_seeds),
+            clip=load_clip(clip) if "clip" in wanted else None,
+            dino=load_dino(dino) if dino is not None and "dino" in wanted else None,
+            lpips=_load_lpips(missing) if "lpips" in wanted else None,
+            missing=missing,
         )
 
 
-def _load_lpips(num_seeds: int) -> Distance | None:
+def _missing_judges(dino: str | None, num_seeds: int) -> dict[str, str]:
+    missing = {}
+    if dino is None:
+        missing["dino"] = "give `dino` a model, such as facebook/dinov2-small"
     if num_seeds < 2:
-        log.info("Diversity is not measured: it needs two seeds.")
-        return None
-    if not TORCHVISION_AVAILABLE:
-        log.info('Diversity is not measured: it needs pip install "sdtune[lpips]".')
-        return None
+        missing["lpips"] = "it needs two seeds"
+    elif not TORCHVISION_AVAILABLE:
+        missing["lpips"] = 'it needs pip install "sdtune[lpips]"'
+    return missing
+
+
+def _load_lpips(missing: dict[str, str]) -> Distance | None:
+    """Load LPIPS, or note why it cannot be."""
     try:
         return load_lpips()
     except ValueError as error:
-        log.info("Diversity is not measured: %s", error)
+        missing["lpips"] = str(error).rstrip(".")
         return None

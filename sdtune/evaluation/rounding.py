@@ -5,11 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from sdtune.metrics.intervals import has_spread
 from sdtune.run_folder.record import Difference, Figure
 
-__all__ = ["decimals", "interval", "is_share", "number", "percent", "places_of", "signed"]
+__all__ = [
+    "decimals",
+    "difference_words",
+    "figure_words",
+    "interval",
+    "is_share",
+    "number",
+    "percent",
+    "places_of",
+    "signed",
+]
 
 _MINUS = "\N{MINUS SIGN}"
+_NONE = "no interval"
 
 
 def decimals(intervals: Iterable[tuple[float, float]]) -> int:
@@ -21,7 +33,7 @@ def decimals(intervals: Iterable[tuple[float, float]]) -> int:
     Returns:
         From 0 to 4.
     """
-    widths = [high - low for low, high in intervals if high > low]
+    widths = [high - low for low, high in intervals if has_spread(low, high)]
     if not widths:
         return 2
     return min(4, max(0, 1 - math.floor(math.log10(min(widths)))))
@@ -58,10 +70,48 @@ def signed(value: float, places: int) -> str:
 
 
 def interval(low: float, high: float, places: int) -> str:
-    """Write an interval: `27.0 to 29.3`."""
+    """Write an interval: `27.0 to 29.3`; `no interval` where samples that are all alike allow none.
+
+    Where they all are 0, as is a difference of pictures that did not change, it is 0 to 0.
+    """
+    if not _is_told(low, high):
+        return _NONE
     return f"{number(low, places)} to {number(high, places)}"
 
 
 def percent(share: float) -> str:
     """Write a share in [0, 1]; one that is small but not 0 is `under 1 %`."""
     return "under 1 %" if 0.0 < share < 0.01 else f"{100 * share:.0f} %"
+
+
+def figure_words(key: str, figure: Figure | None, places: int) -> tuple[str, str]:
+    """Write a figure and its interval.
+
+    Args:
+        key: The metric.
+        figure: Its figure; None if it was not measured.
+        places: Decimals, as `places_of` chooses them.
+
+    Returns:
+        Such as `28.1` and `27.0 to 29.3`; both empty without a figure.
+    """
+    if figure is None:
+        return "", ""
+    if is_share(key):
+        between = f"{percent(figure.low)} to {percent(figure.high)}"
+        return percent(figure.value), between if _is_told(figure.low, figure.high) else _NONE
+    return number(figure.value, places), interval(figure.low, figure.high, places)
+
+
+def difference_words(key: str, difference: Difference | None, places: int) -> tuple[str, str]:
+    """Write a difference from the base and its interval, as `figure_words` writes a figure."""
+    if difference is None:
+        return "", ""
+    value, low, high = difference.difference, difference.low, difference.high
+    if is_share(key):
+        return f"{signed(100 * value, 0)} points", interval(100 * low, 100 * high, 0)
+    return signed(value, places), interval(low, high, places)
+
+
+def _is_told(low: float, high: float) -> bool:
+    return has_spread(low, high) or not low

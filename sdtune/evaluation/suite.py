@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 
-from sdtune.evaluation.descriptions import METRICS
-from sdtune.evaluation.judges import Judges
-from sdtune.evaluation.style import StyleJudge
 from sdtune.evaluation.training_set import TrainingSet
-from sdtune.metrics.class_drift import class_drift
-from sdtune.metrics.clip_score import clip_score
-from sdtune.metrics.image_similarity import image_similarity
-from sdtune.metrics.images import to_grey
 from sdtune.metrics.intervals import (
     Interval,
+    Resamples,
     bootstrap_interval,
     interval_of,
     paired_interval,
     resample,
     verdict,
 )
-from sdtune.metrics.kernel_distance import kernel_distance
-from sdtune.metrics.lpips_diversity import diversity
-from sdtune.metrics.memorisation import copy_threshold, nearest
-from sdtune.metrics.ssim import pairwise_ssim
-from sdtune.run_folder.record import Difference, Figure, MetricDescription, NearestPicture
+from sdtune.metrics.judges import Judges
+from sdtune.metrics.memorisation import MEMORISED_SHARE, clip_pairs, copies, nearest
+from sdtune.metrics.metric import Metric, SampleMetric
+from sdtune.metrics.registered_metric import RegisteredMetric
+from sdtune.metrics.registry import METRICS
+from sdtune.metrics.samples import Pictures, Reference, Samples, see
+from sdtune.metrics.ssim import ssim_pairs
+from sdtune.run_folder.record import Difference, Figure, NearestPicture
 
 __all__ = ["Scores", "Suite"]
 
-_GREY_SIZE = 64  # pixels, as the metrics' default
-_FALSE_POSITIVE_RATE = 0.05  # of taking a new picture for a copy, by either of two measures
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,21 +40,24 @@ class Scores:
     """What was measured of one model's pictures.
 
     Attributes:
-        per_sample: Metric -> (B,) a value per sample, prompts outside and seeds inside; for
-            `class_drift`, class prompts.
-        features: (B, D) of the samples in CLIP's space.
-        class_features: (C, D) of the class pictures, if there are any.
+        rows: Metric -> what it keeps of each sample: (B,), or (B, D) of a metric of sets; prompts
+            outside and seeds inside; for `class_drift`, class prompts.
+        samples: The pictures.
         nearest: The nearest training picture of each sample.
     """
 
-    per_sample: Mapping[str, Tensor]
-    features: Tensor
-    class_features: Tensor | None = None
+    rows: Mapping[str, Tensor]
+    samples: Samples
     nearest: Sequence[NearestPicture] = field(default_factory=list)
+
+    @property
+    def per_sample(self) -> dict[str, Tensor]:
+        """Metric -> (B,) a value per sample, of the metrics that each sample has for itself."""
+        return {name: rows for name, rows in self.rows.items() if rows.ndim == 1}
 
 
 class Suite:
-    """Everything that samples are compared with, computed once.
+    """All registered metrics whose needs are met, and what samples are compared with.
 
     Args:
         training: The training pictures.
@@ -65,7 +66,6 @@ class Suite:
         seeds: Every prompt is drawn once with each.
         num_class_prompts: How many class prompts are drawn, with the same seeds.
         resolution: Side of the samples in pixels.
-        style: The style measure; None leaves it out.
     """
 
     def __init__(
@@ -76,29 +76,25 @@ class Suite:
         seeds: Sequence[int],
         num_class_prompts: int,
         resolution: int,
-        style: StyleJudge | None = None,
     ) -> None:
-        self.judges = judges
-        self.style = style
         self.names = training.names
         self.prompt_ids = [number for number in range(len(prompts)) for _ in seeds]
         self.seeds = list(seeds) * len(prompts)
         self.class_ids = [number for number in range(num_class_prompts) for _ in seeds]
         self.class_seeds = list(seeds) * num_class_prompts
-        self._texts = judges.clip.embed_texts(prompts).cpu()[self.prompt_ids]
-        read = list(training.pictures) + list(training.held_out)
-        clip, dino, grey = [], [], []
-        for images in training.read(read, resolution):
-            clip.append(judges.clip.embed_images(images).cpu())
-            grey.append(to_grey(images, _GREY_SIZE))
-            if judges.dino is not None:
-                dino.append(judges.dino.embed_images(images).cpu())
-        known_clip, known_grey, count = torch.cat(clip), torch.cat(grey), len(training.pictures)
-        self._clip, self._grey = known_clip[:count], known_grey[:count]
-        self._dino = torch.cat(dino)[:count] if dino else None
-        self._thresholds = (
-            _copy_threshold(known_clip @ self._clip.T),
-            _copy_threshold(pairwise_ssim(known_grey, self._grey)),
+        self.metrics = _measurable(judges, num_class_prompts)
+        self._needs = {need for each in self.metrics for need in each.needs}
+        known = list(training.pictures) + list(training.held_out)
+        compared = {
+            need for each in self.metrics if "training" in each.needs for need in each.needs
+        }
+        views, count = see(training.read(known, resolution), judges, compared), len(self.names)
+        self.reference = Reference(
+            judges,
+            list(prompts),
+            training=Pictures({name: rows[:count] for name, rows in views.items()}),
+            held_out=Pictures({name: rows[count:] for name, rows in views.items()}),
+            read=lambda: training.read(training.pictures, resolution),
         )
 
     @torch.no_grad()
@@ -116,34 +112,22 @@ class Suite:
             base: The base's scores; None if these are they.
 
         Returns:
-            The scores, on the CPU.
+            The scores, on the CPU; without a metric whose values are not finite, which is told.
         """
-        features = self.judges.clip.embed_images(images).cpu()
-        ssim = pairwise_ssim(to_grey(images, _GREY_SIZE), self._grey)
-        found = self._nearest(features @ self._clip.T, ssim)
-        per_sample = {
-            "clip_score": clip_score(features, self._texts),
-            "clip_i": image_similarity(features, self._clip),
-            "ssim": ssim.mean(dim=1),
-            "ssim_nearest": ssim.amax(dim=1),
-            "memorised_share": torch.tensor([float(each.memorised) for each in found]),
-        }
-        if self.judges.dino is not None and self._dino is not None:
-            samples = self.judges.dino.embed_images(images).cpu()
-            per_sample["dino"] = image_similarity(samples, self._dino)
-        if self.style is not None:
-            per_sample["style_score"] = self.style.scores(images)
-        if self.judges.lpips is not None:
-            on_device = images.to(self.judges.clip.device)
-            per_sample["lpips_diversity"] = diversity(
-                on_device, self.prompt_ids, self.judges.lpips
-            ).cpu()
-        class_features = None
-        if class_images is not None:
-            class_features = self.judges.clip.embed_images(class_images).cpu()
-            if base is not None and base.class_features is not None:
-                per_sample["class_drift"] = class_drift(class_features, base.class_features)
-        return Scores(per_sample, features, class_features, found)
+        samples = Samples(
+            self._see(images),
+            self.prompt_ids,
+            self.reference,
+            class_pictures=None if class_images is None else self._see(class_images),
+            base=None if base is None else base.samples,
+        )
+        absent = {"base": samples.base, "class_pictures": samples.class_pictures}
+        missing = {need for need, found in absent.items() if found is None}
+        measured = [each for each in self.metrics if not missing & set(each.needs)]
+        rows = {each.name: _gathered(each, samples) for each in measured}
+        finite = {each.name: rows[each.name] for each in measured if _is_finite(each, rows)}
+        found = self._nearest(samples) if MEMORISED_SHARE.name in finite else []
+        return Scores(finite, samples, found)
 
     def figures(self, scores: Scores) -> dict[str, Figure]:
         """Give each metric with its 95 % interval over prompts and seeds.
@@ -152,15 +136,18 @@ class Suite:
             scores: As `score` returns them.
 
         Returns:
-            Metric -> figure, in the order of `METRICS`.
+            Metric -> figure, in the order of registration.
         """
         found = {}
-        for name, values in scores.per_sample.items():
-            interval = bootstrap_interval(values, *self._samples_of(name))
-            found[name] = _figure(interval, len(values))
-        mmd = interval_of(self._clip_mmd(scores), resample(self.prompt_ids, self.seeds))
-        found["clip_mmd"] = _figure(mmd, len(scores.features))
-        return {name: found[name] for name in METRICS if name in found}
+        for metric, rows in self._measured(scores):
+            if isinstance(metric, SampleMetric):
+                interval = bootstrap_interval(rows, *self._samples_of(metric))
+            else:
+                interval = interval_of(
+                    partial(metric.figure, rows, self.reference), self._resamples()
+                )
+            found[metric.name] = Figure(interval.value, interval.low, interval.high, len(rows))
+        return found
 
     def against_base(self, scores: Scores, base: Scores) -> dict[str, Difference]:
         """Compare with the base, paired by prompt and seed.
@@ -173,34 +160,40 @@ class Suite:
             Metric -> difference and verdict, of all that both have: not of `class_drift`, which is
             a comparison with the base in itself.
         """
-        found = {
-            name: paired_interval(values, base.per_sample[name], *self._samples_of(name))
-            for name, values in scores.per_sample.items()
-            if name in base.per_sample
-        }
-        tuned_mmd, base_mmd = self._clip_mmd(scores), self._clip_mmd(base)
-        found["clip_mmd"] = interval_of(
-            lambda weights: tuned_mmd(weights) - base_mmd(weights),
-            resample(self.prompt_ids, self.seeds),
-        )
-        return {
-            name: _difference(found[name], description)
-            for name, description in METRICS.items()
-            if name in found
-        }
+        found = {}
+        for metric, rows in self._measured(scores):
+            if metric.name in base.rows:
+                interval = self._difference(metric, rows, base.rows[metric.name])
+                told = verdict(interval, metric.higher_is_better)
+                found[metric.name] = Difference(interval.value, interval.low, interval.high, told)
+        return found
 
-    def _samples_of(self, name: str) -> tuple[list[int], list[int]]:
-        if name == "class_drift":
+    def _see(self, images: Tensor) -> Pictures:
+        return Pictures(see([images], self.reference.judges, self._needs), images)
+
+    def _measured(self, scores: Scores) -> list[tuple[Metric, Tensor]]:
+        return [(each, scores.rows[each.name]) for each in self.metrics if each.name in scores.rows]
+
+    def _difference(self, metric: Metric, tuned: Tensor, base: Tensor) -> Interval:
+        if isinstance(metric, SampleMetric):
+            return paired_interval(tuned, base, *self._samples_of(metric))
+        figure = partial(metric.figure, reference=self.reference)
+        return interval_of(
+            lambda weights: figure(tuned, weights=weights) - figure(base, weights=weights),
+            self._resamples(),
+        )
+
+    def _resamples(self) -> Resamples:
+        return resample(self.prompt_ids, self.seeds)
+
+    def _samples_of(self, metric: SampleMetric) -> tuple[list[int], list[int]]:
+        if metric.of_class:
             return self.class_ids, self.class_seeds
         return self.prompt_ids, self.seeds
 
-    def _clip_mmd(self, scores: Scores) -> Callable[[Tensor], Tensor]:
-        return lambda weights: kernel_distance(scores.features, self._clip, weights=weights)
-
-    def _nearest(self, clip: Tensor, ssim: Tensor) -> list[NearestPicture]:
-        similarity, number = nearest(clip)
-        clip_threshold, ssim_threshold = self._thresholds
-        memorised = (similarity > clip_threshold) | (ssim.amax(dim=1) > ssim_threshold)
+    def _nearest(self, samples: Samples) -> list[NearestPicture]:
+        similarity, number = nearest(samples.once(clip_pairs))
+        ssim, memorised = samples.once(ssim_pairs), samples.once(copies)
         return [
             NearestPicture(
                 prompt=self.prompt_ids[sample],
@@ -214,24 +207,41 @@ class Suite:
         ]
 
 
-def _copy_threshold(similarities: Tensor) -> float:
-    """Calibrate on each known picture and the training picture, other than itself, nearest to it.
+def _measurable(judges: Judges, num_class_prompts: int) -> list[Metric]:
+    """Choose the metrics whose needs are met, and say of the others why they are not."""
+    missing = {
+        name: judges.missing.get(name, "no such judge is loaded")
+        for name in ("clip", "dino", "lpips", "style")
+        if getattr(judges, name) is None
+    }
+    if not num_class_prompts:
+        missing["class_pictures"] = "it needs `class_prompts`"
+    found, left_out = [], []
+    for metric in METRICS.values():
+        reasons = [missing[need] for need in metric.needs if need in missing]
+        if reasons:
+            left_out.append(f"{metric.title} ({'; '.join(reasons)})")
+        else:
+            found.append(metric)
+    if left_out:
+        rank_zero_info(f"Not measured: {', '.join(left_out)}.")
+    return found
 
-    Args:
-        similarities: (M + K, M) of training and held-out pictures with the training pictures.
 
-    Returns:
-        The similarity above which a sample is taken for a copy.
-    """
-    others = similarities.clone()
-    others.fill_diagonal_(-math.inf)
-    return copy_threshold(nearest(others).similarity, _FALSE_POSITIVE_RATE / 2)
+def _gathered(metric: Metric, samples: Samples) -> Tensor:
+    gathering = RegisteredMetric(metric)
+    gathering.update(samples)
+    return gathering.rows
 
 
-def _figure(interval: Interval, count: int) -> Figure:
-    return Figure(interval.value, interval.low, interval.high, count)
-
-
-def _difference(interval: Interval, description: MetricDescription) -> Difference:
-    words = verdict(interval, description.higher_is_better)
-    return Difference(interval.value, interval.low, interval.high, words)
+def _is_finite(metric: Metric, rows: Mapping[str, Tensor]) -> bool:
+    values = rows[metric.name].reshape(len(rows[metric.name]), -1)
+    bad = int((~values.isfinite()).any(dim=1).sum())
+    if bad:
+        log.warning(
+            "Not measured here: %s (of %d of %d samples it is not a finite number).",
+            metric.title,
+            bad,
+            len(values),
+        )
+    return not bad

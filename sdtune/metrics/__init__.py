@@ -1,1 +1,1 @@
-"""What a picture, or a set of them, is worth: a pure function and a thin Metric in each file."""
+"""What a picture, or a set of them, is worth: each metric is a file, and a name in the registry."""

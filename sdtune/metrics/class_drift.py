@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
-from sdtune.metrics.features import Embedder, image_features
-from sdtune.metrics.images import Images
-from sdtune.metrics.sample_mean import SampleMean
+from sdtune.metrics.judges import given
+from sdtune.metrics.metric import SampleMetric
+from sdtune.metrics.samples import Samples
 
-__all__ = ["ClassDrift", "class_drift"]
+__all__ = ["CLASS_DRIFT", "class_drift"]
 
 
 def class_drift(tuned: Tensor, base: Tensor) -> Tensor:
@@ -34,27 +32,22 @@ def class_drift(tuned: Tensor, base: Tensor) -> Tensor:
     return 1.0 - (tuned * base.to(tuned)).sum(dim=1)
 
 
-class ClassDrift(SampleMean):
-    """Mean drift of the class from the base, which prior preservation should keep low.
+def _values(samples: Samples) -> Tensor:
+    tuned = given(samples.class_pictures, "class_pictures")
+    base = given(given(samples.base, "base").class_pictures, "class_pictures")
+    return class_drift(tuned.clip, base.clip)
 
-    Args:
-        embedder: CLIP or DINO; None if `update` gets only features.
-        **kwargs: What every `torchmetrics.Metric` takes.
-    """
 
-    higher_is_better = False
-
-    def __init__(self, embedder: Embedder | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.embedder = embedder
-
-    def update(self, tuned: Images, base: Images) -> None:
-        """Add pictures of class prompts, without the subject's name.
-
-        Args:
-            tuned: (B, 3, H, W) in [0, 1] by the tuned model, or (B, D) features.
-            base: The same prompts and seeds by the base.
-        """
-        self.add(
-            class_drift(image_features(tuned, self.embedder), image_features(base, self.embedder))
-        )
+CLASS_DRIFT = SampleMetric(
+    name="class_drift",
+    title="class drift",
+    higher_is_better=False,
+    meaning=(
+        "How far training moved what the class itself looks like: 1 less the cosine of tuned and "
+        "base pictures of the class's prompts, in the space of a CLIP."
+    ),
+    limits="It does not say whether the change is for the better.",
+    needs=("clip", "class_pictures", "base"),
+    values=_values,
+    of_class=True,
+)

@@ -23,10 +23,8 @@ __all__ = [
     "Embedder",
     "check_clip",
     "check_dino",
-    "image_features",
     "load_clip",
     "load_dino",
-    "text_features",
 ]
 
 NANO = "nano"
@@ -222,46 +220,6 @@ def load_dino(source: str | Path = "facebook/dinov2-small") -> DINOEmbedder:
             AutoModel.from_pretrained(path, dtype=torch.float32),
             AutoImageProcessor.from_pretrained(path, backend="pil"),
         )
-
-
-def image_features(images: Images, embedder: Embedder | None) -> Tensor:
-    """Embed pictures, unless they are features already.
-
-    Args:
-        images: Pictures as `Embedder.embed_images` takes them, or its (B, D) result.
-        embedder: The network; None if only features are given.
-
-    Returns:
-        (B, D) unit vectors.
-
-    Raises:
-        ValueError: If there are pictures and no embedder.
-    """
-    if isinstance(images, Tensor) and images.ndim == 2:
-        return images
-    if embedder is None:
-        raise ValueError("Expected `embedder` to be given with pictures, but got None.")
-    return embedder.embed_images(images)
-
-
-def text_features(texts: Sequence[str] | Tensor, embedder: CLIPEmbedder | None) -> Tensor:
-    """Embed texts, unless they are features already.
-
-    Args:
-        texts: B texts, or the (B, D) result of `CLIPEmbedder.embed_texts`.
-        embedder: The network; None if only features are given.
-
-    Returns:
-        (B, D) unit vectors.
-
-    Raises:
-        ValueError: If there are texts and no embedder.
-    """
-    if isinstance(texts, Tensor):
-        return texts
-    if embedder is None:
-        raise ValueError("Expected `embedder` to be given with texts, but got None.")
-    return embedder.embed_texts(texts)
 
 
 def _find(source: str | Path) -> str:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
-from sdtune.metrics.features import Embedder, image_features
-from sdtune.metrics.images import Images, check_training_pictures
-from sdtune.metrics.sample_mean import SampleMean
+from sdtune.metrics.metric import SampleMetric
 
-__all__ = ["ImageSimilarity", "image_similarity"]
+__all__ = ["CLIP_I", "DINO", "image_similarity"]
 
 
 def image_similarity(images: Tensor, training: Tensor) -> Tensor:
@@ -29,34 +25,25 @@ def image_similarity(images: Tensor, training: Tensor) -> Tensor:
     return images @ training.to(images).mean(dim=0)
 
 
-class ImageSimilarity(SampleMean):
-    """Mean similarity of pictures to the training set.
+CLIP_I = SampleMetric(
+    name="clip_i",
+    title="CLIP-I",
+    higher_is_better=True,
+    meaning=(
+        "How much a picture is like the training pictures: its mean cosine to them in the space "
+        "of a CLIP."
+    ),
+    limits="It does not tell a likeness that was learned from a copy.",
+    needs=("clip", "training"),
+    values=lambda samples: image_similarity(samples.pictures.clip, samples.training.clip),
+)
 
-    Args:
-        training: At least two training pictures, or (M, D) features of them.
-        embedder: CLIP or DINO; None if only features are given.
-        **kwargs: What every `torchmetrics.Metric` takes.
-
-    Raises:
-        ValueError: If there are fewer than two training pictures.
-    """
-
-    higher_is_better = True
-
-    training_features: Tensor
-
-    def __init__(self, training: Images, embedder: Embedder | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        check_training_pictures(training)
-        self.embedder = embedder
-        features = image_features(training, embedder)
-        self.register_buffer("training_features", features, persistent=False)
-
-    def update(self, images: Images) -> None:
-        """Add pictures.
-
-        Args:
-            images: (B, 3, H, W) in [0, 1], or (B, D) features.
-        """
-        features = image_features(images, self.embedder)
-        self.add(image_similarity(features, self.training_features))
+DINO = SampleMetric(
+    name="dino",
+    title="DINO",
+    higher_is_better=True,
+    meaning="The same in the space of a DINO, which tells one subject from others of its class.",
+    limits="It does not tell a likeness that was learned from a copy.",
+    needs=("dino", "training"),
+    values=lambda samples: image_similarity(samples.pictures.dino, samples.training.dino),
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -17,13 +18,14 @@ __all__ = [
     "Resamples",
     "Verdict",
     "bootstrap_interval",
+    "has_spread",
     "interval_of",
     "paired_interval",
     "resample",
     "verdict",
 ]
 
-Verdict = Literal["better", "worse", "no difference seen"]
+Verdict = Literal["better", "worse", "no difference seen", "no interval"]
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,30 @@ def verdict(difference: Interval, higher_is_better: bool) -> Verdict:
         higher_is_better: As the metric declares it.
 
     Returns:
-        `no difference seen` if the interval covers 0.
+        `no difference seen` if the interval covers 0; `no interval`, which is no verdict, where
+        the samples allow none.
     """
     if difference.low <= 0.0 <= difference.high:
         return "no difference seen"
+    if not has_spread(difference.low, difference.high):
+        return "no interval"
     return "better" if (difference.low > 0.0) == higher_is_better else "worse"
+
+
+def has_spread(low: float, high: float) -> bool:
+    """Tell whether an interval says anything of how sure a figure is.
+
+    Where all samples have the same figure, as two seeds that give the same picture do, every
+    resample repeats it, and the ends of the interval are the figure itself.
+
+    Args:
+        low: Lower end.
+        high: Upper end.
+
+    Returns:
+        Whether the ends differ by more than rounding.
+    """
+    return not math.isclose(low, high, rel_tol=1e-9)
 
 
 def resample(

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 from sdtune._checks import check_all
-from sdtune.metrics.features import Embedder, image_features
-from sdtune.metrics.images import Images, check_training_pictures
+from sdtune.metrics.images import check_training_pictures
+from sdtune.metrics.metric import SetMetric
+from sdtune.metrics.samples import Reference
 
-__all__ = ["Kernel", "KernelDistance", "kernel_distance"]
+__all__ = ["CLIP_MMD", "Kernel", "kernel_distance"]
 
 Kernel = Literal["gaussian", "polynomial"]
 
@@ -79,56 +78,6 @@ def _mean_of_pairs(values: Tensor) -> Tensor:
     return (values.sum() - values.trace()) / (len(values) * (len(values) - 1))
 
 
-class KernelDistance(Metric):
-    """CLIP-MMD or KID of pictures to the training set.
-
-    Args:
-        training: At least two training pictures, or (M, D) features of them.
-        embedder: The network, CLIP for CLIP-MMD; None if only features are given.
-        kernel: `gaussian` or `polynomial`.
-        **kwargs: What every `torchmetrics.Metric` takes.
-
-    Raises:
-        ValueError: If there are fewer than two training pictures or `kernel` is not known.
-    """
-
-    higher_is_better = False
-    is_differentiable = False
-    full_state_update = False
-
-    features: list[Tensor]
-    training_features: Tensor
-
-    def __init__(
-        self,
-        training: Images,
-        embedder: Embedder | None = None,
-        kernel: Kernel = "gaussian",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        check_all(lambda: check_training_pictures(training), lambda: _check_kernel(kernel))
-        self.embedder = embedder
-        self.kernel = kernel
-        self.add_state("features", [], dist_reduce_fx="cat")
-        features = image_features(training, embedder)
-        self.register_buffer("training_features", features, persistent=False)
-
-    def update(self, images: Images) -> None:
-        """Add pictures.
-
-        Args:
-            images: (B, 3, H, W) in [0, 1], or (B, D) features.
-        """
-        self.features.append(image_features(images, self.embedder))
-
-    def compute(self) -> Tensor:
-        """Return the distance of all pictures so far, times 1000; two pictures at least."""
-        return kernel_distance(
-            dim_zero_cat(self.features), self.training_features, self.kernel
-        ).float()
-
-
 def _check_pictures(images: Tensor) -> None:
     if len(images) < 2:
         raise ValueError(f"Expected at least two pictures to compare, but got {len(images)}.")
@@ -138,3 +87,22 @@ def _check_kernel(kernel: str) -> None:
     if kernel not in get_args(Kernel):
         allowed = ", ".join(f"`{name}`" for name in get_args(Kernel))
         raise ValueError(f"Expected `kernel` to be one of {allowed}, but got `{kernel}`.")
+
+
+def _distance(vectors: Tensor, reference: Reference, weights: Tensor) -> Tensor:
+    return kernel_distance(vectors, reference.training.clip, weights=weights)
+
+
+CLIP_MMD = SetMetric(
+    name="clip_mmd",
+    title="CLIP-MMD",
+    higher_is_better=False,
+    meaning=(
+        "How far the pictures as a set are from the training pictures, in thousandths; about 0 if "
+        "they could be of the same set."
+    ),
+    limits="It says nothing of a single picture, and little where there are few of them.",
+    needs=("clip", "training"),
+    vectors=lambda samples: samples.pictures.clip,
+    distance=_distance,
+)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import torch
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 from sdtune._checks import check_all
-from sdtune.metrics.features import Embedder, image_features
-from sdtune.metrics.images import Images, check_training_pictures, to_grey
-from sdtune.metrics.ssim import pairwise_ssim
+from sdtune.metrics.metric import SampleMetric
+from sdtune.metrics.samples import Reference, Samples
+from sdtune.metrics.ssim import pairwise_ssim, ssim_pairs
 
-__all__ = ["Memorisation", "Nearest", "copy_threshold", "nearest"]
+__all__ = ["MEMORISED_SHARE", "Nearest", "clip_pairs", "copies", "copy_threshold", "nearest"]
+
+_FALSE_POSITIVE_RATE = 0.05  # of taking a new picture for a copy, by either of two measures
 
 
 class Nearest(NamedTuple):
@@ -65,107 +66,48 @@ def copy_threshold(nearest_similarity: Tensor, false_positive_rate: float = 0.05
     return float(nearest_similarity.sort().values[rank - 1])
 
 
-class Memorisation(Metric):
-    """The share of samples that are copies of a training picture.
+def clip_pairs(samples: Samples) -> Tensor:
+    """Compute the cosines of all pairs of samples and training pictures in CLIP's space: (B, M)."""
+    return samples.pictures.clip @ samples.training.clip.T
+
+
+def copies(samples: Samples) -> Tensor:
+    """Tell which samples are taken for copies of a training picture.
 
     A sample is compared with its nearest training picture twice: by CLIP-I, which finds copies
-    that were moved, and by SSIM, which finds the same composition. Each has its threshold from
-    held-out pictures at half the rate, so that `either` keeps the whole.
+    that were moved, and by SSIM, which finds the same composition. Each has its threshold at half
+    the rate of false alarms, so that both together keep the whole. The thresholds are calibrated
+    on each training and held-out picture, and the training picture, other than itself, nearest to
+    it.
 
     Args:
-        training: At least two training pictures.
-        embedder: CLIP or DINO.
-        held_out: Pictures of the same kind that were not trained on; None to compare each training
-            picture with the others.
-        size: Width and height at which SSIM compares, in pixels.
-        false_positive_rate: Share of new, uncopied pictures that may be taken for copies.
-        **kwargs: What every `torchmetrics.Metric` takes.
+        samples: Their pictures.
 
-    Raises:
-        ValueError: If there are fewer than two training pictures, no held-out ones, or the rate is
-            not in (0, 1).
+    Returns:
+        (B,) bool.
     """
-
-    higher_is_better = False
-    is_differentiable = False
-    full_state_update = False
-
-    clip_similarity: list[Tensor]
-    ssim_similarity: list[Tensor]
-    clip_number: list[Tensor]
-    ssim_number: list[Tensor]
-    training_features: Tensor
-    training_grey: Tensor
-
-    def __init__(
-        self,
-        training: Images,
-        embedder: Embedder,
-        held_out: Images | None = None,
-        size: int = 64,
-        false_positive_rate: float = 0.05,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        check_all(
-            lambda: check_training_pictures(training),
-            lambda: None if held_out is None else _check_held_out(held_out),
-            lambda: _check_rate(false_positive_rate),
-        )
-        self.embedder = embedder
-        self.size = size
-        features = embedder.embed_images(training)
-        self.register_buffer("training_features", features, persistent=False)
-        self.register_buffer("training_grey", to_grey(training, size), persistent=False)
-        for name in ("clip_similarity", "ssim_similarity", "clip_number", "ssim_number"):
-            self.add_state(name, [], dist_reduce_fx="cat")
-        clip, ssim = self._similarities(training if held_out is None else held_out, None)
-        if held_out is None:
-            clip.fill_diagonal_(-math.inf)
-            ssim.fill_diagonal_(-math.inf)
-        rate = false_positive_rate / 2
-        self.clip_threshold = copy_threshold(nearest(clip).similarity, rate)
-        self.ssim_threshold = copy_threshold(nearest(ssim).similarity, rate)
-
-    def update(self, images: Images, features: Tensor | None = None) -> None:
-        """Add samples.
-
-        Args:
-            images: (B, 3, H, W) in [0, 1].
-            features: (B, D) of the same pictures, if they are known.
-        """
-        clip, ssim = (nearest(each) for each in self._similarities(images, features))
-        self.clip_similarity.append(clip.similarity)
-        self.clip_number.append(clip.number)
-        self.ssim_similarity.append(ssim.similarity)
-        self.ssim_number.append(ssim.number)
-
-    def compute(self) -> dict[str, Tensor]:
-        """Return the share of samples above the threshold of `clip`, of `ssim`, of `either`."""
-        copies = self.copies()
-        return {name: flags.float().mean() for name, flags in copies.items()}
-
-    def copies(self) -> dict[str, Tensor]:
-        """Return which samples are copies: (B,) bool for `clip`, `ssim` and `either`."""
-        clip = dim_zero_cat(self.clip_similarity) > self.clip_threshold
-        ssim = dim_zero_cat(self.ssim_similarity) > self.ssim_threshold
-        return {"clip": clip, "ssim": ssim, "either": clip | ssim}
-
-    def nearest_pictures(self) -> dict[str, Nearest]:
-        """Return the nearest training picture of every sample so far, by `clip` and by `ssim`."""
-        return {
-            "clip": Nearest(dim_zero_cat(self.clip_similarity), dim_zero_cat(self.clip_number)),
-            "ssim": Nearest(dim_zero_cat(self.ssim_similarity), dim_zero_cat(self.ssim_number)),
-        }
-
-    def _similarities(self, images: Images, features: Tensor | None) -> tuple[Tensor, Tensor]:
-        known = image_features(images if features is None else features, self.embedder)
-        grey = to_grey(images, self.size).to(self.training_grey)
-        training = self.training_features.to(known)
-        return known @ training.T, pairwise_ssim(grey, self.training_grey)
+    clip, ssim = samples.once(clip_pairs), samples.once(ssim_pairs)
+    clip_threshold, ssim_threshold = samples.reference.once(_thresholds)
+    return (clip.amax(dim=1) > clip_threshold) | (ssim.amax(dim=1) > ssim_threshold)
 
 
-def _check_held_out(pictures: Images) -> None:
+def _thresholds(reference: Reference) -> tuple[float, float]:
+    training, held_out = reference.training, reference.held_out
+    clip = torch.cat([training.clip, held_out.clip])
+    grey = torch.cat([training.grey, held_out.grey])
+    return (
+        _threshold(clip @ training.clip.T),
+        _threshold(pairwise_ssim(grey, training.grey)),
+    )
+
+
+def _threshold(similarities: Tensor) -> float:
+    others = similarities.clone()  # (M + K, M)
+    others.fill_diagonal_(-math.inf)
+    return copy_threshold(nearest(others).similarity, _FALSE_POSITIVE_RATE / 2)
+
+
+def _check_held_out(pictures: Tensor) -> None:
     if not len(pictures):
         raise ValueError("Expected at least one held-out picture, but got none.")
 
@@ -173,3 +115,17 @@ def _check_held_out(pictures: Images) -> None:
 def _check_rate(rate: float) -> None:
     if not 0.0 < rate < 1.0:
         raise ValueError(f"Expected `false_positive_rate` to be in (0, 1), but got {rate}.")
+
+
+MEMORISED_SHARE = SampleMetric(
+    name="memorised_share",
+    title="memorised",
+    higher_is_better=False,
+    meaning=(
+        "The share of pictures that are closer to a training picture than training pictures are "
+        "to each other, and so may be copies."
+    ),
+    limits="It does not prove a copy: look at the pairs below.",
+    needs=("clip", "grey", "training"),
+    values=lambda samples: samples.once(copies).float(),
+)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sdtune._checks import check_all
-from sdtune.metrics.images import Images, check_training_pictures, to_grey
-from sdtune.metrics.sample_mean import SampleMean
+from sdtune.metrics.metric import SampleMetric
+from sdtune.metrics.samples import Samples
 
-__all__ = ["SSIM", "pairwise_ssim"]
+__all__ = ["SSIM", "SSIM_NEAREST", "pairwise_ssim", "ssim_pairs"]
 
 _WINDOW = 7  # pixels, skimage's default
 _C1, _C2 = 0.01**2, 0.03**2  # (K1 * data_range)**2 and (K2 * data_range)**2, data_range 1
@@ -22,7 +19,8 @@ def pairwise_ssim(images: Tensor, training: Tensor) -> Tensor:
     """Compute the structural similarity of all pairs (Wang et al. 2004, 10.1109/TIP.2003.819861).
 
     Equal to `skimage.metrics.structural_similarity` with its defaults and `data_range=1`: a
-    uniform window of 7 pixels, sample covariances, K1 = 0.01, K2 = 0.03, the border left out.
+    uniform window of 7 pixels, sample covariances, K1 = 0.01, K2 = 0.03, the border left out. That
+    of torchmetrics has no sample covariances, and compares pictures one to one.
 
     Args:
         images: (B, 1, H, W) grey, in [0, 1].
@@ -69,47 +67,35 @@ def _ssim(image: Tensor, training: Tensor, of_training: tuple[Tensor, Tensor]) -
     return (luminance * structure).mean(dim=(1, 2, 3))  # (M, 1, h, w) -> (M,)
 
 
-class SSIM(SampleMean):
-    """Structural similarity of pictures to the training set.
-
-    The reference paper takes the mean over all pairs of a sample and a training picture; it states
-    neither its size nor its window. Every picture becomes a square, whatever its shape was.
-
-    Args:
-        training: At least two training pictures.
-        nearest: Whether to take each sample's most similar training picture, not the mean.
-        size: Width and height at which pictures are compared, in pixels; nano's, so that figures
-            of nano and of larger models are of one scale.
-        **kwargs: What every `torchmetrics.Metric` takes.
-
-    Raises:
-        ValueError: If there are fewer than two training pictures, or `size` is below 7.
-    """
-
-    higher_is_better = True
-
-    training_grey: Tensor
-
-    def __init__(
-        self, training: Images, nearest: bool = False, size: int = 64, **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        check_all(lambda: check_training_pictures(training), lambda: _check_size(size))
-        self.nearest = nearest
-        self.size = size
-        self.register_buffer("training_grey", to_grey(training, size), persistent=False)
-
-    def update(self, images: Images) -> None:
-        """Add pictures.
-
-        Args:
-            images: (B, 3, H, W) in [0, 1].
-        """
-        grey = to_grey(images, self.size).to(self.training_grey)
-        pairs = pairwise_ssim(grey, self.training_grey)
-        self.add(pairs.amax(dim=1) if self.nearest else pairs.mean(dim=1))
+def ssim_pairs(samples: Samples) -> Tensor:
+    """Compute the structural similarity of all pairs of samples and training pictures: (B, M)."""
+    return pairwise_ssim(samples.pictures.grey, samples.training.grey)
 
 
-def _check_size(size: int) -> None:
-    if size < _WINDOW:
-        raise ValueError(f"Expected `size` to be {_WINDOW} pixels or more, but got {size}.")
+# The reference paper takes the mean over all pairs of a sample and a training picture; it states
+# neither its size nor its window. Every picture becomes a square, whatever its shape was.
+SSIM = SampleMetric(
+    name="ssim",
+    title="SSIM",
+    higher_is_better=True,
+    meaning=(
+        "How much a picture's layout is like that of the training pictures, on grey pictures: the "
+        "mean over all of them."
+    ),
+    limits="It compares pixels in place: the same thing drawn elsewhere scores low.",
+    needs=("grey", "training"),
+    values=lambda samples: samples.once(ssim_pairs).mean(dim=1),
+)
+
+SSIM_NEAREST = SampleMetric(
+    name="ssim_nearest",
+    title="SSIM, nearest",
+    higher_is_better=True,
+    meaning=(
+        "How much a picture's layout is like that of the training picture most like it; near 1 is "
+        "a copy."
+    ),
+    limits="It compares pixels in place: a copy that was moved or mirrored scores low.",
+    needs=("grey", "training"),
+    values=lambda samples: samples.once(ssim_pairs).amax(dim=1),
+)

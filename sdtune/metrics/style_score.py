@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from sdtune._checks import check_all, check_positive
-from sdtune.metrics.features import Embedder, image_features
-from sdtune.metrics.images import Images, check_training_pictures
-from sdtune.metrics.sample_mean import SampleMean
+from sdtune.metrics.images import check_training_pictures
+from sdtune.metrics.judges import given
+from sdtune.metrics.metric import SampleMetric
+from sdtune.metrics.samples import Samples
 
-__all__ = ["StyleAxis", "StyleScore", "fit_style_axis", "style_score"]
+__all__ = ["STYLE_SCORE", "StyleAxis", "fit_style_axis", "style_score"]
 
 _FOLDS = 5
 
@@ -112,47 +113,26 @@ def _middle(ours: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
     return (ours.mean() + others.mean()) / 2, (ours.mean() - others.mean()) / 2
 
 
-class StyleScore(SampleMean):
-    """Mean place of pictures between a contrast, such as the base, at 0 and the style at 1.
-
-    Args:
-        training: At least two training pictures, or (M, D) features of them. Passed through the
-            VAE, they lack what the base's pictures cannot have either.
-        contrast: Pictures of the same captions that the base draws, or features.
-        embedder: A `GramEmbedder`, or a descriptor such as CSD's; None if only features are given.
-        **kwargs: What every `torchmetrics.Metric` takes.
-
-    Raises:
-        ValueError: If a side has fewer than two pictures.
-    """
-
-    higher_is_better = True
-
-    def __init__(
-        self,
-        training: Images,
-        contrast: Images,
-        embedder: Embedder | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        check_all(lambda: check_training_pictures(training), lambda: _check_contrast(contrast))
-        self.embedder = embedder
-        self.axis = fit_style_axis(
-            image_features(training, embedder), image_features(contrast, embedder)
-        )
-
-    def update(self, images: Images) -> None:
-        """Add pictures.
-
-        Args:
-            images: (B, 3, H, W) in [0, 1], or (B, D) features.
-        """
-        self.add(style_score(image_features(images, self.embedder), self.axis))
-
-
-def _check_contrast(contrast: Images) -> None:
+def _check_contrast(contrast: Tensor) -> None:
     if len(contrast) < 2:
         raise ValueError(
             f"Expected at least two pictures of the base as contrast, but got {len(contrast)}."
         )
+
+
+def _values(samples: Samples) -> Tensor:
+    return given(samples.judges.style, "style").scores(samples.pictures.pixels)
+
+
+STYLE_SCORE = SampleMetric(
+    name="style_score",
+    title="style score",
+    higher_is_better=True,
+    meaning=(
+        "How far the drawing is in the style of the training pictures, whatever it shows: 0 where "
+        "the base draws, 1 where new pictures of the style lie."
+    ),
+    limits="It does not say whether a picture shows what was asked for.",
+    needs=("style",),
+    values=_values,
+)

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sdtune.evaluation.rounding import interval, is_share, number, percent, places_of, signed
+from sdtune.evaluation.rounding import difference_words, figure_words, places_of
+from sdtune.metrics.registry import METRICS
 from sdtune.report.table import Table
-from sdtune.report.words import LIMITS
 from sdtune.run_folder.layout import step_name
-from sdtune.run_folder.record import Checkpoint, Difference, Evaluation, Figure
+from sdtune.run_folder.record import Checkpoint, Evaluation, Figure
 
 __all__ = [
     "MetricRow",
     "checkpoint_table",
-    "difference_words",
-    "figure_words",
     "metric_rows",
     "one_line_figures",
 ]
@@ -72,7 +70,7 @@ def metric_rows(
                 metric.title,
                 "higher is better" if metric.higher_is_better else "lower is better",
                 metric.meaning,
-                LIMITS.get(key, ""),
+                METRICS[key].limits if key in METRICS else "",  # else it was registered elsewhere
                 figure_words(key, untuned, places),
                 figure_words(key, figure, places),
                 difference_words(key, difference, places),
@@ -123,31 +121,3 @@ def one_line_figures(
 def _one_line(key: str, figure: Figure | None, places: int) -> str:
     value, between = figure_words(key, figure, places)
     return f"{value} ({between})" if value else "not measured"
-
-
-def figure_words(key: str, figure: Figure | None, places: int) -> tuple[str, str]:
-    """Write a figure and its interval.
-
-    Args:
-        key: The metric.
-        figure: Its figure; None if it was not measured.
-        places: Decimals, as `places_of` chooses them.
-
-    Returns:
-        Such as `28.1` and `27.0 to 29.3`; both empty without a figure.
-    """
-    if figure is None:
-        return "", ""
-    if is_share(key):
-        return percent(figure.value), f"{percent(figure.low)} to {percent(figure.high)}"
-    return number(figure.value, places), interval(figure.low, figure.high, places)
-
-
-def difference_words(key: str, difference: Difference | None, places: int) -> tuple[str, str]:
-    """Write a difference from the base and its interval, as `figure_words` writes a figure."""
-    if difference is None:
-        return "", ""
-    value, low, high = difference.difference, difference.low, difference.high
-    if is_share(key):
-        return f"{signed(100 * value, 0)} points", interval(100 * low, 100 * high, 0)
-    return signed(value, places), interval(low, high, places)

@@ -1,22 +1,8 @@
-"""What a metric does not mean, and times as a reader sees them."""
+"""Times as a reader sees them."""
 
 from __future__ import annotations
 
-__all__ = ["LIMITS", "duration"]
-
-LIMITS: dict[str, str] = {
-    "clip_score": "It does not say whether a picture is beautiful, nor in which style it is drawn.",
-    "style_score": "It does not say whether a picture shows what was asked for.",
-    "clip_i": "It does not tell a likeness that was learned from a copy.",
-    "dino": "It does not tell a likeness that was learned from a copy.",
-    "clip_mmd": "It says nothing of a single picture, and little where there are few of them.",
-    "ssim": "It compares pixels in place: the same thing drawn elsewhere scores low.",
-    "ssim_nearest": "It compares pixels in place: a copy that was moved or mirrored scores low.",
-    "lpips_diversity": "It does not say whether any of the pictures is good.",
-    "memorised_share": "It does not prove a copy: look at the pairs below.",
-    "class_drift": "It does not say whether the change is for the better.",
-}
-"""Metric -> what it does not mean, in one sentence."""
+__all__ = ["duration"]
 
 
 def duration(seconds: float) -> str:

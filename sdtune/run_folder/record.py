@@ -35,7 +35,7 @@ __all__ = [
 
 VERSION = 1
 
-Verdict = Literal["better", "worse", "no difference seen"]
+Verdict = Literal["better", "worse", "no difference seen", "no interval"]
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class Difference:
         difference: Tuned less base.
         low: Lower end of its 95 % interval.
         high: Upper end.
-        verdict: `no difference seen` if the interval covers 0.
+        verdict: `no difference seen` if the interval covers 0; `no interval` where there is none.
     """
 
     difference: FiniteFloat

@@ -15,10 +15,17 @@ from sdtune.callbacks.adapter_checkpoint import AdapterCheckpoint
 from sdtune.callbacks.evaluation import AdapterKeeper, EvaluationCallback
 from sdtune.callbacks.hyperparameters import Hyperparameters, LogsMetrics
 from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
+from sdtune.comparison.execution import Outcome
+from sdtune.comparison.results import ComparedRun
+from sdtune.comparison.settings import TableSettings
+from sdtune.comparison.tables import build_table
 from sdtune.data.pictures import Picture
+from sdtune.metrics.registry import METRICS, register
 from sdtune.models import load
+from sdtune.report.run_report import write_report
 from sdtune.run_folder.record import Evaluation
 from tests.callbacks.fake_technique import FakeData, FakeTechnique, make_trainer
+from tests.metrics.brightness import BRIGHTNESS
 from tests.metrics.tiny_networks import make_tiny_clip, random_images
 
 TRAINING = random_images(4, seed=0)
@@ -136,6 +143,76 @@ def test_every_checkpoint_is_scored_the_best_kept_and_training_undisturbed(
     table.ParseFromString(events.SummaryMetadata("_hparams_/experiment").plugin_data.content)
     tags = [each.name.tag for each in table.experiment.metric_infos]
     assert {"eval/clip_score", "eval/class_drift", "val/loss"} <= set(tags)
+
+
+@pytest.fixture
+def brightness():
+    """A metric from outside the package, registered by its one line."""
+    yield register(BRIGHTNESS)
+    del METRICS["brightness"]
+
+
+@pytest.mark.slow
+def test_a_metric_from_outside_is_shown_wherever_the_others_are(
+    tmp_path, tiny_sd, clip, pictures, brightness
+):
+    logger = TensorBoardLogger(tmp_path, name=None, version="run", default_hp_metric=False)
+    evaluation = callback(clip, tmp_path, goal="brightness")
+    assert evaluation.metric_tags[-1] == "eval/brightness"
+    fit(tmp_path, TinyLoRA(str(tiny_sd)), pictures, evaluation, Hyperparameters(), logger=logger,
+        max_steps=4)  # fmt: skip
+    run = tmp_path / "run"
+    record = Evaluation.load(run)
+    assert list(record.metrics)[-1] == "brightness"
+    base, second, _ = record.checkpoints
+    figure, change = second.figures["brightness"], second.against_base["brightness"]
+    assert figure.value == pytest.approx(float(TRAINING.mean()), abs=1e-6)
+    assert figure.low < figure.value < figure.high
+    assert len(second.per_sample["brightness"]) == figure.count == 4
+    assert change.difference == pytest.approx(figure.value - base.figures["brightness"].value)
+    assert change.low < change.difference < change.high
+    brightest = max(record.checkpoints[1:], key=lambda each: each.figures["brightness"].value)
+    assert record.best.label == brightest.label
+    assert record.best.rule.startswith("The highest brightness among the checkpoints")
+
+    events = EventAccumulator(logger.log_dir).Reload()
+    assert [each.step for each in events.Scalars("eval/brightness")] == [0, 2, 4]
+    table = HParamsPluginData()
+    table.ParseFromString(events.SummaryMetadata("_hparams_/experiment").plugin_data.content)
+    assert "eval/brightness" in [each.name.tag for each in table.experiment.metric_infos]
+
+    page = write_report(run).read_text(encoding="utf-8")
+    assert BRIGHTNESS.meaning in page
+    assert BRIGHTNESS.limits in page
+    assert "brightness over steps, with 95 % intervals" in page
+
+    finished = Outcome("toy", "finished", "", "sdtune fit", 60.0, str(run))
+    results = [ComparedRun("toy", "toy", finished, evaluation=record)]
+    compared = build_table(TableSettings("T"), results)
+    assert compared.columns[-1] == "brightness ↑"
+    shown, below = compared.rows[-1][-1].split("\n")  # the difference from the base
+    assert shown.startswith("0.")
+    assert below.endswith(record.checkpoints[-1].against_base["brightness"].verdict)
+
+
+@pytest.mark.slow
+def test_an_adapter_that_draws_what_is_not_finite_is_not_scored(
+    tmp_path, tiny_sd, clip, pictures, caplog
+):
+    class Broken(TinyLoRA):
+        def generate(self, prompts, seeds, *, use_adapter=True, **settings):
+            images = super().generate(prompts, seeds, use_adapter=use_adapter, **settings)
+            if self.global_step == 4 and use_adapter:
+                images[1, 0, 0, 0] = torch.nan
+            return images
+
+    fit(tmp_path, Broken(str(tiny_sd)), pictures, callback(clip, tmp_path), max_steps=4)
+    record = Evaluation.load(tmp_path)
+    assert record.checkpoint("step_000004").figures == {}
+    assert record.best.label == "step_000002"
+    assert record.best.excluded[0].reason.startswith("Its pictures are not finite numbers")
+    assert "step_000004 is not scored: 1 of its pictures holds values that are" in caplog.text
+    assert "not measured" in write_report(tmp_path).read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -274,3 +351,16 @@ def test_all_that_is_wrong_is_said():
         EvaluationCallback("a cat", style_pictures=-1, max_memorised_share=-0.5)
     assert "`style_pictures` to be 0 or more, but got -1" in str(caught.value)
     assert "`max_memorised_share` to be 0 or more, but got -0.5" in str(caught.value)
+    with pytest.raises(ValueError, match="`goal` to be a metric that is measured, but got `dino`"):
+        EvaluationCallback(PROMPTS, goal="dino")
+
+
+def test_the_curves_are_those_of_what_will_be_measured():
+    subject = EvaluationCallback(PROMPTS, goal="subject", seeds=[0], dino="a/dino")
+    assert subject.metric_tags == [
+        f"eval/{name}"
+        for name in ("clip_score", "clip_i", "dino", "clip_mmd", "ssim", "ssim_nearest",
+                     "memorised_share")
+    ]  # fmt: skip
+    style = EvaluationCallback(PROMPTS, class_prompts=["a pet"])
+    assert {"eval/style_score", "eval/class_drift"} <= set(style.metric_tags)

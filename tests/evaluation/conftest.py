@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sdtune.evaluation.judges import Judges, load_judges
+from sdtune.evaluation.judges import load_judges
 from sdtune.evaluation.training_set import TrainingSet
+from sdtune.metrics.judges import Judges
 from tests.metrics.tiny_networks import make_tiny_clip, make_tiny_dino, random_images
 
 

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from sdtune.evaluation.best import BestRule, choose_best
-from sdtune.evaluation.descriptions import METRICS
+from sdtune.evaluation.best import BestRule, check_goal, choose_best
+from sdtune.evaluation.descriptions import describe_metrics
 from sdtune.report.figures import metric_rows
 from sdtune.run_folder.record import Checkpoint, Difference, Figure
 from tests.run_folder.test_record import make_record
@@ -44,7 +44,7 @@ def test_the_reason_has_the_digits_of_the_reports_table():
     tuned.against_base["style_score"] = Difference(-0.0343, -1.7, 1.7, "no difference seen")
     minus = "\N{MINUS SIGN}"
     evaluation = replace(make_record(), checkpoints=[base, tuned])
-    evaluation.metrics["style_score"] = METRICS["style_score"]
+    evaluation.metrics.update(describe_metrics(["style_score"]))
     rows = {row.title: row.tuned for row in metric_rows(evaluation, base, tuned)}
     assert rows["style score"] == (f"{minus}0.03", f"{minus}0.13 to 0.07")
     value, between = rows["style score"]
@@ -86,3 +86,37 @@ def test_nothing_to_choose_from():
 def test_of_equals_the_earliest(styles, label):
     checkpoints = [checkpoint(number + 1, style=each) for number, each in enumerate(styles)]
     assert choose_best(checkpoints, BestRule()).label == label
+
+
+def test_a_metric_is_a_goal_by_its_own_direction():
+    checkpoints = [checkpoint(1, memorised=0.2), checkpoint(2, memorised=0.1)]
+    lowest = choose_best(checkpoints, BestRule("memorised_share"))
+    assert lowest.label == "step_2"
+    assert lowest.rule.startswith("The lowest memorised among")
+    assert lowest.reason.startswith("Its memorised is 10 % (")
+    assert lowest.reason.endswith("), the lowest of 2.")
+    assert choose_best(checkpoints, BestRule("clip_score")).label == "step_1"
+
+
+def test_what_was_not_measured_is_not_chosen():
+    unscored = replace(checkpoint(1), figures={}, against_base={})
+    best = choose_best([BASE, unscored, checkpoint(2)], BestRule())
+    assert best.label == "step_2"
+    assert best.rule.startswith("The highest style score")
+    assert [each.reason for each in best.excluded] == [
+        "Its pictures are not finite numbers, so it was not scored."
+    ]
+    assert choose_best([BASE, unscored], BestRule()).label is None
+    [left_out] = choose_best([checkpoint(1), checkpoint(2)], BestRule("dino")).excluded[1:]
+    assert left_out.reason == "DINO: not measured."
+    no_share = checkpoint(3, memorised=None)
+    assert BestRule().why_not(no_share) == "memorised: not measured."
+
+
+def test_a_goal_that_is_none_or_will_not_be_measured_is_refused():
+    for goal in ("style", "subject", "clip_mmd"):
+        check_goal(goal, {"style": "why"})
+    with pytest.raises(ValueError, match=r"one of `style`, `subject`, `clip_score`, .* `beauty`"):
+        check_goal("beauty")
+    with pytest.raises(ValueError, match="that is measured, but got `dino`: give `dino` a model"):
+        check_goal("dino", {"dino": "give `dino` a model"})

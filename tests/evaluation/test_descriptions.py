@@ -1,11 +1,21 @@
-from sdtune.evaluation.descriptions import METRICS
+import pytest
+
+from sdtune.evaluation.descriptions import describe_metrics
+from sdtune.metrics.registry import METRICS
+from sdtune.run_folder.record import MetricDescription
 
 
-def test_every_metric_is_described_in_plain_words():
-    assert set(METRICS) == {
-        "clip_score", "style_score", "clip_i", "dino", "clip_mmd", "ssim", "ssim_nearest",
-        "lpips_diversity", "memorised_share", "class_drift",
-    }  # fmt: skip
-    lower = [name for name, each in METRICS.items() if not each.higher_is_better]
-    assert lower == ["clip_mmd", "memorised_share", "class_drift"]
-    assert all(each.meaning.endswith(".") and each.title for each in METRICS.values())
+def test_what_was_measured_is_described_in_the_order_of_registration():
+    described = describe_metrics(["ssim", "clip_score"])
+    assert list(described) == ["clip_score", "ssim"]
+    of = METRICS["ssim"]
+    assert described["ssim"] == MetricDescription(of.title, of.higher_is_better, of.meaning)
+
+
+def test_what_an_earlier_start_measured_keeps_its_words():
+    gone = MetricDescription("beauty", True, "How beautiful a picture is.")
+    described = describe_metrics(["beauty", "clip_score"], {"beauty": gone})
+    assert list(described) == ["clip_score", "beauty"]
+    assert described["beauty"] is gone
+    with pytest.raises(ValueError, match="to be registered, but `beauty` is not"):
+        describe_metrics(["beauty", "clip_score"])

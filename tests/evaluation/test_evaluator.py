@@ -103,3 +103,31 @@ def test_an_earlier_start_is_taken_over_if_it_can_be_compared(make, model, caplo
         other.begin(model, Drawer(1), past=past)
     assert [each.step for each in other.record.checkpoints] == [0]
     assert "cannot be compared: another protocol" in caplog.text
+
+
+def test_what_the_base_draws_must_be_finite(make, model):
+    def draw(prompts, seeds):
+        return random_images(len(prompts), seed=1) / 0.0
+
+    evaluator = make()
+    with pytest.raises(ValueError, match="compared with the base: 4 of its pictures hold values"):
+        evaluator.begin(model, draw)
+    evaluator.begin(model, Drawer(1))  # nothing of it was kept
+    assert evaluator.record.checkpoints[0].figures["clip_score"].count == 4
+
+
+def test_a_checkpoint_of_what_is_not_finite_has_no_scores(make, model, caplog):
+    evaluator = make()
+    evaluator.begin(model, Drawer(1))
+
+    def draw(prompts, seeds):
+        images = random_images(len(prompts), seed=2)
+        images[0] = torch.inf
+        return images
+
+    lost = evaluator.evaluate("step_000004", 4, draw)
+    assert (lost.figures, lost.per_sample, lost.against_base, lost.nearest) == ({}, {}, {}, [])
+    assert "step_000004 is not scored: 2 of its pictures hold" in caplog.text  # one of the class
+    record = evaluator.save(finished=True)
+    assert record.best.label is None
+    assert "Its pictures are not finite numbers" in record.best.reason

@@ -1,6 +1,15 @@
 import pytest
 
-from sdtune.evaluation.rounding import decimals, interval, number, percent, signed
+from sdtune.evaluation.rounding import (
+    decimals,
+    difference_words,
+    figure_words,
+    interval,
+    number,
+    percent,
+    signed,
+)
+from sdtune.run_folder.record import Difference, Figure
 
 
 @pytest.mark.parametrize(
@@ -23,3 +32,14 @@ def test_numbers_keep_their_sign_and_zero_has_none():
 )
 def test_percent(share, text):
     assert percent(share) == text
+
+
+def test_an_interval_that_cannot_be_had_is_said_to_be_none():
+    alike = Figure(9.61, 9.61, 9.61 + 1e-15, 2)
+    assert figure_words("clip_score", alike, 2) == ("9.61", "no interval")
+    assert figure_words("memorised_share", Figure(1.0, 1.0, 1.0, 2), 0) == ("100 %", "no interval")
+    difference = Difference(9.61, 9.61, 9.61, "no interval")
+    assert difference_words("clip_score", difference, 2) == ("+9.61", "no interval")
+    nothing = Difference(0.0, 0.0, 0.0, "no difference seen")
+    assert difference_words("clip_score", nothing, 1) == ("0.0", "0.0 to 0.0")
+    assert decimals([(9.61, 9.61 + 1e-15), (0.1, 0.34)]) == 2

@@ -1,12 +1,18 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
+from sdtune.evaluation import suite as module
 from sdtune.evaluation.suite import Suite
-from sdtune.metrics.clip_score import CLIPScore
-from sdtune.metrics.image_similarity import ImageSimilarity
-from sdtune.metrics.kernel_distance import KernelDistance
-from sdtune.metrics.memorisation import Memorisation
-from sdtune.metrics.ssim import SSIM
+from sdtune.metrics.clip_score import clip_score
+from sdtune.metrics.image_similarity import image_similarity
+from sdtune.metrics.images import to_grey
+from sdtune.metrics.judges import Judges
+from sdtune.metrics.kernel_distance import kernel_distance
+from sdtune.metrics.registry import METRICS
+from sdtune.metrics.ssim import pairwise_ssim
+from tests.metrics.brightness import BRIGHTNESS
 from tests.metrics.tiny_networks import random_images
 
 PROMPTS = ["a cat", "a dog"]
@@ -23,30 +29,62 @@ def pictures(training):
     return torch.cat(list(training.read(training.pictures, 64)))
 
 
-def test_figures_are_those_of_the_metrics(suite, judges, pictures):
+def test_figures_are_those_of_the_functions(suite, judges, pictures):
     images = random_images(4, seed=1)
-    figures = suite.figures(suite.score(images))
-    samples = [prompt for prompt in PROMPTS for _ in SEEDS]
-    memorisation = Memorisation(pictures, judges.clip)
-    metrics = {
-        "clip_score": (CLIPScore(judges.clip), (images, samples)),
-        "clip_i": (ImageSimilarity(pictures, judges.clip), (images,)),
-        "dino": (ImageSimilarity(pictures, judges.dino), (images,)),
-        "clip_mmd": (KernelDistance(pictures, judges.clip), (images,)),
-        "ssim": (SSIM(pictures), (images,)),
-        "ssim_nearest": (SSIM(pictures, nearest=True), (images,)),
+    scores = suite.score(images)
+    figures = suite.figures(scores)
+    texts = judges.clip.embed_texts([prompt for prompt in PROMPTS for _ in SEEDS])
+    clip, known = judges.clip.embed_images(images), judges.clip.embed_images(pictures)
+    pairs = pairwise_ssim(to_grey(images, 64), to_grey(pictures, 64))
+    wanted = {
+        "clip_score": clip_score(clip, texts).mean(),
+        "clip_i": image_similarity(clip, known).mean(),
+        "dino": (judges.dino.embed_images(images) @ judges.dino.embed_images(pictures).T).mean(),
+        "clip_mmd": kernel_distance(clip, known),
+        "ssim": pairs.mean(),
+        "ssim_nearest": pairs.amax(dim=1).mean(),
+        "memorised_share": scores.per_sample["memorised_share"].mean(),
     }
-    for name, (metric, arguments) in metrics.items():
-        metric.update(*arguments)
-        value = figures[name].value
-        shown = max(value, 0.0) if name == "clip_score" else value  # which is never shown below 0
-        assert shown == pytest.approx(float(metric.compute()), abs=1e-4), name
+    assert list(figures) == list(wanted)
+    for name, value in wanted.items():
+        assert figures[name].value == pytest.approx(float(value), abs=1e-4), name
         assert figures[name].low <= figures[name].value <= figures[name].high
         assert figures[name].count == 4
-    memorisation.update(images)
-    share = float(memorisation.compute()["either"])
-    assert figures["memorised_share"].value == pytest.approx(share)
-    assert set(figures) == {*metrics, "memorised_share"}
+    assert set(scores.per_sample) == set(wanted) - {"clip_mmd"}
+
+
+def test_what_is_not_measured_is_said_with_its_reason(training, judges, monkeypatch):
+    messages = []
+    monkeypatch.setattr(module, "rank_zero_info", messages.append)
+    Suite(training, replace(judges, dino=None), PROMPTS, SEEDS, num_class_prompts=0, resolution=64)
+    assert messages == [
+        "Not measured: style score (no such judge is loaded), DINO (no such judge is loaded), "
+        "diversity (it needs two seeds), class drift (it needs `class_prompts`)."
+    ]
+
+
+def test_values_that_are_not_finite_are_no_figure_and_that_is_said(
+    training, judges, monkeypatch, caplog
+):
+    broken = replace(BRIGHTNESS, values=lambda samples: torch.tensor([0.5, torch.nan, 0.1, 0.2]))
+    monkeypatch.setitem(METRICS, "brightness", broken)
+    suite = Suite(training, judges, PROMPTS, SEEDS, num_class_prompts=0, resolution=64)
+    scores = suite.score(random_images(4, seed=1))
+    assert "brightness" not in scores.rows
+    assert "clip_i" in scores.rows
+    assert "Not measured here: brightness (of 1 of 4 samples it is not a finite" in caplog.text
+
+
+def test_metrics_that_need_no_judge_are_measured_without_any(training, monkeypatch):
+    monkeypatch.setattr(module, "METRICS", {"brightness": BRIGHTNESS})
+    suite = Suite(training, Judges(), PROMPTS, SEEDS, num_class_prompts=0, resolution=64)
+    images = random_images(4, seed=1)
+    scores = suite.score(images)
+    assert list(suite.figures(scores)) == ["brightness"]
+    assert suite.figures(scores)["brightness"].value == pytest.approx(float(images.mean()))
+    assert scores.nearest == []
+    read = torch.cat(list(suite.reference.read()))
+    assert read.shape == (6, 3, 64, 64)
 
 
 def test_copies_and_their_originals_are_named(suite, pictures):

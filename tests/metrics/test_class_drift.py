@@ -3,8 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sdtune.metrics.class_drift import ClassDrift, class_drift
+from sdtune.metrics.class_drift import CLASS_DRIFT, class_drift
+from sdtune.metrics.judges import Judges
 from tests.metrics.tiny_networks import random_images
+from tests.metrics.tiny_samples import make_reference, make_samples
 
 
 def test_is_one_less_the_cosine_of_each_pair():
@@ -13,12 +15,13 @@ def test_is_one_less_the_cosine_of_each_pair():
 
 
 def test_a_model_that_did_not_move_has_no_drift(clip):
-    images = random_images(3, seed=0)
-    metric = ClassDrift(clip)
-    metric.update(images, images)
-    torch.testing.assert_close(metric.compute(), torch.tensor(0.0), atol=1e-6, rtol=0)
-    metric.update(images, images.flip(0))
-    assert metric.compute() > 0.01
+    images, classes = random_images(3, seed=0), random_images(4, seed=1)
+    reference = make_reference(Judges(clip), images)
+    base = make_samples(reference, images, classes)
+    same = CLASS_DRIFT.rows(make_samples(reference, images.flip(0), classes, base))
+    torch.testing.assert_close(same, torch.zeros(4), atol=1e-6, rtol=0)
+    moved = CLASS_DRIFT.rows(make_samples(reference, images, classes.flip(0), base))
+    assert moved.mean() > 0.01
 
 
 def test_a_picture_of_the_base_too_few_is_refused():

@@ -5,10 +5,10 @@ import torch
 from torchmetrics.multimodal import CLIPScore as PeerCLIPScore
 from transformers import CLIPModel, CLIPProcessor, CLIPTokenizer
 
-from sdtune.metrics.clip_score import CLIPScore, clip_score
+from sdtune.metrics.clip_score import CLIP_SCORE, clip_score
+from sdtune.metrics.judges import Judges
 from tests.metrics.tiny_networks import random_images
-
-PROMPTS = ["a cat", "a turtle on a dotted pink background", "b", "noto style", "an apple"]
+from tests.metrics.tiny_samples import PROMPTS, make_reference, make_samples
 
 
 class _Unwrapped(torch.nn.Module):
@@ -28,15 +28,14 @@ class _Unwrapped(torch.nn.Module):
 
 @pytest.mark.parametrize("size", [64, 150])
 def test_equals_torchmetrics(clip, clip_folder, size):
-    images = random_images(len(PROMPTS), seed=0, size=size)
+    images = random_images(6, seed=0, size=size)
     processor = CLIPProcessor(clip.image_processor, CLIPTokenizer.from_pretrained(clip_folder))
     model = _Unwrapped(CLIPModel.from_pretrained(clip_folder).eval())
     peer = PeerCLIPScore(lambda: (model, processor))
-    ours = CLIPScore(clip)
-    peer.update((255 * images).round().to(torch.uint8), PROMPTS)
-    ours.update(images, PROMPTS)
-    torch.testing.assert_close(ours.total / ours.count, peer.score.detach() / peer.n_samples)
-    torch.testing.assert_close(ours.compute(), peer.compute().detach())
+    peer.update((255 * images).round().to(torch.uint8), [*PROMPTS, *PROMPTS])
+    samples = make_samples(make_reference(Judges(clip), images), images, prompt_ids=[0, 1, 2] * 2)
+    ours = CLIP_SCORE.rows(samples).mean()
+    torch.testing.assert_close(ours, peer.score.detach() / peer.n_samples)
     assert abs(peer.score) > 0.1
 
 
@@ -45,14 +44,3 @@ def test_is_a_hundred_times_the_cosine():
     texts = torch.tensor([[0.0, 1.0], [0.6, 0.8]])
     torch.testing.assert_close(clip_score(images, texts), torch.tensor([0.0, 100.0]))
     torch.testing.assert_close(clip_score(images, texts[:1]), torch.tensor([0.0, 80.0]))
-
-
-def test_a_negative_mean_is_0():
-    metric = CLIPScore()
-    metric.update(torch.tensor([[1.0, 0.0]]), torch.tensor([[-1.0, 0.0]]))
-    assert metric.compute() == 0
-
-
-def test_a_prompt_too_few_is_refused(clip):
-    with pytest.raises(ValueError, match="one prompt per picture, but got 1 prompts and 2"):
-        CLIPScore(clip).update(random_images(2, seed=0), ["a cat"])

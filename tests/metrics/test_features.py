@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from sdtune.metrics import features
-from sdtune.metrics.features import image_features, load_clip, load_dino, text_features
+from sdtune.metrics.features import load_clip, load_dino
 from tests.metrics.tiny_networks import random_images
 
 MEAN = torch.tensor([0.48145466, 0.4578275, 0.40821073])[:, None, None]
@@ -70,19 +70,6 @@ def test_the_network_is_frozen_and_float32(clip_folder, tmp_path):
     assert {parameter.dtype for parameter in clip.parameters()} == {torch.float32}
     assert not any(parameter.requires_grad for parameter in clip.parameters())
     assert not clip.model.training
-
-
-def test_features_pass_through():
-    known = torch.eye(3)
-    assert image_features(known, None) is known
-    assert text_features(known, None) is known
-
-
-def test_pictures_without_a_network_are_refused():
-    with pytest.raises(ValueError, match="`embedder` to be given with pictures"):
-        image_features(random_images(1, seed=0), None)
-    with pytest.raises(ValueError, match="`embedder` to be given with texts"):
-        text_features(["a cat"], None)
 
 
 @pytest.mark.parametrize("load", [load_clip, load_dino])

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-import pytest
 import torch
 
-from sdtune.metrics.image_similarity import ImageSimilarity, image_similarity
+from sdtune.metrics.image_similarity import CLIP_I, DINO, image_similarity
+from sdtune.metrics.judges import Judges
 from tests.metrics.tiny_networks import random_images
+from tests.metrics.tiny_samples import make_reference, make_samples
 
 
 def test_is_the_mean_cosine_over_all_pairs():
@@ -13,19 +14,9 @@ def test_is_the_mean_cosine_over_all_pairs():
     torch.testing.assert_close(image_similarity(images, training), wanted)
 
 
-@pytest.mark.parametrize("network", ["clip", "dino"])
-def test_pictures_and_their_features_give_the_same(network, request):
-    embedder = request.getfixturevalue(network)
+def test_clip_i_and_dino_see_by_their_own_networks(clip, dino):
     images, training = random_images(3, seed=0), random_images(4, seed=1)
-    of_pictures = ImageSimilarity(training, embedder)
-    of_features = ImageSimilarity(embedder.embed_images(training))
-    of_pictures.update(images)
-    of_features.update(embedder.embed_images(images))
-    assert of_pictures.compute() == of_features.compute()
-    pairs = embedder.embed_images(images) @ embedder.embed_images(training).T
-    torch.testing.assert_close(of_pictures.compute(), pairs.mean())
-
-
-def test_one_training_picture_is_too_few(clip):
-    with pytest.raises(ValueError, match="at least two training pictures"):
-        ImageSimilarity(random_images(1, seed=0), clip)
+    samples = make_samples(make_reference(Judges(clip, dino), training), images)
+    for metric, network in ((CLIP_I, clip), (DINO, dino)):
+        pairs = network.embed_images(images) @ network.embed_images(training).T
+        torch.testing.assert_close(metric.rows(samples), pairs.mean(dim=1))

@@ -10,6 +10,7 @@ from sdtune.metrics.intervals import (
     Interval,
     _expanded_tail,
     bootstrap_interval,
+    has_spread,
     interval_of,
     paired_interval,
     resample,
@@ -112,6 +113,19 @@ def test_resamples_without_a_figure_are_left_out():
     assert (weights.sum(dim=1) == 0).any()
     interval = bootstrap_interval(torch.tensor([0.0, 1.0]), prompts, seeds)
     assert (interval.low, interval.value, interval.high) == (0.0, 0.5, 1.0)
+
+
+@pytest.mark.parametrize("value", [9.61, 1.0, -0.3])
+def test_samples_that_are_all_alike_allow_no_interval_and_no_verdict(value):
+    """One prompt and two seeds that give the same picture."""
+    tuned, base = torch.full((2,), value), torch.zeros(2)
+    difference = paired_interval(tuned, base, ["a", "a"], [0, 1])
+    assert difference.value == pytest.approx(value)
+    assert not has_spread(difference.low, difference.high)
+    assert verdict(difference, higher_is_better=True) == "no interval"
+    same = paired_interval(tuned, tuned, ["a", "a"], [0, 1])
+    assert verdict(same, higher_is_better=True) == "no difference seen"
+    assert has_spread(value, value + 1e-3)
 
 
 def test_what_allows_no_interval_is_refused():

@@ -6,8 +6,10 @@ from torch.nn import functional as F
 from torchmetrics.image.kid import poly_mmd
 
 from sdtune.metrics.intervals import interval_of, resample, verdict
-from sdtune.metrics.kernel_distance import KernelDistance, kernel_distance
+from sdtune.metrics.judges import Judges
+from sdtune.metrics.kernel_distance import CLIP_MMD, kernel_distance
 from tests.metrics.tiny_networks import random_images
+from tests.metrics.tiny_samples import make_reference, make_samples
 
 
 def _vectors(count: int, seed: int, shift: float = 0.0) -> torch.Tensor:
@@ -79,16 +81,16 @@ def test_a_difference_from_the_base_is_paired_by_its_weights():
         distances = (kernel_distance(each, training, weights=weights) for each in (tuned, base))
         return next(distances) - next(distances)
 
-    assert verdict(interval_of(gain, resamples), KernelDistance.higher_is_better) == "better"
+    assert verdict(interval_of(gain, resamples), CLIP_MMD.higher_is_better) == "better"
 
 
-def test_metric_is_the_function_of_all_batches(clip):
+def test_the_metric_is_the_function_of_clip_s_vectors(clip):
     images, training = random_images(5, seed=0), random_images(4, seed=1)
-    metric = KernelDistance(training, clip)
-    metric.update(images[:3])
-    metric.update(images[3:])
+    reference = make_reference(Judges(clip), training)
+    rows = CLIP_MMD.rows(make_samples(reference, images))
     wanted = kernel_distance(clip.embed_images(images), clip.embed_images(training))
-    torch.testing.assert_close(metric.compute(), wanted.float(), rtol=1e-4, atol=1e-4)
+    once = CLIP_MMD.figure(rows, reference, torch.ones(1, 5))
+    torch.testing.assert_close(once, wanted[None], rtol=1e-4, atol=1e-4)
 
 
 def test_all_that_is_wrong_is_said():

@@ -3,10 +3,18 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sdtune.metrics.images import to_grey
-from sdtune.metrics.memorisation import Memorisation, copy_threshold, nearest
-from sdtune.metrics.ssim import pairwise_ssim
+from sdtune.metrics.judges import Judges
+from sdtune.metrics.memorisation import (
+    MEMORISED_SHARE,
+    _thresholds,
+    clip_pairs,
+    copies,
+    copy_threshold,
+    nearest,
+)
+from sdtune.metrics.ssim import ssim_pairs
 from tests.metrics.tiny_networks import random_images
+from tests.metrics.tiny_samples import make_reference, make_samples
 
 
 def test_nearest_is_the_most_similar():
@@ -34,31 +42,26 @@ def test_new_pictures_exceed_the_threshold_at_the_rate():
 
 def test_copies_are_found_and_others_are_not(clip):
     training, held_out = random_images(6, seed=0), random_images(40, seed=1)
-    metric = Memorisation(training, clip, held_out)
-    copies = (training[[4, 1]] + 0.01 * random_images(2, seed=2)).clamp(max=1.0)
-    new = random_images(2, seed=3)
-    metric.update(torch.cat([copies, new]))
-    flags = metric.copies()
-    assert flags["ssim"].tolist() == flags["either"].tolist() == [True, True, False, False]
-    assert metric.compute()["either"] == 0.5
-    found = metric.nearest_pictures()
-    assert found["ssim"].number[:2].tolist() == found["clip"].number[:2].tolist() == [4, 1]
-    wanted = pairwise_ssim(to_grey(copies, 64), to_grey(training, 64)).amax(dim=1)
-    torch.testing.assert_close(found["ssim"].similarity[:2], wanted)
+    redrawn = (training[[4, 1]] + 0.01 * random_images(2, seed=2)).clamp(max=1.0)
+    reference = make_reference(Judges(clip), training, held_out)
+    samples = make_samples(reference, torch.cat([redrawn, random_images(2, seed=3)]))
+    assert copies(samples).tolist() == [True, True, False, False]
+    assert MEMORISED_SHARE.rows(samples).tolist() == [1.0, 1.0, 0.0, 0.0]
+    for pairs in (clip_pairs, ssim_pairs):
+        assert nearest(samples.once(pairs)).number[:2].tolist() == [4, 1]
 
 
 def test_without_held_out_pictures_the_others_calibrate(clip):
     training = random_images(6, seed=0)
-    metric = Memorisation(training, clip)
-    features = clip.embed_images(training)
-    others = (features @ features.T).fill_diagonal_(-1.0)
-    assert metric.clip_threshold == pytest.approx(float(others.amax(dim=1).max()))
-    metric.update(training, features)
-    assert metric.compute()["either"] == 1.0
+    reference = make_reference(Judges(clip), training)
+    others = (clip.embed_images(training) @ clip.embed_images(training).T).fill_diagonal_(-1.0)
+    clip_threshold, ssim_threshold = _thresholds(reference)
+    assert clip_threshold == pytest.approx(float(others.amax(dim=1).max()))
+    assert ssim_threshold < 1.0
+    assert copies(make_samples(reference, training)).all()
 
 
-def test_all_that_is_wrong_is_said(clip):
-    with pytest.raises(ValueError, match="two training pictures, but got 1") as caught:
-        Memorisation(random_images(1, 0), clip, random_images(0, 0), false_positive_rate=5)
-    assert "one held-out picture, but got none" in str(caught.value)
+def test_all_that_is_wrong_is_said():
+    with pytest.raises(ValueError, match="one held-out picture, but got none") as caught:
+        copy_threshold(torch.zeros(0), 5)
     assert "`false_positive_rate` to be in (0, 1), but got 5" in str(caught.value)

@@ -5,8 +5,10 @@ import torch
 from skimage.metrics import structural_similarity
 
 from sdtune.metrics.images import to_grey
-from sdtune.metrics.ssim import SSIM, pairwise_ssim
+from sdtune.metrics.judges import Judges
+from sdtune.metrics.ssim import SSIM, SSIM_NEAREST, pairwise_ssim
 from tests.metrics.tiny_networks import random_images
+from tests.metrics.tiny_samples import make_reference, make_samples
 
 
 def _peer(images: torch.Tensor, training: torch.Tensor) -> torch.Tensor:
@@ -42,18 +44,10 @@ def test_mean_over_all_pairs_and_nearest():
     images, training = random_images(2, seed=0, size=96), random_images(3, seed=1)
     training[2] = to_grey(images[:1], 64)[0]
     pairs = _peer(to_grey(images, 64), to_grey(training, 64))
-    mean, nearest = SSIM(training), SSIM(training, nearest=True)
-    for metric in (mean, nearest):
-        metric.update(images)
-    torch.testing.assert_close(mean.compute(), pairs.mean(), atol=2e-5, rtol=0)
-    torch.testing.assert_close(nearest.compute(), pairs.amax(dim=1).mean(), atol=2e-5, rtol=0)
+    samples = make_samples(make_reference(Judges(), training), images)
+    torch.testing.assert_close(SSIM.rows(samples), pairs.mean(dim=1), atol=2e-5, rtol=0)
+    torch.testing.assert_close(SSIM_NEAREST.rows(samples), pairs.amax(dim=1), atol=2e-5, rtol=0)
     assert pairs[0, 2] == pytest.approx(1.0)
-
-
-def test_all_that_is_wrong_is_said():
-    with pytest.raises(ValueError, match="at least two training") as caught:
-        SSIM(random_images(1, seed=0), size=6)
-    assert "`size` to be 7 pixels or more, but got 6" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@ import torch
 from diffusers import AutoencoderKL
 
 from sdtune.metrics.gram import GramEmbedder
-from sdtune.metrics.style_score import StyleScore, fit_style_axis, style_score
+from sdtune.metrics.judges import Judges
+from sdtune.metrics.style_score import STYLE_SCORE, fit_style_axis, style_score
+from tests.metrics.tiny_samples import FixedStyle, make_reference, make_samples
 from tests.metrics.two_styles import draw_things
 
 
@@ -75,13 +77,10 @@ def test_few_pictures_are_enough_for_an_axis(features, count):
     assert style_score(features["hatched"], axis).isfinite().all()
 
 
-def test_metric_takes_pictures_or_any_descriptor(clip):
-    training, contrast = draw_things(8, "hatched"), draw_things(8, "flat")
-    metric = StyleScore(training, contrast, clip)
-    metric.update(training)
-    known = StyleScore(clip.embed_images(training), clip.embed_images(contrast))
-    known.update(clip.embed_images(training))
-    torch.testing.assert_close(metric.compute(), known.compute())
+def test_the_metric_asks_the_judge_of_style():
+    judges, images = Judges(style=FixedStyle()), draw_things(3, "flat")
+    samples = make_samples(make_reference(judges, draw_things(2, "hatched")), images)
+    torch.testing.assert_close(STYLE_SCORE.rows(samples), images[:, 0].mean(dim=(1, 2)))
 
 
 def test_all_that_is_wrong_is_said():

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch.utils.tensorboard import SummaryWriter
 
-from sdtune.evaluation.descriptions import METRICS
+from sdtune.evaluation.descriptions import describe_metrics
 from sdtune.run_folder.record import (
     Base,
     Best,
@@ -94,7 +94,7 @@ def make_evaluation(pictures: Path, finished: bool = True) -> Evaluation:
             PROMPTS, [3], [], 25, 7.5, "", "openai/clip-vit-base-patch32", None
         ),
         training_pictures=TrainingPictures(str(pictures), 4, "cd" * 32),
-        metrics={key: METRICS[key] for key in keys},
+        metrics=describe_metrics(keys),
         checkpoints=[_checkpoint(step) for step in _STEPS],
         best=Best("step_000400", "The highest style score.", "Its style score is 0.62."),
         cost=Cost(41.0, 33.0, 8.0, 0.12, 340.0),

@@ -98,8 +98,8 @@ def test_every_key_that_is_wrong_is_named(tmp_path):
         "`run` to be a mapping, but got None.",
         "`checkpoints[1].adapter` to be a path below its folder, but got '/etc'.",
         "`checkpoints[1].pictures` to be a path below its folder, but got '../../elsewhere'.",
-        "`checkpoints[1].against_base.clip_score.verdict` to be one of 'better', 'worse' or "
-        "'no difference seen', but got 'great'.",
+        "`checkpoints[1].against_base.clip_score.verdict` to be one of 'better', 'worse', "
+        "'no difference seen' or 'no interval', but got 'great'.",
         "`checkpoints[1].nearest[0].picture` to be a path below its folder, but got '../x.png'.",
     ]
 
