@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sdtune.data.captions import read_captions
-from sdtune.data.image_folder import PictureError, find_pictures, picture_size, read_picture
+from sdtune.data.decoding import PictureError, read_part
+from sdtune.data.image_folder import check_picture, find_pictures, picture_size
 from sdtune.data.latent_cache import LatentCache, latent_key
 from sdtune.data.transforms import Box, crop_box, to_pixel_values
 from sdtune.functional.randomness import Stream, counter_uniform
@@ -59,7 +60,7 @@ def scan_pictures(
     opened, problems = set(), []
     for path in paths:
         try:
-            picture_size(path)
+            check_picture(path)
             opened.add(path)
         except PictureError as error:
             problems.append(f"{str(error)[:-1]}; save it again as PNG or JPEG, or delete it.")
@@ -170,7 +171,7 @@ class PictureDataset(Dataset[dict[str, Any]]):
         if self.moments:
             return {"moments": self.moments[position, flipped], **sample}
         target, box = self._crop_box(picture, epoch, index)
-        pixel_values = to_pixel_values(read_picture(picture.path), target, box, flipped)
+        pixel_values = to_pixel_values(read_part(picture.path, target, box), flipped)
         return {"pixel_values": pixel_values, **sample}
 
     @property
@@ -219,7 +220,7 @@ class PictureDataset(Dataset[dict[str, Any]]):
                 key = latent_key(data, encoder, target, box, flipped)
                 found = cache.get(key)
                 if found is None:
-                    pixel_values = to_pixel_values(read_picture(picture.path), target, box, flipped)
+                    pixel_values = to_pixel_values(read_part(picture.path, target, box), flipped)
                     found = encode(pixel_values[None].to(device))[0].to("cpu", torch.float32)
                     if not found.isfinite().all():
                         raise ValueError(
