@@ -12,8 +12,9 @@ from typing import Any
 import torch
 
 from sdtune._checks import check_all, check_positive
-from sdtune.data.pictures import Picture, PictureDataset, scan_pictures
+from sdtune.data.pictures import Picture, PictureDataset
 from sdtune.data.prompt_templates import OBJECT_TEMPLATES, STYLE_TEMPLATES, LearnableProperty
+from sdtune.data.scan import scan_pictures
 from sdtune.functional.randomness import Stream, counter_generator, counter_uniform
 
 __all__ = ["Concept", "ConceptDataset"]

@@ -23,7 +23,12 @@ def find_files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
         Sorted paths. Hidden files and everything in hidden folders or `__MACOSX` are left out.
     """
     wanted = frozenset(suffixes)
-    return sorted(path for path in _walk(folder) if path.suffix.lower() in wanted)
+    return [path for path in list_files(folder) if path.suffix.lower() in wanted]
+
+
+def list_files(folder: Path) -> list[Path]:
+    """List the files below a folder, sorted; see `find_files`."""
+    return sorted(_walk(folder))
 
 
 def find_pictures(folder: Path) -> list[Path]:

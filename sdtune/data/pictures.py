@@ -11,14 +11,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sdtune.data.captions import read_captions
-from sdtune.data.decoding import PictureError, read_part
-from sdtune.data.image_folder import check_picture, find_pictures, picture_size
+from sdtune.data.decoding import read_part
+from sdtune.data.image_folder import picture_size
 from sdtune.data.latent_cache import LatentCache, latent_key
 from sdtune.data.transforms import Box, crop_box, to_pixel_values
 from sdtune.functional.randomness import Stream, counter_uniform
 
-__all__ = ["Crop", "Encode", "Picture", "PictureDataset", "collate", "scan_pictures", "too_small"]
+__all__ = ["Crop", "Encode", "Picture", "PictureDataset", "collate", "too_small"]
 
 Crop = Literal["center", "random"]
 Encode = Callable[[Tensor], Tensor]
@@ -32,49 +31,20 @@ class Picture:
         path: The file.
         name: Its path relative to the folder of the data set.
         caption: What the model is told about it.
+        known_size: Width and height in pixels, if that is known already.
+        sha256: Of the file's bytes, in hexadecimal, if that is known.
     """
 
     path: Path
     name: str
     caption: str
+    known_size: tuple[int, int] | None = None
+    sha256: str = ""
 
-
-def scan_pictures(
-    folder: str | Path, caption: str | None = None
-) -> tuple[list[Picture], list[str]]:
-    """Read a folder of pictures and everything that is wrong with it.
-
-    Args:
-        folder: Folder with pictures, at any depth.
-        caption: The caption of every picture; None reads one for each, see `read_captions`.
-
-    Returns:
-        The pictures that open and have a caption, sorted by name; and a line for each problem.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        return [], [f"{folder}: there is no such folder; name the one that holds the pictures."]
-    paths = find_pictures(folder)
-    if not paths:
-        return [], [f"{folder}: holds no pictures; put PNG, JPEG or WebP files into it."]
-    opened, problems = set(), []
-    for path in paths:
-        try:
-            check_picture(path)
-            opened.add(path)
-        except PictureError as error:
-            problems.append(f"{str(error)[:-1]}; save it again as PNG or JPEG, or delete it.")
-    if caption is None:
-        captions, caption_problems = read_captions(folder, paths)
-        problems += caption_problems
-    else:
-        captions = dict.fromkeys(paths, caption)
-    pictures = [
-        Picture(path, path.relative_to(folder).as_posix(), captions[path])
-        for path in paths
-        if path in opened and path in captions
-    ]
-    return pictures, problems
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels, after EXIF rotation."""
+        return self.known_size or picture_size(self.path)
 
 
 def too_small(pictures: Iterable[Picture], resolution: int) -> list[str]:
@@ -91,7 +61,7 @@ def too_small(pictures: Iterable[Picture], resolution: int) -> list[str]:
         f"{picture.path}: is {width}x{height} pixels and is enlarged to {resolution}; "
         "look for a larger version, or lower `data.resolution`."
         for picture in pictures
-        for width, height in [picture_size(picture.path)]
+        for width, height in [picture.size]
         if min(width, height) < resolution
     ]
 
@@ -249,7 +219,7 @@ class PictureDataset(Dataset[dict[str, Any]]):
         across, down = (
             0.5 if centered else self._uniform(Stream.CROP, epoch, index, axis) for axis in (0, 1)
         )
-        return target, crop_box(picture_size(picture.path), target, (across, down))
+        return target, crop_box(picture.size, target, (across, down))
 
     def _uniform(self, *counters: int) -> float:
         return counter_uniform(self.seed, *counters)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from sdtune._checks import check_not_negative, check_positive, check_share
 from sdtune.data.picture_module import PictureDataModule
-from sdtune.data.pictures import Crop, Picture, PictureDataset, scan_pictures
+from sdtune.data.pictures import Crop, Picture, PictureDataset
+from sdtune.data.scan import scan_pictures
 from sdtune.functional.randomness import Stream, counter_uniform
 
 __all__ = ["StyleDataModule"]

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from sdtune.data.decoding import read_part
-from sdtune.data.image_folder import picture_size
-from sdtune.data.pictures import Picture, scan_pictures
+from sdtune.data.pictures import Picture
+from sdtune.data.scan import scan_pictures
 from sdtune.data.transforms import crop_box, to_pixel_values
 from sdtune.evaluation.record import TrainingPictures
 
@@ -114,7 +114,8 @@ class TrainingSet:
         """
         target = (resolution, resolution)
         for first in range(0, len(pictures), _PICTURES_AT_ONCE):
-            paths = [each.path for each in pictures[first:][:_PICTURES_AT_ONCE]]
-            boxes = [crop_box(picture_size(path), target) for path in paths]
+            some = pictures[first:][:_PICTURES_AT_ONCE]
+            paths = [each.path for each in some]
+            boxes = [crop_box(each.size, target) for each in some]
             parts = map(read_part, paths, repeat(target), boxes)
             yield (torch.stack([to_pixel_values(each) for each in parts]) / 2 + 0.5).clamp(0.0, 1.0)

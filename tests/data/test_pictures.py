@@ -4,7 +4,8 @@ import torch
 from PIL import Image
 
 from sdtune.data.latent_cache import LatentCache
-from sdtune.data.pictures import Picture, PictureDataset, scan_pictures, too_small
+from sdtune.data.pictures import PictureDataset, too_small
+from sdtune.data.scan import scan_pictures
 
 
 @pytest.fixture
@@ -22,40 +23,6 @@ class Encoder:
         assert pixel_values.shape[0] == 1
         self.calls += 1
         return torch.nn.functional.avg_pool2d(pixel_values, 4).repeat(1, 3, 1, 1)[:, :8]
-
-
-def test_a_scan_joins_pictures_and_captions(make_folder):
-    folder = make_folder(2)
-    pictures, problems = scan_pictures(folder)
-    assert problems == []
-    assert pictures[1] == Picture(folder / "01.png", "01.png", "a drawing of thing 1")
-
-
-def test_one_caption_for_all_needs_no_files(make_folder):
-    folder = make_folder(2)
-    (folder / "00.txt").unlink()
-    pictures, problems = scan_pictures(folder, caption="a photo of sks cat")
-    assert problems == []
-    assert {picture.caption for picture in pictures} == {"a photo of sks cat"}
-
-
-def test_a_scan_lists_all_problems(make_folder, tmp_path):
-    folder = make_folder(3)
-    (folder / "00.png").write_bytes(b"")
-    (folder / "01.txt").unlink()
-    (folder / "more.caption").write_text("nobody")
-    pictures, problems = scan_pictures(folder)
-    assert [picture.name for picture in pictures] == ["02.png"]
-    assert problems[0] == (
-        f"{folder}/00.png: does not open: it is empty; save it again as PNG or JPEG, or delete it."
-    )
-    assert [problem.split(": ")[0] for problem in problems[1:]] == [
-        f"{folder}/more.caption",
-        f"{folder}/01.png",
-    ]
-    (tmp_path / "nothing").mkdir()
-    assert "holds no pictures" in scan_pictures(tmp_path / "nothing")[1][0]
-    assert "there is no such folder" in scan_pictures(tmp_path / "gone")[1][0]
 
 
 def test_small_pictures_are_pointed_out(pictures):
