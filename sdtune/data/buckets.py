@@ -8,16 +8,72 @@ trainer, so that equal settings give equal buckets.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from sdtune._checks import check_all, check_positive
 
-__all__ = ["Buckets", "Size", "kept_share"]
+__all__ = ["DEFAULT_BUCKETS", "BucketSettings", "Buckets", "Size", "kept_share"]
 
 Size = tuple[int, int]
 """Width and height, in pixels."""
+
+
+@dataclass(frozen=True)
+class BucketSettings:
+    """What may be said of the buckets, all in pixels; what is not follows from the resolution.
+
+    Args:
+        step: Both sides of every bucket are multiples of it; None for 64, or an eighth of a
+            resolution below 512.
+        smallest: Shortest side; None for half the resolution.
+        largest: Longest side; None for twice the resolution.
+        enlarge: Whether pictures with less area than the square of the resolution are enlarged to
+            it. If not, each has a bucket of its own size, rounded down to `step`.
+    """
+
+    step: int | None = None
+    smallest: int | None = None
+    largest: int | None = None
+    enlarge: bool = True
+
+    def around(self, resolution: int) -> Buckets:
+        """Make the buckets of a resolution.
+
+        Args:
+            resolution: Side of the square whose area no bucket exceeds, in pixels.
+
+        Returns:
+            The buckets: of 512 pixels, by default, kohya's 17, from 256 to 1024 in steps of 64.
+
+        Raises:
+            ValueError: If the sides are out of order.
+        """
+        step = self.step or min(64, max(8, resolution // 8))
+        smallest = self.smallest or max(resolution // 2, step)
+        largest = self.largest or resolution * 2
+        sides = (step, smallest, resolution, largest)
+        if list(sides) != sorted(sides) or step % 8:
+            raise ValueError(
+                "Expected `buckets` to have a step that is a multiple of 8, and step <= smallest "
+                f"<= resolution <= largest, but got {', '.join(map(str, sides))}."
+            )
+        return Buckets(resolution, step, smallest, largest, self.enlarge)
+
+    def check(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ValueError: If values are out of their ranges, with a line for each.
+        """
+        check_all(
+            lambda: check_positive("buckets.step", self.step, of="integer"),
+            lambda: check_positive("buckets.smallest", self.smallest, of="integer"),
+            lambda: check_positive("buckets.largest", self.largest, of="integer"),
+        )
+
+
+DEFAULT_BUCKETS = BucketSettings()
 
 
 @dataclass(frozen=True)
@@ -38,46 +94,6 @@ class Buckets:
     smallest: int
     largest: int
     enlarge: bool = True
-
-    @classmethod
-    def around(
-        cls,
-        resolution: int,
-        step: int | None = None,
-        smallest: int | None = None,
-        largest: int | None = None,
-        enlarge: bool = True,
-    ) -> Buckets:
-        """Fill in what people leave open, in proportion to the resolution.
-
-        Args:
-            resolution: Side of the square whose area no bucket exceeds, in pixels.
-            step: None for 64 pixels, or an eighth of a resolution below 512.
-            smallest: None for half the resolution.
-            largest: None for twice the resolution.
-            enlarge: See `Buckets`.
-
-        Returns:
-            The buckets: for 512 pixels kohya's defaults, 256 to 1024 in steps of 64.
-        """
-        return cls(
-            resolution,
-            step or min(64, max(8, resolution // 8)),
-            smallest or resolution // 2,
-            largest or resolution * 2,
-            enlarge,
-        )
-
-    def check(self) -> None:
-        """Check the ranges.
-
-        Raises:
-            ValueError: If values are out of their ranges, with a line for each.
-        """
-        check_all(
-            lambda: check_positive("bucket_step", self.step, of="integer"),
-            lambda: _check_order(self),
-        )
 
     @cached_property
     def sizes(self) -> list[Size]:
@@ -143,12 +159,3 @@ def kept_share(size: Size, bucket: Size) -> float:
     """
     ratio, wanted = size[0] / size[1], bucket[0] / bucket[1]
     return min(ratio / wanted, wanted / ratio)
-
-
-def _check_order(buckets: Buckets) -> None:
-    sides: Sequence[int] = (buckets.step, buckets.smallest, buckets.resolution, buckets.largest)
-    if list(sides) != sorted(sides):
-        raise ValueError(
-            "Expected `bucket_step` <= `bucket_min` <= `resolution` <= `bucket_max`, but got "
-            f"{', '.join(map(str, sides))}."
-        )

@@ -4,7 +4,7 @@ import random
 import numpy as np
 import pytest
 
-from sdtune.data.buckets import Buckets, kept_share
+from sdtune.data.buckets import BucketSettings, kept_share
 
 
 def kohya_sizes(area_side: int, smallest: int, largest: int, step: int) -> list[tuple[int, int]]:
@@ -53,7 +53,7 @@ def kohya_bucket_without_upscale(size, side, step):
 
 
 def test_512_has_kohyas_17_buckets():
-    buckets = Buckets.around(512)
+    buckets = BucketSettings().around(512)
     assert (buckets.step, buckets.smallest, buckets.largest) == (64, 256, 1024)
     assert len(buckets.sizes) == 17
     assert {(512, 512), (640, 384), (384, 640), (1024, 256), (768, 320), (704, 320)} <= set(
@@ -65,7 +65,7 @@ def test_512_has_kohyas_17_buckets():
 @pytest.mark.parametrize("side", [512, 768, 1024])
 def test_random_sizes_go_to_kohyas_buckets(side):
     draw = random.Random(side)
-    buckets = Buckets.around(side)
+    buckets = BucketSettings().around(side)
     sizes = kohya_sizes(side, side // 2, side * 2, 64)
     assert buckets.sizes == sizes
     for _ in range(10_000):
@@ -75,7 +75,7 @@ def test_random_sizes_go_to_kohyas_buckets(side):
 
 def test_without_enlargement_random_sizes_go_to_kohyas_buckets():
     draw = random.Random(0)
-    buckets = Buckets.around(512, enlarge=False)
+    buckets = BucketSettings(enlarge=False).around(512)
     for _ in range(10_000):
         width = draw.randint(64, 4000)
         height = draw.randint(max(64, width // 4), min(4000, width * 4))
@@ -84,7 +84,7 @@ def test_without_enlargement_random_sizes_go_to_kohyas_buckets():
 
 
 def test_the_papers_paintings_keep_92_percent_and_phone_photos_most():
-    buckets = Buckets.around(512)
+    buckets = BucketSettings().around(512)
     assert buckets.of((890, 490)) == (640, 384)
     assert kept_share((890, 490), (640, 384)) == pytest.approx(0.918, abs=1e-3)
     assert kept_share((890, 490), (512, 512)) == pytest.approx(0.551, abs=1e-3)
@@ -93,22 +93,33 @@ def test_the_papers_paintings_keep_92_percent_and_phone_photos_most():
 
 
 def test_a_small_base_has_buckets_in_proportion():
-    buckets = Buckets.around(64)
+    buckets = BucketSettings().around(64)
     assert (buckets.step, buckets.smallest, buckets.largest) == (8, 32, 128)
     assert len(buckets.sizes) == 17
     assert buckets.of((890, 490)) == (80, 48)
 
 
 def test_a_square_is_a_square_and_a_bucket_is_itself():
-    buckets = Buckets.around(512)
+    buckets = BucketSettings().around(512)
     assert buckets.of((100, 100)) == buckets.of((4000, 4000)) == (512, 512)
     assert all(buckets.of(size) == size for size in buckets.sizes)
     assert all(kept_share(size, size) == 1 for size in buckets.sizes)
 
 
-def test_sides_out_of_order_are_refused():
-    Buckets.around(512).check()
-    with pytest.raises(ValueError, match=r"`bucket_min` <= `resolution`.*64, 600, 512, 1024"):
-        Buckets.around(512, smallest=600).check()
-    with pytest.raises(ValueError, match="`bucket_step`"):
-        Buckets(512, -8, 256, 1024).check()
+@pytest.mark.parametrize(
+    ("settings", "sides"),
+    [
+        (BucketSettings(smallest=600), "64, 600, 512, 1024"),
+        (BucketSettings(largest=500), "64, 256, 512, 500"),
+        (BucketSettings(step=60), "60, 256, 512, 1024"),
+    ],
+)
+def test_sides_out_of_order_are_refused(settings, sides):
+    with pytest.raises(ValueError, match=f"multiple of 8, .* but got {sides}"):
+        settings.around(512)
+
+
+def test_ranges_are_checked_without_a_resolution():
+    BucketSettings().check()
+    with pytest.raises(ValueError, match=r"`buckets\.step` to be a positive integer, but got -8"):
+        BucketSettings(step=-8).check()
