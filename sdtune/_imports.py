@@ -3,6 +3,8 @@
 from importlib.util import find_spec
 
 __all__ = [
+    "HEIF_AVAILABLE",
+    "JXL_AVAILABLE",
     "PRODIGYOPT_AVAILABLE",
     "RAY_AVAILABLE",
     "RESVG_AVAILABLE",
@@ -11,6 +13,8 @@ __all__ = [
     "require",
 ]
 
+HEIF_AVAILABLE = find_spec("pillow_heif") is not None
+JXL_AVAILABLE = find_spec("pillow_jxl") is not None
 PRODIGYOPT_AVAILABLE = find_spec("prodigyopt") is not None
 RAY_AVAILABLE = find_spec("ray") is not None
 RESVG_AVAILABLE = find_spec("resvg_py") is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 # before any import of huggingface_hub, which reads it once
@@ -17,6 +18,14 @@ from tests.tiny_models import make_tiny_sd
 
 # tiny tensors gain nothing from threads, and lose much when the cores are busy
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep caches away from the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SDTUNE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

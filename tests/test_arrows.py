@@ -15,7 +15,7 @@ ARROWS: dict[str, set[str]] = {
     "models": {"functional"},
     "adapters": {"models", "functional", "files"},
     "metrics": {"functional"},
-    "data": {"functional"},
+    "data": {"functional", "files"},
     "nano": {"models", "functional"},
     "techniques": {"adapters", "models", "functional"},
     "run_folder": {"files"},

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sdtune.data.image_folder import find_files
+from sdtune.data.text_files import read_text
 
 __all__ = ["CAPTION_SUFFIXES", "METADATA_NAMES", "read_captions"]
 
@@ -64,7 +65,7 @@ def _read_sidecars(folder: Path, pictures: Sequence[Path]) -> Iterator[_Entry | 
             yield f"{path}: there is no picture of this name; add it, or delete the caption."
         for picture in matches:
             try:
-                yield _Entry(picture, str(path), path.read_text(encoding="utf-8-sig"))
+                yield _Entry(picture, str(path), read_text(path, folder))
             except (OSError, UnicodeDecodeError) as error:
                 yield f"{path}: cannot be read as UTF-8 text ({error}); save it again as UTF-8."
 
@@ -75,7 +76,7 @@ def _read_metadata(folder: Path, pictures: Sequence[Path]) -> Iterator[_Entry | 
         if not path.is_file():
             continue
         try:
-            text = path.read_text(encoding="utf-8-sig")
+            text = read_text(path, folder)
         except (OSError, UnicodeDecodeError) as error:
             yield f"{path}: cannot be read as UTF-8 text ({error}); save it again as UTF-8."
             continue

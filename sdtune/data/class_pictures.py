@@ -12,7 +12,8 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from sdtune.data.image_folder import PictureError, picture_size
+from sdtune.data.decoding import PictureError
+from sdtune.data.image_folder import check_picture
 from sdtune.data.latent_cache import replace_file
 
 __all__ = ["FIRST_SEED", "ClassPictures", "Draw", "opens"]
@@ -96,7 +97,7 @@ class ClassPictures:
 def opens(path: Path) -> bool:
     """Tell whether a picture is there and whole."""
     try:
-        picture_size(path)
+        check_picture(path)
     except PictureError:
         return False
     return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from typing import Any
 import torch
 
 from sdtune._checks import check_all, check_positive
-from sdtune.data.pictures import Picture, PictureDataset, scan_pictures
+from sdtune.data.buckets import Size
+from sdtune.data.pictures import Picture, PictureDataset
 from sdtune.data.prompt_templates import OBJECT_TEMPLATES, STYLE_TEMPLATES, LearnableProperty
+from sdtune.data.scan import scan_pictures
 from sdtune.functional.randomness import Stream, counter_generator, counter_uniform
 
 __all__ = ["Concept", "ConceptDataset"]
@@ -169,9 +172,20 @@ class ConceptDataset(PictureDataset):
     def __len__(self) -> int:
         return sum(self._lengths())
 
-    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
-        epoch, index = key if isinstance(key, tuple) else (0, key)
-        sample = super().__getitem__((epoch, index))
+    def sample(self, epoch: int, index: int, target: Size | None = None) -> dict[str, Any]:
+        """Make a sample, see `PictureDataset.sample`.
+
+        Args:
+            epoch: The epoch.
+            index: Which sample of it.
+            target: Width and height that the model reads, in pixels; None for the picture's own.
+
+        Returns:
+            The instance picture's, and the class picture's in entries that begin with `class_`,
+            at the size of the instance picture.
+        """
+        target = target or self.target_of(self._position(index))
+        sample = super().sample(epoch, index, target)
         concept, number = self._locate(index)
         if sample["caption"]:  # an empty one was dropped
             templates = self.templates[concept]
@@ -180,7 +194,8 @@ class ConceptDataset(PictureDataset):
             sample["caption"] = template.replace(_SLOT, sample["caption"])
         if not self.class_datasets:
             return sample
-        beside = self.class_datasets[concept][epoch, self._class_index(epoch, concept, number)]
+        class_index = self._class_index(epoch, concept, number)
+        beside = self.class_datasets[concept].sample(epoch, class_index, target)
         return {**sample, **{f"class_{name}": value for name, value in beside.items()}}
 
     @property
@@ -215,6 +230,14 @@ class ConceptDataset(PictureDataset):
             for pictures, templates in zip(self.pictures_by_concept(), self.templates, strict=True)
         ]
 
+    def sizes_by_concept(self) -> list[list[Size]]:
+        """List the distinct sizes at which the pictures of each are read."""
+        positions = iter(range(len(self.pictures)))
+        return [
+            sorted({self.target_of(position) for position in islice(positions, count)})
+            for count in self._counts
+        ]
+
     def _lengths(self) -> list[int]:
         return [n * times for n, times in zip(self._counts, self._repeats, strict=True)]
 
@@ -237,8 +260,14 @@ class ConceptDataset(PictureDataset):
     def _class_index(self, epoch: int, concept: int, number: int) -> int:
         count = len(self.class_datasets[concept])
         turn, place = divmod(epoch * self._lengths()[concept] + number, count)
-        generator = counter_generator(self.seed, Stream.CLASS_ORDER, turn)
-        return int(torch.randperm(count, generator=generator)[place])
+        return _class_order(self.seed, turn, count)[place]
+
+
+@lru_cache(maxsize=16)
+def _class_order(seed: int, turn: int, count: int) -> list[int]:
+    generator = counter_generator(seed, Stream.CLASS_ORDER, turn)
+    order: list[int] = torch.randperm(count, generator=generator).tolist()
+    return order
 
 
 def _check_texts(name: str, texts: Sequence[str | None] | None) -> None:

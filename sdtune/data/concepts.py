@@ -10,6 +10,7 @@ from itertools import combinations
 from pathlib import Path
 
 from sdtune._checks import check_all, check_positive, check_share
+from sdtune.data.buckets import DEFAULT_BUCKETS, BucketSettings
 from sdtune.data.class_pictures import ClassPictures, Draw
 from sdtune.data.concept import Concept, ConceptDataset
 from sdtune.data.mixed_pictures import MixedPictures, Mixture
@@ -34,6 +35,7 @@ class ConceptPicturesModule(PictureDataModule):
         resolution: See `PictureDataModule`, as for the rest.
         batch_size: Instance pictures in a batch, on each device.
         crop: Likewise.
+        buckets: Likewise.
         flip: Whether half of the instance samples are mirrored.
         caption_dropout: Share of the instance samples that get an empty prompt, in [0, 1].
         num_workers: Likewise.
@@ -53,6 +55,7 @@ class ConceptPicturesModule(PictureDataModule):
         resolution: int | None,
         batch_size: int,
         crop: Crop,
+        buckets: BucketSettings | None,
         flip: bool,
         caption_dropout: float,
         num_workers: int,
@@ -65,6 +68,7 @@ class ConceptPicturesModule(PictureDataModule):
             resolution=resolution,
             batch_size=batch_size,
             crop=crop,
+            buckets=buckets,
             flip=flip,
             num_workers=num_workers,
             cache_latents=cache_latents,
@@ -111,10 +115,25 @@ class ConceptPicturesModule(PictureDataModule):
             mixed_repeats,
             resolution=self.resolution,
             crop=self.crop,
+            buckets=self.buckets,
             flip=self.flip,
             caption_dropout=self.caption_dropout,
             seed=self.seed,
         )
+
+    def _sized_datasets(self) -> tuple[PictureDataset, ...]:
+        datasets = super()._sized_datasets()
+        train = datasets[0]
+        if isinstance(train, ConceptDataset) and train.resolution is not None:
+            self._complete(train, train.resolution)
+            if train.class_datasets:
+                sizes = train.sizes_by_concept()
+                for dataset, beside in zip(train.class_datasets, sizes, strict=True):
+                    dataset.beside = beside
+        return datasets
+
+    def _complete(self, train: ConceptDataset, resolution: int) -> None:
+        """Add what depends on the resolution."""
 
     def make_class_pictures(self, draw: Draw, key: str) -> None:
         """Put class pictures beside the instance pictures; from then on batches hold both.
@@ -178,8 +197,10 @@ class ConceptsDataModule(ConceptPicturesModule):
             as in `SubjectDataModule`. All have class pictures, or none.
         resolution: Side of the square, in pixels, a multiple of 8; None takes the model's own.
         batch_size: Instance pictures in a batch, on each device.
-        crop: Where the square is cut out. "random" moves it every epoch, and then latents cannot
+        crop: Where what is read is cut out. "random" moves it every epoch, and then latents cannot
             be cached.
+        buckets: Sizes of about the square's area; each picture has the one that fits it best,
+            `step`, `smallest` and `largest` in pixels and `enlarge`. None makes all square.
         flip: Whether half of the instance samples are mirrored, left to right.
         caption_dropout: Share of the instance samples that get an empty prompt, in [0, 1].
         num_workers: Processes that read pictures; cached latents are in memory and use none.
@@ -204,6 +225,7 @@ class ConceptsDataModule(ConceptPicturesModule):
         resolution: int | None = None,
         batch_size: int = 1,
         crop: Crop = "center",
+        buckets: BucketSettings | None = DEFAULT_BUCKETS,
         flip: bool = False,
         caption_dropout: float = 0.0,
         num_workers: int = 0,
@@ -221,6 +243,7 @@ class ConceptsDataModule(ConceptPicturesModule):
             resolution=resolution,
             batch_size=batch_size,
             crop=crop,
+            buckets=buckets,
             flip=flip,
             caption_dropout=caption_dropout,
             num_workers=num_workers,
@@ -238,10 +261,7 @@ class ConceptsDataModule(ConceptPicturesModule):
         self.mixed_count = mixed_count
         self.mixed_repeats = mixed_repeats
         self._composed_for: PictureDataset | None = None
-        # the seed is the model's hyperparameter too, and Lightning refuses two values for one name
-        self.save_hyperparameters(ignore=["concepts", "seed", "cache_dir", "num_workers"])
-        # plain values: a Concept in a checkpoint would need pickle to be read back
-        self.save_hyperparameters({"concepts": [_plain(concept) for concept in concepts]})
+        self.save_plain(ignore=["concepts"], concepts=[_plain(concept) for concept in concepts])
 
     def problems(self) -> list[str]:
         """List everything that keeps the folders from being trained on; reads files, no weights.
@@ -275,20 +295,10 @@ class ConceptsDataModule(ConceptPicturesModule):
         train = self._build_train(mixed, self.mixed_repeats)
         return train, PictureDataset([], resolution=self.resolution)
 
-    def _sized_datasets(self) -> tuple[PictureDataset, ...]:
-        datasets = super()._sized_datasets()
-        train = datasets[0]
-        if (
-            self.mixed_prompts
-            and isinstance(train, ConceptDataset)
-            and train.resolution is not None
-            and train is not self._composed_for
-        ):
-            self._compose(train, train.resolution)
-            self._composed_for = train
-        return datasets
-
-    def _compose(self, train: ConceptDataset, resolution: int) -> None:
+    def _complete(self, train: ConceptDataset, resolution: int) -> None:
+        if not self.mixed_prompts or train is self._composed_for:
+            return
+        self._composed_for = train
         words = self._words(train)
         paths = [[picture.path for picture in each] for each in train.pictures_by_concept()]
         mixtures = [

@@ -21,7 +21,7 @@ __all__ = ["LatentCache", "default_cache_dir", "latent_key", "replace_file"]
 log = logging.getLogger(__name__)
 
 # part of every key: raise it when pictures are read, resized or stored in another way
-VERSION = 1
+VERSION = 2  # 2: colour profiles, true bit depth, JPEGs decoded small
 
 
 def default_cache_dir() -> Path:

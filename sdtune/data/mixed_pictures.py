@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from sdtune.data.class_pictures import opens
-from sdtune.data.image_folder import read_picture
+from sdtune.data.decoding import read_picture
 from sdtune.data.latent_cache import replace_file
 from sdtune.data.transforms import crop_box, cut_out
 from sdtune.functional.randomness import Stream, counter_uniform

@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sized
-from typing import Any
+import hashlib
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any, Protocol
 
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, SequentialSampler
 from torch.utils.data.distributed import DistributedSampler
 
+from sdtune.data.batches import batches_of_one_size, share_of_rank
 from sdtune.functional.randomness import Stream, counter_generator
 
-__all__ = ["ResumableLoader", "ResumableSampler"]
+__all__ = ["BatchOrder", "Batches", "FixedBatchOrder", "ResumableLoader", "Samples", "collate"]
 
 
-class ResumableSampler(DistributedSampler[tuple[int, int]]):
-    """Yields (epoch, index) pairs, so that a data set can draw by epoch in whatever worker it runs.
+class Samples(Protocol):
+    """Samples that can be asked for by (epoch, index), and say which may stand in one batch."""
 
-    It is a DistributedSampler because the Trainer puts its own in the place of any other when it
-    runs on more than one device.
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        """Make a sample."""
+        ...
+
+    def sizes(self) -> Sequence[Hashable]:
+        """Give the size of each sample, by index: those of one size stand in one batch."""
+        ...
+
+
+class BatchOrder(DistributedSampler[list[tuple[int, int]]]):
+    """Yields batches of (epoch, index) pairs, each of samples of one size.
+
+    With the epoch, a data set can draw by it in whatever worker it runs. It is a
+    DistributedSampler because the Trainer puts its own in the place of any other when it runs on
+    more than one device.
 
     Args:
-        samples: What is sampled; only its length counts.
+        samples: What is sampled; their number and sizes count.
+        batch_size: Samples in a batch, on each device.
         seed: Seed of the order.
         shuffle: Whether every epoch has its own order.
         num_replicas: Number of processes that share the samples.
@@ -30,59 +48,100 @@ class ResumableSampler(DistributedSampler[tuple[int, int]]):
 
     def __init__(
         self,
-        samples: Sized,
+        samples: Samples,
         *,
+        batch_size: int,
         seed: int,
         shuffle: bool = True,
         num_replicas: int = 1,
         rank: int = 0,
     ) -> None:
         super().__init__(samples, num_replicas, rank, shuffle, seed)  # type: ignore[arg-type]
+        self.samples = samples
+        self.batch_size = batch_size
         self._resume_epoch = 0
         self._skipped = 0
+        self._count: int | None = None
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch, which is that of every rank and epoch."""
+        if self._count is None:
+            self._count = len(self._whole_batches(range(len(self.samples))))
+        return self._count
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        order = range(len(self.samples))
+        if self.shuffle:
+            generator = counter_generator(self.seed, Stream.ORDER, self.epoch)
+            order = torch.randperm(len(order), generator=generator).tolist()
+        mine = share_of_rank(self._whole_batches(order), self.rank, self.num_replicas)
+        skipped = self._skipped if self.epoch == self._resume_epoch else 0
+        self._skipped = 0
+        return ([(self.epoch, index) for index in batch] for batch in mine[skipped:])
 
     def resume(self, epoch: int, skipped: int) -> None:
         """Go on in the middle of an epoch.
 
         Args:
             epoch: The epoch to go on in.
-            skipped: Samples of this rank that were seen in it; they are left out this once.
+            skipped: Batches of this rank that were seen in it; they are left out this once.
         """
         self.set_epoch(epoch)
         self._resume_epoch, self._skipped = epoch, skipped
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = torch.arange(len(self.dataset))  # type: ignore[arg-type]
-        if self.shuffle:
-            generator = counter_generator(self.seed, Stream.ORDER, self.epoch)
-            order = torch.randperm(len(order), generator=generator)
-        # ranks get equally many samples: the first of the order stand in for what is missing
-        padded = order.repeat(-(-self.total_size // len(order)))[: self.total_size]
-        mine = padded[self.rank :: self.num_replicas].tolist()
-        skipped = self._skipped if self.epoch == self._resume_epoch else 0
-        self._skipped = 0
-        return iter([(self.epoch, index) for index in mine[skipped:]])
+    def describe(self) -> dict[str, int | str]:
+        """Say what a place in the order depends on."""
+        sizes = self.samples.sizes()
+        described: dict[str, int | str] = {
+            "samples per epoch": len(self.samples),
+            "batch size": self.batch_size,
+            "seed of the order": self.seed,
+            "number of processes": self.num_replicas,
+        }
+        if len(set(sizes)) > 1:
+            digest = hashlib.sha256(repr(list(sizes)).encode()).hexdigest()
+            described["sizes of the samples"] = digest[:12]
+        return described
+
+    def _whole_batches(self, order: Sequence[int]) -> list[list[int]]:
+        """Batches of all ranks together."""
+        return batches_of_one_size(order, self.samples.sizes(), self.batch_size * self.num_replicas)
+
+
+class FixedBatchOrder(BatchOrder, SequentialSampler):
+    """The same batches every epoch, which the Trainer knows: `overfit_batches` leaves it alone."""
+
+
+class Batches(Dataset[dict[str, Any]]):
+    """Whole batches of a data set, by lists of (epoch, index) pairs.
+
+    Args:
+        samples: The data set.
+    """
+
+    def __init__(self, samples: Samples) -> None:
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, keys: Sequence[tuple[int, int]]) -> dict[str, Any]:
+        return collate([self.samples[key] for key in keys])
 
 
 class ResumableLoader(DataLoader[dict[str, Any]]):
-    """A DataLoader over a `ResumableSampler` that refuses to resume another order than was begun.
+    """A DataLoader over a `BatchOrder` that refuses to resume another order than was begun.
 
     Where to go on is in the Trainer's counters; the loader's state only says what they count.
     """
 
-    def state_dict(self) -> dict[str, int]:
-        """Describe the order: number of samples, batch size, seed and number of processes."""
-        sampler = self.sampler
-        if not isinstance(sampler, ResumableSampler):
-            raise TypeError(f"Expected a ResumableSampler, but got {type(sampler).__name__}.")
-        return {
-            "samples per epoch": len(sampler.dataset),  # type: ignore[arg-type]
-            "batch size": self.batch_size or 1,
-            "seed of the order": sampler.seed,
-            "number of processes": sampler.num_replicas,
-        }
+    def state_dict(self) -> dict[str, int | str]:
+        """Describe the order: number of samples, batch size, seed, number of processes, sizes."""
+        if not isinstance(self.sampler, BatchOrder):
+            raise TypeError(f"Expected a BatchOrder, but got {type(self.sampler).__name__}.")
+        return self.sampler.describe()
 
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+    def load_state_dict(self, state_dict: dict[str, int | str]) -> None:
         """Compare with the order that a checkpoint was written in.
 
         Args:
@@ -101,3 +160,22 @@ class ResumableLoader(DataLoader[dict[str, Any]]):
                 f"Expected {'; '.join(wrong)}: a run that stopped inside an epoch goes on with "
                 "the data and the batches that it began with. Restore them, or start a new run."
             )
+
+
+def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Make a batch of samples.
+
+    Args:
+        samples: B samples of one size.
+
+    Returns:
+        Tensors stacked along a first dimension B; `caption`, `index` and `name` as lists. Indices
+        stay numbers because randomness is drawn from them on the CPU, and reading a tensor back
+        from a GPU would wait for it.
+    """
+    return {
+        name: torch.stack([sample[name] for sample in samples])
+        if isinstance(first, torch.Tensor)
+        else [sample[name] for sample in samples]
+        for name, first in samples[0].items()
+    }

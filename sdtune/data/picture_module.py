@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from inspect import currentframe
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import lightning.pytorch as pl
 import torch
 
 from sdtune._checks import check_all, check_not_negative, check_positive
+from sdtune.data.buckets import BucketSettings
 from sdtune.data.latent_cache import LatentCache, default_cache_dir
-from sdtune.data.order import ResumableLoader, ResumableSampler
-from sdtune.data.pictures import Crop, Encode, PictureDataset, collate, too_small
+from sdtune.data.order import Batches, BatchOrder, FixedBatchOrder, ResumableLoader
+from sdtune.data.pictures import Crop, Encode, PictureDataset, too_small
 from sdtune.data.problems import DataError
 from sdtune.data.resume import resume_position
 
@@ -29,7 +32,8 @@ class PictureDataModule(pl.LightningDataModule, ABC):
     Args:
         resolution: Side of the square that the model reads, in pixels; None takes the model's own.
         batch_size: Samples in a batch, on each device.
-        crop: Where the square is cut out of a picture.
+        crop: Where what is read is cut out of a picture.
+        buckets: Sizes of about the square's area, see `Buckets`; None makes all pictures square.
         flip: Whether half of the training samples are mirrored.
         num_workers: Processes that read pictures; latents in memory need none.
         cache_latents: Whether the module may encode every picture once, when the crop is fixed.
@@ -47,6 +51,7 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         resolution: int | None,
         batch_size: int,
         crop: Crop,
+        buckets: BucketSettings | None,
         flip: bool,
         num_workers: int,
         cache_latents: bool,
@@ -59,18 +64,35 @@ class PictureDataModule(pl.LightningDataModule, ABC):
             lambda: _check_resolution(resolution),
             lambda: check_positive("batch_size", batch_size, of="integer"),
             lambda: _check_crop(crop),
+            lambda: _check_buckets(buckets, resolution),
             lambda: check_not_negative("num_workers", num_workers),
             *checks,
         )
         self.resolution = resolution
         self.batch_size = batch_size
         self.crop = crop
+        self.buckets = buckets
         self.flip = flip
         self.num_workers = num_workers
         self.cache_dir = cache_dir
         self.seed = seed
         self._may_cache = cache_latents
         self._datasets: tuple[PictureDataset, ...] | None = None
+
+    def save_plain(self, ignore: Sequence[str] = (), **values: Any) -> None:
+        """Save a subclass's arguments as hyperparameters; called by its `__init__`.
+
+        Plain values alone: a class of ours in a checkpoint would need pickle to be read back.
+
+        Args:
+            ignore: Arguments to leave out.
+            **values: Arguments in another form than they were given in.
+        """
+        # the seed is the model's hyperparameter too, and Lightning refuses two values for one name
+        left_out = ["seed", "cache_dir", "num_workers", "buckets", *ignore]
+        self.save_hyperparameters(ignore=left_out, frame=currentframe().f_back)  # type: ignore[union-attr]
+        plain = None if self.buckets is None else asdict(self.buckets)
+        self.save_hyperparameters({"buckets": plain, **values})
 
     @property
     def can_cache_latents(self) -> bool:
@@ -121,10 +143,9 @@ class PictureDataModule(pl.LightningDataModule, ABC):
             (B, 2C, h, w), with `caption`, `index` (B,) and `name`.
         """
         loader = self._loader(self.train_dataset, shuffle=True)
-        sampler = loader.sampler
-        if self.trainer is not None and isinstance(sampler, ResumableSampler):
-            epoch, batches = resume_position(self.trainer)
-            sampler.resume(epoch, batches * self.batch_size)
+        order = loader.sampler
+        if self.trainer is not None and isinstance(order, BatchOrder):
+            order.resume(*resume_position(self.trainer))
         self._log_warnings()
         return loader
 
@@ -186,15 +207,22 @@ class PictureDataModule(pl.LightningDataModule, ABC):
     def _loader(self, dataset: PictureDataset, shuffle: bool) -> ResumableLoader:
         rank, processes = self._rank()
         workers = 0 if dataset.moments else self.num_workers
+        overfits = self.trainer is not None and self.trainer.overfit_batches > 0
+        order = BatchOrder if shuffle and not overfits else FixedBatchOrder
         return ResumableLoader(
-            dataset,
-            batch_size=self.batch_size,
-            sampler=ResumableSampler(
-                dataset, seed=self.seed, shuffle=shuffle, num_replicas=processes, rank=rank
+            Batches(dataset),
+            batch_size=None,  # the order makes batches
+            sampler=order(
+                dataset,
+                batch_size=self.batch_size,
+                seed=self.seed,
+                shuffle=shuffle and not overfits,
+                num_replicas=processes,
+                rank=rank,
             ),
             num_workers=workers,
             persistent_workers=workers > 0,
-            collate_fn=collate,
+            collate_fn=_as_it_is,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # else every epoch would draw from the global state
         )
@@ -230,11 +258,22 @@ class PictureDataModule(pl.LightningDataModule, ABC):
             log.warning("Some pictures are small:\n  - %s", "\n  - ".join(lines[:5] + rest))
 
 
+def _as_it_is(batch: dict[str, Any]) -> dict[str, Any]:
+    return batch
+
+
 def _check_resolution(resolution: int | None) -> None:
     if resolution is not None and (resolution <= 0 or resolution % 8):
         raise ValueError(
             f"Expected `resolution` to be a positive multiple of 8, but got {resolution}."
         )
+
+
+def _check_buckets(buckets: BucketSettings | None, resolution: int | None) -> None:
+    if buckets is not None:
+        buckets.check()
+        if resolution is not None:
+            buckets.around(resolution)
 
 
 def _check_crop(crop: str) -> None:

@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from sdtune._checks import check_not_negative, check_positive, check_share
+from sdtune.data.buckets import DEFAULT_BUCKETS, BucketSettings
 from sdtune.data.picture_module import PictureDataModule
-from sdtune.data.pictures import Crop, Picture, PictureDataset, scan_pictures
+from sdtune.data.pictures import Crop, Picture, PictureDataset
+from sdtune.data.scan import scan_pictures
 from sdtune.functional.randomness import Stream, counter_uniform
 
 __all__ = ["StyleDataModule"]
@@ -24,8 +26,10 @@ class StyleDataModule(PictureDataModule):
         folder: Folder with the pictures, at any depth.
         resolution: Side of the square, in pixels, a multiple of 8; None takes the model's own.
         batch_size: Samples in a batch, on each device.
-        crop: Where the square is cut out. "random" moves it every epoch, and then latents cannot
+        crop: Where what is read is cut out. "random" moves it every epoch, and then latents cannot
             be cached.
+        buckets: Sizes of about the square's area; each picture has the one that fits it best,
+            `step`, `smallest` and `largest` in pixels and `enlarge`. None makes all square.
         flip: Whether half of the training samples are mirrored, left to right.
         repeats: How often an epoch shows each picture.
         trigger: Words added to every caption after a comma, such as "openmoji style".
@@ -47,6 +51,7 @@ class StyleDataModule(PictureDataModule):
         resolution: int | None = None,
         batch_size: int = 6,
         crop: Crop = "center",
+        buckets: BucketSettings | None = DEFAULT_BUCKETS,
         flip: bool = False,
         repeats: int = 1,
         trigger: str = "",
@@ -61,6 +66,7 @@ class StyleDataModule(PictureDataModule):
             resolution=resolution,
             batch_size=batch_size,
             crop=crop,
+            buckets=buckets,
             flip=flip,
             num_workers=num_workers,
             cache_latents=cache_latents,
@@ -73,8 +79,7 @@ class StyleDataModule(PictureDataModule):
             ],
         )
         folder = str(folder)  # a Path in a checkpoint would need pickle to be read back
-        # the seed is the model's hyperparameter too, and Lightning refuses two values for one name
-        self.save_hyperparameters(ignore=["seed", "cache_dir", "num_workers"])
+        self.save_plain()
         self.folder = folder
         self.repeats = repeats
         self.trigger = trigger
@@ -105,13 +110,16 @@ class StyleDataModule(PictureDataModule):
             [picture for index, picture in enumerate(pictures) if index not in held_out],
             resolution=self.resolution,
             crop=self.crop,
+            buckets=self.buckets,
             flip=self.flip,
             repeats=self.repeats,
             caption_dropout=self.caption_dropout,
             seed=self.seed,
         )
         validation = PictureDataset(
-            [pictures[index] for index in sorted(held_out)], resolution=self.resolution
+            [pictures[index] for index in sorted(held_out)],
+            resolution=self.resolution,
+            buckets=self.buckets,
         )
         return train, validation
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sdtune.data.buckets import DEFAULT_BUCKETS, BucketSettings
 from sdtune.data.concept import Concept
 from sdtune.data.concepts import ConceptPicturesModule
 from sdtune.data.pictures import Crop
@@ -38,8 +39,10 @@ class SubjectDataModule(ConceptPicturesModule):
             the longest first.
         resolution: Side of the square, in pixels, a multiple of 8; None takes the model's own.
         batch_size: Instance pictures in a batch, on each device.
-        crop: Where the square is cut out. "random" moves it every epoch, and then latents cannot
+        crop: Where what is read is cut out. "random" moves it every epoch, and then latents cannot
             be cached.
+        buckets: Sizes of about the square's area; each picture has the one that fits it best,
+            `step`, `smallest` and `largest` in pixels and `enlarge`. None makes all square.
         flip: Whether half of the instance samples are mirrored, left to right.
         repeats: How often an epoch shows each instance picture.
         caption_dropout: Share of the instance samples that get an empty prompt, in [0, 1].
@@ -66,6 +69,7 @@ class SubjectDataModule(ConceptPicturesModule):
         resolution: int | None = None,
         batch_size: int = 1,
         crop: Crop = "center",
+        buckets: BucketSettings | None = DEFAULT_BUCKETS,
         flip: bool = False,
         repeats: int = 1,
         caption_dropout: float = 0.0,
@@ -91,6 +95,7 @@ class SubjectDataModule(ConceptPicturesModule):
             resolution=resolution,
             batch_size=batch_size,
             crop=crop,
+            buckets=buckets,
             flip=flip,
             caption_dropout=caption_dropout,
             num_workers=num_workers,
@@ -98,5 +103,4 @@ class SubjectDataModule(ConceptPicturesModule):
             cache_dir=cache_dir,
             seed=seed,
         )
-        # the seed is the model's hyperparameter too, and Lightning refuses two values for one name
-        self.save_hyperparameters(ignore=["seed", "cache_dir", "num_workers"])
+        self.save_plain()

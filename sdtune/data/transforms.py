@@ -48,22 +48,17 @@ def cut_out(image: Image.Image, target: tuple[int, int], box: Box) -> Image.Imag
     return image.resize(target, Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
 
 
-def to_pixel_values(
-    image: Image.Image, target: tuple[int, int], box: Box, flip: bool = False
-) -> Tensor:
-    """Cut a box out of a picture, resize it with an antialiased Lanczos filter and scale it.
+def to_pixel_values(image: Image.Image, flip: bool = False) -> Tensor:
+    """Scale a picture to what a model reads.
 
     Args:
-        image: An 8-bit RGB picture.
-        target: Width and height of the result, in pixels.
-        box: Left, top, right and bottom in the picture's pixels; see `crop_box`.
+        image: An 8-bit RGB picture of the size that the model reads; see `cut_out`.
         flip: Whether to mirror left and right.
 
     Returns:
         (3, H, W) float32 in [-1, 1].
     """
-    resized = cut_out(image, target, box)
     if flip:
-        resized = resized.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    pixels = torch.from_numpy(np.array(resized))  # (H, W, 3) uint8
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    pixels = torch.from_numpy(np.array(image))  # (H, W, 3) uint8
     return pixels.permute(2, 0, 1).contiguous().float() / 127.5 - 1  # (3, H, W)

@@ -6,13 +6,15 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import repeat
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from sdtune.data.image_folder import read_picture
-from sdtune.data.pictures import Picture, scan_pictures
+from sdtune.data.decoding import read_part
+from sdtune.data.pictures import Picture
+from sdtune.data.scan import scan_pictures
 from sdtune.data.transforms import crop_box, to_pixel_values
 from sdtune.run_folder.record import TrainingPictures
 
@@ -112,6 +114,8 @@ class TrainingSet:
         """
         target = (resolution, resolution)
         for first in range(0, len(pictures), _PICTURES_AT_ONCE):
-            images = [read_picture(each.path) for each in pictures[first:][:_PICTURES_AT_ONCE]]
-            pixels = [to_pixel_values(each, target, crop_box(each.size, target)) for each in images]
-            yield (torch.stack(pixels) / 2 + 0.5).clamp(0.0, 1.0)
+            some = pictures[first:][:_PICTURES_AT_ONCE]
+            paths = [each.path for each in some]
+            boxes = [crop_box(each.size, target) for each in some]
+            parts = map(read_part, paths, repeat(target), boxes)
+            yield (torch.stack([to_pixel_values(each) for each in parts]) / 2 + 0.5).clamp(0.0, 1.0)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from sdtune.data.image_folder import PictureError, read_picture
+from sdtune.data.decoding import PictureError, read_picture
 
 __all__ = ["Embedded", "embed", "embed_file"]
 

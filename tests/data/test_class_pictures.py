@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from sdtune.data.class_pictures import FIRST_SEED, ClassPictures
-from sdtune.data.image_folder import read_picture
+from sdtune.data.decoding import read_picture
 
 
 class Base:

@@ -1,63 +1,121 @@
 import pytest
+import torch
 
-from sdtune.data.order import ResumableLoader, ResumableSampler
+from sdtune.data.order import Batches, BatchOrder, FixedBatchOrder, ResumableLoader
 
 
-def _epoch(sampler, epoch):
-    sampler.set_epoch(epoch)
-    return list(sampler)
+class Numbers(list):
+    """Samples that are numbers, of one size each or as it is said."""
+
+    def __init__(self, count, sizes=None):
+        super().__init__(range(count))
+        self._sizes = sizes or [0] * count
+
+    def __getitem__(self, key):
+        return {"index": key[1], "epoch": key[0]}
+
+    def sizes(self):
+        return self._sizes
+
+
+def order_of(count, batch_size=1, sizes=None, kind=BatchOrder, **options):
+    return kind(Numbers(count, sizes), batch_size=batch_size, **{"seed": 1, **options})
+
+
+def _epoch(order, epoch):
+    order.set_epoch(epoch)
+    return [key for batch in order for key in batch]
 
 
 def test_the_order_is_a_function_of_seed_and_epoch():
-    first, second = (ResumableSampler(range(50), seed=1) for _ in range(2))
+    first, second = (order_of(50) for _ in range(2))
     assert _epoch(first, 3) == _epoch(second, 3)
     assert {epoch for epoch, _ in _epoch(first, 3)} == {3}
     indices = [[index for _, index in _epoch(first, epoch)] for epoch in range(3)]
     assert all(sorted(order) == list(range(50)) for order in indices)
     assert indices[0] != indices[1] != indices[2]
     # torch's sampler adds seed and epoch, so that these two would be the same
-    other = [index for _, index in _epoch(ResumableSampler(range(50), seed=2), 0)]
+    other = [index for _, index in _epoch(order_of(50, seed=2), 0)]
     assert other != indices[1]
 
 
-def test_without_shuffling_the_order_is_the_folders():
-    sampler = ResumableSampler(range(3), seed=1, shuffle=False)
-    assert _epoch(sampler, 2) == [(2, 0), (2, 1), (2, 2)]
+@pytest.mark.parametrize("kind", [BatchOrder, FixedBatchOrder])
+def test_without_shuffling_the_order_is_the_folders(kind):
+    order = order_of(3, batch_size=2, kind=kind, shuffle=False)
+    order.set_epoch(2)
+    assert list(order) == [[(2, 0), (2, 1)], [(2, 2)]]
+
+
+def test_a_fixed_order_is_sequential_to_the_trainer():
+    assert isinstance(order_of(3, kind=FixedBatchOrder), torch.utils.data.SequentialSampler)
+    assert not isinstance(order_of(3), torch.utils.data.SequentialSampler)
 
 
 @pytest.mark.parametrize(("count", "processes"), [(12, 3), (10, 4), (2, 5)])
 def test_processes_share_the_samples_evenly(count, processes):
     shares = [
-        list(ResumableSampler(range(count), seed=0, num_replicas=processes, rank=rank))
+        _epoch(order_of(count, batch_size=2, num_replicas=processes, rank=rank), 0)
         for rank in range(processes)
     ]
     assert {len(share) for share in shares} == {-(-count // processes)}
     assert {index for share in shares for _, index in share} == set(range(count))
 
 
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_several_processes_see_what_one_with_larger_batches_sees(processes):
+    sizes = [number % 3 for number in range(31)]
+    whole = order_of(31, 6, sizes)
+    parts = [
+        order_of(31, 6 // processes, sizes, num_replicas=processes, rank=rank)
+        for rank in range(processes)
+    ]
+    assert {len(part) for part in parts} == {len(whole)} == {6}
+    for together, *shares in zip(whole, *parts, strict=True):
+        assert {key for share in shares for key in share} == set(together)
+
+
 def test_resuming_skips_once_and_only_in_its_epoch():
-    sampler = ResumableSampler(range(10), seed=0)
-    whole = _epoch(sampler, 4)
-    sampler.resume(4, skipped=6)
-    assert len(sampler) == 10
-    sampler.set_epoch(4)  # the Trainer says it again
-    assert list(sampler) == whole[6:]
-    assert list(sampler) == whole
-    sampler.resume(4, skipped=6)
-    assert len(_epoch(sampler, 5)) == 10
+    order = order_of(10, batch_size=3, sizes=[0, 1] * 5)
+    order.set_epoch(4)
+    whole = list(order)
+    assert len(order) == len(whole) == 4
+    order.resume(4, skipped=3)
+    assert len(order) == 4
+    order.set_epoch(4)  # the Trainer says it again
+    assert list(order) == whole[3:]
+    assert list(order) == whole
+    order.resume(4, skipped=3)
+    assert len(_epoch(order, 5)) == 10
+
+
+def test_a_batch_is_of_one_size():
+    sizes = [(640, 384) if number % 3 else (512, 512) for number in range(20)]
+    for batch in order_of(20, 4, sizes):
+        assert len({sizes[index] for _, index in batch}) == 1
+
+
+def test_the_loader_gives_batches_of_the_order():
+    order = order_of(5, batch_size=2)
+    loader = ResumableLoader(Batches(order.samples), batch_size=None, sampler=order)
+    batches = list(loader)
+    assert len(loader) == 3
+    assert [list(zip(b["epoch"], b["index"], strict=True)) for b in batches] == list(order)
 
 
 def test_the_loader_refuses_to_resume_another_order():
-    def loader(batch_size=2, **changes):
-        samples = range(changes.pop("samples", 10))
-        sampler = ResumableSampler(samples, **{"seed": 0, **changes})
-        return ResumableLoader(samples, batch_size=batch_size, sampler=sampler)
+    def loader(count=10, batch_size=2, **changes):
+        order = order_of(count, batch_size, **changes)
+        return ResumableLoader(Batches(order.samples), batch_size=None, sampler=order)
 
     state = loader().state_dict()
     loader().load_state_dict(state)
     with pytest.raises(ValueError, match="Expected batch size to be 2, but got 4"):
         loader(batch_size=4).load_state_dict(state)
     with pytest.raises(ValueError, match="samples per epoch to be 10, but got 11; seed of the"):
-        loader(samples=11, seed=3).load_state_dict(state)
+        loader(11, seed=3).load_state_dict(state)
     with pytest.raises(ValueError, match="number of processes to be 1, but got 2"):
         loader(num_replicas=2).load_state_dict(state)
+    sized = loader(sizes=[0, 1] * 5).state_dict()
+    loader(sizes=[0, 1] * 5).load_state_dict(sized)
+    with pytest.raises(ValueError, match="Expected sizes of the samples to be"):
+        loader(sizes=[1, 0] * 4 + [0, 0]).load_state_dict(sized)

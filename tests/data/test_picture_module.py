@@ -105,6 +105,7 @@ def test_processes_share_the_encoding_and_the_samples(make_data):
             strategy=SimpleNamespace(barrier=barrier),
             fit_loop=fit_loop,
             lightning_module=None,
+            overfit_batches=0,
         )
 
     def second_process(_name):

@@ -3,8 +3,10 @@ import pytest
 import torch
 from PIL import Image
 
+from sdtune.data.buckets import BucketSettings
 from sdtune.data.latent_cache import LatentCache
-from sdtune.data.pictures import Picture, PictureDataset, scan_pictures, too_small
+from sdtune.data.pictures import PictureDataset, too_small
+from sdtune.data.scan import scan_pictures
 
 
 @pytest.fixture
@@ -22,40 +24,6 @@ class Encoder:
         assert pixel_values.shape[0] == 1
         self.calls += 1
         return torch.nn.functional.avg_pool2d(pixel_values, 4).repeat(1, 3, 1, 1)[:, :8]
-
-
-def test_a_scan_joins_pictures_and_captions(make_folder):
-    folder = make_folder(2)
-    pictures, problems = scan_pictures(folder)
-    assert problems == []
-    assert pictures[1] == Picture(folder / "01.png", "01.png", "a drawing of thing 1")
-
-
-def test_one_caption_for_all_needs_no_files(make_folder):
-    folder = make_folder(2)
-    (folder / "00.txt").unlink()
-    pictures, problems = scan_pictures(folder, caption="a photo of sks cat")
-    assert problems == []
-    assert {picture.caption for picture in pictures} == {"a photo of sks cat"}
-
-
-def test_a_scan_lists_all_problems(make_folder, tmp_path):
-    folder = make_folder(3)
-    (folder / "00.png").write_bytes(b"")
-    (folder / "01.txt").unlink()
-    (folder / "more.caption").write_text("nobody")
-    pictures, problems = scan_pictures(folder)
-    assert [picture.name for picture in pictures] == ["02.png"]
-    assert problems[0] == (
-        f"{folder}/00.png: does not open: it is empty; save it again as PNG or JPEG, or delete it."
-    )
-    assert [problem.split(": ")[0] for problem in problems[1:]] == [
-        f"{folder}/more.caption",
-        f"{folder}/01.png",
-    ]
-    (tmp_path / "nothing").mkdir()
-    assert "holds no pictures" in scan_pictures(tmp_path / "nothing")[1][0]
-    assert "there is no such folder" in scan_pictures(tmp_path / "gone")[1][0]
 
 
 def test_small_pictures_are_pointed_out(pictures):
@@ -171,8 +139,8 @@ def test_an_edited_picture_shows_its_new_self(pictures, tmp_path):
     before = dataset.encode(Encoder(), "vae", cache)
     Image.new("RGB", (24, 16), "white").save(pictures[2].path)
     after = dataset.encode(Encoder(), "vae", cache)
-    assert torch.equal(after[2, False], torch.ones(8, 4, 4))
-    assert torch.equal(after[3, False], before[3, False])
+    assert torch.equal(after[2, (16, 16), False], torch.ones(8, 4, 4))
+    assert torch.equal(after[3, (16, 16), False], before[3, (16, 16), False])
 
 
 def test_latents_that_are_not_finite_name_the_picture(pictures, tmp_path):
@@ -180,3 +148,50 @@ def test_latents_that_are_not_finite_name_the_picture(pictures, tmp_path):
     with pytest.raises(ValueError, match=r"Expected finite latents.*00\.png"):
         dataset.encode(lambda pixels: pixels * float("nan"), "vae", LatentCache(tmp_path / "cache"))
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.fixture
+def wide_and_tall(make_folder):
+    wide = scan_pictures(make_folder(3, size=(890, 490), name="wide"))[0]
+    tall = scan_pictures(make_folder(2, size=(300, 400), name="tall"))[0]
+    return [wide[0], tall[0], wide[1], tall[1], wide[2]]
+
+
+def test_each_picture_is_read_at_the_size_that_fits_it(wide_and_tall):
+    dataset = PictureDataset(wide_and_tall, resolution=64, buckets=BucketSettings(), repeats=2)
+    assert dataset.sizes() == [(80, 48), (56, 72), (80, 48), (56, 72), (80, 48)] * 2
+    assert dataset[0]["pixel_values"].shape == (3, 48, 80)
+    assert dataset[6]["pixel_values"].shape == (3, 72, 56)
+    square = PictureDataset(wide_and_tall, resolution=64)
+    assert set(square.sizes()) == {(64, 64)}
+    # the resolution may come late, from the model
+    dataset.resolution = 32
+    assert dataset.sizes()[0] == (40, 24)
+
+
+def test_a_sample_tells_its_picture_s_size_and_where_it_was_cut(wide_and_tall):
+    dataset = PictureDataset(wide_and_tall, resolution=64, buckets=BucketSettings(), flip=True)
+    sample = dataset[0]
+    # resized to 48 high it is 87 wide, of which 80 are left: 3.6 are cut off on either side
+    assert sample["original_size"] == (490, 890)
+    assert sample["crop_top_left"] == (0, 4)
+    assert sample["target_size"] == (48, 80)
+    options = {"resolution": 64, "crop": "random", "repeats": 8}
+    plain, mirrored = (PictureDataset(wide_and_tall, flip=f, **options) for f in (False, True))
+    for index in range(40):
+        (top, left), size = plain[index]["crop_top_left"], plain[index]["original_size"]
+        across = round(size[1] * 64 / min(size)) - 64
+        same = torch.equal(plain[index]["pixel_values"], mirrored[index]["pixel_values"])
+        expected = left if same else across - left
+        assert abs(mirrored[index]["crop_top_left"][1] - expected) <= 1
+        assert mirrored[index]["crop_top_left"][0] == top
+
+
+def test_pictures_that_stand_beside_others_are_encoded_at_their_sizes(wide_and_tall, tmp_path):
+    dataset = PictureDataset(wide_and_tall, resolution=64)
+    dataset.beside = [(80, 48), (56, 72)]
+    dataset.moments = dataset.encode(Encoder(), "vae", LatentCache(tmp_path / "cache"))
+    assert len(dataset.moments) == 10
+    for target in dataset.beside:
+        moments = dataset.sample(0, 3, target)["moments"]
+        assert moments.shape == (8, target[1] // 4, target[0] // 4)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sdtune.data.transforms import crop_box, to_pixel_values
+from sdtune.data.transforms import crop_box, cut_out, to_pixel_values
 
 
 @pytest.mark.parametrize(
@@ -36,16 +36,16 @@ def test_pixels_are_scaled_and_flipped():
     pixels = np.zeros((2, 2, 3), np.uint8)
     pixels[0, 1] = (255, 128, 0)
     image = Image.fromarray(pixels)
-    values = to_pixel_values(image, (2, 2), (0, 0, 2, 2))
+    values = to_pixel_values(image)
     assert values.shape == (3, 2, 2)
     assert values.dtype == torch.float32
     torch.testing.assert_close(values[:, 0, 1], torch.tensor([1.0, 128 / 127.5 - 1, -1.0]))
-    flipped = to_pixel_values(image, (2, 2), (0, 0, 2, 2), flip=True)
+    flipped = to_pixel_values(image, flip=True)
     assert torch.equal(flipped, values.flip(-1))
 
 
 def test_shrinking_averages_instead_of_picking():
     stripes = np.zeros((64, 64, 3), np.uint8)
     stripes[:, ::2] = 255
-    values = to_pixel_values(Image.fromarray(stripes), (8, 8), (0, 0, 64, 64))
+    values = to_pixel_values(cut_out(Image.fromarray(stripes), (8, 8), (0, 0, 64, 64)))
     assert values.abs().max() < 0.1

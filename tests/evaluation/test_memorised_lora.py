@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sdtune.data.pictures import scan_pictures
+from sdtune.data.scan import scan_pictures
 from sdtune.data.style import StyleDataModule
 from sdtune.evaluation.best import BestRule
 from sdtune.evaluation.judges import load_judges

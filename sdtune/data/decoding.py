@@ -1,0 +1,285 @@
+"""Read any picture as it is meant to be seen, as 8-bit sRGB, in bounded time and memory."""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import stat
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache, lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps, TiffImagePlugin, UnidentifiedImageError
+
+from sdtune._imports import HEIF_AVAILABLE, JXL_AVAILABLE
+from sdtune.data.transforms import Box, cut_out
+
+__all__ = ["IMAGE_SUFFIXES", "PictureError", "header_size", "read_part", "read_picture"]
+
+log = logging.getLogger(__name__)
+
+IMAGE_SUFFIXES = frozenset(
+    {
+        ".avif",
+        ".bmp",
+        ".gif",
+        ".heic",
+        ".heif",
+        ".jfif",
+        ".jpeg",
+        ".jpg",
+        ".jxl",
+        ".png",
+        ".tif",
+        ".tiff",
+        ".webp",
+    }
+)
+"""Files that end so are pictures; one that cannot be read is told and not passed over."""
+
+# Pillow tells formats by content: an EPS that is named .png would start Ghostscript
+_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "HEIF", "JXL")
+
+# a scan of 13,000 x 13,000 is a picture; 30,000 x 30,000 takes 2.7 GB and is none to train on
+_MAX_PIXELS = 180_000_000
+
+_ORIENTATION = 0x0112
+_TIFF_SIDES = (256, 257)
+_TRANSPOSED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
+_NO_PICTURE = "it is not a picture in a format that is read here"
+_PLUGINS = {
+    ".heic": (HEIF_AVAILABLE, "pillow-heif"),
+    ".heif": (HEIF_AVAILABLE, "pillow-heif"),
+    ".jxl": (JXL_AVAILABLE, "pillow-jxl-plugin"),
+}
+
+
+class PictureError(ValueError):
+    """A picture that cannot be read.
+
+    Args:
+        path: The picture.
+        reason: Why, as the end of the sentence "does not open: …".
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path}: does not open: {reason}.")
+
+
+def header_size(path: Path) -> tuple[int, int]:
+    """Measure a picture by its header, without decoding it.
+
+    Args:
+        path: The picture.
+
+    Returns:
+        Width and height in pixels, after EXIF rotation.
+
+    Raises:
+        PictureError: If the file is no picture that is read here, or too large.
+    """
+    with _opened(path) as image:
+        exif = image.getexif() if image.format != "PNG" else _png_exif(path, image)
+        width, height = image.size
+        if isinstance(image, TiffImagePlugin.TiffImageFile):  # some Pillows have turned it already
+            width, height = (image.tag_v2[tag] for tag in _TIFF_SIDES)
+        return (height, width) if exif.get(_ORIENTATION) in _TRANSPOSED else (width, height)
+
+
+def read_picture(path: Path) -> Image.Image:
+    """Read a picture as it is meant to be seen.
+
+    EXIF rotation is applied, colours are converted from the embedded profile to sRGB, transparency
+    is laid over white, palette, grey, CMYK and 16-bit pictures are converted, and of an animation
+    the first frame is taken.
+
+    Args:
+        path: The picture.
+
+    Returns:
+        An 8-bit RGB picture, fully decoded.
+
+    Raises:
+        PictureError: If the file is missing, empty, cut off, too large or not a picture.
+    """
+    with _opened(path) as image:
+        image.load()
+        return _to_rgb(ImageOps.exif_transpose(image), path)
+
+
+def read_part(path: Path, target: tuple[int, int], box: Box) -> Image.Image:
+    """Cut a box out of a picture and resize it with an antialiased Lanczos filter.
+
+    A JPEG that is much larger is decoded at a half, a quarter or an eighth of its size, still at
+    least three times the target: most of the time that a photo takes is saved, and pixels differ
+    by 1 or 2 of 255 in the mean.
+
+    Args:
+        path: The picture.
+        target: Width and height of the result, in pixels.
+        box: Left, top, right and bottom, in the pixels of the whole picture; see `crop_box`.
+
+    Returns:
+        An 8-bit RGB picture of the target's size.
+
+    Raises:
+        PictureError: As in `read_picture`.
+    """
+    with _opened(path) as image:
+        across, down = _draft(image, target, box)
+        image.load()
+        picture = _to_rgb(ImageOps.exif_transpose(image), path)
+    left, top, right, bottom = box
+    width, height = picture.size
+    scaled = (left * across, top * down, min(right * across, width), min(bottom * down, height))
+    return cut_out(picture, target, scaled)
+
+
+def _png_exif(path: Path, image: Image.Image) -> Image.Exif:
+    """Read a PNG's EXIF, which may stand behind pixels that Pillow would decode to get at it."""
+    exif = Image.Exif()
+    data = image.info.get("exif")
+    with path.open("rb") as file:
+        file.seek(8)  # the signature
+        while data is None and len(head := file.read(8)) == 8:
+            length, name = struct.unpack(">I4s", head)
+            if name == b"eXIf":
+                data = file.read(length)
+            file.seek(length + 4, io.SEEK_CUR)  # and the checksum
+    exif.load(data or b"")
+    return exif
+
+
+def _draft(image: Image.Image, target: tuple[int, int], box: Box) -> tuple[float, float]:
+    """Tell a JPEG's decoder how small it may come out; return what that does to either side."""
+    scale = 3.0 * max(target[0] / (box[2] - box[0]), target[1] / (box[3] - box[1]))
+    if scale >= 1.0 or image.format not in ("JPEG", "MPO"):
+        return 1.0, 1.0
+    width, height = image.size
+    image.draft(None, (math.ceil(width * scale), math.ceil(height * scale)))  # type: ignore[arg-type]
+    drafted = image.size[0] / width, image.size[1] / height
+    return drafted[::-1] if image.getexif().get(_ORIENTATION) in _TRANSPOSED else drafted
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Open a picture of a format that is read here; say what is wrong in a `PictureError`."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for, a device never ends
+            raise PictureError(path, "it is not a file")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path, formats=_formats()) as image:
+                _check_pixels(path, image.size)
+                yield image
+    except PictureError:
+        raise
+    except Exception as error:  # a decoder meets a damaged file with almost any exception
+        raise PictureError(path, _reason(path, error)) from error
+
+
+@cache
+def _formats() -> list[str]:
+    Image.init()
+    if HEIF_AVAILABLE:
+        from pillow_heif import register_heif_opener
+
+        register_heif_opener()
+    if JXL_AVAILABLE:
+        import pillow_jxl  # noqa: F401  # registers itself
+    return [name for name in _FORMATS if name in Image.OPEN]
+
+
+def _check_pixels(path: Path, size: tuple[int, int]) -> None:
+    width, height = size
+    if width * height > _MAX_PIXELS:
+        raise PictureError(
+            path, f"it is {width}x{height} pixels, more than {_MAX_PIXELS / 1e6:.0f} million"
+        )
+
+
+def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no known range")
+    profile = image.info.get("icc_profile")
+    if image.mode.startswith("I"):
+        image = _to_eight_bits(image)
+    if image.mode in ("P", "PA", "1"):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    if image.has_transparency_data and image.mode not in ("RGBA", "LA"):
+        image = image.convert("RGBA")  # one colour is said to be transparent
+    if image.mode not in ("RGBA", "LA"):
+        return _to_srgb(image, profile, path)
+    seen = _to_srgb(image.convert(image.mode[:-1]), profile, path)
+    seen.putalpha(image.getchannel("A"))
+    return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Scale greys of up to 16 bits, by as many bits as the brightest of them needs.
+
+    Cameras and scanners store 10, 12 or 14 bits in 16 and few writers say so.
+    """
+    levels = np.asarray(image.convert("I"))
+    brightest = int(levels.max(initial=0))
+    bits = next((bits for bits in (10, 12, 14) if brightest < 2**bits), 16)
+    scaled = levels * (255.0 / (2**bits - 1))
+    return Image.fromarray(np.clip(scaled + 0.5, 0, 255).astype(np.uint8))
+
+
+def _to_srgb(image: Image.Image, profile: bytes | None, path: Path) -> Image.Image:
+    if profile:
+        try:
+            transform = _transform(profile, image.mode)
+            if transform is not None:
+                return transform.apply(image)
+        except (ImageCms.PyCMSError, OSError, ValueError) as error:
+            log.warning(
+                "%s: its colour profile cannot be used (%s); its colours are taken for sRGB.",
+                path, str(error).strip(),
+            )  # fmt: skip
+    return image.convert("RGB")
+
+
+@lru_cache(maxsize=32)
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """Make the conversion from a profile to sRGB; None if that is what it is, or grey as usual."""
+    found = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    if "srgb" in ImageCms.getProfileDescription(found).lower().replace(" ", ""):
+        return None
+    return ImageCms.ImageCmsTransform(
+        found,
+        ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")),
+        mode,
+        "RGB",
+        ImageCms.Intent(ImageCms.getDefaultIntent(found)),
+        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+    )
+
+
+def _reason(path: Path, error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(error, UnidentifiedImageError):
+        return _unidentified(path)
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it is larger than {_MAX_PIXELS / 1e6:.0f} million pixels"
+    if isinstance(error, struct.error):
+        return "its header is damaged"
+    return str(error).strip().rstrip(".") or type(error).__name__
+
+
+def _unidentified(path: Path) -> str:
+    if path.stat().st_size == 0:
+        return "it is empty"
+    is_there, package = _PLUGINS.get(path.suffix.lower(), (True, ""))
+    if not is_there:
+        return f"pictures of this kind need a plug-in: pip install {package}"
+    return _NO_PICTURE

@@ -1,0 +1,311 @@
+"""Pictures as people have them come out as they are meant to be seen."""
+
+import io
+import os
+import struct
+import zlib
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from sdtune.data import decoding
+from sdtune.data.decoding import PictureError, header_size, read_part, read_picture
+from sdtune.data.transforms import crop_box, cut_out
+
+
+def display_p3() -> bytes:
+    """An ICC profile with Display P3's primaries and sRGB's curve, as phones embed it."""
+
+    def tag(kind: bytes, data: bytes) -> bytes:
+        return kind + b"\0\0\0\0" + data
+
+    def fixed(value: float) -> bytes:
+        return struct.pack(">i", round(value * 65536))
+
+    def xyz(*values: float) -> bytes:
+        return tag(b"XYZ ", b"".join(map(fixed, values)))
+
+    text = "Display P3".encode("utf-16-be")
+    description = tag(b"mluc", struct.pack(">II2s2sII", 1, 12, b"en", b"US", len(text), 28) + text)
+    numbers = [2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045]
+    curve = tag(b"para", struct.pack(">HH", 3, 0) + b"".join(map(fixed, numbers)))
+    tags = {
+        b"desc": description,
+        b"wtpt": xyz(0.9642, 1.0, 0.8249),
+        b"rXYZ": xyz(0.51512, 0.2412, -0.00105),
+        b"gXYZ": xyz(0.29198, 0.69225, 0.04189),
+        b"bXYZ": xyz(0.1571, 0.06657, 0.78407),
+        b"rTRC": curve,
+        b"gTRC": curve,
+        b"bTRC": curve,
+    }
+    offset, table, data = 128 + 4 + 12 * len(tags), b"", b""
+    for name, content in tags.items():
+        padded = content + b"\0" * (-len(content) % 4)
+        table += name + struct.pack(">II", offset + len(data), len(content))
+        data += padded
+    size = offset + len(data)
+    header = struct.pack(">I4sI", size, b"\0\0\0\0", 0x04000000) + b"mntrRGB XYZ " + b"\0" * 12
+    header += b"acsp" + b"\0" * 28 + b"".join(map(fixed, (0.9642, 1.0, 0.8249))) + b"\0" * 48
+    return header + struct.pack(">I", len(tags)) + table + data
+
+
+def p3_to_srgb(levels: np.ndarray) -> np.ndarray:
+    """Convert by the matrix of CSS Color 4 between the two spaces, which share their curve."""
+    shares = levels / 255
+    linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+    matrix = [[1.2249, -0.2247, 0.0], [-0.0420, 1.0419, 0.0], [-0.0197, -0.0786, 1.0979]]
+    converted = np.clip(np.array(matrix) @ linear, 0, 1)
+    low, high = converted * 12.92, 1.055 * converted ** (1 / 2.4) - 0.055
+    return 255 * np.where(converted <= 0.0031308, low, high)
+
+
+def with_chunk_behind_pixels(path, name, data):
+    content = path.read_bytes()
+    end = content.rindex(b"IEND") - 4
+    chunk = struct.pack(">I", len(data)) + name + data
+    chunk += struct.pack(">I", zlib.crc32(name + data))
+    path.write_bytes(content[:end] + chunk + content[end:])
+
+
+def photo(size, seed=0):
+    """Something smooth with detail, as photos are."""
+    generator = np.random.default_rng(seed)
+    coarse = generator.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+
+
+def test_rotation_in_exif_is_applied(tmp_path):
+    image = Image.new("RGB", (8, 4), "red")
+    image.paste("blue", (0, 0, 4, 4))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter to the right
+    image.save(tmp_path / "photo.png", exif=exif)
+    turned = read_picture(tmp_path / "photo.png")
+    assert turned.size == (4, 8)
+    assert turned.getpixel((0, 0)) == (0, 0, 255)
+    assert turned.getpixel((0, 7)) == (255, 0, 0)
+
+
+def _palette_with_transparency():
+    image = Image.new("P", (2, 1), 0)
+    image.putpalette([255, 0, 0, 0, 255, 0])
+    image.putpixel((1, 0), 1)
+    return image, {"transparency": 1}
+
+
+def _grey_with_transparency():
+    return Image.fromarray(np.array([[[100, 255], [0, 0]]], np.uint8), "LA"), {}
+
+
+@pytest.mark.parametrize(
+    ("make", "first", "second"),
+    [
+        (
+            lambda: (Image.fromarray(np.array([[[9, 9, 9, 255], [9, 9, 9, 0]]], np.uint8)), {}),
+            (9, 9, 9),
+            (255, 255, 255),
+        ),
+        (_palette_with_transparency, (255, 0, 0), (255, 255, 255)),
+        (_grey_with_transparency, (100, 100, 100), (255, 255, 255)),
+    ],
+    ids=["RGBA", "palette", "grey"],
+)
+def test_transparency_lies_over_white(tmp_path, make, first, second):
+    image, options = make()
+    image.save(tmp_path / "a.png", **options)
+    picture = read_picture(tmp_path / "a.png")
+    assert picture.mode == "RGB"
+    assert [picture.getpixel((x, 0)) for x in (0, 1)] == [first, second]
+
+
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_sixteen_bits_keep_their_greys(tmp_path, suffix):
+    Image.fromarray(np.array([[0, 0x8080, 0xFFFF]], np.uint16)).save(tmp_path / f"a.{suffix}")
+    picture = read_picture(tmp_path / f"a.{suffix}")
+    assert [picture.getpixel((x, 0)) for x in range(3)] == [(0,) * 3, (128,) * 3, (255,) * 3]
+
+
+def test_print_colours_are_converted(tmp_path):
+    Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "a.jpg", quality=100)
+    red, green, blue = read_picture(tmp_path / "a.jpg").getpixel((4, 4))
+    assert red > 240
+    assert max(green, blue) < 15
+
+
+def test_the_first_frame_of_an_animation_is_taken(tmp_path):
+    frames = [Image.new("RGB", (4, 4), color) for color in ("red", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert read_picture(tmp_path / "a.gif").getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_what_does_not_open_is_named_with_a_reason(tmp_path):
+    whole = tmp_path / "whole.png"
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(whole)
+    contents = {
+        "cut.png": (whole.read_bytes()[:5000], "truncated"),
+        "empty.png": (b"", "it is empty"),
+        "text.png": (b"hello, world", "not a picture in a format that is read here"),
+    }
+    for name, (data, reason) in contents.items():
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(PictureError, match=f"{name}: does not open: .*{reason}"):
+            read_picture(tmp_path / name)
+    with pytest.raises(PictureError, match=r"gone\.png: does not open: there is no such file"):
+        header_size(tmp_path / "gone.png")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_colours_of_a_phone_are_converted_to_srgb(tmp_path, mode):
+    image = Image.new(mode, (4, 4), (200, 100, 50, 255)[: len(mode)])
+    image.save(tmp_path / "a.png", icc_profile=display_p3())
+    pixel = np.array(read_picture(tmp_path / "a.png").getpixel((1, 1)))
+    assert abs(pixel - p3_to_srgb(np.array([200, 100, 50]))).max() <= 1.5
+    assert abs(pixel - np.array([200, 100, 50])).max() >= 10
+
+
+def test_srgb_and_untagged_pictures_keep_every_bit(tmp_path):
+    image = photo((40, 30))
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image.save(tmp_path / "tagged.png", icc_profile=srgb)
+    image.save(tmp_path / "plain.png")
+    for name in ("tagged.png", "plain.png"):
+        assert np.array_equal(np.asarray(read_picture(tmp_path / name)), np.asarray(image))
+
+
+def test_a_broken_profile_is_told_and_the_picture_read(tmp_path, caplog):
+    Image.new("RGB", (4, 4), (200, 100, 50)).save(tmp_path / "a.png", icc_profile=b"no profile")
+    assert read_picture(tmp_path / "a.png").getpixel((0, 0)) == (200, 100, 50)
+    assert "a.png: its colour profile cannot be used" in caplog.text
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+def test_greys_are_scaled_by_the_bits_that_they_use(tmp_path, bits):
+    top = 2**bits - 1
+    levels = np.array([[0, top // 4, top // 2, top]], np.uint16)
+    Image.fromarray(levels).save(tmp_path / "a.png")
+    found = np.asarray(read_picture(tmp_path / "a.png"))[0, :, 0]
+    np.testing.assert_allclose(found, [0, 63.75, 127.5, 255], atol=1)
+
+
+def test_a_dark_sixteen_bit_picture_stays_dark(tmp_path):
+    Image.fromarray(np.array([[0, 100, 200]], np.uint16)).save(tmp_path / "a.png")
+    assert np.asarray(read_picture(tmp_path / "a.png")).max() < 60
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tiff", "gif", "bmp", "avif"])
+def test_sizes_come_from_headers(tmp_path, suffix, monkeypatch):
+    path = tmp_path / f"a.{suffix}"
+    photo((48, 32)).save(path)
+    loaded = []
+    monkeypatch.setattr(Image.Image, "load", lambda self: loaded.append(1))
+    assert header_size(path) == (48, 32)
+    assert not loaded
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tiff", "webp"])
+def test_a_turned_picture_is_measured_as_it_is_seen(tmp_path, suffix):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / f"a.{suffix}"
+    photo((48, 32)).save(path, exif=exif)
+    assert header_size(path) == read_picture(path).size == (32, 48)
+
+
+def test_exif_behind_a_pngs_pixels_is_found(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    path = tmp_path / "a.png"
+    photo((48, 32)).save(path)
+    with_chunk_behind_pixels(path, b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
+    assert header_size(path) == read_picture(path).size == (32, 48)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("position", [(0.5, 0.5), (0.1, 0.9)])
+def test_a_large_jpeg_decoded_small_looks_the_same(tmp_path, orientation, position):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "a.jpg"
+    photo((1210, 907)).save(path, exif=exif, quality=95)
+    whole = read_picture(path)
+    box = crop_box(whole.size, (64, 48), position)
+    expected = np.asarray(cut_out(whole, (64, 48), box), np.float32)
+    found = np.asarray(read_part(path, (64, 48), box), np.float32)
+    assert abs(found - expected).mean() < 2
+    assert abs(found - expected).max() <= 16
+    # a place that is off by a pixel of the result would show
+    shifted = np.roll(expected, 1, axis=1)
+    assert abs(found - expected).mean() < abs(shifted - expected).mean() / 4
+
+
+def test_a_part_of_a_picture_that_is_not_much_larger_has_the_same_bits(tmp_path):
+    for name in ("a.jpg", "a.png"):
+        photo((300, 200)).save(tmp_path / name)
+        whole = read_picture(tmp_path / name)
+        box = crop_box(whole.size, (128, 128))
+        expected = cut_out(whole, (128, 128), box)
+        assert np.array_equal(
+            np.asarray(read_part(tmp_path / name, (128, 128), box)), np.asarray(expected)
+        )
+
+
+def test_only_formats_that_are_meant_are_opened(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *a, **k: started.append(1))
+    content = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(PictureError, match="not a picture in a format that is read here"):
+        read_picture(tmp_path / "a.png")
+    assert not started
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_and_a_folder_are_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    (tmp_path / "b.png").mkdir()
+    for name in ("a.png", "b.png"):
+        for read in (header_size, read_picture):
+            with pytest.raises(PictureError, match=f"{name}: does not open: it is not a file"):
+                read(tmp_path / name)
+
+
+def test_a_gigapixel_picture_is_refused_by_its_header(tmp_path):
+    header = struct.pack(">IIBBBBB", 50_000, 40_000, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + b"IHDR" + header
+    chunk += struct.pack(">I", zlib.crc32(b"IHDR" + header))
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 9) + b"IDAT")
+    for read in (header_size, read_picture):
+        with pytest.raises(PictureError, match="than 180 million"):
+            read(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(("suffix", "package"), [("heic", "pillow-heif"), ("jxl", "pillow-jxl")])
+def test_a_missing_plug_in_is_named(tmp_path, suffix, package, monkeypatch):
+    monkeypatch.setitem(decoding._PLUGINS, f".{suffix}", (False, package))
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 64)
+    with pytest.raises(PictureError, match=f"need a plug-in: pip install {package}"):
+        read_picture(path)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "webp", "tiff", "bmp"])
+def test_no_damage_raises_anything_else(tmp_path, suffix):
+    generator = np.random.default_rng(0)
+    path = tmp_path / f"a.{suffix}"
+    content = io.BytesIO()
+    photo((16, 16)).save(content, format={"jpg": "JPEG"}.get(suffix, suffix), exif=b"")
+    data = np.frombuffer(content.getvalue(), np.uint8)
+    for _ in range(60):
+        damaged = data[: generator.integers(1, len(data) + 1)].copy()
+        places = generator.integers(0, len(damaged), 8)
+        damaged[places] = generator.integers(0, 256, 8)
+        path.write_bytes(damaged.tobytes())
+        with suppress(PictureError):
+            header_size(path)
+        with suppress(PictureError):
+            assert read_picture(path).mode == "RGB"

@@ -1,0 +1,97 @@
+import hashlib
+import os
+
+import pytest
+from PIL import Image
+
+from sdtune.data import manifest as manifest_module
+from sdtune.data.pictures import Picture
+from sdtune.data.scan import Scan, scan_folder, scan_pictures
+
+
+def test_a_scan_joins_pictures_and_captions(make_folder):
+    folder = make_folder(2)
+    pictures, problems = scan_pictures(folder)
+    assert problems == []
+    digest = hashlib.sha256((folder / "01.png").read_bytes()).hexdigest()
+    caption = "a drawing of thing 1"
+    assert pictures[1] == Picture(folder / "01.png", "01.png", caption, (24, 16), digest)
+
+
+def test_one_caption_for_all_needs_no_files(make_folder):
+    folder = make_folder(2)
+    (folder / "00.txt").unlink()
+    pictures, problems = scan_pictures(folder, caption="a photo of sks cat")
+    assert problems == []
+    assert {picture.caption for picture in pictures} == {"a photo of sks cat"}
+
+
+def test_a_scan_lists_all_problems(make_folder, tmp_path):
+    folder = make_folder(3)
+    (folder / "00.png").write_bytes(b"")
+    (folder / "01.txt").unlink()
+    (folder / "more.caption").write_text("nobody")
+    pictures, problems = scan_pictures(folder)
+    assert [picture.name for picture in pictures] == ["02.png"]
+    assert problems[0] == (
+        f"{folder}/00.png: does not open: it is empty; save it again as PNG or JPEG, or delete it."
+    )
+    assert [problem.split(": ")[0] for problem in problems[1:]] == [
+        f"{folder}/more.caption",
+        f"{folder}/01.png",
+    ]
+    (tmp_path / "nothing").mkdir()
+    assert "holds no pictures" in scan_pictures(tmp_path / "nothing")[1][0]
+    assert "there is no such folder" in scan_pictures(tmp_path / "gone")[1][0]
+
+
+def test_a_second_scan_opens_no_picture(make_folder, monkeypatch):
+    folder = make_folder(3)
+    first = scan_folder(folder)
+    monkeypatch.setattr(manifest_module, "_look_at", None)
+    assert scan_folder(folder) == first
+    assert scan_folder(folder, caption="a cat").pictures[0].size == (24, 16)
+
+
+def test_files_of_other_kinds_are_said_to_be_passed_over(make_folder):
+    folder = make_folder(1)
+    assert scan_folder(folder).passed_over_line() == ""
+    for name in ("b.psd", "c.PSD", "d.mp4", "LICENSE"):
+        (folder / name).touch()
+    line = scan_folder(folder).passed_over_line()
+    assert line.startswith("4 files are neither pictures nor captions and are passed over (2 .psd,")
+    assert Scan().passed_over_line() == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="no links here")
+def test_links_out_of_the_folder_are_refused_and_those_within_are_not(make_folder, tmp_path):
+    folder = make_folder(2)
+    Image.new("RGB", (9, 9)).save(tmp_path / "secret.png")
+    (folder / "out.png").symlink_to(tmp_path / "secret.png")
+    (folder / "in.png").symlink_to(folder / "00.png")
+    (folder / "in.txt").symlink_to("/dev/zero")
+    (folder / "01.txt").unlink()
+    (tmp_path / "passwords").write_text("secret")
+    (folder / "01.txt").symlink_to(tmp_path / "passwords")
+    scan = scan_folder(folder)
+    assert [each.name for each in scan.pictures] == ["00.png"]
+    problems = "\n".join(scan.problems)
+    assert f"{folder}/out.png: is a link out of the folder; copy the picture there." in problems
+    assert f"{folder}/in.txt: cannot be read as UTF-8 text (it is not a file)" in problems
+    assert f"{folder}/01.txt: cannot be read as UTF-8 text (it is a link out of the f" in problems
+    assert "secret" not in problems.replace("secret.png", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_pipes_in_place_of_pictures_and_captions_are_not_waited_for(make_folder):
+    folder = make_folder(2)
+    os.mkfifo(folder / "pipe.png")
+    (folder / "00.txt").unlink()
+    os.mkfifo(folder / "00.txt")
+    problems = scan_folder(folder).problems
+    assert [problem.split(": ")[0].rpartition("/")[2] for problem in problems] == [
+        "pipe.png",
+        "00.txt",
+        "00.png",
+        "pipe.png",
+    ]
