@@ -1,4 +1,4 @@
-"""Imports point downward only: the rooms of the package and what each may import."""
+"""Imports point downward only, between rooms and between files."""
 
 import ast
 from collections.abc import Iterator
@@ -65,6 +65,19 @@ ARROWS: dict[str, set[str]] = {
 `sdtune` is the package's public names.
 """
 
+CIRCLES_ALLOWED: dict[tuple[str, str], str] = {
+    ("sdtune", "*"): "the public names, for type checkers; imported when they are asked for",
+}
+"""Importing file and imported one -> why this arrow is left out when circles are looked for."""
+
+INSIDE_FUNCTIONS: dict[tuple[str, str], str] = {
+    ("sdtune.commands.merge", "*"): "torch and diffusers would make `sdtune merge --help` slow",
+    ("sdtune.commands.report", "*"): "matplotlib would make `sdtune report --help` slow",
+    ("sdtune.nano.__main__", "*"): "each step of the making needs other optional packages",
+    ("sdtune.models.stable_diffusion", "sdtune.models.noise_schedulers"): "to be mended in models",
+}
+"""Importing file and imported one -> why the import stands inside a function."""
+
 
 def sources() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
@@ -82,6 +95,56 @@ def imported_modules(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_files(path: Path, modules: set[str], *, inside_functions: bool = False) -> set[str]:
+    """List the modules of the package that a file imports, under TYPE_CHECKING too.
+
+    Args:
+        path: The file.
+        modules: Names of all files of the package.
+        inside_functions: Only those that are imported inside functions.
+    """
+    tree: ast.AST = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = list(ast.walk(tree))
+    if inside_functions:
+        functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+        nodes = [each for n in nodes if isinstance(n, functions) for each in ast.walk(n)]
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names} & modules
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                found |= {name if name in modules else str(node.module)} & modules
+    return found - {module_of(path)}
+
+
+def is_excused(importer: str, imported: str, reasons: dict[tuple[str, str], str]) -> bool:
+    return (importer, imported) in reasons or (importer, "*") in reasons
+
+
+def circles(arrows: dict[str, set[str]]) -> list[list[str]]:
+    """List the groups of files that import each other, directly or not."""
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        waiting = [start]
+        while waiting:
+            new = arrows.get(waiting.pop(), set()) - seen
+            seen |= new
+            waiting += new
+        return seen
+
+    below = {name: reached(name) for name in arrows}
+    groups = {frozenset(b for b in below[a] if a in below[b]) for a in arrows if a in below[a]}
+    return sorted(sorted(group) for group in groups)
 
 
 def imported_rooms(path: Path) -> set[str]:
@@ -111,6 +174,39 @@ def test_arrows_form_no_circle():
         leaves = {room for room, below in remaining.items() if not below & set(remaining)}
         assert leaves, f"a circle among {sorted(remaining)}"
         remaining = {room: below for room, below in remaining.items() if room not in leaves}
+
+
+def test_files_form_no_circle():
+    modules = {module_of(path) for path in sources()}
+    arrows = {
+        module_of(path): {
+            each
+            for each in imported_files(path, modules)
+            if not is_excused(module_of(path), each, CIRCLES_ALLOWED)
+        }
+        for path in sources()
+    }
+    assert circles(arrows) == []
+
+
+def test_a_circle_would_be_found():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": set(), "e": {"a"}}) == [
+        ["a", "b", "c"]
+    ]
+    path = PACKAGE / "adapters" / "registry.py"
+    modules = {module_of(each) for each in sources()}
+    assert "sdtune.adapters.lora.kohya_format" in imported_files(path, modules)
+
+
+def test_imports_inside_functions_have_a_reason():
+    modules = {module_of(path) for path in sources()}
+    unexplained = {
+        (module_of(path), each)
+        for path in sources()
+        for each in imported_files(path, modules, inside_functions=True)
+        if not is_excused(module_of(path), each, INSIDE_FUNCTIONS)
+    }
+    assert unexplained == set()
 
 
 def test_functional_needs_torch_alone():

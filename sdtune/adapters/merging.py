@@ -11,20 +11,19 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from sdtune.adapters import custom_diffusion_format
-from sdtune.adapters.cross_attention import (
+from sdtune.adapters import registry
+from sdtune.adapters.adapter_set import AdapterSet
+from sdtune.adapters.keys_values.adapter import CrossAttentionAdapter
+from sdtune.adapters.keys_values.layers import (
     TARGET_MODULES,
-    CrossAttentionAdapter,
     add_tuned_projections,
     projection_names,
     tuned_projections,
 )
-from sdtune.adapters.lora import lora_layers
+from sdtune.adapters.lora.layers import lora_layers
 from sdtune.adapters.pipeline import find_adapter_files, load_pipeline
-from sdtune.adapters.pivotal import PivotalAdapter
-from sdtune.adapters.textual_inversion_format import holds_embedding, read
-from sdtune.adapters.token_embedding import TokenEmbeddingAdapter, add_token_embedding
-from sdtune.files import tensor_file
+from sdtune.adapters.words.adapter import TokenEmbeddingAdapter
+from sdtune.adapters.words.layers import add_token_embedding
 from sdtune.functional import constrained_merge
 from sdtune.models import StableDiffusion, load
 
@@ -57,7 +56,7 @@ class _Concepts:
 
 def merge_adapters(
     base: str | Path, adapters: Sequence[str | Path], texts: Sequence[str]
-) -> tuple[PivotalAdapter, StableDiffusion]:
+) -> tuple[AdapterSet, StableDiffusion]:
     """Merge adapters whose words each have keys and values of their own into one that has all.
 
     Keys and values are the nearest to the base's, on the words of `texts`, that give for every
@@ -99,7 +98,7 @@ def merge_adapters(
             )
         layer.weight.data.copy_(merged)
     words = [word for each in concepts for word in each.words]
-    return PivotalAdapter(words, CrossAttentionAdapter.from_model(model)), model
+    return AdapterSet(*words, CrossAttentionAdapter.from_model(model)), model
 
 
 def _check_words(adapters: Sequence[str | Path], files: Sequence[Sequence[Path]]) -> None:
@@ -107,15 +106,14 @@ def _check_words(adapters: Sequence[str | Path], files: Sequence[Sequence[Path]]
         raise ValueError(f"Expected two adapters or more to merge, but got {len(adapters)}.")
     words = []
     for adapter, paths in zip(adapters, files, strict=True):
-        readable = all(path.is_file() and path.suffix == ".safetensors" for path in paths)
-        found = [path for path in paths if readable and holds_embedding(path)]
+        found = registry.read_words(paths)
         if not found or len(found) == len(paths):
             raise ValueError(
                 f"Expected {adapter} to be learned words with keys and values, but got "
                 f"{' and '.join(path.name for path in paths)}: train it with `MultiConceptModule`, "
                 "for which one concept is enough."
             )
-        words += [read(path).placeholder_token for path in found]
+        words += [word.placeholder_token for word in found]
     twice = [word for word, count in Counter(words).items() if count > 1]
     if twice:
         raise ValueError(
@@ -128,7 +126,7 @@ def _check_words(adapters: Sequence[str | Path], files: Sequence[Sequence[Path]]
 def _read(
     base: str | Path, model: StableDiffusion, adapter: str | Path, files: Sequence[Path]
 ) -> _Concepts:
-    words = [read(path) for path in files if holds_embedding(path)]
+    words = registry.read_words(files)
     _check_base(model, files)
     pipeline = load_pipeline(base, adapter)
     _check_keys_and_values(adapter, files, pipeline.unet, pipeline.text_encoder)
@@ -172,7 +170,7 @@ def _token_states(
 
 
 def _check_base(model: StableDiffusion, files: Sequence[Path]) -> None:
-    header = tensor_file.read_metadata(files[-1])
+    header = registry.recognise(files[-1]).metadata(files[-1])
     if header.get("sdtune.base_unet_sha256", "") not in ("", model.fingerprint("unet")):
         raise ValueError(
             f"Expected {files[-1]} to be trained on {model.source}, but its header names another "
@@ -190,7 +188,8 @@ def _check_keys_and_values(
 ) -> None:
     tuned = [*lora_layers(unet), *lora_layers(text_encoder)]
     others = [name for name in tuned if not name.endswith(TARGET_MODULES)]
-    if others or not (tuned or custom_diffusion_format.holds_custom_diffusion(files[-1])):
+    weights = registry.recognise(files[-1]).adapter_type
+    if others or not (tuned or weights is CrossAttentionAdapter):
         raise ValueError(
             f"Expected {adapter} to have learned words and keys and values alone, but it also "
             f"changes `{others[0] if others else files[-1].name}`: train it by "

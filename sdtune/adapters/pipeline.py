@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdtune.adapters import (
-    custom_diffusion_format,
-    diffusers_format,
-    kohya_format,
-    peft_format,
-    textual_inversion_format,
-    unet_format,
-)
-from sdtune.adapters.pivotal import EMBEDDING_KEY
-from sdtune.files import tensor_file
+from sdtune.adapters import registry
+from sdtune.adapters.adapter_set import files_beside
 from sdtune.models.loading import NANO, check_base, load
+from sdtune.models.stable_diffusion import StableDiffusion
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
-    from sdtune.models.stable_diffusion import StableDiffusion
-
 __all__ = ["find_adapter_files", "load_adapter", "load_pipeline"]
-
-_FILE_NAMES = (
-    textual_inversion_format.FILE_NAME,
-    diffusers_format.FILE_NAME,
-    custom_diffusion_format.FILE_NAME,
-    unet_format.FILE_NAME,
-    kohya_format.FILE_NAME,
-)
 
 
 def load_pipeline(
@@ -46,7 +28,7 @@ def load_pipeline(
             the base alone. Any file that diffusers' `load_lora_weights` reads will do, a LoRA in
             kohya's layout or in a folder of PEFT's, any safetensors file that diffusers'
             `load_textual_inversion` reads, keys and values as its `load_attn_procs` reads them,
-            and a UNet that was tuned as a whole.
+            a UNet that was tuned as a whole, and whatever else is registered.
 
     Returns:
         A pipeline on the CPU, float32, ready to be called with a prompt.
@@ -58,7 +40,8 @@ def load_pipeline(
     check_base(base)
     paths = [] if adapter is None else find_adapter_files(adapter)
     model = load(base)
-    _load_files(model, paths)
+    for path in paths:
+        registry.recognise(path).load(model, path)
     return model.pipeline()
 
 
@@ -77,34 +60,9 @@ def load_adapter(model: StableDiffusion, adapter: str | Path) -> list[Path]:
         ValueError: If it is for another kind of base.
     """
     paths = find_adapter_files(adapter)
-    _load_files(model, paths)
-    return paths
-
-
-def _load_files(model: StableDiffusion, paths: Sequence[Path]) -> None:
     for path in paths:
-        if path.is_dir():
-            peft_format.load(model, path)
-        elif textual_inversion_format.holds_embedding(path):
-            textual_inversion_format.load(model, path)
-        elif custom_diffusion_format.holds_custom_diffusion(path):
-            custom_diffusion_format.load(model, path)
-        elif unet_format.holds_unet(path):
-            unet_format.load(model, path)
-        elif kohya_format.holds_kohya(path):
-            kohya_format.load(model, path)
-        else:
-            _load_with_diffusers(model, path)
-
-
-def _load_with_diffusers(model: StableDiffusion, path: Path) -> None:
-    try:
-        diffusers_format.load(model, path)
-    except (KeyError, RuntimeError, ValueError) as error:
-        raise ValueError(
-            f"Expected {path} to be an adapter for a base of the architecture of {model.source}, "
-            "but its weights do not fit: give the base that it was trained on."
-        ) from error
+        registry.recognise(path).load(model, path)
+    return paths
 
 
 def find_adapter_files(path: str | Path) -> list[Path]:
@@ -122,28 +80,13 @@ def find_adapter_files(path: str | Path) -> list[Path]:
     """
     path = Path(path)
     if path.is_file():
-        return [*_embeddings_beside(path), path]
+        return [*files_beside(path), path]
     for folder in (path, path / "adapter"):
-        found = [folder / name for name in _FILE_NAMES if (folder / name).is_file()]
+        found = registry.find_in_folder(folder)
         if found:
-            found = [each for each in found if each.name != kohya_format.FILE_NAME] or found
-            return list(dict.fromkeys(p for f in found for p in (*_embeddings_beside(f), f)))
-        if peft_format.find_peft_folders(folder):
-            return [folder]
+            return list(dict.fromkeys(p for f in found for p in (*files_beside(f), f)))
+    names = dict.fromkeys(each.file_name for each in registry.formats())
     raise FileNotFoundError(
         f"Expected an adapter at {path}, but there is neither such a file nor a folder with "
-        f"{' or '.join(_FILE_NAMES)}."
+        f"{' or '.join(names)}."
     )
-
-
-def _embeddings_beside(path: Path) -> list[Path]:
-    is_safetensors = path.suffix == ".safetensors"
-    names = tensor_file.read_metadata(path).get(EMBEDDING_KEY, "") if is_safetensors else ""
-    beside = [path.with_name(Path(name).name) for name in names.split()]  # in no other folder
-    missing = [each.name for each in beside if not each.is_file()]
-    if missing:
-        raise FileNotFoundError(
-            f"Expected {' and '.join(missing)} beside {path}, which was trained with the words in "
-            "it, but that is missing: copy all files."
-        )
-    return beside

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +13,13 @@ from torch import Tensor, nn
 from sdtune.functional.randomness import counter_generator
 from sdtune.models.stable_diffusion import StableDiffusion
 
-__all__ = ["AdapterVerificationError", "evaluating", "prediction"]
+__all__ = [
+    "AdapterVerificationError",
+    "check_same_output",
+    "evaluating",
+    "frozen_copy",
+    "prediction",
+]
 
 
 class AdapterVerificationError(RuntimeError):
@@ -37,6 +45,25 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
+def frozen_copy(model: StableDiffusion) -> StableDiffusion:
+    """Copy a model whose weights are shared and whose parameters are not.
+
+    The memory is the same, so a copy costs little. What a reader does to the copy's parameters,
+    such as casting them or giving them other data, does not reach the model.
+
+    Args:
+        model: A bundle, with whatever adapters.
+
+    Returns:
+        Another one, frozen, its tokenizers its own.
+    """
+    memo: dict[int, object] = {
+        id(each): nn.Parameter(each.detach(), requires_grad=False) for each in model.parameters()
+    }
+    memo |= {id(each): each.detach() for each in model.buffers()}
+    return copy.deepcopy(model, memo=memo)
+
+
 @torch.no_grad()
 def prediction(model: StableDiffusion) -> Tensor:
     """Predict from noise and for a prompt that never change, so that two models can be compared.
@@ -57,3 +84,31 @@ def prediction(model: StableDiffusion) -> Tensor:
     timesteps = torch.tensor([model.noise_scheduler.config.num_train_timesteps // 2])
     predicted = model(noise.to(unet.device, unet.dtype), timesteps.to(unet.device), conditioning)
     return predicted.float()
+
+
+def check_same_output(
+    path: str | Path, part: str, expected: Tensor, found: Tensor, dtype: torch.dtype
+) -> None:
+    """Compare what a model gives with what it gives when an adapter was read from a file.
+
+    Compared are norms over all elements: in half precision rounding makes single ones differ by
+    much more than the whole, and by more the larger the model is.
+
+    Args:
+        path: The file, for the message.
+        part: What gave the outputs, for the message.
+        expected: The trained model's output.
+        found: The other's, of the same shape.
+        dtype: What both were computed in. The norm of the difference may be eight of its steps,
+            relative to the output's, and 0.001 in float32.
+
+    Raises:
+        AdapterVerificationError: If they differ by more, or are not finite.
+    """
+    limit = max(1e-3, 8 * torch.finfo(dtype).eps)
+    error = ((found.float() - expected.float()).norm() / expected.float().norm()).item()
+    if not error <= limit:  # also catches nan
+        raise AdapterVerificationError(
+            f"Expected {path} to do what the trained model does, but the {part}'s output differs "
+            f"by {error:.2%}, more than {limit:.2%}."
+        )

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
-from sdtune.adapters import peft_format, unet_format
-from sdtune.adapters.exports import export_saved_lora
-from sdtune.adapters.protocol import ExportableAdapter
+from sdtune.adapters.adapter_set import export_saved
+from sdtune.adapters.pipeline import find_adapter_files
+from sdtune.adapters.registry import written_files
 from sdtune.callbacks.periodic import PeriodicCallback, is_trial
 from sdtune.evaluation.technique import Technique, as_technique
 from sdtune.files import tensor_file
@@ -21,10 +20,6 @@ from sdtune.run_folder.layout import ADAPTER, BEST, by_step, step_label
 
 __all__ = ["AdapterCheckpoint"]
 
-_CONFIGS = {
-    unet_format.FILE_NAME: unet_format.CONFIG_NAME,
-    peft_format.FILE_NAME: peft_format.CONFIG_NAME,
-}
 
 
 class AdapterCheckpoint(PeriodicCallback):
@@ -35,7 +30,8 @@ class AdapterCheckpoint(PeriodicCallback):
 
     Every file is loaded back through its own reader and compared with the model before training
     goes on: a format that loses something is found at the first checkpoint and not afterwards. The
-    last and the best, if they are LoRA, are also written for A1111, ComfyUI and PEFT.
+    last and the best are also written in all other formats of their kind: a LoRA for A1111,
+    ComfyUI and PEFT.
 
     Args:
         every_n_steps: Optimizer steps between two checkpoints. None for after each validation,
@@ -79,7 +75,7 @@ class AdapterCheckpoint(PeriodicCallback):
             Its folder, or None if it is not kept.
         """
         folder = self._step_folder(step)
-        return folder if any(_ours(folder)) else None
+        return folder if any(written_files(folder)) else None
 
     def keep_best(self, step: int | None, technique: Technique) -> None:
         """Put the adapter of a step into `adapter/best/`, in the place of what was there.
@@ -100,10 +96,10 @@ class AdapterCheckpoint(PeriodicCallback):
             return
         _drop(best)
         if source is not None:
-            for file in _ours(source):
+            for file in written_files(source):
                 with replaced_atomically(best / file.relative_to(source)) as temporary:
                     shutil.copyfile(file, temporary)
-            export_saved_lora(best, technique.model)
+            export_saved(find_adapter_files(best), technique.model)
 
     def state_dict(self) -> dict[str, Any]:
         """Remember the folder, for a run that is resumed in another one."""
@@ -129,7 +125,7 @@ class AdapterCheckpoint(PeriodicCallback):
             adapter, metadata = technique.adapter(), technique.adapter_metadata()
             path = adapter.save(folder, metadata)
             adapter.verify(path, technique.model)
-            if export and isinstance(adapter, ExportableAdapter):
+            if export:
                 adapter.export(folder, technique.model, metadata)
         return path
 
@@ -143,25 +139,15 @@ class AdapterCheckpoint(PeriodicCallback):
             _drop(folders[number])
 
 
-def _ours(folder: Path) -> Iterator[Path]:
-    """List what sdtune wrote into a folder."""
-    for file in sorted(folder.rglob("*.safetensors")):
-        if tensor_file.is_ours(file):
-            yield file
-            config = _CONFIGS.get(file.name)
-            if config is not None and file.with_name(config).is_file():
-                yield file.with_name(config)
-
-
 def _step_in(folder: Path) -> str | None:
     """Read from a header of which step the files in a folder are."""
-    files = (each for each in _ours(folder) if each.suffix == ".safetensors")
-    return next((tensor_file.read_metadata(each).get("sdtune.steps") for each in files), None)
+    headers = (tensor_file.read_header(each).metadata for each in written_files(folder))
+    return next((header.get("sdtune.steps") for header in headers if header), None)
 
 
 def _drop(folder: Path) -> None:
     """Delete what sdtune wrote into a folder, and the folder if nothing else is in it."""
-    for file in list(_ours(folder)):
+    for file in written_files(folder):
         file.unlink()
     folders = [each for each in folder.rglob("*") if each.is_dir()]
     for each in (*sorted(folders, reverse=True), folder):  # the inner ones first

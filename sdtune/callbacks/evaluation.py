@@ -15,7 +15,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 
 from sdtune._checks import check_all, check_not_negative
-from sdtune.adapters.token_embedding import find_token_embedding
+from sdtune.adapters.words import find_token_embedding
 from sdtune.callbacks.periodic import PeriodicCallback, is_trial
 from sdtune.evaluation.best import BestRule, Goal, check_goal
 from sdtune.evaluation.circumstances import device_name, library_versions

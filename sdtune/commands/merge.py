@@ -49,6 +49,8 @@ def main(arguments: Sequence[str]) -> int:
         raise CallError([" ".join(str(error).split())]) from error
     quiet_misleading_messages()
     from sdtune.adapters.merging import merge_adapters
+    from sdtune.adapters.pipeline import find_adapter_files
+    from sdtune.adapters.registry import read_words
 
     try:
         adapter, model = merge_adapters(given.base, given.adapters, _texts(given.texts))
@@ -56,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
     except (OSError, ValueError) as error:
         raise CallError([str(error)]) from error
     adapter.verify(path, model)
-    words = " ".join(word.placeholder_token for word in adapter.embeddings)
+    words = " ".join(word.placeholder_token for word in read_words(find_adapter_files(path)))
     print(f"adapter:     {given.output}\nwords:       {words}")
     return 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -10,15 +10,14 @@ import torch
 from torch import Tensor
 
 from sdtune._checks import check_all, check_not_negative, check_positive
-from sdtune.adapters import textual_inversion_format
 from sdtune.adapters.pipeline import find_adapter_files, load_adapter
+from sdtune.adapters.registry import read_words, recognise
 from sdtune.evaluation.best import BestRule, Goal, check_goal
 from sdtune.evaluation.circumstances import device_name, library_versions
 from sdtune.evaluation.evaluator import Evaluator
 from sdtune.evaluation.judges import load_judges, missing_needs
 from sdtune.evaluation.settings import check_settings
 from sdtune.evaluation.training_set import TrainingSet
-from sdtune.files import tensor_file
 from sdtune.models.loading import check_base, load
 from sdtune.models.sampling import sample
 from sdtune.models.stable_diffusion import StableDiffusion
@@ -176,14 +175,12 @@ class AdapterEvaluation:
         """Find the learned words, and what they were started from, in the adapters' files."""
         words = {}
         for path in self.adapters.values():
-            for file in find_adapter_files(path):
-                if file.is_file() and textual_inversion_format.holds_embedding(file):
-                    word = textual_inversion_format.read(file)
-                    words[word.placeholder_token] = word.initializer_token
+            for word in read_words(find_adapter_files(path)):
+                words[word.placeholder_token] = word.initializer_token
         return words
 
     def _describe(self) -> Provenance:
-        header: dict[str, str] = {}
+        header: Mapping[str, str] = {}
         for path in self.adapters.values():
             header = _header(path)
         return Provenance(
@@ -215,9 +212,9 @@ def _checkpoints(adapter: Path) -> dict[str, Path]:
     return {adapter.stem: adapter}
 
 
-def _header(path: Path) -> dict[str, str]:
-    files = [each for each in find_adapter_files(path) if each.suffix == ".safetensors"]
-    return tensor_file.read_metadata(files[-1]) if files else {}
+def _header(path: Path) -> Mapping[str, str]:
+    weights = find_adapter_files(path)[-1]
+    return recognise(weights).metadata(weights)
 
 
 def _step_of(path: Path) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sdtune._imports import TORCHVISION_AVAILABLE
-from sdtune.adapters.random_state import isolated_random_state
+from sdtune.functional.randomness import isolated_random_state
 from sdtune.metrics.features import check_clip, check_dino, load_clip, load_dino
 from sdtune.metrics.judges import Judges
 from sdtune.metrics.lpips import Distance, load_lpips

@@ -8,7 +8,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 from torch import Tensor
 
-from sdtune.adapters.protocol import Adapter
+from sdtune.adapters.adapter_set import AdapterSet
 from sdtune.models.stable_diffusion import StableDiffusion
 
 __all__ = ["Technique", "as_technique"]
@@ -42,7 +42,7 @@ class Technique(Protocol):
         """Show, for a while, the average of the weights in training, if there is one."""
         ...
 
-    def adapter(self) -> Adapter:
+    def adapter(self) -> AdapterSet:
         """Copy the adapter as it is now."""
         ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -12,11 +13,24 @@ from torch import Tensor
 
 from sdtune.files.atomic_file import replaced_atomically
 
-__all__ = ["RESERVED", "is_ours", "read_metadata", "write"]
+__all__ = ["RESERVED", "TensorHeader", "is_ours", "read_header", "read_metadata", "write"]
 
 _WRITER = {"writer": "sdtune"}
 RESERVED = {"format": "pt"} | _WRITER
 """What every header holds; no metadata may use these keys."""
+
+
+@dataclass(frozen=True)
+class TensorHeader:
+    """What a safetensors file says of its contents.
+
+    Attributes:
+        shapes: Name of a tensor -> its shape.
+        metadata: Strings.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -61,6 +75,29 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     """
     with safe_open(path, framework="pt") as file:
         return file.metadata() or {}
+
+
+def read_header(path: str | Path) -> TensorHeader:
+    """Read the header of a file, without its tensors.
+
+    Args:
+        path: A file of any kind, or a folder.
+
+    Returns:
+        The header; an empty one if this is no safetensors file.
+
+    Raises:
+        FileNotFoundError: If there is nothing.
+    """
+    if Path(path).is_dir():
+        return TensorHeader()
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys())
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+            return TensorHeader(shapes, file.metadata() or {})
+    except SafetensorError:
+        return TensorHeader()
 
 
 def is_ours(path: str | Path) -> bool:

@@ -17,6 +17,7 @@ from sdtune.functional.randomness import (
     counter_randint,
     counter_randn,
     counter_uniform,
+    isolated_random_state,
 )
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "counter_randn",
     "counter_uniform",
     "diffusion_loss",
+    "isolated_random_state",
     "min_snr_weights",
     "predicted_latents",
     "prior_preservation_loss",

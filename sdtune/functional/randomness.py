@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from enum import IntEnum
 from hashlib import blake2b
 
@@ -22,6 +23,7 @@ __all__ = [
     "counter_randint",
     "counter_randn",
     "counter_uniform",
+    "isolated_random_state",
 ]
 
 
@@ -161,3 +163,16 @@ def _per_sample(
 def _hash(*integers: int) -> int:
     packed = struct.pack(f"<{len(integers)}Q", *(number % 2**64 for number in integers))
     return int.from_bytes(blake2b(packed, digest_size=8).digest(), "little")
+
+
+def isolated_random_state() -> AbstractContextManager[None]:
+    """Put the global random state back on leaving, on the CPU and the current GPU.
+
+    For calls of libraries that draw from it, where what they draw is not wanted.
+
+    Returns:
+        A context manager.
+    """
+    # naming the device: by default all GPUs are forked, which wakes each of them
+    is_awake = torch.cuda.is_initialized()
+    return torch.random.fork_rng(devices=[torch.cuda.current_device()] if is_awake else [])

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdtune.adapters import (
-    custom_diffusion_format,
-    kohya_format,
-    textual_inversion_format,
-    unet_format,
-)
+from sdtune.adapters.registry import made_for
+from sdtune.adapters.usage import Program, Use, literal, shown
 from sdtune.models import NANO
 
 __all__ = ["Snippet", "describe_use"]
@@ -35,28 +28,6 @@ class Snippet:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class _Files:
-    """An adapter's files by what they hold."""
-
-    words: Sequence[Path] = ()
-    lora: Path | None = None
-    keys_and_values: Path | None = None
-    unet: Path | None = None
-
-    @classmethod
-    def of(cls, paths: Sequence[Path]) -> _Files:
-        words = [path for path in paths if textual_inversion_format.holds_embedding(path)]
-        weights = next((path for path in paths if path not in words), None)
-        if weights is None:
-            return cls(words)
-        if unet_format.holds_unet(weights):
-            return cls(words, unet=weights)
-        if custom_diffusion_format.holds_custom_diffusion(weights):
-            return cls(words, keys_and_values=weights)
-        return cls(words, lora=weights)
-
-
 def describe_use(base: str, files: Sequence[Path], prompt: str, name: str) -> list[Snippet]:
     """Say how an adapter is used, by its kind: a LoRA, learned words, a whole UNet, and so on.
 
@@ -69,14 +40,15 @@ def describe_use(base: str, files: Sequence[Path], prompt: str, name: str) -> li
     Returns:
         A snippet each for diffusers, for A1111 and ComfyUI, and for sdtune.
     """
-    found = _Files.of(files)
-    elsewhere = _NANO_ELSEWHERE if base == NANO else _elsewhere(found, prompt, name)
+    elsewhere = _NANO_ELSEWHERE if base == NANO else _elsewhere(files, prompt, name)
     return [
-        Snippet("diffusers", _diffusers(base, found, prompt)),
+        _diffusers(base, files, prompt, name),
         elsewhere,
         Snippet("sdtune", _sdtune(base, files[0].parent, prompt)),
     ]
 
+
+_ELSEWHERE: tuple[Program, ...] = ("A1111", "ComfyUI")
 
 _NANO_ELSEWHERE = Snippet(
     "A1111 and ComfyUI",
@@ -86,96 +58,59 @@ _NANO_ELSEWHERE = Snippet(
 )
 
 
-def _diffusers(base: str, files: _Files, prompt: str) -> str:
+def _diffusers(base: str, files: Sequence[Path], prompt: str, name: str) -> Snippet:
+    uses = _uses("diffusers", files, name)
+    if not all(use.lines for use in uses):
+        return Snippet("diffusers", "", _notes(uses))
     is_file = Path(base).suffix in (".safetensors", ".ckpt")
     loading = "from_single_file" if is_file else "from_pretrained"
     imports = ["from diffusers import StableDiffusionPipeline"]
-    lines = [f"pipeline = StableDiffusionPipeline.{loading}({_literal(base)})"]
+    lines = [f"pipeline = StableDiffusionPipeline.{loading}({literal(base)})"]
     if base == NANO:
         imports, lines = ["from sdtune import load"], ['pipeline = load("nano").pipeline()']
-    if files.unet is not None:
-        imports.append("from diffusers import UNet2DConditionModel")
-        unet = f"UNet2DConditionModel.from_pretrained({_literal(_shown(files.unet.parent))})"
-        lines.append(f"pipeline.unet = {unet}")
-    lines += [f"pipeline.load_textual_inversion({_literal(_shown(word))})" for word in files.words]
-    if files.lora is not None:
-        folder, name = _shown(files.lora.parent), files.lora.name
-        lines += [
-            "pipeline.load_lora_weights(",
-            f"    {_literal(folder)},",
-            f"    weight_name={_literal(name)},",
-            ")",
-        ]
-    if files.keys_and_values is not None:
-        lines += [
-            "pipeline.unet.load_attn_procs(",
-            f"    {_literal(_shown(files.keys_and_values.parent))},",
-            f"    weight_name={_literal(files.keys_and_values.name)},",
-            "    _pipeline=pipeline,  # without it diffusers reads the file and applies nothing",
-            ")",
-        ]
-    lines.append(f'pipeline({_literal(prompt)}).images[0].save("picture.png")')
-    return "\n".join([*imports, "", *lines])
+    for use in uses:
+        imports += use.imports
+        lines += use.lines
+    lines.append(f'pipeline({literal(prompt)}).images[0].save("picture.png")')
+    return Snippet("diffusers", "\n".join([*imports, "", *lines]), _notes(uses))
 
 
 def _sdtune(base: str, folder: Path, prompt: str) -> str:
     return (
         "from sdtune import load_pipeline\n\n"
-        f"pipeline = load_pipeline({_literal(base)}, {_literal(_shown(folder))})\n"
-        f'pipeline({_literal(prompt)}).images[0].save("picture.png")'
+        f"pipeline = load_pipeline({literal(base)}, {literal(shown(folder))})\n"
+        f'pipeline({literal(prompt)}).images[0].save("picture.png")'
     )
 
 
-def _elsewhere(files: _Files, prompt: str, name: str) -> Snippet:
-    if files.unet is not None:
-        return Snippet(
-            "A1111 and ComfyUI",
-            f"cp {_quoted(files.unet)} ComfyUI/models/diffusion_models/{name}.safetensors\n"
-            "# node: Load Diffusion Model; CLIP and VAE are the base's",
-            "A1111 loads whole models only, and this is a UNet alone. In ComfyUI:",
-        )
-    if files.keys_and_values is not None:
-        return Snippet(
-            "A1111 and ComfyUI",
-            "",
-            "These programs do not read keys and values of the cross-attention. Train with "
-            "`model.rank` to get a LoRA, which they do.",
-        )
-    a1111, comfyui = ["# A1111"], ["# ComfyUI"]
-    a1111_prompt = comfyui_prompt = prompt
-    for path in files.words:
-        token = textual_inversion_format.read(path).placeholder_token
-        word = token.strip("<>") or name  # these programs call a word by its file's name
-        file = f"{word}.safetensors"
-        a1111.append(f"cp {_quoted(path)} stable-diffusion-webui/embeddings/{file}")
-        comfyui.append(f"cp {_quoted(path)} ComfyUI/models/embeddings/{file}")
-        a1111_prompt = a1111_prompt.replace(token, word)
-        comfyui_prompt = comfyui_prompt.replace(token, f"embedding:{word}")
-    if files.lora is not None:
-        lora = _quoted(_kohya_file(files.lora))
-        a1111.append(f"cp {lora} stable-diffusion-webui/models/Lora/{name}.safetensors")
-        comfyui.append(f"cp {lora} ComfyUI/models/loras/{name}.safetensors")
-        comfyui.append("# node: Load LoRA, strength 1")
-        a1111_prompt += f" <lora:{name}:1>"
-    a1111.append(f"# prompt: {a1111_prompt}")
-    comfyui.append(f"# prompt: {comfyui_prompt}")
-    return Snippet("A1111 and ComfyUI", "\n".join([*a1111, "", *comfyui]))
+def _elsewhere(files: Sequence[Path], prompt: str, name: str) -> Snippet:
+    uses = {program: _uses(program, files, name) for program in _ELSEWHERE}
+    texts = [
+        _program(program, each, prompt)
+        for program, each in uses.items()
+        if all(use.lines for use in each)
+    ]
+    return Snippet(
+        "A1111 and ComfyUI",
+        "\n\n".join(texts),
+        _notes([use for each in uses.values() for use in each]),
+    )
 
 
-def _kohya_file(lora: Path) -> Path:
-    """Take the file beside a LoRA that was written for these programs, if there is one."""
-    beside = lora.with_name(kohya_format.FILE_NAME)
-    return beside if beside.is_file() else lora
+def _program(program: Program, uses: Sequence[Use], prompt: str) -> str:
+    lines = [f"# {program}"]
+    for use in uses:
+        lines += use.lines
+        for word, written in use.words.items():
+            prompt = prompt.replace(word, written)
+        prompt += use.appended
+    return "\n".join([*lines, f"# prompt: {prompt}"])
 
 
-def _shown(path: Path) -> str:
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative
+def _uses(program: Program, files: Sequence[Path], name: str) -> list[Use]:
+    given = [made_for(program, path) for path in files]
+    return [form.use(program, path, name) for form, path in given]
 
 
-def _quoted(path: Path) -> str:
-    return shlex.quote(_shown(path))
-
-
-def _literal(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)  # which Python reads as well
+def _notes(uses: Sequence[Use]) -> str:
+    return " ".join(dict.fromkeys(use.note for use in uses if use.note))

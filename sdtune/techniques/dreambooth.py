@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from sdtune.adapters.lora import LoRAAdapter, add_lora
-from sdtune.adapters.lora_settings import LoRASettings, TargetModules
-from sdtune.adapters.unet_format import TunedUNet
+from sdtune.adapters.adapter_set import AdapterSet
+from sdtune.adapters.lora import LoRAAdapter, LoRASettings, TargetModules, add_lora
+from sdtune.adapters.whole_unet import TunedUNet
 from sdtune.models import load
 from sdtune.techniques.optimization import LRScheduleName, OptimizerName, lora_groups
 from sdtune.techniques.prior_preservation import PriorPreservation, PriorPreservationModule
@@ -150,10 +150,10 @@ class DreamBoothModule(PriorPreservationModule):
             return [{"name": "unet", "params": parameters, "lr": self.learning_rate}]
         return lora_groups(self.model, self.learning_rate, self.text_encoder_learning_rate)
 
-    def adapter(self) -> LoRAAdapter | TunedUNet:
+    def adapter(self) -> AdapterSet:
         """Return a copy of the LoRA or of the UNet, on the CPU."""
         make = TunedUNet if self.full_finetune else LoRAAdapter
-        return make.from_model(self.model)
+        return AdapterSet(make.from_model(self.model))
 
     def load_base(self, dtype: torch.dtype = torch.float32) -> None:
         """Load the base and add what learns; a UNet that learns as a whole stays float32."""

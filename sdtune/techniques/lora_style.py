@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from sdtune.adapters.lora import LoRAAdapter, add_lora
-from sdtune.adapters.lora_settings import LoRASettings, TargetModules
+from sdtune.adapters.adapter_set import AdapterSet
+from sdtune.adapters.lora import LoRAAdapter, LoRASettings, TargetModules, add_lora
 from sdtune.techniques.base import DiffusionFineTuningModule
 from sdtune.techniques.optimization import LRScheduleName, OptimizerName, lora_groups
 
@@ -104,6 +104,6 @@ class LoRAStyleModule(DiffusionFineTuningModule):
         """Return the UNet's and the text encoder's matrices with their learning rates."""
         return lora_groups(self.model, self.learning_rate, self.text_encoder_learning_rate)
 
-    def adapter(self) -> LoRAAdapter:
+    def adapter(self) -> AdapterSet:
         """Return a copy of the adapter, on the CPU."""
-        return LoRAAdapter.from_model(self.model)
+        return AdapterSet(LoRAAdapter.from_model(self.model))

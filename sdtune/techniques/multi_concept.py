@@ -11,18 +11,16 @@ from itertools import zip_longest
 from typing import Any
 
 from sdtune._checks import check_all
-from sdtune.adapters.cross_attention import (
+from sdtune.adapters.adapter_set import AdapterSet
+from sdtune.adapters.keys_values import (
     TARGET_MODULES,
     CrossAttentionAdapter,
     add_tuned_projections,
     tuned_projections,
     without_tuned_projections,
 )
-from sdtune.adapters.lora import LoRAAdapter, add_lora
-from sdtune.adapters.lora_settings import LoRASettings
-from sdtune.adapters.pivotal import PivotalAdapter
-from sdtune.adapters.placeholder import EmbeddingNorm, Placeholder
-from sdtune.adapters.token_embedding import TokenEmbeddingAdapter
+from sdtune.adapters.lora import LoRAAdapter, LoRASettings, add_lora
+from sdtune.adapters.words import EmbeddingNorm, Placeholder, TokenEmbeddingAdapter
 from sdtune.techniques.optimization import LRScheduleName, OptimizerName, lora_groups
 from sdtune.techniques.placeholder import PlaceholderModule, check_placeholder
 from sdtune.techniques.prior_preservation import PriorPreservation, PriorPreservationModule
@@ -146,13 +144,13 @@ class MultiConceptModule(PriorPreservationModule, PlaceholderModule):
         weights = [layer.weight for layer in tuned_projections(self.model).values()]
         return [{"name": "unet", "params": weights, "lr": self.learning_rate}, words]
 
-    def adapter(self) -> PivotalAdapter:
+    def adapter(self) -> AdapterSet:
         """Return a copy of the words and of keys and values, on the CPU."""
         words = [
             TokenEmbeddingAdapter.from_model(self.model, each.token) for each in self.placeholders
         ]
         make = CrossAttentionAdapter if self.lora is None else LoRAAdapter
-        return PivotalAdapter(words, make.from_model(self.model))
+        return AdapterSet(*words, make.from_model(self.model))
 
     @contextmanager
     def untuned(self) -> Iterator[None]:

@@ -9,11 +9,9 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from sdtune.adapters.lora import LoRAAdapter, add_lora
-from sdtune.adapters.lora_settings import LoRASettings, TargetModules
-from sdtune.adapters.pivotal import PivotalAdapter
-from sdtune.adapters.placeholder import EmbeddingNorm, Placeholder
-from sdtune.adapters.token_embedding import TokenEmbeddingAdapter
+from sdtune.adapters.adapter_set import AdapterSet
+from sdtune.adapters.lora import LoRAAdapter, LoRASettings, TargetModules, add_lora
+from sdtune.adapters.words import EmbeddingNorm, Placeholder, TokenEmbeddingAdapter
 from sdtune.techniques.optimization import (
     LRScheduleName,
     OptimizerName,
@@ -162,10 +160,10 @@ class PivotalTuningModule(PlaceholderModule):
             {"name": "embedding", "params": self.embedding_rows, "lr": rate},
         ]
 
-    def adapter(self) -> PivotalAdapter:
+    def adapter(self) -> AdapterSet:
         """Return a copy of the word and of the LoRA, on the CPU."""
-        words = [TokenEmbeddingAdapter.from_model(self.model)]
-        return PivotalAdapter(words, LoRAAdapter.from_model(self.model))
+        word = TokenEmbeddingAdapter.from_model(self.model)
+        return AdapterSet(word, LoRAAdapter.from_model(self.model))
 
     def on_train_start(self) -> None:
         """Find the step at which the word stops.

@@ -9,17 +9,17 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from sdtune.adapters.placeholder import (
-    EmbeddingNorm,
-    Placeholder,
-    check_token_embedding_arguments,
-    initial_ids,
-)
-from sdtune.adapters.token_embedding import (
+from sdtune.adapters.words import (
     add_token_embedding,
     find_token_embedding,
     target_norms,
     without_token_embeddings,
+)
+from sdtune.adapters.words.placeholder import (
+    EmbeddingNorm,
+    Placeholder,
+    check_token_embedding_arguments,
+    initial_ids,
 )
 from sdtune.models import Conditioning, check_base, load_tokenizer
 from sdtune.techniques.base import DiffusionFineTuningModule

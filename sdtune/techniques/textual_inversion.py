@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from sdtune.adapters.placeholder import EmbeddingNorm, Placeholder
-from sdtune.adapters.token_embedding import TokenEmbeddingAdapter
+from sdtune.adapters.adapter_set import AdapterSet
+from sdtune.adapters.words import EmbeddingNorm, Placeholder, TokenEmbeddingAdapter
 from sdtune.techniques.optimization import LRScheduleName, OptimizerName
 from sdtune.techniques.placeholder import PlaceholderModule, check_placeholder
 
@@ -96,6 +96,6 @@ class TextualInversionModule(PlaceholderModule):
         """Return the word's vectors, the only parameters that learn."""
         return [{"name": "embedding", "params": self.embedding_rows, "lr": self.learning_rate}]
 
-    def adapter(self) -> TokenEmbeddingAdapter:
+    def adapter(self) -> AdapterSet:
         """Return a copy of the word, on the CPU."""
-        return TokenEmbeddingAdapter.from_model(self.model)
+        return AdapterSet(TokenEmbeddingAdapter.from_model(self.model))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
+from sdtune.adapters.adapter_set import AdapterSet
 from sdtune.adapters.lora import without_adapter
-from sdtune.adapters.protocol import Adapter
 from sdtune.models import load, sample
 from sdtune.techniques.optimization.averaged_weights import AveragedWeightsModule
 
@@ -55,7 +55,7 @@ class TunedModelModule(AveragedWeightsModule):
         """Add what learns to `self.model`, changing nothing of its output."""
 
     @abstractmethod
-    def adapter(self) -> Adapter:
+    def adapter(self) -> AdapterSet:
         """Return a copy of what has been learned, on the CPU."""
 
     @property

@@ -9,17 +9,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from sdtune.adapters.cross_attention import (
+from sdtune.adapters.adapter_set import AdapterSet
+from sdtune.adapters.keys_values import (
     TARGET_MODULES,
     CrossAttentionAdapter,
     add_tuned_projections,
 )
 from sdtune.adapters.lora import LoRAAdapter, add_lora
-from sdtune.adapters.lora_settings import TargetModules
+from sdtune.adapters.lora.settings import TargetModules
 from sdtune.adapters.merging import merge_adapters
 from sdtune.adapters.pipeline import load_pipeline
-from sdtune.adapters.pivotal import PivotalAdapter
-from sdtune.adapters.token_embedding import TokenEmbeddingAdapter, add_token_embedding
+from sdtune.adapters.words import TokenEmbeddingAdapter, add_token_embedding
 from sdtune.models import StableDiffusion
 
 TEXTS = [f"a {thing} on a {ground}" for thing in ("cat", "dog", "jug") for ground in ("box", "mat")]
@@ -47,7 +47,7 @@ def _save(
                 parameter += 0.2 * torch.randn(parameter.shape, generator=generator)
     words = [TokenEmbeddingAdapter.from_model(model, word)]
     make = CrossAttentionAdapter if targets is None else LoRAAdapter
-    PivotalAdapter(words, make.from_model(model)).save(folder, metadata)
+    AdapterSet(*words, make.from_model(model)).save(folder, metadata)
     return folder
 
 

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
+from sdtune.adapters.adapter_set import AdapterSet
 from sdtune.adapters.lora import LoRAAdapter, add_lora
 from sdtune.adapters.pipeline import load_pipeline
-from sdtune.adapters.pivotal import PivotalAdapter
-from sdtune.adapters.token_embedding import TokenEmbeddingAdapter, add_token_embedding
+from sdtune.adapters.words import TokenEmbeddingAdapter, add_token_embedding
 
 
 def draw(pipeline, prompt="a cat"):
@@ -16,7 +16,7 @@ def draw(pipeline, prompt="a cat"):
 def test_the_adapter_shows_in_the_picture(tmp_path, tiny_sd, model, train):
     add_lora(model, rank=4, alpha=2.0)
     train(model, scale=0.3)
-    LoRAAdapter.from_model(model).save(tmp_path / "run" / "adapter")
+    AdapterSet(LoRAAdapter.from_model(model)).save(tmp_path / "run" / "adapter")
     base = draw(load_pipeline(tiny_sd))
     tuned = draw(load_pipeline(tiny_sd, tmp_path / "run"))
     assert base.shape == (1, 64, 64, 3)
@@ -33,7 +33,7 @@ def test_a_missing_adapter_is_found_before_the_base_is_loaded(tmp_path, tiny_sd,
 def test_a_learned_word_is_found_by_file_folder_and_run(tmp_path, tiny_sd, model):
     rows = add_token_embedding(model, "<erica>", "c", num_vectors=2)
     rows.data += 1
-    path = TokenEmbeddingAdapter.from_model(model).save(tmp_path / "run" / "adapter")
+    path = AdapterSet(TokenEmbeddingAdapter.from_model(model)).save(tmp_path / "run" / "adapter")
     expected = draw(model.pipeline(), "a <erica>")
     for given in (path, path.parent, tmp_path / "run"):
         assert abs(draw(load_pipeline(tiny_sd, given), "a <erica>") - expected).max() == 0
@@ -46,7 +46,7 @@ def test_a_word_and_its_lora_are_loaded_together(tmp_path, tiny_sd, model, train
     rows = add_token_embedding(model, "<erica>", "c")
     rows.data += 1
     words = [TokenEmbeddingAdapter.from_model(model)]
-    adapter = PivotalAdapter(words, LoRAAdapter.from_model(model))
+    adapter = AdapterSet(*words, LoRAAdapter.from_model(model))
     path = adapter.save(tmp_path, {"sdtune.steps": "2"})
     adapter.verify(path, model)
     expected = draw(model.pipeline(), "a <erica>")

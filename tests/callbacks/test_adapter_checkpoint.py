@@ -4,10 +4,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sdtune.adapters import diffusers_format
-from sdtune.adapters.diffusers_format import AdapterVerificationError
-from sdtune.adapters.lora import LoRAAdapter, add_lora, lora_parameters
-from sdtune.adapters.unet_format import TunedUNet
+from sdtune.adapters.adapter_set import AdapterSet
+from sdtune.adapters.lora import LoRAAdapter, add_lora, diffusers_format, lora_parameters
+from sdtune.adapters.verification import AdapterVerificationError
+from sdtune.adapters.whole_unet import TunedUNet
 from sdtune.callbacks.adapter_checkpoint import AdapterCheckpoint
 from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
 from sdtune.files import tensor_file
@@ -97,7 +97,7 @@ def test_a_whole_unet_is_dropped_with_its_configuration(tmp_path, tiny_sd):
     callback = AdapterCheckpoint(keep=1)
     callback.folder = tmp_path
     for step in (1, 2):
-        TunedUNet.from_model(model).save(tmp_path / f"step_{step:06d}")
+        AdapterSet(TunedUNet.from_model(model)).save(tmp_path / f"step_{step:06d}")
     callback._prune(2)
     assert [folder.name for folder in tmp_path.iterdir()] == ["step_000002"]
 
@@ -125,7 +125,7 @@ class TinyLoRA(FakeTechnique):
         return torch.optim.SGD(lora_parameters(self), lr=0.1)
 
     def adapter(self):
-        return LoRAAdapter.from_model(self.model)
+        return AdapterSet(LoRAAdapter.from_model(self.model))
 
 
 def test_a_lora_is_saved_as_diffusers_reads_it_and_training_is_not_disturbed(tmp_path, tiny_sd):
@@ -134,7 +134,7 @@ def test_a_lora_is_saved_as_diffusers_reads_it_and_training_is_not_disturbed(tmp
     make_trainer(tmp_path / "alone", max_steps=2).fit(alone, FakeData())
     pairs = zip(lora_parameters(technique), lora_parameters(alone), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
-    path = diffusers_format.resolve(tmp_path)
+    path = tmp_path / "adapter" / "pytorch_lora_weights.safetensors"
     config = json.loads(tensor_file.read_metadata(path)[diffusers_format.CONFIG_KEY])
     assert (config["unet.r"], config["unet.lora_alpha"]) == (2, 1.0)
 

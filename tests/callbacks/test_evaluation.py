@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from sdtune.adapters.adapter_set import AdapterSet
 from sdtune.adapters.lora import LoRAAdapter, add_lora, lora_parameters
 from sdtune.callbacks.adapter_checkpoint import AdapterCheckpoint
 from sdtune.callbacks.evaluation import AdapterKeeper, EvaluationCallback
@@ -64,7 +65,7 @@ class TinyLoRA(FakeTechnique):
         return torch.optim.SGD(lora_parameters(self), lr=0.01)
 
     def adapter(self):
-        return LoRAAdapter.from_model(self.model)
+        return AdapterSet(LoRAAdapter.from_model(self.model))
 
     def generate(self, prompts, seeds, *, use_adapter=True, **settings):
         self.calls.append((self.global_step, use_adapter))

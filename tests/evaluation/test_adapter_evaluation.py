@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from sdtune.adapters import kohya_format
+from sdtune.adapters.adapter_set import AdapterSet
 from sdtune.adapters.lora import LoRAAdapter, add_lora, lora_parameters
-from sdtune.adapters.pivotal import PivotalAdapter
-from sdtune.adapters.token_embedding import TokenEmbeddingAdapter, add_token_embedding
+from sdtune.adapters.lora.kohya_format import KohyaFormat
+from sdtune.adapters.words import TokenEmbeddingAdapter, add_token_embedding
 from sdtune.evaluation.adapter_evaluation import AdapterEvaluation
 from sdtune.models import load
 from sdtune.run_folder.record import Evaluation
@@ -27,6 +27,16 @@ def ask(tiny_sd, judge_folders, training, tmp_path, monkeypatch):
     }
 
 
+def save_as_diffusers(adapter, folder):
+    return AdapterSet(adapter).save(folder)
+
+
+def save_as_kohya(adapter, folder):
+    path = folder / KohyaFormat.file_name
+    KohyaFormat().write(adapter, path, {})
+    return path
+
+
 @pytest.fixture
 def run(tiny_sd, tmp_path):
     """A run folder with two checkpoints, the second in kohya's layout."""
@@ -37,7 +47,7 @@ def run(tiny_sd, tmp_path):
         with torch.no_grad():
             for parameter in lora_parameters(model):
                 parameter += 0.2
-        save = LoRAAdapter.save if step == 2 else kohya_format.save
+        save = save_as_diffusers if step == 2 else save_as_kohya
         save(LoRAAdapter.from_model(model), folder / "adapter" / f"step_{step:06d}")
     return folder
 
@@ -87,7 +97,7 @@ def test_an_adapter_of_another_architecture_is_one_sentence(ask, tiny_sd, tmp_pa
     adapter.weights["unet"].update(
         {key: torch.zeros(*each.shape[:-1], 3) for key, each in adapter.weights["unet"].items()}
     )
-    for save in (LoRAAdapter.save, kohya_format.save):
+    for save in (save_as_diffusers, save_as_kohya):
         path = save(adapter, tmp_path / "other")
         with pytest.raises(ValueError, match=r"for a base of the architecture of .*tiny_sd, but"):
             AdapterEvaluation(str(path), **ask).evaluate()
@@ -102,7 +112,7 @@ def test_the_base_reads_what_each_of_several_words_was_started_from(ask, tiny_sd
     words = [TokenEmbeddingAdapter.from_model(model, each) for each in started]
     # the header of a run of several words names them all, as a text
     metadata = {"sdtune.initializer_tokens": str(list(started.values()))}
-    path = PivotalAdapter(words, LoRAAdapter.from_model(model)).save(tmp_path / "two", metadata)
+    path = AdapterSet(*words, LoRAAdapter.from_model(model)).save(tmp_path / "two", metadata)
     for adapter in (path, path.parent):
         assert AdapterEvaluation(str(adapter), **ask)._words() == started
 

@@ -1,7 +1,5 @@
 import pytest
 
-from sdtune.adapters.lora import LoRAAdapter
-from sdtune.adapters.protocol import Adapter
 from sdtune.evaluation.technique import Technique, as_technique
 from tests.callbacks.fake_technique import FakeTechnique
 
@@ -10,8 +8,6 @@ def test_a_technique_is_known_by_what_it_offers():
     technique = FakeTechnique()
     assert as_technique(technique) is technique
     assert isinstance(technique, Technique)
-    assert isinstance(technique.adapter(), Adapter)
-    assert issubclass(LoRAAdapter, Adapter)
 
 
 def test_what_is_missing_is_named():

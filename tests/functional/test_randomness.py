@@ -10,6 +10,7 @@ from sdtune.functional.randomness import (
     counter_randint,
     counter_randn,
     counter_uniform,
+    isolated_random_state,
 )
 
 
@@ -97,3 +98,12 @@ def test_the_global_state_is_left_alone() -> None:
     counter_rand((), 0, Stream.NOISE, 0, [0])
     counter_randint(0, 9, 0, Stream.NOISE, 0, [0])
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_draws_inside_an_isolated_state_are_forgotten() -> None:
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    with isolated_random_state():
+        torch.rand(3)
+        torch.manual_seed(5)
+    assert torch.equal(torch.get_rng_state(), state)

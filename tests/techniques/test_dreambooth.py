@@ -154,7 +154,7 @@ def test_unet_and_text_encoder_have_ranks_and_alphas_of_their_own(tiny_sd: Path)
         target_modules=["to_q", "to_v", "q_proj", "v_proj"],
     )
     module.load_base()
-    configs = module.adapter().configs
+    configs = module.adapter().adapters[0].configs
     assert (configs["unet"].r, configs["unet"].lora_alpha) == (3, 27)
     assert (configs["text_encoder"].r, configs["text_encoder"].lora_alpha) == (2, 17)
     base = load(tiny_sd)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sdtune.adapters.placeholder import Placeholder
+from sdtune.adapters.words.placeholder import Placeholder
 from sdtune.data.style import StyleDataModule
 from sdtune.data.subject import SubjectDataModule
 from sdtune.techniques.placeholder import check_placeholder

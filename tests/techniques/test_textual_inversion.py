@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sdtune.adapters.token_embedding import find_token_embedding
+from sdtune.adapters.words import find_token_embedding
 from sdtune.data.style import StyleDataModule
 from sdtune.data.subject import SubjectDataModule
 from sdtune.techniques.textual_inversion import TextualInversionModule

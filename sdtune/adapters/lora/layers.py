@@ -1,0 +1,242 @@
+"""Low-rank adapters (Hu et al. 2021, https://arxiv.org/abs/2106.09685) in the bundle, by PEFT."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from sdtune.adapters.lora.settings import LoRASettings, TargetModules
+from sdtune.functional.randomness import Stream, counter_generator, isolated_random_state
+from sdtune.models.stable_diffusion import StableDiffusion
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
+    from peft.tuners.lora import LoraLayer
+
+__all__ = [
+    "ADAPTER_NAME",
+    "add_lora",
+    "inject_lora",
+    "lora_layers",
+    "lora_parameters",
+    "tunable_parts",
+    "without_adapter",
+]
+
+ADAPTER_NAME = "default"
+
+_UNET_ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
+_UNET_FEED_FORWARD = ("proj_in", "proj_out", "ff.net.0.proj", "ff.net.2")
+_UNET_CONVOLUTIONS = (
+    "conv1",
+    "conv2",
+    "conv_shortcut",
+    "time_emb_proj",
+    "downsamplers.0.conv",
+    "upsamplers.0.conv",
+)
+_TEXT_ATTENTION = ("q_proj", "k_proj", "v_proj", "out_proj")
+_TEXT_FEED_FORWARD = ("fc1", "fc2")
+
+_UNET_TARGETS: Mapping[str, tuple[str, ...]] = {
+    "attention": _UNET_ATTENTION,
+    "attention+feed_forward": _UNET_ATTENTION + _UNET_FEED_FORWARD,
+    "all": _UNET_ATTENTION + _UNET_FEED_FORWARD + _UNET_CONVOLUTIONS,
+}
+_TEXT_TARGETS: Mapping[str, tuple[str, ...]] = {
+    "attention": _TEXT_ATTENTION,
+    "attention+feed_forward": _TEXT_ATTENTION + _TEXT_FEED_FORWARD,
+    "all": _TEXT_ATTENTION + _TEXT_FEED_FORWARD,
+}
+
+
+def add_lora(
+    model: StableDiffusion,
+    *,
+    rank: int,
+    alpha: float,
+    dropout: float = 0.0,
+    target_modules: TargetModules | list[str] = "attention",
+    use_dora: bool = False,
+    text_encoder: bool = False,
+    text_encoder_rank: int | None = None,
+    text_encoder_alpha: float | None = None,
+    seed: int = 0,
+) -> None:
+    """Add a fresh LoRA to a frozen model, in place. The model's output does not change by it.
+
+    The matrices are float32 whatever the precision of the base, and are a function of the seed
+    and of the module's name alone: the global random state is neither used nor moved.
+
+    Args:
+        model: The bundle to tune.
+        rank: Inner dimension of each pair of matrices.
+        alpha: The update is scaled by `alpha / rank`.
+        dropout: Probability in [0, 1) of dropping an input of the update while training.
+        target_modules: `attention` (queries, keys, values, outputs), `attention+feed_forward`
+            (also the transformers' projections and multilayer perceptrons), `all` (also the
+            convolutions of the residual blocks and samplers), or a list of the ends of module
+            names, for instance `["to_q", "to_v", "q_proj", "v_proj"]`.
+        use_dora: Decompose into magnitude and direction (Liu et al. 2024,
+            https://arxiv.org/abs/2402.09353).
+        text_encoder: Tune the text encoders too.
+        text_encoder_rank: Their rank; None for `rank`.
+        text_encoder_alpha: Their alpha; None for `alpha`.
+        seed: Seed of the initial matrices.
+
+    Raises:
+        TypeError: If a rank is no integer.
+        ValueError: If an argument is out of its range, names no module, or the model already
+            has an adapter.
+    """
+    settings = LoRASettings(
+        rank, alpha, dropout, target_modules, use_dora, text_encoder_rank, text_encoder_alpha
+    )
+    settings.check()
+    if lora_parameters(model):
+        raise ValueError("Expected `model` to have no adapter yet, but it already has one.")
+
+    parts = {n: p for n, p in tunable_parts(model).items() if n == "unet" or text_encoder}
+    targets = _targets(parts, target_modules)
+    with isolated_random_state():  # PEFT draws initial values, which `_initialize` replaces
+        for name, part in parts.items():
+            inject_lora(part, settings.config(name, targets[name]))
+    for name, part in parts.items():
+        _initialize(part, name, seed)
+
+
+def inject_lora(part: nn.Module, config: LoraConfig) -> None:
+    """Wrap the modules of a part that a configuration names in PEFT's layers, in place.
+
+    PEFT does it alone: the `add_adapter` of transformers' models asks for a release of PEFT first,
+    and transformers 5.24 for one that does not exist.
+
+    Args:
+        part: A UNet or a text encoder.
+        config: PEFT's configuration.
+    """
+    from peft import inject_adapter_in_model
+
+    inject_adapter_in_model(config, part, ADAPTER_NAME)
+    # what transformers and diffusers look at before they list, switch or unload adapters
+    part._hf_peft_config_loaded = True  # type: ignore[assignment]
+
+
+def tunable_parts(model: StableDiffusion) -> dict[str, Any]:
+    """Name the parts that an adapter can tune as diffusers' pipelines and files name them.
+
+    Args:
+        model: A bundle.
+
+    Returns:
+        `unet`, `text_encoder` and, if there is a second one, `text_encoder_2`.
+    """
+    names = ["text_encoder", *(f"text_encoder_{i}" for i in range(2, len(model.text_encoders) + 1))]
+    return {"unet": model.unet, **dict(zip(names, model.text_encoders, strict=True))}
+
+
+def lora_layers(module: nn.Module) -> dict[str, LoraLayer]:
+    """Find the layers that an adapter wraps.
+
+    Args:
+        module: A bundle, or one part of it.
+
+    Returns:
+        Module name -> PEFT's layer around the frozen one, in the order of the modules.
+    """
+    from peft.tuners.lora import LoraLayer
+
+    return {name: each for name, each in module.named_modules() if isinstance(each, LoraLayer)}
+
+
+def lora_parameters(module: nn.Module) -> list[nn.Parameter]:
+    """List the parameters of the adapters in a module, in the order of its modules.
+
+    Args:
+        module: A bundle, or one part of it such as `model.unet`.
+
+    Returns:
+        The parameters, frozen or not. Empty if there is no adapter.
+    """
+    return [parameter for name, parameter in module.named_parameters() if "lora_" in name]
+
+
+@contextmanager
+def without_adapter(model: nn.Module) -> Iterator[None]:
+    """Switch the adapters off, so that the model is its own base, and restore them afterwards.
+
+    Args:
+        model: A bundle, or one part of it. Without any adapter this does nothing.
+
+    Yields:
+        Nothing.
+    """
+    layers = list(lora_layers(model).values())
+    enabled = [not layer.disable_adapters for layer in layers]
+    # PEFT freezes what it disables and unfreezes all that it enables, frozen before or not
+    trainable = [(parameter, parameter.requires_grad) for parameter in lora_parameters(model)]
+    for layer in layers:
+        layer.enable_adapters(False)
+    try:
+        yield
+    finally:
+        for layer, was_enabled in zip(layers, enabled, strict=True):
+            layer.enable_adapters(was_enabled)
+        for parameter, was_trainable in trainable:
+            parameter.requires_grad_(was_trainable)
+
+
+def _targets(
+    parts: Mapping[str, nn.Module], target_modules: TargetModules | list[str]
+) -> dict[str, list[str]]:
+    if isinstance(target_modules, str):
+        return {
+            name: list((_UNET_TARGETS if name == "unet" else _TEXT_TARGETS)[target_modules])
+            for name in parts
+        }
+    targets = {name: _matching(part, target_modules) for name, part in parts.items()}
+    unknown = [n for n in target_modules if not any(n in found for found in targets.values())]
+    if unknown:
+        raise ValueError(
+            f"Expected `target_modules` to hold ends of module names of {' or '.join(parts)}, but "
+            f"there is no {', '.join(f'`{name}`' for name in unknown)}."
+        )
+    for name, found in targets.items():
+        if not found:
+            raise ValueError(
+                f"Expected `target_modules` to name a module of the {name}, but none of "
+                f"{', '.join(f'`{n}`' for n in target_modules)} is in it."
+            )
+    return targets
+
+
+def _matching(part: nn.Module, names: Sequence[str]) -> list[str]:
+    modules = [f".{module}" for module, _ in part.named_modules()]
+    return [name for name in names if any(module.endswith(f".{name}") for module in modules)]
+
+
+@torch.no_grad()
+def _initialize(part: nn.Module, part_name: str, seed: int) -> None:
+    for name, layer in lora_layers(part).items():
+        # by name, so that a module starts the same whichever others are tuned beside it
+        key = zlib.crc32(f"{part_name}.{name}".encode())
+        generator = counter_generator(seed, Stream.INITIALIZATION, key)
+        down, up = layer.lora_A[ADAPTER_NAME], layer.lora_B[ADAPTER_NAME]
+        initial = torch.empty(down.weight.shape, device="cpu")
+        nn.init.kaiming_uniform_(initial, a=math.sqrt(5), generator=generator)
+        down.weight.data = initial.to(down.weight.device)
+        up.weight.data = torch.zeros_like(up.weight, dtype=torch.float32)
+        if ADAPTER_NAME in layer.lora_magnitude_vector:
+            # anew in float32: norms rounded to the base's precision would change its output
+            layer.lora_magnitude_vector[ADAPTER_NAME].update_layer(
+                base_layer=layer.get_base_layer(),
+                lora_A=down.weight,
+                lora_B=up.weight,
+                scaling=layer.scaling[ADAPTER_NAME],
+            )

@@ -1,0 +1,128 @@
+"""A whole UNet in the files that diffusers keeps a UNet in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sdtune.adapters.format import AdapterFormat
+from sdtune.adapters.usage import Program, Use, literal, quoted, shown
+from sdtune.adapters.verification import AdapterVerificationError
+from sdtune.adapters.whole_unet.adapter import TunedUNet, unet_config
+from sdtune.files import tensor_file
+from sdtune.files.atomic_file import replaced_atomically
+from sdtune.files.tensor_file import TensorHeader
+from sdtune.models.stable_diffusion import StableDiffusion
+
+if TYPE_CHECKING:
+    from diffusers import UNet2DConditionModel
+
+__all__ = ["DiffusersUNetFormat"]
+
+_CONFIG = "config.json"
+
+
+class DiffusersUNetFormat(AdapterFormat[TunedUNet]):
+    """A folder for `UNet2DConditionModel.from_pretrained`; the path is that of the weights."""
+
+    adapter_type = TunedUNet
+    name = "diffusers"
+    file_name = "diffusion_pytorch_model.safetensors"
+
+    def recognises(self, path: Path, header: TensorHeader) -> bool:
+        """Tell by the name, which diffusers fixes, and the configuration beside it."""
+        return path.name == self.file_name and path.with_name(_CONFIG).is_file()
+
+    def written_files(self, path: Path) -> list[Path]:
+        """List weights and configuration, if sdtune wrote them."""
+        return [path, path.with_name(_CONFIG)] if tensor_file.is_ours(path) else []
+
+    def write(self, adapter: TunedUNet, path: Path, metadata: Mapping[str, str]) -> None:
+        """Write the weights, and the configuration beside them."""
+        config = path.with_name(_CONFIG)
+        if config.exists() and not path.exists():
+            raise FileExistsError(
+                f"Expected {config} to be free, but a file is there that sdtune did not write: "
+                "move it away or choose another folder."
+            )
+        tensor_file.write(path, adapter.weights, metadata)
+        with replaced_atomically(config) as temporary:
+            temporary.write_text(json.dumps(adapter.config, indent=2, sort_keys=True) + "\n")
+
+    def load(self, model: StableDiffusion, path: Path) -> None:
+        """Put a tuned UNet in the place of a model's own, frozen.
+
+        Args:
+            model: The base that it was tuned from, or another of its architecture.
+            path: The file of the weights.
+
+        Raises:
+            ValueError: If the architectures differ.
+        """
+        unet, own = _read(path), unet_config(model.unet)
+        other = unet_config(unet)
+        different = [
+            name for name in sorted(own.keys() | other.keys()) if _differ(name, own, other)
+        ]
+        if different:
+            raise ValueError(
+                f"Expected {path} to be a UNet of the architecture of {model.source}, but `"
+                f"{different[0]}` is {other.get(different[0])} and not {own.get(different[0])}: "
+                "give the base that it was tuned from."
+            )
+        model.unet = unet.to(model.device, model.dtype, memory_format=torch.channels_last)
+        model.unet.requires_grad_(False).eval()
+
+    def compare(self, path: Path, model: StableDiffusion, loaded: StableDiffusion) -> None:
+        """Compare all weights.
+
+        Args:
+            path: The file of the weights.
+            model: The model in which the UNet was tuned.
+            loaded: Another one, into which it was loaded.
+
+        Raises:
+            AdapterVerificationError: If one differs.
+        """
+        expected, found = model.unet.state_dict(), loaded.unet.state_dict()
+        different = [
+            name
+            for name in sorted(expected.keys() | found.keys())
+            if name not in expected
+            or name not in found
+            or not torch.equal(expected[name], found[name])
+        ]
+        if different:
+            raise AdapterVerificationError(
+                f"Expected {path} to hold the trained UNet, but {len(different)} of its weights "
+                f"differ; the first is `{different[0]}`."
+            )
+
+    def use(self, program: Program, path: Path, name: str) -> Use:
+        """Say how the UNet is used in another program."""
+        if program == "diffusers":
+            unet = f"UNet2DConditionModel.from_pretrained({literal(shown(path.parent))})"
+            imports = ("from diffusers import UNet2DConditionModel",)
+            return Use((f"pipeline.unet = {unet}",), imports=imports)
+        if program == "A1111":
+            return Use(note="A1111 loads whole models only, and this is a UNet alone.")
+        return Use(
+            (
+                f"cp {quoted(path)} ComfyUI/models/diffusion_models/{name}.safetensors",
+                "# node: Load Diffusion Model; CLIP and VAE are the base's",
+            )
+        )
+
+
+def _read(path: Path) -> UNet2DConditionModel:
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel.from_pretrained(path.parent, local_files_only=True)
+
+
+def _differ(name: str, own: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return not name.startswith("_") and own.get(name) != other.get(name)

@@ -1,0 +1,191 @@
+"""New words for a text encoder: rows that learn, beside its frozen table (Gal et al. 2022)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sdtune.adapters.words.placeholder import (
+    EmbeddingNorm,
+    Placeholder,
+    check_token_embedding_arguments,
+    initial_ids,
+)
+from sdtune.models.stable_diffusion import StableDiffusion
+
+if TYPE_CHECKING:
+    from transformers import CLIPTokenizer
+
+__all__ = [
+    "TokenEmbedding",
+    "add_token_embedding",
+    "find_token_embedding",
+    "remove_token_embeddings",
+    "target_norms",
+    "without_token_embeddings",
+]
+
+
+class TokenEmbedding(nn.Module):
+    """A text encoder's frozen table with a few new rows beside it.
+
+    The table is neither copied nor enlarged, so that nothing of it can change and the optimizer
+    holds the new rows alone. Ids from `first_id` on are new rows, in the order they were added:
+    the ids that a tokenizer gives to added tokens, and the rows that diffusers' reader puts at the
+    end of the table.
+
+    Args:
+        frozen_table: The table, (V, d).
+        base_tokenizer: The tokenizer without placeholders, for when they are removed.
+    """
+
+    def __init__(self, frozen_table: nn.Embedding, base_tokenizer: CLIPTokenizer) -> None:
+        super().__init__()
+        self.frozen_table = frozen_table  # the name that `fingerprint` looks for
+        self.base_tokenizer = base_tokenizer
+        self.first_id = len(base_tokenizer)
+        self.placeholders: list[Placeholder] = []
+        self.rows = nn.ParameterList()
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        """Look tokens up.
+
+        Args:
+            input_ids: (B, L) int64.
+
+        Returns:
+            (B, L, d) in the table's precision, with gradients to the new rows alone.
+        """
+        is_new = input_ids >= self.first_id
+        embeddings = self.frozen_table(input_ids.masked_fill(is_new, 0))
+        positions = (input_ids - self.first_id).clamp(min=0)
+        rows = F.embedding(positions, torch.cat(list(self.rows)))  # (n, d) -> (B, L, d)
+        return torch.where(is_new[..., None], rows.to(embeddings.dtype), embeddings)
+
+
+def add_token_embedding(
+    model: StableDiffusion, placeholder_token: str, initializer_token: str, num_vectors: int = 1
+) -> nn.Parameter:
+    """Add a word to the first text encoder and its tokenizer, started from words that it knows.
+
+    Prompts may say the word alone: `tokenize` writes it out, `<erica> <erica>_1 …`.
+
+    Args:
+        model: A bundle, with or without other new words.
+        placeholder_token: The word, see `check_token_embedding_arguments`.
+        initializer_token: Words of at most `num_vectors` tokens, whose rows of the table are the
+            first values; where they are fewer, they are repeated in turn.
+        num_vectors: How many tokens the word is.
+
+    Returns:
+        (num_vectors, d) float32 rows, which learn.
+
+    Raises:
+        TypeError: If `num_vectors` is no integer.
+        ValueError: If an argument is out of its range, the word is in the vocabulary or the
+            initializer is too long.
+    """
+    check_token_embedding_arguments(placeholder_token, initializer_token, num_vectors)
+    placeholder = Placeholder(placeholder_token, num_vectors, initializer_token)
+    tokenizer = model.tokenizers[0]
+    ids = initial_ids(tokenizer, placeholder)
+    embedding = find_token_embedding(model) or _wrap(model)
+    with torch.no_grad():
+        device = embedding.frozen_table.weight.device
+        known = embedding.frozen_table(torch.tensor(ids, device=device)).float()
+        rows = torch.stack([known[number % len(known)] for number in range(num_vectors)])  # (n, d)
+    parameter = nn.Parameter(rows)
+    embedding.rows.append(parameter)
+    embedding.placeholders.append(placeholder)
+    model.tokenizers[0].add_tokens(placeholder.tokens)
+    model.substitutions[placeholder_token] = placeholder.expanded
+    return parameter
+
+
+def find_token_embedding(model: StableDiffusion) -> TokenEmbedding | None:
+    """Find the new words of a model.
+
+    Args:
+        model: A bundle.
+
+    Returns:
+        The module that holds them, or None if there are none.
+    """
+    embedding = model.text_encoders[0].get_input_embeddings()  # type: ignore[operator]
+    return embedding if isinstance(embedding, TokenEmbedding) else None
+
+
+def remove_token_embeddings(model: StableDiffusion) -> None:
+    """Take all new words out, so that the text encoder and its tokenizer are the base's again.
+
+    Args:
+        model: A bundle. Without new words this does nothing.
+    """
+    embedding = find_token_embedding(model)
+    if embedding is not None:
+        model.text_encoders[0].set_input_embeddings(embedding.frozen_table)  # type: ignore[operator]
+        model.tokenizers[0] = embedding.base_tokenizer
+        for placeholder in embedding.placeholders:
+            del model.substitutions[placeholder.token]
+
+
+@contextmanager
+def without_token_embeddings(model: StableDiffusion) -> Iterator[None]:
+    """Read the words that placeholders were started from in their place, for a while.
+
+    So the untuned base is asked for what it can know: `<erica> on the moon`, started from `cat`,
+    is `cat on the moon`.
+
+    Args:
+        model: A bundle. Without new words this does nothing.
+
+    Yields:
+        Nothing.
+    """
+    embedding = find_token_embedding(model)
+    placeholders = embedding.placeholders if embedding else []
+    learned = dict(model.substitutions)
+    model.substitutions.update({each.token: each.initializer_token for each in placeholders})
+    try:
+        yield
+    finally:
+        model.substitutions = learned
+
+
+def target_norms(rows: Tensor, table: Tensor, embedding_norm: EmbeddingNorm) -> Tensor | None:
+    """Find the norms that rows shall keep; long rows drown the other words of a prompt.
+
+    Args:
+        rows: (n, d) the rows as they start.
+        table: (V, d) the frozen table.
+        embedding_norm: `free` keeps none; `table` is the mean norm of the table's rows;
+            `initializer` is each row's own.
+
+    Returns:
+        (n, 1) float32, or None if they are free.
+    """
+    if embedding_norm == "free":
+        return None
+    norms = torch.linalg.vector_norm(rows.detach().float(), dim=1, keepdim=True)
+    if embedding_norm == "initializer":
+        return norms
+    mean = torch.linalg.vector_norm(table.detach().float(), dim=1).mean()
+    return mean.expand_as(norms).clone()
+
+
+def _wrap(model: StableDiffusion) -> TokenEmbedding:
+    text_encoder = model.text_encoders[0]
+    table = cast(nn.Embedding, text_encoder.get_input_embeddings())  # type: ignore[operator]
+    # no tokenizer forgets a token: a copy learns the new ones
+    base_tokenizer = model.tokenizers[0]
+    model.tokenizers[0] = copy.deepcopy(base_tokenizer)
+    embedding = TokenEmbedding(table, base_tokenizer)
+    embedding.train(table.training)
+    text_encoder.set_input_embeddings(embedding)  # type: ignore[operator]
+    return embedding

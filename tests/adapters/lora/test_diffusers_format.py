@@ -1,0 +1,210 @@
+import copy
+import json
+import random
+
+import pytest
+import torch
+import transformers.integrations.peft as transformers_peft
+from diffusers import StableDiffusionPipeline
+from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY, LORA_WEIGHT_NAME_SAFE
+from safetensors.torch import load_file, save_file
+
+from sdtune.adapters.adapter_set import AdapterSet
+from sdtune.adapters.lora import LoRAAdapter, add_lora, lora_parameters
+from sdtune.adapters.lora.diffusers_format import CONFIG_KEY, DiffusersLoRAFormat
+from sdtune.adapters.verification import AdapterVerificationError
+from sdtune.files import tensor_file
+
+FORMAT = DiffusersLoRAFormat()
+
+
+@pytest.fixture
+def tuned(model, train):
+    """A model whose alpha is not its rank, in the UNet and in the text encoder."""
+    add_lora(model, rank=4, alpha=1.0, text_encoder=True, text_encoder_alpha=10.0)
+    train(model)
+    return model
+
+
+def skip_unless_transformers_takes_peft():
+    """Skip what asks diffusers' own reader for a text encoder, where it cannot work."""
+    try:
+        transformers_peft.check_peft_version(transformers_peft.MIN_PEFT_VERSION)
+    except ValueError as error:
+        pytest.skip(str(error))
+
+
+def rewrite(path, edit):
+    """Change a file's tensors and header the way a lossy writer would."""
+    tensors, header = load_file(path), tensor_file.read_metadata(path)
+    edit(tensors, header)
+    save_file(tensors, path, metadata=header)
+
+
+def test_names_are_those_of_diffusers():
+    assert FORMAT.file_name == LORA_WEIGHT_NAME_SAFE
+    assert CONFIG_KEY == LORA_ADAPTER_METADATA_KEY
+
+
+@pytest.mark.parametrize("use_dora", [False, True])
+def test_no_release_of_transformers_is_asked_whether_it_takes_peft(
+    tmp_path, base, model, predict, train, use_dora, monkeypatch
+):
+    def refuse(min_version):
+        raise ValueError(f"The version of PEFT you are using is not compatible: {min_version}")
+
+    monkeypatch.setattr(transformers_peft, "check_peft_version", refuse)
+    add_lora(model, rank=4, alpha=2.5, text_encoder=True, use_dora=use_dora)
+    train(model)
+    adapter = AdapterSet(LoRAAdapter.from_model(model))
+    path = adapter.save(tmp_path)
+    adapter.verify(path, model)
+    adapter.export(tmp_path, model)
+    fresh = copy.deepcopy(base)
+    FORMAT.load(fresh, path)
+    torch.testing.assert_close(predict(fresh), predict(model), rtol=1e-4, atol=1e-5)
+    fresh.pipeline().unload_lora_weights()
+    torch.testing.assert_close(predict(fresh), predict(base), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("use_dora", [False, True])
+@pytest.mark.parametrize(
+    ("target_modules", "text_encoder"),
+    [
+        ("attention", False),
+        pytest.param("all", True, marks=pytest.mark.slow),
+        (["proj_in", "fc1"], True),
+    ],
+)
+def test_diffusers_reads_back_what_was_trained(
+    tmp_path, tiny_sd, model, predict, train, target_modules, text_encoder, use_dora
+):
+    add_lora(
+        model,
+        rank=4,
+        alpha=2.5,
+        target_modules=target_modules,
+        text_encoder=text_encoder,
+        use_dora=use_dora,
+    )
+    base = predict(model)
+    train(model)
+    path = AdapterSet(LoRAAdapter.from_model(model)).save(tmp_path)
+    if text_encoder:
+        skip_unless_transformers_takes_peft()
+
+    pipeline = StableDiffusionPipeline.from_pretrained(tiny_sd, safety_checker=None)
+    pipeline.load_lora_weights(tmp_path)
+    read = copy.deepcopy(model)
+    read.unet, read.text_encoders[0] = pipeline.unet, pipeline.text_encoder
+    torch.testing.assert_close(predict(read), predict(model), rtol=1e-4, atol=1e-5)
+    assert (predict(model) - base).abs().max() > 0.05
+    AdapterSet(LoRAAdapter.from_model(model)).verify(path, model)
+
+
+def test_the_header_keeps_rank_alpha_and_what_the_caller_adds(tmp_path, tuned):
+    path = AdapterSet(LoRAAdapter.from_model(tuned)).save(tmp_path, {"ss_steps": "200"})
+    header = tensor_file.read_metadata(path)
+    config = json.loads(header[CONFIG_KEY])
+    assert path == tmp_path / "pytorch_lora_weights.safetensors"
+    assert (config["unet.r"], config["unet.lora_alpha"]) == (4, 1.0)
+    assert (config["text_encoder.r"], config["text_encoder.lora_alpha"]) == (4, 10.0)
+    assert config["unet.target_modules"] == ["to_k", "to_out.0", "to_q", "to_v"]
+    assert "unet.layer_replication" not in config
+    assert (header["ss_steps"], header["format"]) == ("200", "pt")
+
+
+def test_keys_are_those_of_diffusers(tmp_path, tuned):
+    tensors = load_file(AdapterSet(LoRAAdapter.from_model(tuned)).save(tmp_path))
+    block = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1"
+    assert tensors[f"{block}.to_q.lora.down.weight"].shape == (4, 16)
+    assert tensors[f"{block}.to_out.0.lora.up.weight"].shape == (16, 4)
+    layer = "text_encoder.text_model.encoder.layers.11.self_attn.q_proj.lora_linear_layer"
+    assert tensors[f"{layer}.up.weight"].shape == (32, 4)
+    assert len(tensors) == 2 * (128 + 48)
+
+
+def test_two_saves_write_the_same_bytes(tmp_path, tuned):
+    first = AdapterSet(LoRAAdapter.from_model(tuned)).save(tmp_path / "a").read_bytes()
+    assert AdapterSet(LoRAAdapter.from_model(tuned)).save(tmp_path / "b").read_bytes() == first
+
+
+def test_a_lost_alpha_is_caught(tmp_path, tuned):
+    path = AdapterSet(LoRAAdapter.from_model(tuned)).save(tmp_path)
+    rewrite(path, lambda tensors, header: header.pop(CONFIG_KEY))
+    with pytest.raises(AdapterVerificationError, match=r"by 0.25 .*comes back scaled by 1\."):
+        AdapterSet(LoRAAdapter.from_model(tuned)).verify(path, tuned)
+
+
+def test_a_lost_alpha_is_caught_even_if_the_layers_look_right(tmp_path, tuned, monkeypatch):
+    path = AdapterSet(LoRAAdapter.from_model(tuned)).save(tmp_path)
+    rewrite(path, lambda tensors, header: header.pop(CONFIG_KEY))
+    monkeypatch.setattr(DiffusersLoRAFormat, "compare", lambda *arguments: None)
+    with pytest.raises(AdapterVerificationError, match="output differs by"):
+        AdapterSet(LoRAAdapter.from_model(tuned)).verify(path, tuned)
+
+
+def test_a_changed_matrix_is_caught(tmp_path, tuned):
+    path = AdapterSet(LoRAAdapter.from_model(tuned)).save(tmp_path)
+
+    def edit(tensors, header):
+        tensors[sorted(tensors)[-1]][0, 0] += 1e-6
+
+    rewrite(path, edit)
+    with pytest.raises(AdapterVerificationError, match="to hold the trained"):
+        AdapterSet(LoRAAdapter.from_model(tuned)).verify(path, tuned)
+
+
+def test_a_missing_part_is_caught(tmp_path, tuned):
+    path = AdapterSet(LoRAAdapter.from_model(tuned)).save(tmp_path)
+
+    def edit(tensors, header):
+        for key in [key for key in tensors if key.startswith("text_encoder")]:
+            del tensors[key]
+
+    rewrite(path, edit)
+    with pytest.raises(AdapterVerificationError, match=r"48 layers of the CLIPTextModel, .* 0;"):
+        AdapterSet(LoRAAdapter.from_model(tuned)).verify(path, tuned)
+
+
+def test_verification_holds_on_a_half_precision_base(tmp_path, model, train):
+    model.to(torch.bfloat16)
+    add_lora(model, rank=4, alpha=2.0, text_encoder=True)
+    train(model)
+    path = AdapterSet(LoRAAdapter.from_model(model)).save(tmp_path)
+    AdapterSet(LoRAAdapter.from_model(model)).verify(path, model)
+    assert {tensor.dtype for tensor in load_file(path).values()} == {torch.float32}
+
+
+def test_verification_leaves_no_trace(tmp_path, tuned, predict):
+    tuned.train()
+    path = AdapterSet(LoRAAdapter.from_model(tuned)).save(tmp_path)
+    weights = {name: weight.clone() for name, weight in tuned.state_dict().items()}
+    modes = [module.training for module in tuned.modules()]
+    torch.manual_seed(3)
+    random.seed(3)
+    states = torch.get_rng_state(), random.getstate()
+    AdapterSet(LoRAAdapter.from_model(tuned)).verify(path, tuned)
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert random.getstate() == states[1]
+    assert [module.training for module in tuned.modules()] == modes
+    assert all(torch.equal(weight, weights[name]) for name, weight in tuned.state_dict().items())
+    assert all(parameter.requires_grad for parameter in lora_parameters(tuned))
+
+
+def test_load_puts_the_adapter_on_another_copy_of_the_base(tmp_path, base, tuned, predict):
+    path = AdapterSet(LoRAAdapter.from_model(tuned)).save(tmp_path)
+    other = copy.deepcopy(base)
+    FORMAT.load(other, path)
+    torch.testing.assert_close(predict(other), predict(tuned))
+    assert not any(parameter.requires_grad for parameter in other.parameters())
+    again = LoRAAdapter.from_model(other)
+    assert again.configs["text_encoder"].lora_alpha == 10.0
+    assert again.weights["unet"].keys() == LoRAAdapter.from_model(tuned).weights["unet"].keys()
+
+
+def test_a_unet_adapter_loads_without_a_warning(tmp_path, base, model, caplog):
+    add_lora(model, rank=2, alpha=2.0)
+    path = AdapterSet(LoRAAdapter.from_model(model)).save(tmp_path)
+    FORMAT.load(copy.deepcopy(base), path)
+    assert "No LoRA keys" not in caplog.text

@@ -1,0 +1,78 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+
+from sdtune.adapters.adapter_set import AdapterSet
+from sdtune.adapters.pipeline import load_pipeline
+from sdtune.adapters.verification import AdapterVerificationError
+from sdtune.adapters.whole_unet import TunedUNet
+from sdtune.adapters.whole_unet.diffusers_format import DiffusersUNetFormat
+from sdtune.models import load
+
+
+@pytest.fixture
+def tuned(tiny_sd: Path):
+    model = load(tiny_sd)
+    with torch.no_grad():
+        for parameter in model.unet.parameters():
+            parameter.mul_(1.01)
+    return model
+
+
+def test_diffusers_reads_what_was_saved(tuned, tmp_path):
+    path = AdapterSet(TunedUNet.from_model(tuned)).save(tmp_path / "adapter", {"sdtune.steps": "3"})
+    unet = UNet2DConditionModel.from_pretrained(path.parent)
+    for name, weight in tuned.unet.state_dict().items():
+        assert torch.equal(unet.state_dict()[name], weight), name
+
+
+def test_no_folder_of_this_machine_is_written(tuned, tiny_sd, tmp_path):
+    path = AdapterSet(TunedUNet.from_model(tuned)).save(tmp_path / "adapter")
+    written = (path.parent / "config.json").read_text()
+    assert json.loads(written)["_class_name"] == "UNet2DConditionModel"
+    assert str(tiny_sd.parent) not in written
+
+
+def test_a_copy_does_not_follow_further_training(tuned):
+    adapter = TunedUNet.from_model(tuned)
+    before = adapter.weights["conv_in.bias"].clone()
+    with torch.no_grad():
+        tuned.unet.conv_in.bias += 1
+    assert torch.equal(adapter.weights["conv_in.bias"], before)
+
+
+def test_verify_finds_a_weight_that_differs(tuned, tmp_path):
+    adapter = AdapterSet(TunedUNet.from_model(tuned))
+    path = adapter.save(tmp_path)
+    unet = tuned.unet
+    adapter.verify(path, tuned)
+    assert tuned.unet is unet
+    with torch.no_grad():
+        unet.conv_in.bias[0] += 1e-6
+    with pytest.raises(AdapterVerificationError, match=r"`conv_in\.bias`"):
+        adapter.verify(path, tuned)
+
+
+def test_a_pipeline_takes_a_run_folder(tuned, tiny_sd, tmp_path):
+    AdapterSet(TunedUNet.from_model(tuned)).save(tmp_path / "adapter")
+    pipeline = load_pipeline(tiny_sd, tmp_path)
+    assert torch.equal(pipeline.unet.conv_in.weight, tuned.unet.conv_in.weight)
+    assert not any(parameter.requires_grad for parameter in pipeline.unet.parameters())
+
+
+def test_another_architecture_is_refused(tuned, tiny_sd, tmp_path):
+    path = AdapterSet(TunedUNet.from_model(tuned)).save(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"attention_head_dim": 4}))
+    with pytest.raises(ValueError, match=r"architecture of .*`attention_head_dim` is 4 and not 8"):
+        DiffusersUNetFormat().load(load(tiny_sd), path)
+
+
+def test_foreign_files_are_not_written_over(tuned, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(FileExistsError, match=r"config.json to be free"):
+        AdapterSet(TunedUNet.from_model(tuned)).save(tmp_path)
+    assert not (tmp_path / DiffusersUNetFormat.file_name).exists()
