@@ -1,9 +1,17 @@
 import copy
 
+import pytest
 import torch
 
 from sdtune.adapters.lora import add_lora
-from sdtune.adapters.verification import evaluating, prediction
+from sdtune.adapters.verification import (
+    AdapterVerificationError,
+    check_same_output,
+    evaluating,
+    frozen_copy,
+    prediction,
+)
+from sdtune.adapters.words import add_token_embedding
 
 
 def test_every_module_gets_its_own_mode_back(model):
@@ -26,3 +34,42 @@ def test_predictions_are_the_same_until_a_weight_differs(model, train):
         add_lora(other, rank=2, alpha=2.0, text_encoder=True)
         train(other)
         assert (prediction(other) - first).abs().max() > 1e-3
+
+
+def test_a_frozen_copy_shares_all_weights_and_no_parameter(model, predict):
+    add_lora(model, rank=2, alpha=2.0, text_encoder=True)
+    rows = add_token_embedding(model, "<erica>", "c")
+    model.text_encoders.bfloat16(), model.unet.bfloat16()
+    rows.data = rows.data.float() + 1e-4
+    fresh = frozen_copy(model)
+    pairs = list(zip(model.parameters(), fresh.parameters(), strict=True))
+    assert all(own is not other and own.data_ptr() == other.data_ptr() for own, other in pairs)
+    assert not any(other.requires_grad for _, other in pairs)
+    before = [(own.dtype, own.clone()) for own, _ in pairs]
+    # what readers do to a model that they are given
+    fresh.text_encoders.to(torch.bfloat16)
+    fresh.unet.to(torch.float64)
+    for _, other in pairs:
+        other.data = torch.zeros_like(other)
+    fresh.tokenizers[0].add_tokens("<new>")
+    fresh.substitutions.clear()
+    assert all(own.dtype == dtype for (own, _), (dtype, _) in zip(pairs, before, strict=True))
+    assert all(
+        torch.equal(own, weight) for (own, _), (_, weight) in zip(pairs, before, strict=True)
+    )
+    assert "<new>" not in model.tokenizers[0].get_vocab()
+    assert model.substitutions
+
+
+@pytest.mark.parametrize(
+    ("dtype", "passes", "fails"),
+    [(torch.float32, 9e-4, 1.2e-3), (torch.float16, 7e-3, 9e-3), (torch.bfloat16, 0.06, 0.07)],
+)
+def test_outputs_are_compared_as_precisely_as_they_were_computed(dtype, passes, fails):
+    expected = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    direction = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(1))
+    direction *= expected.norm() / direction.norm()
+    check_same_output("file", "UNet", expected, expected + passes * direction, dtype)
+    for wrong in (fails * direction, float("nan") * direction):
+        with pytest.raises(AdapterVerificationError, match=r"file to do .* UNet's output differ"):
+            check_same_output("file", "UNet", expected, expected + wrong, dtype)

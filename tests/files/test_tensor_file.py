@@ -55,3 +55,16 @@ def test_metadata_must_be_strings_under_free_keys(tmp_path):
     with pytest.raises(ValueError, match="own keys alone, but got `format`, `writer`"):
         tensor_file.write(path, TENSORS, {"writer": "me", "format": "np"})
     assert not path.exists()
+
+
+def test_a_header_is_read_of_whatever_there_is(tmp_path):
+    path = tmp_path / "file.safetensors"
+    tensor_file.write(path, TENSORS, {"steps": "200"})
+    header = tensor_file.read_header(path)
+    assert header.shapes == {"a": (3,), "b": (2, 3)}
+    assert header.metadata["steps"] == "200"
+    path.write_text("no tensors")
+    assert tensor_file.read_header(path) == tensor_file.read_header(tmp_path)
+    assert not tensor_file.read_header(path).shapes
+    with pytest.raises(FileNotFoundError):
+        tensor_file.read_header(tmp_path / "nowhere")

@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sdtune.adapters.adapter_set import AdapterSet
 from sdtune.adapters.keys_values import (
     CrossAttentionAdapter,
     add_tuned_projections,
@@ -54,7 +53,7 @@ def test_a_copy_does_not_follow_further_training(model) -> None:
     with pytest.raises(ValueError, match="Expected `model` to have tuned keys and values"):
         CrossAttentionAdapter.from_model(model)
     add_tuned_projections(model)
-    adapter = AdapterSet(CrossAttentionAdapter.from_model(model))
+    adapter = CrossAttentionAdapter.from_model(model)
     name, layer = next(iter(tuned_projections(model).items()))
     layer.weight.data += 1
     assert not torch.equal(adapter.weights[name], layer.weight)

@@ -136,12 +136,19 @@ def test_a_lost_alpha_is_caught(tmp_path, tuned):
         AdapterSet(LoRAAdapter.from_model(tuned)).verify(path, tuned)
 
 
-def test_a_lost_alpha_is_caught_even_if_the_layers_look_right(tmp_path, tuned, monkeypatch):
-    path = AdapterSet(LoRAAdapter.from_model(tuned)).save(tmp_path)
-    rewrite(path, lambda tensors, header: header.pop(CONFIG_KEY))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_lost_alpha_is_caught_even_if_the_layers_look_right(
+    tmp_path, model, train, dtype, monkeypatch
+):
+    model.unet.to(dtype), model.text_encoders.to(dtype)
+    add_lora(model, rank=4, alpha=1.0, text_encoder=True)
+    train(model)
+    path = AdapterSet(LoRAAdapter.from_model(model)).save(tmp_path)
     monkeypatch.setattr(DiffusersLoRAFormat, "compare", lambda *arguments: None)
+    AdapterSet(LoRAAdapter.from_model(model)).verify(path, model)
+    rewrite(path, lambda tensors, header: header.pop(CONFIG_KEY))
     with pytest.raises(AdapterVerificationError, match="output differs by"):
-        AdapterSet(LoRAAdapter.from_model(tuned)).verify(path, tuned)
+        AdapterSet(LoRAAdapter.from_model(model)).verify(path, model)
 
 
 def test_a_changed_matrix_is_caught(tmp_path, tuned):

@@ -4,7 +4,6 @@ import math
 import pytest
 import torch
 
-from sdtune.adapters.adapter_set import AdapterSet
 from sdtune.adapters.lora import (
     LoRAAdapter,
     add_lora,
@@ -149,7 +148,7 @@ def test_without_adapter_restores_after_an_error_and_needs_no_adapter(model, pre
 
 def test_from_model_copies(model, train):
     add_lora(model, rank=4, alpha=2.0, text_encoder=True)
-    adapter = AdapterSet(LoRAAdapter.from_model(model))
+    adapter = LoRAAdapter.from_model(model)
     before = {k: v.clone() for k, v in adapter.weights["unet"].items()}
     train(model)
     assert all(torch.equal(adapter.weights["unet"][key], before[key]) for key in before)

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from sdtune.adapters.adapter_set import AdapterSet
 from sdtune.adapters.words import (
     TokenEmbeddingAdapter,
     add_token_embedding,
@@ -131,7 +130,7 @@ def test_an_adapter_is_a_copy_of_the_word_that_is_named(model: StableDiffusion) 
     with pytest.raises(ValueError, match="which has none"):
         TokenEmbeddingAdapter.from_model(model)
     rows = add_token_embedding(model, "<erica>", "c", num_vectors=2)
-    adapter = AdapterSet(TokenEmbeddingAdapter.from_model(model))
+    adapter = TokenEmbeddingAdapter.from_model(model)
     expected = rows.detach().clone()
     rows.data += 1
     _assert_equal(adapter.vectors, expected)
