@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from sdtune.adapters import registry
@@ -147,21 +147,21 @@ def files_beside(path: Path) -> list[Path]:
     return beside
 
 
-def export_saved(paths: Sequence[Path], model: StableDiffusion) -> list[Path]:
+def export_saved(folder: str | Path, model: StableDiffusion) -> list[Path]:
     """Write what `AdapterSet.export` writes beside adapters that were saved before.
 
     Args:
-        paths: The adapters, as `find_adapter_files` lists them.
+        folder: Where they were saved.
         model: A bundle of the same base, with whatever adapters; it is left as it was.
 
     Returns:
-        What was written.
+        What was written; nothing for kinds of one format.
 
     Raises:
         AdapterVerificationError: If one of them, loaded back, predicts anything else.
     """
     written: list[Path] = []
-    for path in paths:
+    for path in registry.find_in_folder(Path(folder)):
         form = registry.recognise(path)
         if len(registry.formats_of(form.adapter_type)) == 1:
             continue

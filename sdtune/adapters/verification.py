@@ -99,13 +99,14 @@ def check_same_output(
         part: What gave the outputs, for the message.
         expected: The trained model's output.
         found: The other's, of the same shape.
-        dtype: What both were computed in. The norm of the difference may be eight of its steps,
-            relative to the output's, and 0.001 in float32.
+        dtype: What both were computed in. The norm of the difference may be four of its steps,
+            relative to the output's, and 0.001 in float32. Rounding in bfloat16 makes 0.010 at
+            the size of Stable Diffusion 1, where four steps are 0.031.
 
     Raises:
         AdapterVerificationError: If they differ by more, or are not finite.
     """
-    limit = max(1e-3, 8 * torch.finfo(dtype).eps)
+    limit = max(1e-3, 4 * torch.finfo(dtype).eps)
     error = ((found.float() - expected.float()).norm() / expected.float().norm()).item()
     if not error <= limit:  # also catches nan
         raise AdapterVerificationError(

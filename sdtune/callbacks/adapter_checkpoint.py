@@ -10,7 +10,6 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from sdtune.adapters.adapter_set import export_saved
-from sdtune.adapters.pipeline import find_adapter_files
 from sdtune.adapters.registry import written_files
 from sdtune.callbacks.periodic import PeriodicCallback, is_trial
 from sdtune.evaluation.technique import Technique, as_technique
@@ -99,7 +98,7 @@ class AdapterCheckpoint(PeriodicCallback):
             for file in written_files(source):
                 with replaced_atomically(best / file.relative_to(source)) as temporary:
                     shutil.copyfile(file, temporary)
-            export_saved(find_adapter_files(best), technique.model)
+            export_saved(best, technique.model)
 
     def state_dict(self) -> dict[str, Any]:
         """Remember the folder, for a run that is resumed in another one."""

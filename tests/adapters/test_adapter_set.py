@@ -100,12 +100,12 @@ def test_a_dora_is_left_out(tmp_path, model):
 
 
 def test_what_was_saved_before_is_exported_with_its_header(tmp_path, tuned):
-    path = AdapterSet(LoRAAdapter.from_model(tuned)).save(tmp_path, {"sdtune.steps": "4"})
+    AdapterSet(LoRAAdapter.from_model(tuned)).save(tmp_path, {"sdtune.steps": "4"})
     at_that_time = [parameter.clone() for parameter in lora_parameters(tuned)]
     with torch.no_grad():
         for parameter in lora_parameters(tuned):
             parameter += 1
-    kohya, _ = export_saved([path], tuned)
+    kohya, _ = export_saved(tmp_path, tuned)
     assert tensor_file.read_metadata(kohya) == {
         "format": "pt", "writer": "sdtune", "sdtune.steps": "4", "ss_network_alpha": "3",
         "ss_network_dim": "2", "ss_network_module": "networks.lora",
