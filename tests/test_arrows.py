@@ -73,7 +73,8 @@ CIRCLES_ALLOWED: dict[tuple[str, str], str] = {
 INSIDE_FUNCTIONS: dict[tuple[str, str], str] = {
     ("sdtune.commands.merge", "*"): "torch and diffusers would make `sdtune merge --help` slow",
     ("sdtune.commands.report", "*"): "matplotlib would make `sdtune report --help` slow",
-    ("sdtune.nano.__main__", "*"): "each step of the making needs other optional packages",
+    ("sdtune.nano.making.commands", "*"): "each step of the making needs other optional packages",
+    ("sdtune.techniques.optimization.optimizers", "*"): "an optimizer's package may be missing",
     ("sdtune.models.stable_diffusion", "sdtune.models.noise_schedulers"): "to be mended in models",
 }
 """Importing file and imported one -> why the import stands inside a function."""

@@ -20,7 +20,6 @@ from sdtune.run_folder.layout import ADAPTER, BEST, by_step, step_label
 __all__ = ["AdapterCheckpoint"]
 
 
-
 class AdapterCheckpoint(PeriodicCallback):
     """Write the adapter to `adapter/step_000200/` as training goes on, and last to `adapter/`.
 

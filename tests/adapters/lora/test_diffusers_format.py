@@ -9,7 +9,7 @@ from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY, LORA_WEIGHT_N
 from safetensors.torch import load_file, save_file
 
 from sdtune.adapters.adapter_set import AdapterSet
-from sdtune.adapters.lora import LoRAAdapter, add_lora, lora_parameters
+from sdtune.adapters.lora import LoRAAdapter, add_lora
 from sdtune.adapters.lora.diffusers_format import CONFIG_KEY, DiffusersLoRAFormat
 from sdtune.adapters.verification import AdapterVerificationError
 from sdtune.files import tensor_file
