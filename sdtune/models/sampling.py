@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from sdtune._checks import check_all, check_not_negative, check_positive
 from sdtune.functional.randomness import counter_generator
+from sdtune.models.conditioning import Conditioning
 from sdtune.models.noise_schedulers import (
     NoiseSchedulerName,
     check_noise_scheduler,
     make_noise_scheduler,
 )
-from sdtune.models.stable_diffusion import Conditioning, StableDiffusion
+from sdtune.models.stable_diffusion import StableDiffusion
 
 if TYPE_CHECKING:
     from diffusers import SchedulerMixin

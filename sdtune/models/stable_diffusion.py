@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
-from typing import TYPE_CHECKING, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
 
 from sdtune.functional.diffusion import PredictionType
+from sdtune.models.conditioning import Conditioning
 from sdtune.models.substitution import substitute
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     )
     from transformers import CLIPTextModel, CLIPTokenizer
 
-__all__ = ["Conditioning", "Part", "StableDiffusion"]
+__all__ = ["Part", "StableDiffusion"]
 
 log = logging.getLogger(__name__)
 
@@ -36,63 +36,6 @@ _PIXELS_AT_ONCE = 512 * 512
 
 # where PEFT's layers and `TokenEmbedding` keep what they wrap, beside what learns
 _WRAPPED = re.compile(r"\.(?:base_layer|frozen_table)\.")
-
-
-@dataclass
-class Conditioning:
-    """What the UNet is told besides the noisy latents and the timestep.
-
-    Attributes:
-        encoder_hidden_states: (B, L, D) one row per token of the prompts.
-        added_cond_kwargs: Extra inputs, each (B, ...), passed on to the UNet by name; empty for
-            Stable Diffusion 1 and 2.
-    """
-
-    encoder_hidden_states: Tensor
-    added_cond_kwargs: dict[str, Tensor] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        """Return the number of prompts, B."""
-        return len(self.encoder_hidden_states)
-
-    def __getitem__(self, index: slice | Sequence[int] | Tensor) -> Conditioning:
-        """Select rows, by a slice, a list of positions or a tensor of them."""
-        selection = torch.as_tensor(index) if isinstance(index, Sequence) else index
-        return Conditioning(
-            self.encoder_hidden_states[selection],
-            {name: value[selection] for name, value in self.added_cond_kwargs.items()},
-        )
-
-    @classmethod
-    def cat(cls, conditionings: Sequence[Conditioning]) -> Conditioning:
-        """Join batches of prompts along their first dimension.
-
-        Args:
-            conditionings: At least one, all with the same L, D and extra inputs.
-
-        Returns:
-            One conditioning with all the rows, in order.
-        """
-        names = conditionings[0].added_cond_kwargs
-        return cls(
-            torch.cat([each.encoder_hidden_states for each in conditionings]),
-            {
-                name: torch.cat([each.added_cond_kwargs[name] for each in conditionings])
-                for name in names
-            },
-        )
-
-    def to(
-        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
-    ) -> Conditioning:
-        """Copy every tensor to a device and a floating dtype; None leaves either as it is."""
-        return Conditioning(
-            self.encoder_hidden_states.to(device=device, dtype=dtype),
-            {
-                name: value.to(device=device, dtype=dtype)
-                for name, value in self.added_cond_kwargs.items()
-            },
-        )
 
 
 class StableDiffusion(nn.Module):
@@ -265,6 +208,19 @@ class StableDiffusion(nn.Module):
         # transformers 5.6 took the `text_model` level out of CLIPTextModel
         final_layer_norm = getattr(text_encoder, "text_model", text_encoder).final_layer_norm
         return Conditioning(final_layer_norm(output.hidden_states[-clip_skip]))
+
+    def picture_inputs(self, batch: Mapping[str, Any], latents: Tensor) -> dict[str, Tensor]:
+        """Give what the UNet is told of the pictures themselves, beside their captions.
+
+        Args:
+            batch: What the data module gave of B pictures.
+            latents: (B, C, h, w) their latents.
+
+        Returns:
+            Extra inputs by name, each (B, ...), for `Conditioning.with_inputs`; none for Stable
+            Diffusion 1 and 2.
+        """
+        return {}
 
     def encode_images(self, pixel_values: Tensor) -> Tensor:
         """Encode pictures into the parameters of the VAE's posterior.
