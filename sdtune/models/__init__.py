@@ -1,7 +1,8 @@
 """The base model: loading it, the frozen bundle, and sampling from it."""
 
 from sdtune.models.conditioning import Conditioning
-from sdtune.models.loading import NANO, check_base, load, load_tokenizer
+from sdtune.models.families import Family, register_family
+from sdtune.models.loading import NANO, check_base, load, load_tokenizers
 from sdtune.models.noise_schedulers import (
     NoiseSchedulerName,
     check_noise_scheduler,
@@ -14,6 +15,7 @@ from sdtune.models.stable_diffusion import Part, StableDiffusion
 __all__ = [
     "NANO",
     "Conditioning",
+    "Family",
     "NoiseSchedulerName",
     "Part",
     "PromptCache",
@@ -22,7 +24,8 @@ __all__ = [
     "check_noise_scheduler",
     "initial_noise",
     "load",
-    "load_tokenizer",
+    "load_tokenizers",
     "make_noise_scheduler",
+    "register_family",
     "sample",
 ]

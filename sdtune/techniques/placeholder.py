@@ -22,7 +22,7 @@ from sdtune.adapters.token_embedding import (
     target_norms,
     without_token_embeddings,
 )
-from sdtune.models import Conditioning, check_base, load_tokenizer
+from sdtune.models import Conditioning, check_base, load_tokenizers
 from sdtune.techniques.base import DiffusionFineTuningModule
 
 __all__ = ["PlaceholderModule", "check_placeholder"]
@@ -48,7 +48,8 @@ def check_placeholder(base: str, placeholder: Placeholder, embedding_norm: Embed
         check_base(base)
     except ValueError:
         return
-    initial_ids(load_tokenizer(base), placeholder)
+    for tokenizer in load_tokenizers(base):
+        initial_ids(tokenizer, placeholder)
 
 
 @runtime_checkable
