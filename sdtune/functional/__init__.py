@@ -4,7 +4,6 @@ from sdtune.functional.diffusion import (
     PredictionType,
     add_noise,
     min_snr_weights,
-    predicted_latents,
     snr,
     training_target,
 )
@@ -31,7 +30,6 @@ __all__ = [
     "counter_uniform",
     "diffusion_loss",
     "min_snr_weights",
-    "predicted_latents",
     "prior_preservation_loss",
     "snr",
     "training_target",

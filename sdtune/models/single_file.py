@@ -44,7 +44,10 @@ def check_single_file(path: Path) -> Family:
         ]
         for family in families()
     }
-    nearest = min(lacking, key=lambda family: len(lacking[family]))
+    nearest = max(
+        lacking,
+        key=lambda each: (not lacking[each], len(each.single_file_parts) - len(lacking[each])),
+    )
     if lacking[nearest]:
         raise ValueError(
             f"Expected `base` {path} to hold a whole {nearest.name} in the original "

@@ -164,7 +164,7 @@ class PlaceholderModule(DiffusionFineTuningModule):
         """Add nothing of the rows, so that they have a gradient where no caption holds them."""
         if not torch.is_grad_enabled() or not self._needs_connection:
             return conditioning
-        nothing = 0.0 * torch.cat(self.embedding_rows).sum()  # (n, d) -> scalar
+        nothing = 0.0 * torch.cat([*self.embedding_rows]).sum()  # (n, d) -> scalar
         hidden_states = conditioning.encoder_hidden_states
         return replace(
             conditioning, encoder_hidden_states=hidden_states + nothing.to(hidden_states)

@@ -114,6 +114,14 @@ def test_decoding_undoes_scale_and_range(model: StableDiffusion) -> None:
     torch.testing.assert_close(images, ((decoded + 1) / 2).clamp(0, 1))
 
 
+def test_the_vae_is_in_float32_even_under_autocast(model: StableDiffusion) -> None:
+    pictures, latents = _pictures(1), torch.randn(1, 4, 8, 8)
+    moments, images = model.encode_images(pictures), model.decode_latents(latents)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(model.encode_images(pictures), moments)
+        assert torch.equal(model.decode_latents(latents), images)
+
+
 def test_a_shift_is_undone_too(tiny_sd: Path) -> None:
     model = load(tiny_sd)
     moments = model.encode_images(_pictures(1))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, cast
 
 from torch import Tensor, nn
 
@@ -18,14 +18,14 @@ class StableDiffusionFamily(Family):
 
     name = "Stable Diffusion 1 or 2"
     pipeline_name = "StableDiffusionPipeline"
-    pipeline_options = {  # noqa: RUF012 (declared as a ClassVar by the base)
+    pipeline_options: ClassVar[Mapping[str, Any]] = {
         "safety_checker": None,
         "feature_extractor": None,
         "requires_safety_checker": False,
     }
     text_encoder_names = ("text_encoder",)
     tokenizer_names = ("tokenizer",)
-    single_file_parts = {  # noqa: RUF012
+    single_file_parts: ClassVar[Mapping[str, str]] = {
         "model.diffusion_model.": "the UNet",
         "first_stage_model.": "the VAE",
         "cond_stage_model.": "the text encoder of Stable Diffusion 1 or 2",
