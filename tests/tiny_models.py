@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["make_tiny_sd", "make_tokenizer", "save_sd"]
+__all__ = ["make_noise_scheduler", "make_tiny_sd", "make_tokenizer", "save_sd", "spread"]
 
 
 def make_tiny_sd(
@@ -56,8 +56,8 @@ def make_tiny_sd(
         )
         text_encoder = _make_text_encoder(tokenizer)
         for module in (unet, vae, text_encoder):
-            _spread(module)
-    noise_scheduler = _make_noise_scheduler(prediction_type, zero_terminal_snr)
+            spread(module)
+    noise_scheduler = make_noise_scheduler(prediction_type, zero_terminal_snr)
     return save_sd(folder, unet, vae, text_encoder, tokenizer, noise_scheduler)
 
 
@@ -136,7 +136,16 @@ def _make_text_encoder(tokenizer: Any) -> Any:
     )
 
 
-def _make_noise_scheduler(prediction_type: str, zero_terminal_snr: bool) -> Any:
+def make_noise_scheduler(prediction_type: str, zero_terminal_snr: bool) -> Any:
+    """Make SD 1.4's noise schedule.
+
+    Args:
+        prediction_type: What the UNet is said to predict.
+        zero_terminal_snr: Whether it ends in pure noise.
+
+    Returns:
+        One of diffusers' schedulers.
+    """
     from diffusers import DDIMScheduler, PNDMScheduler
 
     schedule: dict[str, Any] = {
@@ -152,7 +161,7 @@ def _make_noise_scheduler(prediction_type: str, zero_terminal_snr: bool) -> Any:
     return PNDMScheduler(**schedule, skip_prk_steps=True)
 
 
-def _spread(module: nn.Module) -> None:
+def spread(module: nn.Module) -> None:
     """Give zero and tiny initial weights a size at which every input shows in the output."""
     for parameter in module.parameters():
         if parameter.ndim > 1 and parameter.std() < 0.1:

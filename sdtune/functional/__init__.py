@@ -4,7 +4,6 @@ from sdtune.functional.diffusion import (
     PredictionType,
     add_noise,
     min_snr_weights,
-    predicted_latents,
     snr,
     training_target,
 )
@@ -33,7 +32,6 @@ __all__ = [
     "diffusion_loss",
     "isolated_random_state",
     "min_snr_weights",
-    "predicted_latents",
     "prior_preservation_loss",
     "snr",
     "training_target",

@@ -15,7 +15,6 @@ __all__ = [
     "PredictionType",
     "add_noise",
     "min_snr_weights",
-    "predicted_latents",
     "snr",
     "training_target",
 ]
@@ -70,38 +69,6 @@ def training_target(
         return latents
     alpha_t, sigma_t = _scales(timesteps, alphas_cumprod, latents)
     return alpha_t * noise - sigma_t * latents
-
-
-def predicted_latents(
-    model_pred: Tensor,
-    noisy_latents: Tensor,
-    timesteps: Tensor,
-    alphas_cumprod: Tensor,
-    prediction_type: PredictionType,
-) -> Tensor:
-    """Recover the latents x_0 that a prediction implies.
-
-    Args:
-        model_pred: (B, C, h, w) output of the UNet.
-        noisy_latents: (B, C, h, w) its input x_t.
-        timesteps: (B,) int64 in [0, T).
-        alphas_cumprod: (T,) cumulative products of the noise schedule.
-        prediction_type: What the UNet predicts.
-
-    Returns:
-        (B, C, h, w) estimate of x_0. With `epsilon` it is not finite where the schedule leaves
-        no signal (`alphas_cumprod[t] == 0`), because nothing of x_0 is left in x_t there.
-
-    Raises:
-        ValueError: If `prediction_type` is none of the three.
-    """
-    _check_prediction_type(prediction_type)
-    if prediction_type == "sample":
-        return model_pred
-    alpha_t, sigma_t = _scales(timesteps, alphas_cumprod, noisy_latents)
-    if prediction_type == "epsilon":
-        return (noisy_latents - sigma_t * model_pred) / alpha_t
-    return alpha_t * noisy_latents - sigma_t * model_pred
 
 
 def snr(timesteps: Tensor, alphas_cumprod: Tensor) -> Tensor:

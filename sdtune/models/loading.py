@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from sdtune.models.families import Family, families, family_of_pipeline
 from sdtune.models.single_file import (
     SUFFIXES,
     check_single_file,
@@ -21,15 +22,14 @@ from sdtune.models.single_file import (
 from sdtune.models.stable_diffusion import StableDiffusion
 
 if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
+    from diffusers import DiffusionPipeline
     from transformers import CLIPTokenizer
 
-__all__ = ["NANO", "check_base", "load", "load_tokenizer"]
+__all__ = ["NANO", "check_base", "load", "load_tokenizers"]
 
 NANO = "nano"
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_PIPELINE = "StableDiffusionPipeline"
 
 
 def check_base(base: str | Path) -> None:
@@ -41,24 +41,10 @@ def check_base(base: str | Path) -> None:
             original layout. A folder called nano is reached as `./nano`.
 
     Raises:
-        ValueError: If it is none of these, or is incomplete, or is not a Stable Diffusion 1 or 2;
+        ValueError: If it is none of these, or is incomplete, or is of no family that is known;
             the message says what to do.
     """
-    path = Path(base)
-    if base == NANO:
-        _check_folder(_nano_folder())
-    elif base and path.is_dir():  # Path of an empty text would be the current folder
-        _check_folder(path)
-    elif path.suffix in SUFFIXES:
-        check_single_file(path)
-    elif _HUB_ID.fullmatch(str(base)):
-        _check_hub_id(str(base))
-    else:
-        raise ValueError(
-            "Expected `base` to be `nano`, a folder in diffusers' layout, a Hugging Face id such "
-            "as `CompVis/stable-diffusion-v1-4`, or an existing .safetensors or .ckpt file, but "
-            f"got `{base}`."
-        )
+    _recognise(base)
 
 
 def load(base: str | Path, dtype: torch.dtype = torch.float32) -> StableDiffusion:
@@ -77,65 +63,84 @@ def load(base: str | Path, dtype: torch.dtype = torch.float32) -> StableDiffusio
     from diffusers import DDPMScheduler
     from safetensors import SafetensorError
 
-    check_base(base)
+    family = _recognise(base)
     try:
         with _without_progress_bars():
-            pipeline = _load_pipeline(base)
+            pipeline = _load_pipeline(base, family)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"`base` {base} could not be loaded: {error}") from error
     model = StableDiffusion(
         unet=pipeline.unet,
         vae=pipeline.vae,
-        text_encoders=[pipeline.text_encoder],
-        tokenizers=[pipeline.tokenizer],
+        text_encoders=[getattr(pipeline, name) for name in family.text_encoder_names],
+        tokenizers=[getattr(pipeline, name) for name in family.tokenizer_names],
         noise_scheduler=DDPMScheduler.from_config(pipeline.scheduler.config),
         source=str(base),
+        family=family,
     )
     return model.to(dtype)
 
 
-def load_tokenizer(base: str | Path) -> CLIPTokenizer:
-    """Load the tokenizer of a base, and no weights.
+def load_tokenizers(base: str | Path) -> list[CLIPTokenizer]:
+    """Load the tokenizers of a base, and no weights.
 
     Args:
         base: As in `check_base`.
 
     Returns:
-        The tokenizer of its first text encoder.
+        One for each of its text encoders.
 
     Raises:
-        ValueError: If `check_base` refuses the base or there is no tokenizer in it.
+        ValueError: If `check_base` refuses the base or it lacks a tokenizer.
     """
     from huggingface_hub import is_offline_mode
     from transformers import CLIPTokenizer
 
-    check_base(base)
+    family = _recognise(base)
     path = _nano_folder() if base == NANO else Path(base)
     if path.suffix in SUFFIXES and path.is_file():
         path = find_config(path)
     try:
-        return CLIPTokenizer.from_pretrained(
-            str(path), subfolder="tokenizer", local_files_only=path.is_dir() or is_offline_mode()
-        )
+        return [
+            CLIPTokenizer.from_pretrained(
+                str(path), subfolder=name, local_files_only=path.is_dir() or is_offline_mode()
+            )
+            for name in family.tokenizer_names
+        ]
     except (OSError, ValueError) as error:
         raise ValueError(f"`base` {base} has no tokenizer that can be loaded: {error}") from error
 
 
-def _load_pipeline(base: str | Path) -> StableDiffusionPipeline:
-    from diffusers import StableDiffusionPipeline
+def _recognise(base: str | Path) -> Family:
+    """Find the family of a base, which is there and complete as far as can be seen."""
+    path = Path(base)
+    if base == NANO:
+        return _check_folder(_nano_folder())
+    if base and path.is_dir():  # Path of an empty text would be the current folder
+        return _check_folder(path)
+    if path.suffix in SUFFIXES:
+        return check_single_file(path)
+    if _HUB_ID.fullmatch(str(base)):
+        return _check_hub_id(str(base))
+    raise ValueError(
+        "Expected `base` to be `nano`, a folder in diffusers' layout, a Hugging Face id such "
+        "as `CompVis/stable-diffusion-v1-4`, or an existing .safetensors or .ckpt file, but "
+        f"got `{base}`."
+    )
+
+
+def _load_pipeline(base: str | Path, family: Family) -> DiffusionPipeline:
     from huggingface_hub import is_offline_mode
 
     path = _nano_folder() if base == NANO else Path(base)
     if path.suffix in SUFFIXES and path.is_file():
-        return load_single_file(path)
+        return load_single_file(path, family)
     is_half_only = path.is_dir() and all(".fp16." in file.name for file in _weights(path, "unet"))
-    return StableDiffusionPipeline.from_pretrained(
+    return family.pipeline_class().from_pretrained(
         str(path),
         variant="fp16" if is_half_only else None,
         local_files_only=path.is_dir() or is_offline_mode(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
+        **family.pipeline_options,
     )
 
 
@@ -144,7 +149,7 @@ def _nano_folder() -> Path:
     return Path(str(files("sdtune"))) / "nano" / "weights"
 
 
-def _check_folder(folder: Path) -> None:
+def _check_folder(folder: Path) -> Family:
     if not folder.is_dir():
         raise ValueError(f"nano's weights are missing from this installation: no {folder}.")
     index = folder / "model_index.json"
@@ -153,27 +158,27 @@ def _check_folder(folder: Path) -> None:
             f"Expected `base` {folder} to be a folder in diffusers' layout, but it has no "
             "model_index.json."
         )
-    _check_pipeline_class(index, str(folder))
+    family = _family_in(index, str(folder))
+    parts = ("unet", "vae", *family.text_encoder_names)
     missing = [
-        f"{part}/config.json"
-        for part in ("unet", "vae", "text_encoder")
-        if not (folder / part / "config.json").is_file()
+        f"{part}/config.json" for part in parts if not (folder / part / "config.json").is_file()
     ]
+    missing += [f"weights in {part}/" for part in parts if not _weights(folder, part)]
     missing += [
-        f"weights in {part}/"
-        for part in ("unet", "vae", "text_encoder")
-        if not _weights(folder, part)
+        f"{part}/"
+        for part in (*family.tokenizer_names, "scheduler")
+        if not (folder / part).is_dir()
     ]
-    missing += [f"{part}/" for part in ("tokenizer", "scheduler") if not (folder / part).is_dir()]
     if missing:
         raise ValueError(f"`base` {folder} is incomplete: it lacks {', '.join(missing)}.")
+    return family
 
 
 def _weights(folder: Path, part: str) -> list[Path]:
     return [file for file in (folder / part).glob("*") if file.suffix in {".safetensors", ".bin"}]
 
 
-def _check_hub_id(base: str) -> None:
+def _check_hub_id(base: str) -> Family:
     from huggingface_hub import hf_hub_download, is_offline_mode
     from huggingface_hub.errors import (
         EntryNotFoundError,
@@ -211,19 +216,21 @@ def _check_hub_id(base: str) -> None:
         raise ValueError(
             f"`base` {base} could not be looked up on the Hugging Face hub: {error}"
         ) from error
-    _check_pipeline_class(Path(index), base)
+    return _family_in(Path(index), base)
 
 
-def _check_pipeline_class(index: Path, base: str) -> None:
+def _family_in(index: Path, base: str) -> Family:
     try:
         name = json.loads(index.read_text(encoding="utf-8")).get("_class_name")
     except (ValueError, AttributeError) as error:
         raise ValueError(f"{index} is not a JSON object: {error}") from error
-    if name != _PIPELINE:
-        raise ValueError(
-            f"Expected `base` to be a Stable Diffusion 1 or 2 for text to image, a {_PIPELINE}, "
-            f"but {base} is a {name}."
+    family = family_of_pipeline(name)
+    if family is None:
+        known = " or ".join(
+            f"a {each.name} for text to image, a {each.pipeline_name}" for each in families()
         )
+        raise ValueError(f"Expected `base` to be {known}, but {base} is a {name}.")
+    return family
 
 
 @contextmanager

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from sdtune._checks import check_all, check_not_negative, check_positive
 from sdtune.functional.randomness import counter_generator
+from sdtune.models.conditioning import Conditioning
 from sdtune.models.noise_schedulers import (
     NoiseSchedulerName,
     check_noise_scheduler,
     make_noise_scheduler,
 )
-from sdtune.models.stable_diffusion import Conditioning, StableDiffusion
+from sdtune.models.stable_diffusion import StableDiffusion
 
 if TYPE_CHECKING:
-    from diffusers import SchedulerMixin
+    from diffusers import DiffusionPipeline
 
 __all__ = ["initial_noise", "sample"]
 
@@ -73,14 +74,20 @@ def sample(
         lambda: _check_sides(model.vae_scale_factor, height=height, width=width),
     )
     noise = initial_noise(model, seeds, height, width).to(model.device)
+    pipeline = _denoiser(model, noise_scheduler)
     images = []
-    with torch.inference_mode(), _evaluation_mode(model):
+    with torch.inference_mode(), _evaluation_mode(model), _float32_between_steps(model):
         negative = _encode(model, [negative_prompt], clip_skip) if guidance_scale != 1.0 else None
         for batch in (slice(n, n + batch_size) for n in range(0, len(prompts), batch_size)):
-            conditioning = _encode(model, prompts[batch], clip_skip)
-            steps = make_noise_scheduler(noise_scheduler, model.noise_scheduler)
-            steps.set_timesteps(num_inference_steps, device=model.device)
-            latents = _denoise(model, noise[batch], conditioning, negative, steps, guidance_scale)
+            wanted = _encode(model, prompts[batch], clip_skip)
+            unwanted = None if negative is None else negative[[0] * len(wanted)]
+            latents = pipeline(
+                **model.family.call_arguments(wanted, unwanted, height, width),
+                latents=noise[batch],
+                num_inference_steps=num_inference_steps,
+                guidance_scale=guidance_scale,
+                output_type="latent",
+            ).images
             images.append(model.decode_latents(latents))
     # outside inference mode `cat` makes an ordinary tensor, which callers may write to
     return torch.cat(images)
@@ -103,27 +110,53 @@ def initial_noise(model: StableDiffusion, seeds: Sequence[int], height: int, wid
     return torch.stack([torch.randn(shape, generator=counter_generator(seed)) for seed in seeds])
 
 
-def _denoise(
-    model: StableDiffusion,
-    noise: Tensor,
-    conditioning: Conditioning,
-    negative: Conditioning | None,
-    noise_scheduler: SchedulerMixin,
-    guidance_scale: float,
-) -> Tensor:
-    if negative is not None:
-        conditioning = Conditioning.cat([negative[[0] * len(noise)], conditioning])
-    latents = noise * noise_scheduler.init_noise_sigma
-    for timestep in noise_scheduler.timesteps:
-        inputs = noise_scheduler.scale_model_input(latents, timestep).to(model.dtype)
-        if negative is None:
-            model_pred = model(inputs, timestep, conditioning).float()
-        else:
-            both = model(torch.cat([inputs, inputs]), timestep, conditioning).float()
-            unconditional, conditional = both.chunk(2)  # (2B, C, h, w) -> 2 x (B, C, h, w)
-            model_pred = unconditional + guidance_scale * (conditional - unconditional)
-        latents = noise_scheduler.step(model_pred, timestep, latents).prev_sample
-    return latents
+class _GuidedAtAnyScale:
+    """Guides at scales below 1 too, which diffusers' pipelines take for no guidance."""
+
+    guidance_scale: float
+    unet: Any
+
+    @property
+    def do_classifier_free_guidance(self) -> bool:
+        return self.guidance_scale != 1.0 and self.unet.config.time_cond_proj_dim is None
+
+
+def _denoiser(model: StableDiffusion, noise_scheduler: NoiseSchedulerName) -> DiffusionPipeline:
+    """Make the family's pipeline over the UNet alone: prompts and pictures are coded outside.
+
+    So it follows the UNet wherever the other parts are, and the VAE has its own bounds.
+    """
+    family = model.family
+    pipeline_class = type(family.pipeline_name, (_GuidedAtAnyScale, family.pipeline_class()), {})
+    names = ("vae", "scheduler", *family.text_encoder_names, *family.tokenizer_names)
+    pipeline = cast(Any, pipeline_class)(
+        unet=model.unet, **dict.fromkeys(names), **family.pipeline_options
+    )
+    # afterwards, because the constructor changes configurations that it holds to be outdated
+    pipeline.scheduler = make_noise_scheduler(noise_scheduler, model.noise_scheduler)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+@contextmanager
+def _float32_between_steps(model: StableDiffusion) -> Iterator[None]:
+    """Let the noise scheduler step in float32, whatever the UNet computes in."""
+
+    def cast_inputs(unet: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (inputs[0].to(model.dtype), *inputs[1:])
+
+    def cast_outputs(unet: nn.Module, inputs: Any, outputs: tuple[Tensor, ...]) -> Any:
+        return tuple(each.float() for each in outputs)
+
+    hooks = [
+        model.unet.register_forward_pre_hook(cast_inputs),
+        model.unet.register_forward_hook(cast_outputs),
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _encode(model: StableDiffusion, prompts: Sequence[str], clip_skip: int) -> Conditioning:

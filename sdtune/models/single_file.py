@@ -10,25 +10,24 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from sdtune.models.families import Family, families
+
 if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
+    from diffusers import DiffusionPipeline
 
 __all__ = ["SUFFIXES", "check_single_file", "find_config", "load_single_file"]
 
 SUFFIXES = (".safetensors", ".ckpt")
 
-_PARTS = {
-    "model.diffusion_model.": "the UNet",
-    "first_stage_model.": "the VAE",
-    "cond_stage_model.": "the text encoder of Stable Diffusion 1 or 2",
-}
 
-
-def check_single_file(path: Path) -> None:
-    """Check that a file holds a whole Stable Diffusion 1 or 2, without reading its weights.
+def check_single_file(path: Path) -> Family:
+    """Check that a file holds a whole model of a family, without reading its weights.
 
     Args:
         path: The file.
+
+    Returns:
+        The family.
 
     Raises:
         ValueError: If it does not exist, cannot be read safely, lacks a part, or no configuration
@@ -37,20 +36,28 @@ def check_single_file(path: Path) -> None:
     if not path.is_file():
         raise ValueError(f"Expected `base` to be an existing file, but there is no {path}.")
     header = _read_header(path)
-    missing = [
-        part
-        for prefix, part in _PARTS.items()
-        if not any(name.startswith(prefix) for name in header)
-    ]
-    if missing:
+    lacking = {
+        family: [
+            part
+            for prefix, part in family.single_file_parts.items()
+            if not any(name.startswith(prefix) for name in header)
+        ]
+        for family in families()
+    }
+    nearest = max(
+        lacking,
+        key=lambda each: (not lacking[each], len(each.single_file_parts) - len(lacking[each])),
+    )
+    if lacking[nearest]:
         raise ValueError(
-            f"Expected `base` {path} to hold a whole Stable Diffusion 1 or 2 in the original "
-            f"layout, but it lacks {', '.join(missing)}."
+            f"Expected `base` {path} to hold a whole {nearest.name} in the original "
+            f"layout, but it lacks {', '.join(lacking[nearest])}."
         )
     _find_config(path, header)
+    return nearest
 
 
-def load_single_file(path: Path) -> StableDiffusionPipeline:
+def load_single_file(path: Path, family: Family) -> DiffusionPipeline:
     """Load a model from one file.
 
     Such a file holds weights alone. The configurations and the vocabulary come from a folder in
@@ -60,24 +67,22 @@ def load_single_file(path: Path) -> StableDiffusionPipeline:
 
     Args:
         path: The file, which `check_single_file` accepts.
+        family: What that returned.
 
     Returns:
-        A diffusers pipeline without a safety checker.
+        The family's diffusers pipeline, without a safety checker.
 
     Raises:
         ValueError: If no configuration can be found, or a part of the model lacks in the file.
     """
-    from diffusers import StableDiffusionPipeline
     from diffusers.loaders.single_file_utils import SingleFileComponentError
 
     try:
-        return StableDiffusionPipeline.from_single_file(
+        return family.pipeline_class().from_single_file(
             str(path),
             config=str(find_config(path)),
             local_files_only=True,
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
+            **family.pipeline_options,
         )
     except SingleFileComponentError as error:
         raise ValueError(str(error)) from error

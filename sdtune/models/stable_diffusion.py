@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from hashlib import sha256
-from typing import TYPE_CHECKING, Literal, cast, get_args
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
 
 from sdtune.functional.diffusion import PredictionType
+from sdtune.models.conditioning import Conditioning
+from sdtune.models.families import Family, StableDiffusionFamily
+from sdtune.models.fingerprint import fingerprint
+from sdtune.models.noise_schedulers import make_noise_scheduler
 from sdtune.models.substitution import substitute
 
 if TYPE_CHECKING:
     from diffusers import (
         AutoencoderKL,
         DDPMScheduler,
-        StableDiffusionPipeline,
+        DiffusionPipeline,
         UNet2DConditionModel,
     )
     from transformers import CLIPTextModel, CLIPTokenizer
 
-__all__ = ["Conditioning", "Part", "StableDiffusion"]
+__all__ = ["Part", "StableDiffusion"]
 
 log = logging.getLogger(__name__)
 
@@ -34,69 +35,9 @@ Part = Literal["unet", "vae", "text_encoders"]
 # by the pixels that pass through it at once, one 512 px picture or sixty-four of 64 px
 _PIXELS_AT_ONCE = 512 * 512
 
-# where PEFT's layers and `TokenEmbedding` keep what they wrap, beside what learns
-_WRAPPED = re.compile(r"\.(?:base_layer|frozen_table)\.")
-
-
-@dataclass
-class Conditioning:
-    """What the UNet is told besides the noisy latents and the timestep.
-
-    Attributes:
-        encoder_hidden_states: (B, L, D) one row per token of the prompts.
-        added_cond_kwargs: Extra inputs, each (B, ...), passed on to the UNet by name; empty for
-            Stable Diffusion 1 and 2.
-    """
-
-    encoder_hidden_states: Tensor
-    added_cond_kwargs: dict[str, Tensor] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        """Return the number of prompts, B."""
-        return len(self.encoder_hidden_states)
-
-    def __getitem__(self, index: slice | Sequence[int] | Tensor) -> Conditioning:
-        """Select rows, by a slice, a list of positions or a tensor of them."""
-        selection = torch.as_tensor(index) if isinstance(index, Sequence) else index
-        return Conditioning(
-            self.encoder_hidden_states[selection],
-            {name: value[selection] for name, value in self.added_cond_kwargs.items()},
-        )
-
-    @classmethod
-    def cat(cls, conditionings: Sequence[Conditioning]) -> Conditioning:
-        """Join batches of prompts along their first dimension.
-
-        Args:
-            conditionings: At least one, all with the same L, D and extra inputs.
-
-        Returns:
-            One conditioning with all the rows, in order.
-        """
-        names = conditionings[0].added_cond_kwargs
-        return cls(
-            torch.cat([each.encoder_hidden_states for each in conditionings]),
-            {
-                name: torch.cat([each.added_cond_kwargs[name] for each in conditionings])
-                for name in names
-            },
-        )
-
-    def to(
-        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
-    ) -> Conditioning:
-        """Copy every tensor to a device and a floating dtype; None leaves either as it is."""
-        return Conditioning(
-            self.encoder_hidden_states.to(device=device, dtype=dtype),
-            {
-                name: value.to(device=device, dtype=dtype)
-                for name, value in self.added_cond_kwargs.items()
-            },
-        )
-
 
 class StableDiffusion(nn.Module):
-    """A frozen Stable Diffusion 1 or 2, and the few operations that training it needs.
+    """A frozen Stable Diffusion of any family, and the few operations that training it needs.
 
     Every weight is frozen and every module in evaluation mode at construction. Adapters are put
     into `unet` and `text_encoders` afterwards and are the only parameters that learn. Scales,
@@ -105,10 +46,11 @@ class StableDiffusion(nn.Module):
     Args:
         unet: The denoising network.
         vae: The autoencoder between pictures and latents.
-        text_encoders: The text encoders, one for Stable Diffusion 1 and 2.
+        text_encoders: The text encoders, as many as the family names.
         tokenizers: Their tokenizers, in the same order.
         noise_scheduler: The noise schedule that the UNet was trained with.
         source: What it was loaded from, as the user named it.
+        family: How prompts are encoded and pictures drawn.
 
     Attributes:
         substitutions: Words of prompts -> texts that are put in their place, see `substitute`.
@@ -118,6 +60,10 @@ class StableDiffusion(nn.Module):
             noisy latents (inpainting, depth).
     """
 
+    unet: UNet2DConditionModel
+    vae: AutoencoderKL
+    text_encoders: nn.ModuleList
+
     def __init__(
         self,
         unet: UNet2DConditionModel,
@@ -126,12 +72,19 @@ class StableDiffusion(nn.Module):
         tokenizers: Sequence[CLIPTokenizer],
         noise_scheduler: DDPMScheduler,
         source: str,
+        family: Family | None = None,
     ) -> None:
         super().__init__()
+        self.family = family or StableDiffusionFamily()
         if len(text_encoders) != len(tokenizers):
             raise ValueError(
                 f"Expected one tokenizer per text encoder, but got {len(tokenizers)} tokenizers "
                 f"and {len(text_encoders)} text encoders."
+            )
+        if len(text_encoders) != len(self.family.text_encoder_names):
+            raise ValueError(
+                f"Expected {', '.join(self.family.text_encoder_names)} of a {self.family.name}, "
+                f"but got {len(text_encoders)} text encoders."
             )
         if unet.config.in_channels != vae.config.latent_channels:
             raise ValueError(
@@ -163,14 +116,7 @@ class StableDiffusion(nn.Module):
         Returns:
             (B, C, h, w) the UNet's prediction.
         """
-        prediction = self.unet(
-            noisy_latents,
-            timesteps,
-            encoder_hidden_states=conditioning.encoder_hidden_states,
-            added_cond_kwargs=conditioning.added_cond_kwargs or None,
-            return_dict=False,
-        )
-        return cast(Tensor, prediction[0])
+        return self.family.predict(self.unet, noisy_latents, timesteps, conditioning)
 
     def train(self, mode: bool = True) -> StableDiffusion:
         """Set the training mode of the UNet and text encoders; the VAE stays in evaluation."""
@@ -244,27 +190,30 @@ class StableDiffusion(nn.Module):
 
         Args:
             prompts: B texts.
-            clip_skip: Which layer's output is used, counted from the end: 1 the last, 2 the last
-                but one, …; the final layer norm is applied to all, as A1111 and diffusers do
-                (diffusers counts from 0).
+            clip_skip: Which layer's output is used, counted from the end: 1 the one that the
+                base was trained with, 2 the one before it, ….
 
         Returns:
-            B prompts, on the text encoder's device. Gradients flow if the text encoder learns.
+            B prompts, on the text encoders' device, with all that the UNet is told of them.
+            Gradients flow if the text encoders learn.
 
         Raises:
             ValueError: If `clip_skip` is not one of the layers.
         """
-        text_encoder = cast("CLIPTextModel", self.text_encoders[0])
-        layers = text_encoder.config.num_hidden_layers
-        if not 1 <= clip_skip <= layers:
-            raise ValueError(
-                f"Expected `clip_skip` to be an integer from 1 to {layers}, but got {clip_skip}."
-            )
-        token_ids = self.tokenize(prompts).to(text_encoder.device)
-        output = text_encoder(token_ids, output_hidden_states=True)
-        # transformers 5.6 took the `text_model` level out of CLIPTextModel
-        final_layer_norm = getattr(text_encoder, "text_model", text_encoder).final_layer_norm
-        return Conditioning(final_layer_norm(output.hidden_states[-clip_skip]))
+        token_ids = [self.tokenize(prompts, number) for number in range(len(self.tokenizers))]
+        return self.family.encode(list(self.text_encoders), token_ids, clip_skip)
+
+    def picture_inputs(self, batch: Mapping[str, Any], latents: Tensor) -> dict[str, Tensor]:
+        """Give what the UNet is told of the pictures themselves, beside their captions.
+
+        Args:
+            batch: What the data module gave of B pictures.
+            latents: (B, C, h, w) their latents.
+
+        Returns:
+            Extra inputs by name, each (B, ...), for `Conditioning.with_inputs`.
+        """
+        return self.family.picture_inputs(batch, latents, self.vae_scale_factor)
 
     def encode_images(self, pixel_values: Tensor) -> Tensor:
         """Encode pictures into the parameters of the VAE's posterior.
@@ -275,10 +224,12 @@ class StableDiffusion(nn.Module):
         Returns:
             (B, 2C, h, w) float32 mean and log-variance, unscaled, on the VAE's device.
         """
-        moments = [
-            self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)).latent_dist.parameters
-            for pixels in pixel_values.split(_images_at_once(pixel_values, scale_factor=1))
-        ]
+        slices = pixel_values.split(_images_at_once(pixel_values, scale_factor=1))
+        with torch.autocast(self.vae.device.type, enabled=False):  # half precision overflows it
+            moments = [
+                self.vae.encode(each.to(self.vae.device, self.vae.dtype)).latent_dist.parameters
+                for each in slices
+            ]
         return torch.cat(moments).float().contiguous()
 
     def latents_from_moments(self, moments: Tensor, noise: Tensor | None = None) -> Tensor:
@@ -308,18 +259,15 @@ class StableDiffusion(nn.Module):
         """
         latents = latents.to(self.vae.device, self.vae.dtype)
         latents = latents / self.vae.config.scaling_factor + self._shift
-        images = [
-            self.vae.decode(each, return_dict=False)[0]
-            for each in latents.split(_images_at_once(latents, self.vae_scale_factor))
-        ]
+        slices = latents.split(_images_at_once(latents, self.vae_scale_factor))
+        with torch.autocast(self.vae.device.type, enabled=False):
+            images = [self.vae.decode(each, return_dict=False)[0] for each in slices]
         return (torch.cat(images).float() / 2 + 0.5).clamp(0.0, 1.0).contiguous()
 
     def fingerprint(self, part: Part) -> str:
         """Hash a part's frozen weights, to name the base in caches and checkpoints.
 
-        Adapters are left out, so the hash is the same before and after one is added. It is taken
-        over float32 values: casting a base that was shipped in half precision up does not change
-        it. Computed once, at the first call.
+        Computed once, at the first call; see `sdtune.models.fingerprint`.
 
         Args:
             part: `unet`, `vae` or `text_encoders`.
@@ -335,32 +283,24 @@ class StableDiffusion(nn.Module):
                 f"Expected `part` to be one of {', '.join(get_args(Part))}, but got `{part}`."
             )
         if part not in self._fingerprints:
-            digest = sha256()
-            for name, weight in _frozen_weights(getattr(self, part)):
-                digest.update(f"{name} {tuple(weight.shape)}".encode())
-                digest.update(weight.detach().cpu().float().contiguous().numpy().data)
-            self._fingerprints[part] = digest.hexdigest()
+            self._fingerprints[part] = fingerprint(getattr(self, part))
         return self._fingerprints[part]
 
-    def pipeline(self) -> StableDiffusionPipeline:
+    def pipeline(self) -> DiffusionPipeline:
         """Make a diffusers pipeline over the same modules, adapters included, copying nothing.
 
         Returns:
-            A pipeline with DPM-Solver++ on this model's noise schedule and no safety checker.
+            The family's pipeline, with DPM-Solver++ on this model's noise schedule and no safety
+            checker.
         """
-        from diffusers import StableDiffusionPipeline
-
-        from sdtune.models.noise_schedulers import make_noise_scheduler
-
-        return StableDiffusionPipeline(
+        family = self.family
+        return family.pipeline_class()(
             vae=self.vae,
-            text_encoder=self.text_encoders[0],
-            tokenizer=self.tokenizers[0],
             unet=self.unet,
             scheduler=make_noise_scheduler("dpm++", self.noise_scheduler),
-            safety_checker=None,
-            feature_extractor=None,
-            requires_safety_checker=False,
+            **dict(zip(family.text_encoder_names, self.text_encoders, strict=True)),
+            **dict(zip(family.tokenizer_names, self.tokenizers, strict=True)),
+            **family.pipeline_options,
         )
 
     @property
@@ -382,15 +322,3 @@ class StableDiffusion(nn.Module):
 def _images_at_once(images: Tensor, scale_factor: int) -> int:
     height, width = images.shape[-2:]
     return max(1, _PIXELS_AT_ONCE // (height * width * scale_factor**2))
-
-
-def _frozen_weights(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Yield the weights that were there before any adapter, by their original names."""
-    weights = module.state_dict()
-    wrapped = tuple({_WRAPPED.split(name)[0] + "." for name in weights if _WRAPPED.search(name)})
-    kept = {
-        _WRAPPED.sub(".", name): weight
-        for name, weight in weights.items()
-        if _WRAPPED.search(name) or not name.startswith(wrapped)
-    }
-    yield from sorted(kept.items())

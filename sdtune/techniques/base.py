@@ -22,7 +22,7 @@ from sdtune.functional import (
     min_snr_weights,
     training_target,
 )
-from sdtune.models import Conditioning, check_base
+from sdtune.models import Conditioning, PromptCache, check_base
 from sdtune.techniques.optimization import (
     LRScheduleName,
     OptimizerName,
@@ -105,8 +105,8 @@ class DiffusionFineTuningModule(TunedModelModule):
         self.noise_offset = noise_offset
         self.draws_dropout = draws_dropout
         self.seed = seed
-        self._embeddings: dict[str, Tensor] = {}
-        self._trained_embeddings = self._embeddings
+        self._prompts = PromptCache()
+        self._trained_prompts = self._prompts
 
     def problems_with(self, data: object) -> list[str]:
         """List what keeps this technique from training on some data; loads no weights.
@@ -122,6 +122,17 @@ class DiffusionFineTuningModule(TunedModelModule):
     @abstractmethod
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return the optimizer's groups: `params`, `lr` and a `name`."""
+
+    def encodes_anew(self, caption: str) -> bool:
+        """Tell whether what a caption is encoded to can change from step to step.
+
+        Args:
+            caption: A caption.
+
+        Returns:
+            Whether the text encoder learns.
+        """
+        return self.trains_text_encoder
 
     def setup(self, stage: str) -> None:
         """Compare with the data, then load the base and add what learns.
@@ -181,7 +192,7 @@ class DiffusionFineTuningModule(TunedModelModule):
         noise = self._noise(latents, batch["index"])
         timesteps = self._timesteps(batch["index"]).to(latents.device)
         with self._reproducible_dropout(batch["index"]):
-            return self._losses(latents, noise, timesteps, batch["caption"]), timesteps
+            return self._losses(batch, latents, noise, timesteps), timesteps
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Measure the loss at noise and timesteps that never change.
@@ -198,7 +209,7 @@ class DiffusionFineTuningModule(TunedModelModule):
                 latents.shape[1:], self.seed, Stream.VALIDATION, level, batch["index"]
             ).to(latents)
             timesteps = torch.full((len(latents),), round(share * total), device=self.device)
-            losses.append(self._losses(latents, noise, timesteps, batch["caption"], weighted=False))
+            losses.append(self._losses(batch, latents, noise, timesteps, weighted=False))
         loss = torch.stack(losses).mean()
         self.log("val/loss", loss, prog_bar=True, batch_size=len(latents), sync_dist=True)
 
@@ -238,14 +249,14 @@ class DiffusionFineTuningModule(TunedModelModule):
     def hold_average(self) -> None:
         """Put the average into the module; what is encoded with it is no input of training."""
         super().hold_average()
-        self._trained_embeddings = self._embeddings
+        self._trained_prompts = self._prompts
         if self.trains_text_encoder:
-            self._embeddings = {}
+            self._prompts = PromptCache()
 
     def release_average(self) -> None:
         """Put the trained weights back, and what was encoded with them."""
         super().release_average()
-        self._embeddings = self._trained_embeddings
+        self._prompts = self._trained_prompts
 
     def on_fit_start(self) -> None:
         """Encode once what nothing random touches, and put the encoders aside."""
@@ -256,22 +267,24 @@ class DiffusionFineTuningModule(TunedModelModule):
             self.model.vae.to("cpu")
         if not self.trains_text_encoder:
             if hasattr(data, "captions"):
-                self._remember(data.captions())
+                self._prompts.remember(data.captions(), self._encode)
             self.model.text_encoders.to("cpu")
 
     def _losses(
         self,
+        batch: dict[str, Any],
         latents: Tensor,
         noise: Tensor,
         timesteps: Tensor,
-        captions: Sequence[str],
         weighted: bool = True,
     ) -> Tensor:
         """Return each sample's loss, (B,) float32."""
         alphas_cumprod = self.model.alphas_cumprod
         prediction_type = self.model.prediction_type
         noisy_latents = add_noise(latents, noise, timesteps, alphas_cumprod)
-        model_pred = self.model(noisy_latents, timesteps, self._conditioning(captions))
+        conditioning = self._conditioning(batch["caption"])
+        conditioning = conditioning.with_inputs(self.model.picture_inputs(batch, latents))
+        model_pred = self.model(noisy_latents, timesteps, conditioning)
         target = training_target(latents, noise, timesteps, alphas_cumprod, prediction_type)
         weights = None
         if weighted and self.min_snr_gamma is not None:
@@ -308,27 +321,13 @@ class DiffusionFineTuningModule(TunedModelModule):
         return counter_randint(0, total, self.seed, Stream.TIMESTEP, self.current_epoch, indices)
 
     def _conditioning(self, captions: Sequence[str]) -> Conditioning:
-        """Encode captions, or look them up when the text encoder is frozen."""
-        if self.trains_text_encoder:
-            # each once, unless inputs are dropped: then each sample drops its own
-            distinct = list(captions if self.draws_dropout else dict.fromkeys(captions))
-            encoded = self.model.encode_prompts(distinct, self.clip_skip)
-            if len(distinct) == len(captions):
-                return encoded
-            order = [distinct.index(caption) for caption in captions]
-            return Conditioning(encoded.encoder_hidden_states[order])
-        self._remember(captions)
-        rows = torch.stack([self._embeddings[caption] for caption in captions])
-        return Conditioning(rows.to(self.device, non_blocking=True))
+        """Encode captions, each once, or look them up where nothing of them learns."""
+        if self.trains_text_encoder and self.draws_dropout:
+            return self._encode(captions)  # each sample drops its own inputs
+        return self._prompts.batch(captions, self._encode, self.encodes_anew, self.device)
 
-    def _remember(self, captions: Sequence[str], at_once: int = 64) -> None:
-        """Encode the captions that are not known yet, on the text encoder's device."""
-        unknown = [each for each in dict.fromkeys(captions) if each not in self._embeddings]
-        for first in range(0, len(unknown), at_once):
-            batch = unknown[first : first + at_once]
-            with torch.no_grad():
-                rows = self.model.encode_prompts(batch, self.clip_skip).encoder_hidden_states
-            self._embeddings.update(zip(batch, rows.cpu(), strict=True))
+    def _encode(self, captions: Sequence[str]) -> Conditioning:
+        return self.model.encode_prompts(captions, self.clip_skip)
 
     @contextmanager
     def _reproducible_dropout(self, indices: Sequence[int]) -> Iterator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -21,7 +22,7 @@ from sdtune.adapters.words.placeholder import (
     check_token_embedding_arguments,
     initial_ids,
 )
-from sdtune.models import Conditioning, check_base, load_tokenizer
+from sdtune.models import Conditioning, check_base, load_tokenizers
 from sdtune.techniques.base import DiffusionFineTuningModule
 
 __all__ = ["PlaceholderModule", "check_placeholder"]
@@ -47,7 +48,8 @@ def check_placeholder(base: str, placeholder: Placeholder, embedding_norm: Embed
         check_base(base)
     except ValueError:
         return
-    initial_ids(load_tokenizer(base), placeholder)
+    for tokenizer in load_tokenizers(base):
+        initial_ids(tokenizer, placeholder)
 
 
 @runtime_checkable
@@ -153,30 +155,20 @@ class PlaceholderModule(DiffusionFineTuningModule):
 
     def _conditioning(self, captions: Sequence[str]) -> Conditioning:
         """Encode each caption once, those that hold a word anew, and look the others up."""
-        distinct = list(dict.fromkeys(captions))
-        anew = [caption for caption in distinct if self.encodes_anew(caption)]
-        known = [caption for caption in distinct if not self.encodes_anew(caption)]
-        # one by one, so that no bit depends on which of them were met together
-        self._remember(known, at_once=1)
-        parts = []
-        if anew:
-            parts.append(self.model.encode_prompts(anew, self.clip_skip).encoder_hidden_states)
-        if known:
-            rows = torch.stack([self._embeddings[caption] for caption in known])
-            dtype = parts[0].dtype if parts else rows.dtype
-            parts.append(rows.to(self.device, dtype, non_blocking=True))
-        hidden_states = torch.cat(parts) if len(parts) > 1 else parts[0]
-        order = {caption: row for row, caption in enumerate(anew + known)}
-        if list(captions) != list(order):
-            hidden_states = hidden_states[[order[caption] for caption in captions]]
-        return Conditioning(hidden_states if anew else self._connected(hidden_states))
+        conditioning = self._prompts.batch(captions, self._encode, self.encodes_anew, self.device)
+        if any(self.encodes_anew(caption) for caption in captions):
+            return conditioning
+        return self._connected(conditioning)
 
-    def _connected(self, hidden_states: Tensor) -> Tensor:
+    def _connected(self, conditioning: Conditioning) -> Conditioning:
         """Add nothing of the rows, so that they have a gradient where no caption holds them."""
         if not torch.is_grad_enabled() or not self._needs_connection:
-            return hidden_states
-        rows = torch.cat([*self.embedding_rows])  # (n, d)
-        return hidden_states + 0.0 * rows.sum().to(hidden_states)
+            return conditioning
+        nothing = 0.0 * torch.cat([*self.embedding_rows]).sum()  # (n, d) -> scalar
+        hidden_states = conditioning.encoder_hidden_states
+        return replace(
+            conditioning, encoder_hidden_states=hidden_states + nothing.to(hidden_states)
+        )
 
     @property
     def _needs_connection(self) -> bool:

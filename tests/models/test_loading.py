@@ -15,7 +15,7 @@ from huggingface_hub.errors import (
 )
 
 import sdtune
-from sdtune.models import NANO, StableDiffusion, check_base, load, load_tokenizer, sample
+from sdtune.models import NANO, StableDiffusion, check_base, load, load_tokenizers, sample
 from tests.models.hub_cache import make_hub_cache
 
 NANO_FOLDER = Path(sdtune.__file__).parent / "nano" / "weights"
@@ -36,7 +36,7 @@ def test_a_folder_is_loaded(tiny_sd: Path, kind: type) -> None:
 
 
 def test_a_tokenizer_is_loaded_without_its_model(tiny_sd: Path, model: StableDiffusion) -> None:
-    assert load_tokenizer(tiny_sd).get_vocab() == model.tokenizers[0].get_vocab()
+    assert load_tokenizers(tiny_sd)[0].get_vocab() == model.tokenizers[0].get_vocab()
 
 
 def test_weights_are_cast_to_the_dtype_asked_for(tiny_sd: Path) -> None:

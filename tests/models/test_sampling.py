@@ -109,7 +109,9 @@ def test_initial_noise_is_bit_equal_in_any_batch(model: StableDiffusion) -> None
 def test_one_call_repeated_gives_the_same_bits(model: StableDiffusion) -> None:
     first = sample(model, PROMPTS, seeds=[0, 1, 2], num_inference_steps=3)
     torch.manual_seed(123)
+    state = torch.get_rng_state()
     assert torch.equal(first, sample(model, PROMPTS, seeds=[0, 1, 2], num_inference_steps=3))
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_guidance_of_one_is_the_conditional_model(model: StableDiffusion) -> None:
@@ -119,6 +121,44 @@ def test_guidance_of_one_is_the_conditional_model(model: StableDiffusion) -> Non
     far = sample(model, PROMPTS[:1], seeds=[0], num_inference_steps=4, guidance_scale=5.0)
     torch.testing.assert_close(skipped, limit, atol=1e-4, rtol=0)
     assert not torch.allclose(skipped, far, atol=1e-2)
+
+
+def test_guidance_below_one_goes_from_the_negative_prompt_to_the_prompt(
+    model: StableDiffusion,
+) -> None:
+    def draw(prompt: str, guidance_scale: float) -> torch.Tensor:
+        return sample(
+            model,
+            [prompt],
+            seeds=[0],
+            num_inference_steps=4,
+            guidance_scale=guidance_scale,
+            negative_prompt=PROMPTS[1],
+        )
+
+    none, half, full = (draw(PROMPTS[0], scale) for scale in (0.0, 0.5, 1.0))
+    torch.testing.assert_close(none, draw(PROMPTS[1], 1.0), atol=1e-4, rtol=0)
+    assert (half - none).abs().max() > 1e-2
+    assert (half - full).abs().max() > 1e-2
+
+
+def test_latents_stay_in_float32_between_the_steps_of_a_half_precision_unet(
+    tiny_sd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(tiny_sd)
+    model.unet.to(torch.bfloat16)
+    model.text_encoders.to(torch.bfloat16)
+    drawn: list[torch.Tensor] = []
+    decode = model.decode_latents
+    monkeypatch.setattr(
+        model, "decode_latents", lambda latents: drawn.append(latents) or decode(latents)
+    )
+    sample(model, PROMPTS[:1], seeds=[0], num_inference_steps=3)
+    [latents] = drawn
+    assert latents.dtype == torch.float32
+    assert not torch.equal(latents, latents.bfloat16().float())
+    assert not model.unet._forward_hooks
+    assert not model.unet._forward_pre_hooks
 
 
 def test_guidance_of_one_runs_half_the_work(

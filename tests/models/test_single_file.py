@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sdtune.models import Part, StableDiffusion, check_base, load, load_tokenizer
+from sdtune.models import Part, StableDiffusion, check_base, load, load_tokenizers
 from tests.models.hub_cache import make_hub_cache
 from tests.models.original_layout import original_state_dict
 
@@ -63,7 +63,7 @@ def test_a_file_gives_the_same_model_as_the_folder(
     assert loaded.source == str(path)
     assert _fingerprints(loaded) == _fingerprints(model)
     assert loaded.noise_scheduler.config.beta_schedule == "scaled_linear"
-    assert load_tokenizer(path).get_vocab() == model.tokenizers[0].get_vocab()
+    assert load_tokenizers(path)[0].get_vocab() == model.tokenizers[0].get_vocab()
 
 
 def test_a_half_precision_file_is_cast_up(

@@ -11,7 +11,7 @@ from transformers import CLIPTextModel
 
 from sdtune.functional import counter_randn
 from sdtune.functional.randomness import Stream
-from sdtune.models import Conditioning, Part, StableDiffusion, load, sample
+from sdtune.models import Part, StableDiffusion, load, sample
 
 PARTS: tuple[Part, ...] = ("unet", "vae", "text_encoders")
 
@@ -114,6 +114,14 @@ def test_decoding_undoes_scale_and_range(model: StableDiffusion) -> None:
     torch.testing.assert_close(images, ((decoded + 1) / 2).clamp(0, 1))
 
 
+def test_the_vae_is_in_float32_even_under_autocast(model: StableDiffusion) -> None:
+    pictures, latents = _pictures(1), torch.randn(1, 4, 8, 8)
+    moments, images = model.encode_images(pictures), model.decode_latents(latents)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(model.encode_images(pictures), moments)
+        assert torch.equal(model.decode_latents(latents), images)
+
+
 def test_a_shift_is_undone_too(tiny_sd: Path) -> None:
     model = load(tiny_sd)
     moments = model.encode_images(_pictures(1))
@@ -153,25 +161,6 @@ def test_forward_equals_the_unet(model: StableDiffusion) -> None:
 def test_convolutions_are_channels_last(model: StableDiffusion) -> None:
     for weight in (model.unet.conv_in.weight, model.vae.encoder.conv_in.weight):
         assert weight.is_contiguous(memory_format=torch.channels_last)
-
-
-def test_conditioning_is_selected_joined_and_moved() -> None:
-    conditioning = Conditioning(
-        torch.arange(12.0).reshape(3, 2, 2), {"time_ids": torch.arange(3.0)[:, None]}
-    )
-    assert len(conditioning) == 3
-    for index in ([2, 0, 2], torch.tensor([2, 0, 2])):
-        chosen = conditioning[index]
-        assert chosen.added_cond_kwargs["time_ids"].flatten().tolist() == [2.0, 0.0, 2.0]
-        assert torch.equal(chosen.encoder_hidden_states[1], conditioning.encoder_hidden_states[0])
-    joined = Conditioning.cat([conditioning[:1], conditioning[1:]])
-    assert torch.equal(joined.encoder_hidden_states, conditioning.encoder_hidden_states)
-    assert torch.equal(
-        joined.added_cond_kwargs["time_ids"], conditioning.added_cond_kwargs["time_ids"]
-    )
-    moved = conditioning.to(dtype=torch.float16)
-    assert moved.encoder_hidden_states.dtype == torch.float16
-    assert moved.added_cond_kwargs["time_ids"].dtype == torch.float16
 
 
 def test_fingerprints_name_the_weights(model: StableDiffusion, tiny_sd: Path) -> None:

@@ -1,0 +1,102 @@
+"""What a denoiser is told besides the noisy latents and the timestep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+__all__ = ["Conditioning"]
+
+
+@dataclass
+class Conditioning:
+    """What the UNet is told besides the noisy latents and the timestep.
+
+    Attributes:
+        encoder_hidden_states: (B, L, D) one row per token of the prompts.
+        added_cond_kwargs: Extra inputs, each (B, ...), passed on to the UNet by name; empty for
+            Stable Diffusion 1 and 2.
+    """
+
+    encoder_hidden_states: Tensor
+    added_cond_kwargs: dict[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Return the number of prompts, B."""
+        return len(self.encoder_hidden_states)
+
+    def __getitem__(self, index: slice | Sequence[int] | Tensor) -> Conditioning:
+        """Select rows, by a slice, a list of positions or a tensor of them."""
+        selection = torch.as_tensor(index) if isinstance(index, Sequence) else index
+        return Conditioning(
+            self.encoder_hidden_states[selection],
+            {name: value[selection] for name, value in self.added_cond_kwargs.items()},
+        )
+
+    @classmethod
+    def cat(cls, conditionings: Sequence[Conditioning]) -> Conditioning:
+        """Join batches of prompts along their first dimension.
+
+        Args:
+            conditionings: At least one, all with the same L, D and extra inputs.
+
+        Returns:
+            One conditioning with all the rows, in order.
+        """
+        names = conditionings[0].added_cond_kwargs
+        return cls(
+            torch.cat([each.encoder_hidden_states for each in conditionings]),
+            {
+                name: torch.cat([each.added_cond_kwargs[name] for each in conditionings])
+                for name in names
+            },
+        )
+
+    def with_inputs(self, inputs: Mapping[str, Tensor]) -> Conditioning:
+        """Join what the prompts say with what is known of the pictures, such as their sizes.
+
+        Args:
+            inputs: Extra inputs by name, each (B, ...), beside those that the prompts gave.
+
+        Returns:
+            A conditioning that holds both.
+
+        Raises:
+            ValueError: If an input is given twice, or for another number of rows.
+        """
+        for name, value in inputs.items():
+            if name in self.added_cond_kwargs or len(value) != len(self):
+                raise ValueError(
+                    f"Expected `{name}` to be a new input of {len(self)} rows, beside "
+                    f"{sorted(self.added_cond_kwargs)}, but got {len(value)} rows."
+                )
+        return Conditioning(self.encoder_hidden_states, {**self.added_cond_kwargs, **inputs})
+
+    def to(
+        self,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        non_blocking: bool = False,
+    ) -> Conditioning:
+        """Copy to a device and a dtype; None leaves either as it is.
+
+        Args:
+            device: For every tensor.
+            dtype: A floating type, for the tensors of such a type.
+            non_blocking: Whether a copy from pinned memory may go on beside other work.
+
+        Returns:
+            A conditioning; tensors that are there already are not copied.
+        """
+
+        def moved(value: Tensor) -> Tensor:
+            wanted = dtype if value.is_floating_point() else None
+            return value.to(device, wanted, non_blocking)
+
+        return Conditioning(
+            moved(self.encoder_hidden_states),
+            {name: moved(value) for name, value in self.added_cond_kwargs.items()},
+        )

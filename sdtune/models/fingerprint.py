@@ -1,0 +1,45 @@
+"""A hash of frozen weights, which names the base in caches and checkpoints."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from hashlib import sha256
+
+from torch import Tensor, nn
+
+__all__ = ["fingerprint"]
+
+# where PEFT's layers and `TokenEmbedding` keep what they wrap, beside what learns
+_WRAPPED = re.compile(r"\.(?:base_layer|frozen_table)\.")
+
+
+def fingerprint(module: nn.Module) -> str:
+    """Hash a module's frozen weights.
+
+    Adapters are left out, so the hash is the same before and after one is added. It is taken over
+    float32 values: casting a base that was shipped in half precision up does not change it.
+
+    Args:
+        module: The module, with or without adapters.
+
+    Returns:
+        SHA-256 in hexadecimal.
+    """
+    digest = sha256()
+    for name, weight in _frozen_weights(module):
+        digest.update(f"{name} {tuple(weight.shape)}".encode())
+        digest.update(weight.detach().cpu().float().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def _frozen_weights(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield the weights that were there before any adapter, by their original names."""
+    weights = module.state_dict()
+    wrapped = tuple({_WRAPPED.split(name)[0] + "." for name in weights if _WRAPPED.search(name)})
+    kept = {
+        _WRAPPED.sub(".", name): weight
+        for name, weight in weights.items()
+        if _WRAPPED.search(name) or not name.startswith(wrapped)
+    }
+    yield from sorted(kept.items())
