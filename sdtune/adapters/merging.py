@@ -85,8 +85,9 @@ def merge_adapters(
     inputs = torch.cat([each.inputs for each in concepts])
     regularisation = _token_states(model.pipeline(), texts)
     for word in [word for each in concepts for word in each.words]:
-        rows = add_token_embedding(model, word.placeholder_token, "a", len(word.vectors))
-        rows.data.copy_(word.vectors)
+        rows = add_token_embedding(model, word.placeholder_token, "a", word.num_vectors)
+        for each, vectors in zip(rows, word.vectors, strict=True):
+            each.data.copy_(vectors)
     add_tuned_projections(model)
     for name, layer in tuned_projections(model).items():
         outputs = torch.cat([each.outputs[name] for each in concepts])

@@ -80,7 +80,9 @@ def prediction(model: StableDiffusion) -> Tensor:
     # a network works at any size, and a small picture tells two of them apart as well
     shape = (1, unet.config.in_channels, min(height, 16), min(width, 16))
     noise = torch.randn(shape, generator=counter_generator(0))
-    conditioning = model.encode_prompts(["a turtle"]).to(unet.device, unet.dtype)
+    conditioning = model.encode_prompts(["a turtle"])
+    conditioning = conditioning.with_inputs(model.picture_inputs({}, noise))
+    conditioning = conditioning.to(unet.device, unet.dtype)
     timesteps = torch.tensor([model.noise_scheduler.config.num_train_timesteps // 2])
     predicted = model(noise.to(unet.device, unet.dtype), timesteps.to(unet.device), conditioning)
     return predicted.float()

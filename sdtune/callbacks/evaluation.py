@@ -15,7 +15,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 
 from sdtune._checks import check_all, check_not_negative
-from sdtune.adapters.words import find_token_embedding
+from sdtune.adapters.words import learned_placeholders
 from sdtune.callbacks.periodic import PeriodicCallback, is_trial
 from sdtune.evaluation.best import BestRule, Goal, check_goal
 from sdtune.evaluation.circumstances import device_name, library_versions
@@ -215,8 +215,7 @@ class EvaluationCallback(PeriodicCallback):
         judges: Judges,
     ) -> Evaluator:
         technique, start = cast(Technique, pl_module), time.perf_counter()
-        embedding = find_token_embedding(technique.model)
-        placeholders = embedding.placeholders if embedding else []
+        placeholders = learned_placeholders(technique.model)
         evaluator = Evaluator(
             training,
             judges,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sdtune.adapters.words import (
     add_token_embedding,
-    find_token_embedding,
+    find_token_embeddings,
     target_norms,
     without_token_embeddings,
 )
@@ -86,15 +86,15 @@ class PlaceholderModule(DiffusionFineTuningModule):
 
     @property
     def embedding_rows(self) -> list[nn.Parameter]:
-        """(num_vectors, d) float32 for each word, as it is now.
+        """(num_vectors, d) float32 for each text encoder and word, as they are now.
 
         Returns:
             The parameters that learn.
         """
-        embedding = find_token_embedding(self.model)
-        if embedding is None:
+        embeddings = find_token_embeddings(self.model)
+        if not embeddings:
             raise RuntimeError("Expected `add_placeholders` to be called before, but it was not.")
-        return list(embedding.rows)
+        return [rows for embedding in embeddings for rows in embedding.rows]
 
     def problems_with(self, data: object) -> list[str]:
         """Tell which word no caption holds, so that nothing would be learned of it."""
@@ -127,13 +127,14 @@ class PlaceholderModule(DiffusionFineTuningModule):
         return self.learns_embedding and any(each.token in text for each in self.placeholders)
 
     def add_placeholders(self) -> None:
-        """Add the words to the text encoder and its tokenizer."""
-        table = self.model.text_encoders[0].get_input_embeddings().weight  # type: ignore[operator]
-        rows = [
+        """Add the words to the text encoders and their tokenizers."""
+        for each in self.placeholders:
             add_token_embedding(self.model, each.token, each.initializer_token, each.num_vectors)
-            for each in self.placeholders
+        self._norms = [
+            target_norms(rows, embedding.frozen_table.weight, self.embedding_norm)
+            for embedding in find_token_embeddings(self.model)
+            for rows in embedding.rows
         ]
-        self._norms = [target_norms(each, table, self.embedding_norm) for each in rows]
         self._restore_norms()
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
@@ -164,7 +165,7 @@ class PlaceholderModule(DiffusionFineTuningModule):
         """Add nothing of the rows, so that they have a gradient where no caption holds them."""
         if not torch.is_grad_enabled() or not self._needs_connection:
             return conditioning
-        nothing = 0.0 * torch.cat([*self.embedding_rows]).sum()  # (n, d) -> scalar
+        nothing = 0.0 * torch.stack([rows.sum() for rows in self.embedding_rows]).sum()
         hidden_states = conditioning.encoder_hidden_states
         return replace(
             conditioning, encoder_hidden_states=hidden_states + nothing.to(hidden_states)

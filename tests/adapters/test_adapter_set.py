@@ -49,7 +49,7 @@ def test_words_alone_are_all_found_by_folder_and_by_the_last(tmp_path, model):
 
 
 def test_a_word_that_went_on_learning_is_found(tmp_path, model):
-    rows = add_token_embedding(model, "<one>", "c")
+    [rows] = add_token_embedding(model, "<one>", "c")
     add_lora(model, rank=2, alpha=2.0)
     adapter = AdapterSet(*take(model, ["<one>"]), LoRAAdapter.from_model(model))
     path = adapter.save(tmp_path)

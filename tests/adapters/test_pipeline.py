@@ -31,7 +31,7 @@ def test_a_missing_adapter_is_found_before_the_base_is_loaded(tmp_path, tiny_sd,
 
 
 def test_a_learned_word_is_found_by_file_folder_and_run(tmp_path, tiny_sd, model):
-    rows = add_token_embedding(model, "<erica>", "c", num_vectors=2)
+    [rows] = add_token_embedding(model, "<erica>", "c", num_vectors=2)
     rows.data += 1
     path = AdapterSet(TokenEmbeddingAdapter.from_model(model)).save(tmp_path / "run" / "adapter")
     expected = draw(model.pipeline(), "a <erica>")
@@ -43,7 +43,7 @@ def test_a_learned_word_is_found_by_file_folder_and_run(tmp_path, tiny_sd, model
 def test_a_word_and_its_lora_are_loaded_together(tmp_path, tiny_sd, model, train):
     add_lora(model, rank=4, alpha=2.0, text_encoder=True)
     train(model, scale=0.3)
-    rows = add_token_embedding(model, "<erica>", "c")
+    [rows] = add_token_embedding(model, "<erica>", "c")
     rows.data += 1
     words = [TokenEmbeddingAdapter.from_model(model)]
     adapter = AdapterSet(*words, LoRAAdapter.from_model(model))

@@ -38,7 +38,7 @@ def test_predictions_are_the_same_until_a_weight_differs(model, train):
 
 def test_a_frozen_copy_shares_all_weights_and_no_parameter(model, predict):
     add_lora(model, rank=2, alpha=2.0, text_encoder=True)
-    rows = add_token_embedding(model, "<erica>", "c")
+    [rows] = add_token_embedding(model, "<erica>", "c")
     model.text_encoders.bfloat16(), model.unet.bfloat16()
     rows.data = rows.data.float() + 1e-4
     fresh = frozen_copy(model)

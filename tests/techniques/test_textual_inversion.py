@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sdtune.adapters.words import find_token_embedding
+from sdtune.adapters.words import find_token_embeddings
 from sdtune.data.style import StyleDataModule
 from sdtune.data.subject import SubjectDataModule
 from sdtune.techniques.textual_inversion import TextualInversionModule
@@ -42,7 +42,7 @@ def _batch(captions: Sequence[str]) -> dict:
 
 
 def _table(module: TextualInversionModule) -> Tensor:
-    return find_token_embedding(module.model).frozen_table.weight.detach().clone()
+    return find_token_embeddings(module.model)[0].frozen_table.weight.detach().clone()
 
 
 def test_only_the_new_rows_are_parameters_and_in_the_optimizer(
@@ -58,7 +58,7 @@ def test_only_the_new_rows_are_parameters_and_in_the_optimizer(
     assert (module.embedding_rows[0] - rows).abs().min(dim=1).values.min() > 0
     [state] = trainer.optimizers[0].state.values()
     assert state["exp_avg"].shape == (3, 32)
-    assert find_token_embedding(module.model).frozen_table.weight.grad is None
+    assert find_token_embeddings(module.model)[0].frozen_table.weight.grad is None
     assert list(module.state_dict()) == [
         next(name for name, p in module.named_parameters() if p.requires_grad)
     ]

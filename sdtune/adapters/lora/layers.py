@@ -135,9 +135,10 @@ def tunable_parts(model: StableDiffusion) -> dict[str, Any]:
         model: A bundle.
 
     Returns:
-        `unet`, `text_encoder` and, if there is a second one, `text_encoder_2`.
+        `unet`, and the family's text encoders: `text_encoder` and, if there is a second one,
+        `text_encoder_2`.
     """
-    names = ["text_encoder", *(f"text_encoder_{i}" for i in range(2, len(model.text_encoders) + 1))]
+    names = model.family.text_encoder_names
     return {"unet": model.unet, **dict(zip(names, model.text_encoders, strict=True))}
 
 

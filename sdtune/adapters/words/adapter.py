@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,7 +10,11 @@ import torch
 from torch import Tensor
 
 from sdtune.adapters.adapter import Adapter
-from sdtune.adapters.words.layers import find_token_embedding, remove_token_embeddings
+from sdtune.adapters.words.layers import (
+    find_token_embeddings,
+    learned_placeholders,
+    remove_token_embeddings,
+)
 from sdtune.models.stable_diffusion import StableDiffusion
 
 __all__ = ["TokenEmbeddingAdapter"]
@@ -21,7 +26,7 @@ class TokenEmbeddingAdapter(Adapter):
 
     Attributes:
         placeholder_token: The word.
-        vectors: (n, d) float32 on the CPU.
+        vectors: (n, d) float32 on the CPU for each text encoder.
         initializer_token: The words that it was started from, if that is known.
     """
 
@@ -29,7 +34,7 @@ class TokenEmbeddingAdapter(Adapter):
     loads_first: ClassVar[bool] = True
 
     placeholder_token: str
-    vectors: Tensor
+    vectors: Sequence[Tensor]
     initializer_token: str = ""
 
     @classmethod
@@ -48,17 +53,25 @@ class TokenEmbeddingAdapter(Adapter):
         Raises:
             ValueError: If the model has no such word, or several and none is named.
         """
-        embedding = find_token_embedding(model)
-        known = [each.token for each in embedding.placeholders] if embedding else []
+        placeholders = learned_placeholders(model)
+        known = [each.token for each in placeholders]
         wanted = known if placeholder_token is None else [placeholder_token]
-        if embedding is None or len(wanted) != 1 or wanted[0] not in known:
+        if len(wanted) != 1 or wanted[0] not in known:
             raise ValueError(
                 f"Expected `placeholder_token` to be one of the words of the model, "
                 f"{', '.join(known) or 'which has none'}, but got {placeholder_token}."
             )
         number = known.index(wanted[0])
-        vectors = embedding.rows[number].detach().to("cpu", torch.float32, copy=True)
-        return cls(wanted[0], vectors, embedding.placeholders[number].initializer_token)
+        vectors = [
+            each.rows[number].detach().to("cpu", torch.float32, copy=True)
+            for each in find_token_embeddings(model)
+        ]
+        return cls(wanted[0], vectors, placeholders[number].initializer_token)
+
+    @property
+    def num_vectors(self) -> int:
+        """How many tokens the word is."""
+        return len(self.vectors[0])
 
     @classmethod
     def remove(cls, model: StableDiffusion) -> None:

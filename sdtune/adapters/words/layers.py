@@ -1,9 +1,9 @@
-"""New words for a text encoder: rows that learn, beside its frozen table (Gal et al. 2022)."""
+"""New words for text encoders: rows that learn, beside their frozen tables (Gal et al. 2022)."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
@@ -20,12 +20,13 @@ from sdtune.adapters.words.placeholder import (
 from sdtune.models.stable_diffusion import StableDiffusion
 
 if TYPE_CHECKING:
-    from transformers import CLIPTokenizer
+    from transformers import CLIPTextModel, CLIPTokenizer
 
 __all__ = [
     "TokenEmbedding",
     "add_token_embedding",
-    "find_token_embedding",
+    "find_token_embeddings",
+    "learned_placeholders",
     "remove_token_embeddings",
     "target_norms",
     "without_token_embeddings",
@@ -71,8 +72,8 @@ class TokenEmbedding(nn.Module):
 
 def add_token_embedding(
     model: StableDiffusion, placeholder_token: str, initializer_token: str, num_vectors: int = 1
-) -> nn.Parameter:
-    """Add a word to the first text encoder and its tokenizer, started from words that it knows.
+) -> list[nn.Parameter]:
+    """Add a word to every text encoder and its tokenizer, started from words that it knows.
 
     Prompts may say the word alone: `tokenize` writes it out, `<erica> <erica>_1 …`.
 
@@ -84,55 +85,66 @@ def add_token_embedding(
         num_vectors: How many tokens the word is.
 
     Returns:
-        (num_vectors, d) float32 rows, which learn.
+        (num_vectors, d) float32 rows for each text encoder, which learn.
 
     Raises:
         TypeError: If `num_vectors` is no integer.
-        ValueError: If an argument is out of its range, the word is in the vocabulary or the
+        ValueError: If an argument is out of its range, the word is in a vocabulary or the
             initializer is too long.
     """
     check_token_embedding_arguments(placeholder_token, initializer_token, num_vectors)
     placeholder = Placeholder(placeholder_token, num_vectors, initializer_token)
-    tokenizer = model.tokenizers[0]
-    ids = initial_ids(tokenizer, placeholder)
-    embedding = find_token_embedding(model) or _wrap(model)
-    with torch.no_grad():
-        device = embedding.frozen_table.weight.device
-        known = embedding.frozen_table(torch.tensor(ids, device=device)).float()
-        rows = torch.stack([known[number % len(known)] for number in range(num_vectors)])  # (n, d)
-    parameter = nn.Parameter(rows)
-    embedding.rows.append(parameter)
-    embedding.placeholders.append(placeholder)
-    model.tokenizers[0].add_tokens(placeholder.tokens)
+    ids = [initial_ids(tokenizer, placeholder) for tokenizer in model.tokenizers]
+    embeddings = find_token_embeddings(model) or _wrap(model)
+    parameters = []
+    for embedding, tokenizer, known in zip(embeddings, model.tokenizers, ids, strict=True):
+        parameter = nn.Parameter(_initial_rows(embedding.frozen_table, known, num_vectors))
+        embedding.rows.append(parameter)
+        embedding.placeholders.append(placeholder)
+        tokenizer.add_tokens(placeholder.tokens)
+        parameters.append(parameter)
     model.substitutions[placeholder_token] = placeholder.expanded
-    return parameter
+    return parameters
 
 
-def find_token_embedding(model: StableDiffusion) -> TokenEmbedding | None:
+def find_token_embeddings(model: StableDiffusion) -> list[TokenEmbedding]:
     """Find the new words of a model.
 
     Args:
         model: A bundle.
 
     Returns:
-        The module that holds them, or None if there are none.
+        The modules that hold them, one for each text encoder; none if there are no new words.
     """
-    embedding = model.text_encoders[0].get_input_embeddings()  # type: ignore[operator]
-    return embedding if isinstance(embedding, TokenEmbedding) else None
+    tables = [cast("CLIPTextModel", each).get_input_embeddings() for each in model.text_encoders]
+    return [each for each in tables if isinstance(each, TokenEmbedding)]
+
+
+def learned_placeholders(model: StableDiffusion) -> list[Placeholder]:
+    """List the new words of a model, which are the same for all its text encoders.
+
+    Args:
+        model: A bundle.
+
+    Returns:
+        The words, in the order in which they were added.
+    """
+    embeddings = find_token_embeddings(model)
+    return list(embeddings[0].placeholders) if embeddings else []
 
 
 def remove_token_embeddings(model: StableDiffusion) -> None:
-    """Take all new words out, so that the text encoder and its tokenizer are the base's again.
+    """Take all new words out, so that text encoders and tokenizers are the base's again.
 
     Args:
         model: A bundle. Without new words this does nothing.
     """
-    embedding = find_token_embedding(model)
-    if embedding is not None:
-        model.text_encoders[0].set_input_embeddings(embedding.frozen_table)  # type: ignore[operator]
-        model.tokenizers[0] = embedding.base_tokenizer
-        for placeholder in embedding.placeholders:
-            del model.substitutions[placeholder.token]
+    for placeholder in learned_placeholders(model):
+        del model.substitutions[placeholder.token]
+    for number, embedding in enumerate(find_token_embeddings(model)):
+        text_encoder = cast("CLIPTextModel", model.text_encoders[number])
+        text_encoder.set_input_embeddings(embedding.frozen_table)
+        model.tokenizers[number] = embedding.base_tokenizer
 
 
 @contextmanager
@@ -148,10 +160,10 @@ def without_token_embeddings(model: StableDiffusion) -> Iterator[None]:
     Yields:
         Nothing.
     """
-    embedding = find_token_embedding(model)
-    placeholders = embedding.placeholders if embedding else []
     learned = dict(model.substitutions)
-    model.substitutions.update({each.token: each.initializer_token for each in placeholders})
+    model.substitutions.update(
+        {each.token: each.initializer_token for each in learned_placeholders(model)}
+    )
     try:
         yield
     finally:
@@ -179,13 +191,22 @@ def target_norms(rows: Tensor, table: Tensor, embedding_norm: EmbeddingNorm) -> 
     return mean.expand_as(norms).clone()
 
 
-def _wrap(model: StableDiffusion) -> TokenEmbedding:
-    text_encoder = model.text_encoders[0]
-    table = cast(nn.Embedding, text_encoder.get_input_embeddings())  # type: ignore[operator]
-    # no tokenizer forgets a token: a copy learns the new ones
-    base_tokenizer = model.tokenizers[0]
-    model.tokenizers[0] = copy.deepcopy(base_tokenizer)
-    embedding = TokenEmbedding(table, base_tokenizer)
-    embedding.train(table.training)
-    text_encoder.set_input_embeddings(embedding)  # type: ignore[operator]
-    return embedding
+def _wrap(model: StableDiffusion) -> list[TokenEmbedding]:
+    embeddings = []
+    for number, each in enumerate(model.text_encoders):
+        text_encoder = cast("CLIPTextModel", each)
+        table = cast(nn.Embedding, text_encoder.get_input_embeddings())
+        # no tokenizer forgets a token: a copy learns the new ones
+        base_tokenizer = model.tokenizers[number]
+        model.tokenizers[number] = copy.deepcopy(base_tokenizer)
+        embedding = TokenEmbedding(table, base_tokenizer)
+        embedding.train(table.training)
+        text_encoder.set_input_embeddings(embedding)
+        embeddings.append(embedding)
+    return embeddings
+
+
+@torch.no_grad()
+def _initial_rows(table: nn.Embedding, ids: Sequence[int], num_vectors: int) -> Tensor:
+    known = table(torch.tensor(ids, device=table.weight.device)).float()
+    return torch.stack([known[number % len(known)] for number in range(num_vectors)])  # (n, d)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import torch
 from safetensors.torch import load_file
@@ -29,6 +30,9 @@ from sdtune.files import tensor_file
 from sdtune.files.tensor_file import TensorHeader
 from sdtune.functional.randomness import isolated_random_state
 from sdtune.models.stable_diffusion import StableDiffusion
+
+if TYPE_CHECKING:
+    from transformers import CLIPTextModel
 
 __all__ = ["TextualInversionFormat"]
 
@@ -55,11 +59,22 @@ class TextualInversionFormat(WordsFormat):
     def write(
         self, adapter: TokenEmbeddingAdapter, path: Path, metadata: Mapping[str, str]
     ) -> None:
-        """Write a word, and in the header also the word and what it was started from."""
+        """Write a word, and in the header also the word and what it was started from.
+
+        Raises:
+            ValueError: If the word has vectors for several text encoders.
+        """
+        if len(adapter.vectors) != 1:
+            raise ValueError(
+                f"Expected a word for one text encoder, but `{adapter.placeholder_token}` has "
+                f"vectors for {len(adapter.vectors)}, which the {self.name} format cannot hold."
+            )
         header = {**metadata, _TRIGGER_KEY: adapter.placeholder_token}
         if adapter.initializer_token:
             header[_INITIALIZER_KEY] = adapter.initializer_token
-        tensor_file.write(path, {adapter.placeholder_token: adapter.vectors.contiguous()}, header)
+        tensor_file.write(
+            path, {adapter.placeholder_token: adapter.vectors[0].contiguous()}, header
+        )
 
     def read(self, path: Path) -> TokenEmbeddingAdapter:
         """Read a word without a model.
@@ -79,7 +94,7 @@ class TextualInversionFormat(WordsFormat):
             raise ValueError(f"Expected {path} to hold one tensor of a word, but it does not.")
         [(token, vectors)] = load_file(path).items()
         initializer = header.metadata.get(_INITIALIZER_KEY, "")
-        return TokenEmbeddingAdapter(token, torch.atleast_2d(vectors).float(), initializer)
+        return TokenEmbeddingAdapter(token, [torch.atleast_2d(vectors).float()], initializer)
 
     def load(self, model: StableDiffusion, path: Path) -> None:
         """Load a word into a model, in place and frozen, with diffusers' own reader.
@@ -96,18 +111,22 @@ class TextualInversionFormat(WordsFormat):
                 are of another width than the text encoder's.
         """
         adapter = self.read(path)
-        table = model.text_encoders[0].get_input_embeddings()  # type: ignore[operator]
-        width = table.weight.shape[1]
-        if adapter.vectors.shape[1] != width:
+        tables = [
+            cast("CLIPTextModel", each).get_input_embeddings() for each in model.text_encoders
+        ]
+        widths = [table.weight.shape[1] for table in tables]
+        if [vectors.shape[1] for vectors in adapter.vectors] != widths:
             raise ValueError(
-                f"Expected {path} to be for a text encoder of width {width}, but it holds "
-                f"vectors of {adapter.vectors.shape[1]}: it was trained on another kind of base."
+                f"Expected {path} to be for a text encoder of width {', '.join(map(str, widths))}, "
+                f"but it holds vectors of {adapter.vectors[0].shape[1]}: it was trained on another "
+                "kind of base."
             )
         # the reader draws initial values and then overwrites them
         with isolated_random_state(), dropped_messages(_MISLEADING, "transformers.modeling_utils"):
             model.pipeline().load_textual_inversion(path.parent, weight_name=path.name)
-        table.requires_grad_(False)
-        placeholder = Placeholder(adapter.placeholder_token, len(adapter.vectors))
+        for table in tables:
+            table.requires_grad_(False)
+        placeholder = Placeholder(adapter.placeholder_token, adapter.num_vectors)
         model.substitutions[placeholder.token] = placeholder.expanded
 
     @torch.no_grad()
@@ -128,9 +147,10 @@ class TextualInversionFormat(WordsFormat):
         """
         token = adapter.placeholder_token
         trained, saved = TokenEmbeddingAdapter.from_model(model, token), self.read(path)
-        if saved.placeholder_token != token or not saved.vectors.equal(trained.vectors):
+        equal = map(torch.equal, saved.vectors, trained.vectors)  # the file is of one encoder
+        if saved.placeholder_token != token or not all(equal):
             raise AdapterVerificationError(
-                f"Expected {path} to hold the {len(trained.vectors)} trained vectors of "
+                f"Expected {path} to hold the {trained.num_vectors} trained vectors of "
                 f"`{token}`, but it does not."
             )
         prompt = f"a picture of {token} on the moon"

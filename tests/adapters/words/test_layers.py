@@ -12,7 +12,7 @@ from torch import Tensor
 from sdtune.adapters.words import (
     TokenEmbeddingAdapter,
     add_token_embedding,
-    find_token_embedding,
+    find_token_embeddings,
     remove_token_embeddings,
     target_norms,
     without_token_embeddings,
@@ -53,7 +53,7 @@ def test_a_prompt_is_written_out_and_ids_follow_the_vocabulary(model: StableDiff
 
 
 def test_gradients_reach_the_new_rows_alone(model: StableDiffusion) -> None:
-    rows = add_token_embedding(model, "<erica>", "c", num_vectors=2)
+    [rows] = add_token_embedding(model, "<erica>", "c", num_vectors=2)
     add_token_embedding(model, "<two>", "c")
     model.encode_prompts(["a <erica>"]).encoder_hidden_states.sum().backward()
     gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
@@ -67,14 +67,14 @@ def test_gradients_reach_the_new_rows_alone(model: StableDiffusion) -> None:
 def test_ordinary_words_read_the_same_bits(
     base: StableDiffusion, model: StableDiffusion, predict: Predict
 ) -> None:
-    rows = add_token_embedding(model, "<erica>", "c")
+    [rows] = add_token_embedding(model, "<erica>", "c")
     rows.data += 1
     _assert_equal(predict(model), predict(base))
     assert model.fingerprint("text_encoders") == base.fingerprint("text_encoders")
 
 
 def test_the_base_reads_the_initializers_words(model: StableDiffusion) -> None:
-    rows = add_token_embedding(model, "<erica>", "c t", num_vectors=4)
+    [rows] = add_token_embedding(model, "<erica>", "c t", num_vectors=4)
     rows.data += 1
     learned, words = _encode(model, "a <erica> cup"), _encode(model, "a c t cup")
     with without_token_embeddings(model):
@@ -91,7 +91,7 @@ def test_removal_leaves_the_base(
         remove_token_embeddings(model)
     add_token_embedding(model, "<erica>", "c")
     remove_token_embeddings(model)
-    assert find_token_embedding(model) is None
+    assert find_token_embeddings(model) == []
     assert model.state_dict().keys() == base.state_dict().keys()
     assert len(model.tokenizers[0]) == len(base.tokenizers[0])
     _assert_equal(_encode(model, "a <erica>"), _encode(base, "a <erica>"))
@@ -103,14 +103,14 @@ def test_a_copy_of_the_model_learns_on_its_own(model: StableDiffusion) -> None:
     before = _encode(model, "<erica>")
     other = copy.deepcopy(model)
     add_token_embedding(other, "<two>", "c")
-    find_token_embedding(other).rows[0].data += 1
+    find_token_embeddings(other)[0].rows[0].data += 1
     _assert_equal(_encode(model, "<erica>"), before)
     assert "<two>" not in model.tokenizers[0].get_vocab()
 
 
 def test_a_half_precision_table_keeps_rows_in_float32(model: StableDiffusion) -> None:
     model.text_encoders.to(torch.bfloat16)
-    rows = add_token_embedding(model, "<erica>", "c")
+    [rows] = add_token_embedding(model, "<erica>", "c")
     assert rows.dtype == torch.float32
     states = _encode(model, "<erica>")
     assert states.dtype == torch.bfloat16
@@ -118,8 +118,8 @@ def test_a_half_precision_table_keeps_rows_in_float32(model: StableDiffusion) ->
 
 
 def test_norms_to_keep(model: StableDiffusion) -> None:
-    rows = add_token_embedding(model, "<erica>", "c a", num_vectors=2)
-    table = find_token_embedding(model).frozen_table.weight
+    [rows] = add_token_embedding(model, "<erica>", "c a", num_vectors=2)
+    table = find_token_embeddings(model)[0].frozen_table.weight
     assert target_norms(rows, table, "free") is None
     torch.testing.assert_close(target_norms(rows, table, "initializer")[:, 0], rows.norm(dim=1))
     mean = table.norm(dim=1).mean()
@@ -129,13 +129,13 @@ def test_norms_to_keep(model: StableDiffusion) -> None:
 def test_an_adapter_is_a_copy_of_the_word_that_is_named(model: StableDiffusion) -> None:
     with pytest.raises(ValueError, match="which has none"):
         TokenEmbeddingAdapter.from_model(model)
-    rows = add_token_embedding(model, "<erica>", "c", num_vectors=2)
+    [rows] = add_token_embedding(model, "<erica>", "c", num_vectors=2)
     adapter = TokenEmbeddingAdapter.from_model(model)
     expected = rows.detach().clone()
     rows.data += 1
-    _assert_equal(adapter.vectors, expected)
+    _assert_equal(adapter.vectors[0], expected)
     add_token_embedding(model, "<two>", "c")
-    assert TokenEmbeddingAdapter.from_model(model, "<two>").vectors.shape == (1, 32)
+    assert TokenEmbeddingAdapter.from_model(model, "<two>").vectors[0].shape == (1, 32)
     with pytest.raises(ValueError, match="one of the words of the model, <erica>, <two>, but got"):
         TokenEmbeddingAdapter.from_model(model)
 
@@ -153,7 +153,7 @@ def test_what_the_tokenizer_refuses_leaves_the_model_alone(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         add_token_embedding(model, *arguments)
-    assert find_token_embedding(model) is None
+    assert find_token_embeddings(model) == []
 
 
 def test_a_word_is_added_once(model: StableDiffusion) -> None:

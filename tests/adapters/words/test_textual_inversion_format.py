@@ -23,7 +23,7 @@ FORMAT = TextualInversionFormat()
 
 @pytest.fixture
 def learned(model: StableDiffusion) -> StableDiffusion:
-    rows = add_token_embedding(model, "<erica>", "c", num_vectors=3)
+    [rows] = add_token_embedding(model, "<erica>", "c", num_vectors=3)
     rows.data += torch.randn(rows.shape, generator=torch.Generator().manual_seed(0))
     return model
 
@@ -94,7 +94,7 @@ def test_verify_holds_beside_a_lora_and_in_half_precision(
     model.text_encoders.to(dtype)
     model.unet.to(dtype)
     add_lora(model, rank=2, alpha=1.0, text_encoder=True)
-    rows = add_token_embedding(model, "<erica>", "c")
+    [rows] = add_token_embedding(model, "<erica>", "c")
     rows.data += 0.3
     train(model)
     AdapterSet(TokenEmbeddingAdapter.from_model(model)).verify(_save(model, tmp_path), model)
@@ -106,7 +106,7 @@ def test_verify_notices_other_vectors_and_another_word(
     learned: StableDiffusion, tmp_path: Path
 ) -> None:
     adapter = TokenEmbeddingAdapter.from_model(learned)
-    other = TokenEmbeddingAdapter("<erica>", adapter.vectors + 1e-3)
+    other = TokenEmbeddingAdapter("<erica>", [adapter.vectors[0] + 1e-3])
     with pytest.raises(AdapterVerificationError, match="the 3 trained vectors of `<erica>`"):
         AdapterSet(adapter).verify(AdapterSet(other).save(tmp_path), learned)
     other = TokenEmbeddingAdapter("<two>", adapter.vectors)
@@ -142,7 +142,7 @@ def test_loading_gives_the_bundle_the_word_too(
 
 
 def test_vectors_of_another_width_are_refused(model: StableDiffusion, tmp_path: Path) -> None:
-    path = AdapterSet(TokenEmbeddingAdapter("<erica>", torch.zeros(1, 768))).save(tmp_path)
+    path = AdapterSet(TokenEmbeddingAdapter("<erica>", [torch.zeros(1, 768)])).save(tmp_path)
     with pytest.raises(ValueError, match="of width 32, but it holds vectors of 768"):
         FORMAT.load(model, path)
 

@@ -12,7 +12,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sdtune.adapters.lora import lora_parameters
+from sdtune.adapters.words import remove_token_embeddings
 from sdtune.data.style import StyleDataModule
+from sdtune.data.subject import SubjectDataModule
 from sdtune.models import (
     StableDiffusion,
     check_base,
@@ -23,6 +25,7 @@ from sdtune.models import (
     sample,
 )
 from sdtune.techniques.lora_style import LoRAStyleModule
+from sdtune.techniques.textual_inversion import TextualInversionModule
 from tests.models.families.toy_xl import ToyXLFamily
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
@@ -133,6 +136,42 @@ def test_the_sizes_of_the_pictures_reach_the_unet(toy_xl: Path, family: ToyXLFam
     torch.testing.assert_close(told[0]["text_embeds"], expected)
     assert not torch.equal(losses[0][0], losses[1][0])
     assert torch.equal(losses[0][1], losses[1][1])
+
+
+@pytest.mark.slow
+def test_a_word_is_learned_for_every_text_encoder(
+    toy_xl: Path, family: ToyXLFamily, tmp_path: Path
+) -> None:
+    data = SubjectDataModule(
+        make_picture_folder(tmp_path / "discs"),
+        instance_prompt="<disc>",
+        prompt_templates="object",
+        resolution=64,
+        batch_size=2,
+        cache_dir=str(tmp_path / "cache"),
+    )
+    module = TextualInversionModule("<disc>", "c d", str(toy_xl), num_vectors=2, learning_rate=1e-2)
+    module.load_base()
+    before = [rows.detach().clone() for rows in module.embedding_rows]
+    assert [rows.shape for rows in before] == [(2, 16), (2, 32)]
+    quiet_trainer(max_steps=2).fit(module, data)
+    for rows, old in zip(module.embedding_rows, before, strict=True):
+        assert (rows - old).abs().min(dim=1).values.min() > 0
+    assert [vectors.shape for vectors in module.adapter().adapters[0].vectors] == [(2, 16), (2, 32)]
+    base = load(toy_xl)
+    assert module.model.fingerprint("text_encoders") == base.fingerprint("text_encoders")
+    with pytest.raises(ValueError, match="`<disc>` has vectors for 2, which"):
+        module.adapter().save(tmp_path)
+    prompts = [f"a {word} on the moon" for word in ("<disc>", "c d")]
+    learned, read = (
+        module.generate(prompts[:1], [0], num_inference_steps=2, use_adapter=use_adapter)
+        for use_adapter in (True, False)
+    )
+    torch.testing.assert_close(read, sample(base, prompts[1:], seeds=[0], num_inference_steps=2))
+    assert (learned - read).abs().max() > 1e-3
+    remove_token_embeddings(module.model)
+    assert module.model.state_dict().keys() == base.state_dict().keys()
+    assert [len(each) for each in module.model.tokenizers] == [len(t) for t in base.tokenizers]
 
 
 @pytest.mark.slow
