@@ -40,7 +40,7 @@ def lora(model: StableDiffusion) -> list[nn.Parameter]:
 
 
 def words(model: StableDiffusion) -> list[nn.Parameter]:
-    return [add_token_embedding(model, "<erica>", "c", num_vectors=2)]
+    return add_token_embedding(model, "<erica>", "c", num_vectors=2)
 
 
 def keys_and_values(model: StableDiffusion) -> list[nn.Parameter]:
@@ -126,7 +126,8 @@ def test_verification_passes_and_leaves_no_trace(form, dtype, base, tmp_path):
     if form.adapter_type not in (LoRAAdapter, TunedUNet, CrossAttentionAdapter):
         add_lora(model, rank=1, alpha=1.0, text_encoder=True)
     if form.adapter_type is not TokenEmbeddingAdapter:
-        add_token_embedding(model, "<other>", "c").data += 1e-4
+        for rows in add_token_embedding(model, "<other>", "c"):
+            rows.data += 1e-4
     model.train()
     before = {name: (each, each.clone()) for name, each in model.state_dict().items()}
     parameters = {name: (each, each.requires_grad) for name, each in model.named_parameters()}
