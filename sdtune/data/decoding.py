@@ -163,7 +163,7 @@ def _draft(image: Image.Image, target: tuple[int, int], box: Box) -> tuple[float
     if scale >= 1.0 or image.format not in ("JPEG", "MPO"):
         return 1.0, 1.0
     width, height = image.size
-    image.draft(None, (math.ceil(width * scale), math.ceil(height * scale)))  # type: ignore[arg-type]
+    image.draft(None, (math.ceil(width * scale), math.ceil(height * scale)))
     drafted = image.size[0] / width, image.size[1] / height
     return drafted[::-1] if image.getexif().get(_ORIENTATION) in _TRANSPOSED else drafted
 

@@ -70,7 +70,7 @@ class BatchOrder(DistributedSampler[list[tuple[int, int]]]):
         return self._count
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order = range(len(self.samples))
+        order: Sequence[int] = range(len(self.samples))
         if self.shuffle:
             generator = counter_generator(self.seed, Stream.ORDER, self.epoch)
             order = torch.randperm(len(order), generator=generator).tolist()
@@ -108,7 +108,7 @@ class BatchOrder(DistributedSampler[list[tuple[int, int]]]):
         return batches_of_one_size(order, self.samples.sizes(), self.batch_size * self.num_replicas)
 
 
-class FixedBatchOrder(BatchOrder, SequentialSampler):
+class FixedBatchOrder(BatchOrder, SequentialSampler):  # type: ignore[misc]  # of batches
     """The same batches every epoch, which the Trainer knows: `overfit_batches` leaves it alone."""
 
 

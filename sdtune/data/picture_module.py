@@ -207,7 +207,7 @@ class PictureDataModule(pl.LightningDataModule, ABC):
     def _loader(self, dataset: PictureDataset, shuffle: bool) -> ResumableLoader:
         rank, processes = self._rank()
         workers = 0 if dataset.moments else self.num_workers
-        overfits = self.trainer is not None and self.trainer.overfit_batches > 0
+        overfits = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
         order = BatchOrder if shuffle and not overfits else FixedBatchOrder
         return ResumableLoader(
             Batches(dataset),
@@ -258,7 +258,7 @@ class PictureDataModule(pl.LightningDataModule, ABC):
             log.warning("Some pictures are small:\n  - %s", "\n  - ".join(lines[:5] + rest))
 
 
-def _as_it_is(batch: dict[str, Any]) -> dict[str, Any]:
+def _as_it_is(batch: Any) -> Any:
     return batch
 
 
