@@ -2,46 +2,13 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
-from pathlib import Path
 
 from sdtune.commands.call import read_call
+from sdtune.commands.compare_call import CompareCall
 
-__all__ = ["CompareCall", "main"]
+__all__ = ["main"]
 
 _PASSED_ON = ("model", "data", "trainer", "seed")
-
-
-@dataclass(frozen=True)
-class CompareCall:
-    """Train by several recipes on one budget, score them in the same way, and write one table.
-
-    Each run is a process of `sdtune fit`. A finished run is not repeated, one that was stopped goes
-    on. A comparison's file gives several settings of a recipe, one evaluation for all, tables and
-    figures.
-
-      sdtune compare recipes/textual_inversion.yaml recipes/pivotal_tuning.yaml --budget_steps 400
-      sdtune compare recipes/paper/style.yaml --publish results/
-
-    --model.KEY, --data.KEY, --trainer.KEY and --seed are those of `sdtune fit`, for all runs.
-
-    Args:
-        recipes: Recipes, or one comparison's file.
-        budget_steps: Optimizer steps of each run.
-        budget_minutes: Minutes that each run may train; a recipe's own max_steps may end it
-            earlier.
-        output: Folder of runs and results; by default runs/compare, or runs/<the file's name>.
-        workers: `ray:N` for N runs at a time over the machines of a Ray cluster; `1` for in turn.
-        publish: Folder that gets README.md, figures and comparison.json too.
-    """
-
-    recipes: list[str]
-    _: KW_ONLY
-    budget_steps: int | None = None
-    budget_minutes: float | None = None
-    output: str | None = None
-    workers: str = "1"
-    publish: Path | None = None
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sdtune._checks import ArgumentsError
-from sdtune.commands.compare import CompareCall
+from sdtune.commands.compare_call import CompareCall
 from sdtune.commands.comparison_file import is_comparison, read_comparison
 from sdtune.commands.errors import CallError
 from sdtune.commands.quiet import quiet_misleading_messages
