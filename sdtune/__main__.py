@@ -1,4 +1,4 @@
-"""`python -m sdtune`, for launchers such as `torchrun -m sdtune fit --config RECIPE.yaml`."""
+"""`python -m sdtune`, for launchers such as `torchrun -m -- sdtune fit --config RECIPE.yaml`."""
 
 import sys
 

@@ -8,10 +8,10 @@ import pytest
 
 import sdtune
 from sdtune.cli import main
-from sdtune.commands.compare import plan_runs
+from sdtune.commands.comparing import plan_runs
 from sdtune.commands.comparison_file import is_comparison, read_comparison
-from sdtune.commands.problems import list_problems
-from sdtune.commands.recipe import read_recipe
+from sdtune.commands.recipe import read_yaml
+from sdtune.commands.recipe_cli import recipe_problems
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(
@@ -60,7 +60,7 @@ def evaluated_cheaply(recipe: str, folder: Path) -> str:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_recipe_names_only_what_exists(recipe):
-    assert list_problems(read_recipe(["--config", recipe]), build=False) == []
+    assert recipe_problems(["--config", recipe], build=False) == []
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -95,7 +95,7 @@ def test_recipe_runs_two_steps_and_says_how_to_use_them(recipe, tmp_path, capsys
 @pytest.mark.parametrize("recipe", SD14)
 def test_sd14_recipe_runs_two_steps_on_a_small_model(recipe, precision, tmp_path, tiny_sd):
     small = [f"--model.base={tiny_sd}", "--data.resolution=64", f"--trainer.precision={precision}"]
-    arguments = read_recipe(["--config", recipe])["model"]["init_args"]
+    arguments = read_yaml(recipe)["model"]["init_args"]
     if "initializer_token" in arguments:
         small.append("--model.initializer_token=c")  # the small model knows letters and no words
     if "initializer_tokens" in arguments:

@@ -10,7 +10,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from sdtune._checks import check_positive
 from sdtune.evaluation.technique import Technique, as_technique
-from sdtune.evaluation.whole_model import refuse_sharded_model
+from sdtune.evaluation.whole_model import refuse_sharded_model, sharding_problems
 from sdtune.run_folder.fresh_folder import refuse_used_folder
 
 __all__ = ["PeriodicCallback", "begins_to_write", "is_trial"]
@@ -91,6 +91,17 @@ class PeriodicCallback(Callback):
             tell: then the step is visited anew.
         """
         return False
+
+    def problems_with_trainer(self, trainer: Trainer) -> list[str]:
+        """List what keeps this callback from being used with a Trainer.
+
+        Args:
+            trainer: The trainer, before it has started anything.
+
+        Returns:
+            One sentence each.
+        """
+        return sharding_problems(trainer, type(self).__name__)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check the module and how it is spread, and learn the run folder.

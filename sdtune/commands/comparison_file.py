@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from sdtune._checks import ArgumentsError
 from sdtune.commands.errors import CallError, nearest
-from sdtune.commands.recipe import read_recipe
+from sdtune.commands.recipe import read_yaml
 from sdtune.comparison.settings import Comparison, FigureSettings, TableSettings, Variant
 from sdtune.files.json_file import key_name, problem_sentence
 
@@ -37,7 +37,7 @@ def is_comparison(path: str | Path) -> bool:
     Raises:
         CallError: If it cannot be read.
     """
-    return "runs" in read_recipe(["--config", str(path)])
+    return "runs" in read_yaml(path)
 
 
 def read_comparison(path: str | Path, **instead: Any) -> Comparison:
@@ -55,7 +55,7 @@ def read_comparison(path: str | Path, **instead: Any) -> Comparison:
             with all that does not fit together.
     """
     path = Path(path)
-    content = read_recipe(["--config", str(path)])
+    content = read_yaml(path)
     values = {"output": f"runs/{path.stem}", **content, **instead}
     try:
         return TypeAdapter(Comparison).validate_python(values)

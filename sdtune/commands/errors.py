@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
-__all__ = ["CallError", "nearest"]
+__all__ = ["CallError", "nearest", "on_one_line"]
 
 
 class CallError(ValueError):
@@ -30,5 +30,22 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """
     names = [candidate for candidate in known if candidate != name]
     same_end = [candidate for candidate in names if candidate.rpartition(".")[2] == name]
-    matches = same_end or get_close_matches(name, names, n=1)
+    above = name[: name.rfind(".") + 1]
+    if above and all(candidate.startswith(above) for candidate in names):  # says nothing then
+        ends = get_close_matches(name.removeprefix(above), [n.removeprefix(above) for n in names])
+        matches = [f"{above}{end}" for end in ends]
+    else:
+        matches = same_end or get_close_matches(name, names, n=1)
     return f"; did you mean `{matches[0]}`?" if matches else "."
+
+
+def on_one_line(message: object) -> str:
+    """Put a message of several lines on one.
+
+    Args:
+        message: A message, or an error.
+
+    Returns:
+        Its words, with one space between each.
+    """
+    return " ".join(str(message).split())

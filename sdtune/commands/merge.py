@@ -1,25 +1,22 @@
 """`sdtune merge`: put subjects that were learned apart into one adapter."""
 
-from argparse import ArgumentError
 from collections.abc import Sequence
 from pathlib import Path
 
-from jsonargparse import ArgumentParser
-
+from sdtune.commands.call import read_call
 from sdtune.commands.errors import CallError
 from sdtune.commands.quiet import quiet_misleading_messages
-from sdtune.models import NANO
 
-__all__ = ["main"]
+__all__ = ["main", "merge"]
 
 _BACKGROUNDS = ("a white background", "a dotted pink and blue background", "a green background")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Merge adapters.
+    """Run `sdtune merge`.
 
     Args:
-        arguments: The command line after `sdtune merge`.
+        arguments: The command line after it.
 
     Returns:
         The exit code, 0.
@@ -27,40 +24,40 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         CallError: If the call or an adapter is wrong.
     """
-    parser = ArgumentParser(
-        prog="sdtune merge",
-        description="Put subjects that were learned apart into one adapter, without training.",
-        exit_on_error=False,
-    )
-    parser.add_argument(
-        "adapters", type=Path, nargs="+", help="Adapters or run folders of MultiConceptModule."
-    )
-    parser.add_argument("--output", type=Path, required=True, help="Folder of the merged adapter.")
-    parser.add_argument("--base", default=NANO, help="What the adapters were trained on.")
-    parser.add_argument(
-        "--texts",
-        type=Path | None,
-        help="File with a text on each line, what the model shall go on drawing as before; by "
-        "default some hundred things on backgrounds.",
-    )
-    try:
-        given = parser.parse_args(list(arguments))
-    except ArgumentError as error:
-        raise CallError([" ".join(str(error).split())]) from error
+    merge(**read_call(merge, "sdtune merge", arguments))
+    return 0
+
+
+def merge(
+    adapters: list[Path], *, output: Path, base: str = "nano", texts: Path | None = None
+) -> None:
+    """Put subjects that were learned apart into one adapter, without training.
+
+      sdtune merge runs/cat/version_0 runs/dog/version_0 --output both
+
+    Args:
+        adapters: Adapters or run folders of MultiConceptModule.
+        output: Folder of the merged adapter.
+        base: What the adapters were trained on, as in a recipe.
+        texts: File with a text on each line, what the model shall go on drawing as before; by
+            default some hundred things on backgrounds.
+
+    Raises:
+        CallError: If an adapter, the base or the texts are wrong.
+    """
     quiet_misleading_messages()
     from sdtune.adapters.merging import merge_adapters
     from sdtune.adapters.pipeline import find_adapter_files
     from sdtune.adapters.registry import read_words
 
     try:
-        adapter, model = merge_adapters(given.base, given.adapters, _texts(given.texts))
-        path = adapter.save(given.output, {"sdtune.technique": "merge"})
+        adapter, model = merge_adapters(base, adapters, _texts(texts))
+        path = adapter.save(output, {"sdtune.technique": "merge"})
     except (OSError, ValueError) as error:
         raise CallError([str(error)]) from error
     adapter.verify(path, model)
     words = " ".join(word.placeholder_token for word in read_words(find_adapter_files(path)))
-    print(f"adapter:     {given.output}\nwords:       {words}")
-    return 0
+    print(f"adapter:     {output}\nwords:       {words}")
 
 
 def _texts(path: Path | None) -> list[str]:

@@ -1,254 +1,249 @@
-"""All that is wrong with a recipe, found at once and before anything starts.
+"""What the parser refuses in a recipe, in sentences that say what would have been accepted."""
 
-The classes' signatures are the only schema: a key is known if its class has such an argument, and
-jsonargparse judges each value by its annotation. Classes are then built, so that what they refuse
-themselves (a rank of 0, an unknown base, a broken picture) is listed as well, and the model says
-whether it can be trained on the data.
-"""
-
-import types
-import typing
-from argparse import ArgumentError
-from collections.abc import Iterator, Mapping
-from functools import cache
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from importlib import import_module
-from inspect import Parameter, signature
-from typing import Any, Literal, Protocol, Union, get_args, get_origin, runtime_checkable
+from itertools import groupby
+from typing import Any, get_args
 
-from jsonargparse import ArgumentParser
-from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+import lightning.pytorch.callbacks
+import lightning.pytorch.loggers
+from jsonargparse import Namespace
+from jsonargparse.typing import NonNegativeInt
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
 import sdtune
-from sdtune.commands.errors import nearest
-from sdtune.commands.recipe import CALL_KEYS
+from sdtune.commands.annotations import annotation_of, annotation_words
+from sdtune.commands.diagnosis import Setting, as_mapping, is_class_key, read_settings, refusals
+from sdtune.commands.errors import nearest, on_one_line
+from sdtune.commands.recipe import CLASS_KEYS
+from sdtune.commands.recipe_classes import argument_names, import_chosen, is_chosen, type_name
+from sdtune.commands.recipe_parser import RecipeParser, lenient
 
-__all__ = ["ComparesWithData", "ListsProblems", "list_problems"]
+__all__ = ["ROOT_TYPES", "Diagnosis", "class_missing", "diagnose", "unchosen"]
+
+ROOT_TYPES: dict[str, Any] = {"seed": NonNegativeInt, "resume": str | None, "run": str | None}
+"""The keys of a recipe that are no argument of a class."""
 
 _BASES: dict[str, type] = {"model": LightningModule, "data": LightningDataModule}
-_BUILT = (LightningModule, LightningDataModule, Callback)
+_NO_CLASS = re.compile(r"given class_path|Import path|valid subclass|not accessible")
 
 
-@runtime_checkable
-class ListsProblems(Protocol):
-    """What can check itself without training, as a data module checks its folder."""
+@dataclass
+class Diagnosis:
+    """What a call comes to without what is wrong with it.
 
-    def problems(self) -> list[str]:
-        """List what is wrong, one sentence each."""
-        ...
+    Attributes:
+        problems: One sentence each.
+        config: The recipe of all that is accepted.
+        broken: The keys `model`, `data` and `trainer` that cannot be built.
+    """
 
-
-@runtime_checkable
-class ComparesWithData(Protocol):
-    """What can tell without training whether it fits some data, as a technique does."""
-
-    def problems_with(self, data: object) -> list[str]:
-        """List what is wrong, one sentence each."""
-        ...
+    problems: list[str] = field(default_factory=list)
+    config: Namespace = field(default_factory=Namespace)
+    broken: set[str] = field(default_factory=set)
 
 
-def list_problems(recipe: Mapping[str, Any], build: bool = True) -> list[str]:
-    """List everything that is wrong with a recipe.
+@dataclass(frozen=True)
+class _Place:
+    """Whose argument a key is: the class, if any, the key as one types it, and its last part."""
+
+    owner: type | None
+    key: str
+    name: str
+
+
+def diagnose(parser: RecipeParser, arguments: Sequence[str]) -> Diagnosis:
+    """List everything that a parser refuses in a call.
 
     Args:
-        recipe: The merged recipe, see `sdtune.commands.recipe.read_recipe`.
-        build: Whether to build the model, the data module and the callbacks as well, and to ask
-            them for their `problems`.
+        parser: The parser, which raises and does not exit.
+        arguments: The command line, with the files that it names.
 
     Returns:
-        One sentence for each problem; empty if there is none.
+        The problems, and what is left.
     """
-    problems = _unknown_roots(recipe)
-    built: dict[str, Any] | None = {} if build else None
-    seed = str(recipe.get("seed", 0))
-    if not seed.isdecimal():
-        problems.append(f"Expected `seed` to be an integer of 0 or more, but got {seed!r}.")
-    trainer = recipe.get("trainer") or {}
-    if isinstance(trainer, dict):
-        problems += _argument_problems(Trainer, "trainer", trainer, built)
-    else:
-        problems.append(f"Expected `trainer` to be a mapping, but got {trainer!r}.")
-    for key, base in _BASES.items():
-        value = recipe.get(key)
-        if isinstance(value, str) and value.endswith((".yaml", ".yml")):
-            continue  # a file of its own, which the parser reads
-        problems += _class_problems(key, value, base, built)
-    model, data = ((built or {}).get(key) for key in _BASES)
-    if isinstance(model, ComparesWithData) and data is not None:
-        problems += model.problems_with(data)
-    return problems
+    found = Diagnosis()
+    settings = read_settings(arguments, found.problems)
+    if found.problems:
+        found.broken.update(CLASS_KEYS)  # what a file that cannot be read says is not missing
 
+    def parse(accepted: Sequence[Setting]) -> Namespace:
+        config = Namespace()
+        for file, group in groupby(accepted, key=lambda each: each.file):
+            if file is None:
+                words = [each.word for each in group]
+                config = parser.parse_args(words, namespace=config, defaults=False)
+            else:
+                config = parser.parse_object(as_mapping([*group]), config, defaults=False)
+        return config
 
-def _unknown_roots(recipe: Mapping[str, Any]) -> list[str]:
-    roots = ("seed", *CALL_KEYS, "print_config", "trainer", *_BASES)
-    unknown = [key for key in recipe if key not in roots]
-    if not unknown:
-        return []
-    known = list(roots)
-    for key, names in {"trainer": _names(Trainer), **_names_below(recipe)}.items():
-        known += [f"{key}.{name}" for name in names]
-    problems = []
-    for key in unknown:
-        below = list(recipe[key]) if isinstance(recipe[key], dict) else []
-        problems += [
-            f"Expected a known key, but got `{name}`{nearest(name, known)}"
-            for name in [f"{key}.{name}" for name in below] or [key]
-        ]
-    return problems
-
-
-def _names_below(recipe: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Argument names of the classes that the recipe chose, as far as they can be imported."""
-    names = {}
-    for key in _BASES:
-        class_path = recipe[key].get("class_path") if isinstance(recipe.get(key), dict) else None
-        chosen = _import_class(key, class_path) if isinstance(class_path, str) else ""
-        names[key] = [] if isinstance(chosen, str) else _names(chosen)
-    return names
-
-
-def _class_problems(
-    key: str, value: Any, base: type | None, built: dict[str, Any] | None
-) -> list[str]:
-    """List the problems of a class; `built` gets its instance, or is None to build nothing."""
-    if isinstance(value, str):
-        value = {"class_path": value}
-    if not isinstance(value, dict) or not isinstance(value.get("class_path"), str):
-        return [f"Expected `{key}` to name a class: give `{key}.class_path` and its `init_args`."]
-    chosen = _import_class(key, value["class_path"])
-    if isinstance(chosen, str):
-        return [chosen]
-    if base is not None and not issubclass(chosen, base):
-        return [f"Expected `{key}` to be a {base.__name__}, but got `{value['class_path']}`."]
-    problems = [
-        f"Expected `{name}` to stand below `{key}.init_args`, but got `{key}.{name}`."
-        for name in value
-        if name not in ("class_path", "init_args", "dict_kwargs", "inherited")
-    ]
-    known = _names(chosen)
-    given = {name: old for name, old in value.get("inherited", {}).items() if name in known}
-    given.update(value.get("init_args") or {})
-    return problems + _argument_problems(chosen, key, given, built)
-
-
-def _import_class(key: str, class_path: str) -> type | str:
-    """Import a class, or say in one sentence why there is none."""
-    module_path, _, name = class_path.rpartition(".")
-    try:
-        module = import_module(module_path or "sdtune")
-        found = getattr(module, name)
-    except (ImportError, AttributeError) as error:
-        public = [f"sdtune.{public}" for public in sdtune.__all__]
-        near = nearest(class_path if module_path else f"sdtune.{class_path}", public)
-        return f"Expected `{key}` to name a class, but got `{class_path}` ({error}){near}"
-    if not isinstance(found, type):
-        return f"Expected `{key}` to name a class, but `{class_path}` is none."
+    dropped = set()
+    with lenient():
+        for wrong, before, error in refusals(settings, parse):
+            place = _place(wrong, before)
+            problem, breaks = _problem(parser, place, wrong, before, error)
+            found.problems.append(problem)
+            dropped.add(place.key)
+            if breaks:
+                found.broken.add(str(wrong.key[0]))
+    with lenient() as missing:
+        found.config = parser.parse_object({}, parse(settings))
+    for owner, name in dict.fromkeys(missing):
+        for key in _keys_of(owner, name, found.config) if owner else []:
+            found.broken.add(key.split(".")[0])
+            if key not in dropped:
+                found.problems.append(f"Expected `{key}` to be given, but it is missing.")
     return found
 
 
-def _argument_problems(
-    cls: type, key: str, given: dict[str, Any], built: dict[str, Any] | None
-) -> list[str]:
-    names = _names(cls)
-    unknown = []
-    for name in given:
-        if name not in names:
-            near = nearest(f"{key}.{name}", [f"{key}.{known}" for known in names])
-            of = "" if cls is Trainer else f" of {cls.__name__}"
-            unknown.append(f"Expected a known key{of}, but got `{key}.{name}`{near}")
-    problems = []
-    for name, parameter in signature(cls).parameters.items():
-        named = parameter.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-        if named and parameter.default is Parameter.empty and name not in given:
-            problems.append(f"Expected `{key}.{name}` to be given, but it is missing.")
-    values = {name: value for name, value in given.items() if name in names}
-    for name, value in values.items():
-        problems += _nested_problems(f"{key}.{name}", value, built)
-    if not problems and not _accepts(cls, values):
-        problems = [
-            _value_problem(cls, key, name, value)
-            for name, value in values.items()
-            if not _accepts(cls, {name: value}, only=name)
-        ]
-    if not problems and built is not None and issubclass(cls, _BUILT):
-        problems = _build_problems(cls, key, values, built)
-    return unknown + problems
-
-
-def _nested_problems(key: str, value: Any, built: dict[str, Any] | None) -> Iterator[str]:
-    for item in value if isinstance(value, list) else [value]:
-        if isinstance(item, dict) and "class_path" in item:
-            name = str(item["class_path"]).rpartition(".")[2]
-            item_key = f"{key}.{name}" if isinstance(value, list) else key
-            yield from _class_problems(item_key, item, None, built)
-
-
-def _accepts(cls: type, values: dict[str, Any], only: str | None = None) -> bool:
-    try:
-        _parser(cls, only).parse_object({"it": values})
-    except ArgumentError:
-        return False
-    return True
-
-
-def _value_problem(cls: type, key: str, name: str, value: Any) -> str:
-    annotation = _annotation(cls, name)
-    choices = [str(choice) for choice in get_args(annotation) if isinstance(choice, str)]
-    near = nearest(value, choices) if isinstance(value, str) else "."
-    return f"Expected `{key}.{name}` to be {annotation_words(annotation)}, but got {value!r}{near}"
-
-
-def _build_problems(
-    cls: type, key: str, values: dict[str, Any], built: dict[str, Any]
-) -> list[str]:
-    try:
-        parser = _parser(cls)
-        instance = parser.instantiate(parser.parse_object({"it": values}))["it"]
-        built[key] = instance
-        return instance.problems() if isinstance(instance, ListsProblems) else []
-    except (ArgumentError, ImportError, MisconfigurationException, OSError, ValueError) as error:
-        return list(getattr(error, "problems", [" ".join(str(error).split())]))
-
-
-def _parser(cls: type, only: str | None = None) -> ArgumentParser:
-    skip = {name for name in _names(cls) if name != only} if only else set()
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(cls, "it", fail_untyped=False, sub_configs=True, skip=skip)
-    return parser
-
-
-@cache
-def _names(cls: type) -> list[str]:
-    parser = ArgumentParser(exit_on_error=False)
-    added = parser.add_class_arguments(cls, "it", fail_untyped=False, sub_configs=True)
-    return [name.removeprefix("it.") for name in added]
-
-
-def _annotation(cls: type, name: str) -> Any:
-    try:
-        return typing.get_type_hints(vars(cls)["__init__"]).get(name)
-    except (KeyError, NameError):  # inherited, or a name imported for type checking alone
-        return None
-
-
-def annotation_words(annotation: Any) -> str:
-    """Word an annotation, such as "one of 'adamw', 'sgd' or null".
+def unchosen(config: Namespace) -> list[str]:
+    """List the keys that have to name a class, and do not. The parser lets an empty mapping pass.
 
     Args:
-        annotation: A type as `typing.get_type_hints` gives it; None if there is none.
+        config: A recipe.
 
     Returns:
-        What stands after "Expected `key` to be".
+        None, one or both of `model` and `data`.
     """
+    return [
+        key
+        for key in CLASS_KEYS
+        if not is_chosen(config.get(key)) or import_chosen(config[key]) is _BASES[key]
+    ]
+
+
+def class_missing(key: str) -> str:
+    """Say that a key has to name a class.
+
+    Args:
+        key: `model` or `data`.
+
+    Returns:
+        A sentence.
+    """
+    return f"Expected `{key}` to name a class: give `{key}.class_path` and its `init_args`."
+
+
+def _problem(
+    parser: RecipeParser, place: _Place, wrong: Setting, before: Namespace, error: str
+) -> tuple[str, bool]:
+    """Word what is wrong with a setting, and tell whether its class cannot be built without."""
+    of = f" of {place.owner.__name__}" if place.owner not in (None, Trainer) else ""
+    known = _known(parser, place, before)
+    if place.key not in known:
+        near = nearest(place.key, known)
+        return f"Expected a known key{of}, but got `{place.key}`{near}", False
+    if wrong.file is None and wrong.value is None:
+        return f"Expected `{wrong.word}` to be given a value, but it has none.", True
+    if wrong.file is not None and of and "init_args" not in wrong.key:
+        above = place.key.rpartition(".")[0]
+        inside = f"Expected `{place.name}` to stand below `{above}.init_args`"
+        return f"{inside}, but got `{place.key}`.", False
+    annotation = ROOT_TYPES.get(place.key)
+    if place.owner is not None:
+        annotation = annotation_of(place.owner, place.name)
+    if is_class_key(wrong.key) or (
+        isinstance(wrong.value, str) and _NO_CLASS.search(error) and _is_class(annotation)
+    ):
+        return _class_problem(place.key, wrong.value, error), True
     if annotation is None:
-        return "what its annotation says"
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Literal:
-        return "one of " + ", ".join(repr(choice) for choice in arguments)
-    if origin in (Union, types.UnionType):
-        return " or ".join(annotation_words(argument) for argument in arguments)
-    if annotation is types.NoneType:
-        return "null"
-    if isinstance(annotation, type) and not arguments:
-        return annotation.__name__
-    return str(annotation).replace("typing.", "").replace("collections.abc.", "")
+        return f"Expected another `{place.key}` than {wrong.value!r}: {on_one_line(error)}", True
+    choices = [str(choice) for choice in get_args(annotation) if isinstance(choice, str)]
+    near = nearest(wrong.value, choices) if isinstance(wrong.value, str) else "."
+    words = annotation_words(annotation)
+    return f"Expected `{place.key}` to be {words}, but got {wrong.value!r}{near}", True
+
+
+def _is_class(annotation: Any) -> bool:
+    """Tell whether an argument can be an instance of a class of some library."""
+    if isinstance(annotation, type) and not get_args(annotation):
+        return annotation.__module__ not in ("builtins", "pathlib", "datetime")
+    return any(_is_class(each) for each in get_args(annotation))
+
+
+def _place(wrong: Setting, before: Namespace) -> _Place:
+    """Find out whose argument a setting is, among the classes that are chosen before it."""
+    value: Any = before
+    owner: type | None = None
+    shown: list[str] = []
+    for part in wrong.key:
+        if isinstance(part, int):
+            value = None  # items are numbered in files alone, whose settings know their class
+            continue
+        part = part.removesuffix("+")
+        if part in ("class_path", "init_args", "dict_kwargs"):
+            continue
+        if isinstance(value, list):  # the command line reaches into the last item
+            value = value[-1] if value else None
+            shown += [type_name(value.class_path)] if is_chosen(value) else []
+        owner = Trainer if shown == ["trainer"] else import_chosen(value)
+        value = value.get("init_args") if is_chosen(value) else value
+        value = value.get(part) if isinstance(value, Namespace) else None
+        shown.append(part)
+    if wrong.key[-1] == "class_path":
+        owner = None
+    elif wrong.owner is not None:
+        owner = import_chosen(Namespace(class_path=wrong.owner))
+        if any(isinstance(part, int) for part in wrong.key):
+            shown.insert(-1, type_name(wrong.owner))
+    return _Place(owner, ".".join(shown), shown[-1])
+
+
+def _known(parser: RecipeParser, place: _Place, before: Namespace) -> list[str]:
+    """List the keys that would be known in some place."""
+    roots = [str(key) for key in parser.get_defaults().keys()]  # noqa: SIM118
+    if place.owner is Trainer:
+        return [key for key in roots if key.startswith("trainer.")]
+    if place.owner is not None:
+        above = place.key.rpartition(".")[0]
+        return [f"{above}.{name}" for name in argument_names(place.owner)]
+    below = [
+        f"{key}.{name}"
+        for key in CLASS_KEYS
+        if (chosen := import_chosen(before.get(key))) is not None
+        for name in argument_names(chosen)
+    ]
+    return [*roots, *below, *CLASS_KEYS, "trainer"]
+
+
+def _class_problem(key: str, path: Any, error: str) -> str:
+    """Say why a class cannot be taken."""
+    if not isinstance(path, str):
+        return class_missing(key)
+    module, _, name = path.rpartition(".")
+    known = [f"sdtune.{public}" for public in sdtune.__all__]
+    if not module:
+        known += [*lightning.pytorch.callbacks.__all__, *lightning.pytorch.loggers.__all__]
+    try:
+        found = getattr(import_module(module or "sdtune"), name)
+    except (ImportError, AttributeError) as reason:
+        ends = {each.rpartition(".")[2]: each for each in known}
+        close = get_close_matches(name, ends, n=1)
+        near = f"; did you mean `{ends[close[0]]}`?" if close else "."
+        return f"Expected `{key}` to name a class, but got `{path}` ({reason}){near}"
+    if not isinstance(found, type):
+        return f"Expected `{key}` to name a class, but `{path}` is none."
+    if key in _BASES:
+        return f"Expected `{key}` to be a {_BASES[key].__name__}, but got `{path}`."
+    return f"Expected another class for `{key}` than `{path}`: {on_one_line(error)}"
+
+
+def _keys_of(owner: type, name: str, config: Namespace) -> Iterator[str]:
+    """Find where in a recipe a class is to be built, and name an argument of it."""
+
+    def visit(key: str, value: Any) -> Iterator[str]:
+        if is_chosen(value):
+            if import_chosen(value) is owner:
+                yield f"{key}.{name}"
+            value = value.get("init_args")
+        if isinstance(value, Namespace):
+            for inner, each in value.items(branches=True, nested=False):
+                yield from visit(f"{key}.{inner}".lstrip("."), each)
+        elif isinstance(value, list):
+            for each in filter(is_chosen, value):
+                yield from visit(f"{key}.{type_name(each.class_path)}", each)
+
+    yield from visit("", config)

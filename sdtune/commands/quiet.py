@@ -2,8 +2,10 @@
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-__all__ = ["quiet_loader_advice", "quiet_misleading_messages"]
+__all__ = ["quiet_devices", "quiet_loader_advice", "quiet_misleading_messages"]
 
 _WARNINGS = (
     r".*isinstance\(treespec, LeafSpec\)",  # between Lightning and torch
@@ -37,6 +39,18 @@ def quiet_loader_advice() -> None:
     """Silence advice on data loaders that is wrong for sdtune's own, which resume exactly."""
     for message in _LOADER_ADVICE:
         warnings.filterwarnings("ignore", message=message)
+
+
+@contextmanager
+def quiet_devices() -> Iterator[None]:
+    """Silence what a Trainer says of the machine, for a while: one that shall not train."""
+    logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 class _Without(logging.Filter):

@@ -84,7 +84,6 @@ def plan_run(
     comparison: Comparison,
     name: str,
     recipe: Mapping[str, Any],
-    merged: Mapping[str, Any],
     words: Sequence[str] = (),
 ) -> PlannedRun:
     """Plan one run of a comparison.
@@ -93,7 +92,6 @@ def plan_run(
         comparison: What is compared.
         name: Which of its runs.
         recipe: The content of the run's recipe.
-        merged: The same with every override, from which the digest is taken.
         words: Overrides of the call, above those of the comparison.
 
     Returns:
@@ -108,8 +106,8 @@ def plan_run(
         *_budget_words(comparison, has_epochs=trainer.get("max_epochs") is not None),
     )
     decides = {
-        "recipe": {key: value for key, value in merged.items() if key != "trainer"},
-        "trainer": {**(merged.get("trainer") or {}), "default_root_dir": None, "callbacks": None},
+        "recipe": {key: value for key, value in recipe.items() if key != "trainer"},
+        "trainer": {**trainer, "default_root_dir": None, "callbacks": None},
         "callbacks": callbacks,
         "words": all_words,
         "sdtune": sdtune.__version__,

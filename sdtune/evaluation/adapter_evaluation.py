@@ -65,6 +65,7 @@ class AdapterEvaluation:
     def __init__(
         self,
         adapter: str | None = None,
+        *,
         base: str | None = None,
         pictures: str | None = None,
         prompt: list[str] | None = None,

@@ -11,7 +11,9 @@ from torch import Tensor
 from sdtune.adapters.adapter_set import AdapterSet
 from sdtune.models.stable_diffusion import StableDiffusion
 
-__all__ = ["Technique", "as_technique"]
+__all__ = ["Technique", "as_technique", "is_technique"]
+
+_WANTED = ("generate", "adapter", "adapter_metadata", "averaged_weights")
 
 
 @runtime_checkable
@@ -51,6 +53,18 @@ class Technique(Protocol):
         ...
 
 
+def is_technique(module: Any) -> bool:
+    """Tell whether a LightningModule offers what the callbacks use.
+
+    Args:
+        module: The LightningModule.
+
+    Returns:
+        Whether `as_technique` would take it.
+    """
+    return all(callable(getattr(module, name, None)) for name in _WANTED)
+
+
 def as_technique(module: Any) -> Technique:
     """Check that a LightningModule offers what the callbacks use.
 
@@ -65,8 +79,7 @@ def as_technique(module: Any) -> Technique:
     Raises:
         TypeError: If a method is missing; the message names it.
     """
-    wanted = ("generate", "adapter", "adapter_metadata", "averaged_weights")
-    missing = [name for name in wanted if not callable(getattr(module, name, None))]
+    missing = [name for name in _WANTED if not callable(getattr(module, name, None))]
     if missing:
         raise TypeError(
             f"Expected the LightningModule to be a technique, but {type(module).__name__} has no "

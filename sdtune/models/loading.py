@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
     from transformers import CLIPTokenizer
 
-__all__ = ["NANO", "check_base", "load", "load_tokenizers"]
+__all__ = ["NANO", "check_base", "find_configs", "load", "load_tokenizers"]
 
 NANO = "nano"
 
@@ -109,6 +109,38 @@ def load_tokenizers(base: str | Path) -> list[CLIPTokenizer]:
         ]
     except (OSError, ValueError) as error:
         raise ValueError(f"`base` {base} has no tokenizer that can be loaded: {error}") from error
+
+
+def find_configs(base: str | Path) -> dict[str, Path]:
+    """Find the configurations of the parts of a base that can be tuned.
+
+    Args:
+        base: As in `check_base`.
+
+    Returns:
+        `unet` and each text encoder, as diffusers' folders name them -> its config.json.
+
+    Raises:
+        ValueError: If `check_base` refuses the base or one is missing.
+    """
+    from huggingface_hub import hf_hub_download, is_offline_mode
+
+    names = ["unet", *_recognise(base).text_encoder_names]
+    path = _nano_folder() if base == NANO else Path(base)
+    if path.suffix in SUFFIXES and path.is_file():
+        path = find_config(path)
+    if path.is_dir():
+        return {name: path / name / "config.json" for name in names}
+    is_offline = is_offline_mode()
+    try:
+        return {
+            name: Path(
+                hf_hub_download(str(base), f"{name}/config.json", local_files_only=is_offline)
+            )
+            for name in names
+        }
+    except OSError as error:
+        raise ValueError(f"`base` {base} lacks a configuration: {error}") from error
 
 
 def _recognise(base: str | Path) -> Family:

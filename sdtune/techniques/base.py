@@ -12,6 +12,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from sdtune._checks import ArgumentsError, check_all, check_not_negative, check_positive
+from sdtune.adapters.lora.target_modules import target_problems
 from sdtune.functional import (
     Stream,
     add_noise,
@@ -107,6 +108,18 @@ class DiffusionFineTuningModule(TunedModelModule):
         self.seed = seed
         self._prompts = PromptCache()
         self._trained_prompts = self._prompts
+
+    def problems(self) -> list[str]:
+        """List what in its arguments does not fit its base; loads no weights.
+
+        Returns:
+            One sentence each.
+        """
+        lora = getattr(self, "lora", None)
+        if lora is None or getattr(self, "full_finetune", False):
+            return []
+        tunes_text = getattr(self, "text_encoder_learning_rate", None) is not None
+        return target_problems(self.base, lora.target_modules, text_encoder=tunes_text)
 
     def problems_with(self, data: object) -> list[str]:
         """List what keeps this technique from training on some data; loads no weights.

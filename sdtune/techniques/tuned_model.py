@@ -16,6 +16,7 @@ from sdtune.models import load, sample
 from sdtune.techniques.optimization.averaged_weights import AveragedWeightsModule
 
 if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
     from transformers import CLIPTextModel
 
     from sdtune.models import StableDiffusion
@@ -63,6 +64,23 @@ class TunedModelModule(AveragedWeightsModule):
     def trains_text_encoder(self) -> bool:
         """Whether prompts have to be encoded anew at every step."""
 
+    def problems_with_trainer(self, trainer: Trainer) -> list[str]:
+        """List what keeps this technique from being trained by a Trainer; loads no weights.
+
+        Args:
+            trainer: The Trainer.
+
+        Returns:
+            One sentence each.
+        """
+        if str(trainer.precision) in _BASE_DTYPES:
+            return []
+        allowed = ", ".join(f"`{name}`" for name in _BASE_DTYPES if name != "32")
+        return [
+            f"Expected `trainer.precision` to be one of {allowed}, which keep the adapter in "
+            f"float32, but got `{trainer.precision}`."
+        ]
+
     def setup(self, stage: str) -> None:
         """Load the base in the Trainer's precision and add what learns.
 
@@ -72,14 +90,9 @@ class TunedModelModule(AveragedWeightsModule):
         Raises:
             ValueError: If the Trainer's precision would train the adapter in half precision.
         """
-        precision = str(self.trainer.precision)
-        if precision not in _BASE_DTYPES:
-            allowed = ", ".join(f"`{name}`" for name in _BASE_DTYPES if name != "32")
-            raise ValueError(
-                f"Expected `trainer.precision` to be one of {allowed}, which keep the adapter in "
-                f"float32, but got `{precision}`."
-            )
-        self.load_base(_BASE_DTYPES[precision])
+        for problem in self.problems_with_trainer(self.trainer):
+            raise ValueError(problem)
+        self.load_base(_BASE_DTYPES[str(self.trainer.precision)])
 
     def load_base(self, dtype: torch.dtype = torch.float32) -> None:
         """Load the base and add what learns; does nothing the second time.

@@ -154,9 +154,9 @@ def test_runs_scored_by_another_model_are_not_put_into_one_table(
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ([], "Expected recipes: sdtune compare RECIPE.yaml RECIPE.yaml ..."),
-        (["toy.yaml", "--budget-step=2"], "`--budget-step`; did you mean `--budget-steps`?"),
-        (["toy.yaml", "--budget-steps=two"], "`--budget-steps` to be an integer, but got `two`."),
+        ([], "Expected `recipes` to be given: sdtune compare RECIPE [RECIPE ...]"),
+        (["toy.yaml", "--budget-step=2"], "`--budget-step`; did you mean `--budget_steps`?"),
+        (["toy.yaml", "--budget-steps=two"], "`--budget_steps` to be int, but got `two`."),
         (["toy.yaml", "--publish"], "Expected `--publish` to be given a value, but it has none."),
         (["toy.yaml", "toy.yaml"], "Expected recipes of different names, but got toy.yaml, toy"),
         (["toys.yaml", "toy.yaml"], "recipes alone or one comparison, but got `toys.yaml`."),
@@ -169,8 +169,12 @@ def test_a_wrong_call_is_one_sentence(toys, capsys, arguments, problem):
 
 
 def test_help_says_how_it_is_called(capsys):
-    assert main(["compare", "--help"]) == 0
-    assert capsys.readouterr().out.startswith("usage: sdtune compare RECIPE.yaml")
+    with pytest.raises(SystemExit) as stopped:
+        main(["compare", "--help"])
+    assert stopped.value.code == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("usage: sdtune compare RECIPE [RECIPE ...]")
+    assert "--budget_steps" in printed
 
 
 @pytest.mark.slow

@@ -12,6 +12,11 @@ def test_nearest_finds_a_name_without_its_prefix():
     assert nearest("max_steps", KNOWN) == "; did you mean `trainer.max_steps`?"
 
 
+def test_what_all_names_begin_with_makes_none_of_them_near():
+    assert nearest("model.every_n_step", ["model.refresh_rate", "model.rank"]) == "."
+    assert nearest("model.rnak", ["model.rank", "model.alpha"]) == "; did you mean `model.rank`?"
+
+
 def test_nearest_ends_the_sentence_when_nothing_is_near():
     assert nearest("quux", KNOWN) == "."
 

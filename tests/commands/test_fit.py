@@ -144,6 +144,20 @@ def test_without_a_logger_there_is_no_run_folder(recipe):
 
 
 @pytest.mark.slow
+def test_what_was_trained_is_written_whatever_callbacks_there_are(
+    tmp_path, monkeypatch, tiny_sd, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SDTUNE_CACHE", str(tmp_path / "cache"))
+    data = f"--data.folder={ROOT / 'datasets/style_openmoji'}"
+    own = [f"--model.base={tiny_sd}", "--data.resolution=64", data, "--data.validation_count=1"]
+    words = [*own, "--trainer.max_steps=1", "--trainer.callbacks=[]", "--trainer.accelerator=cpu"]
+    assert fit(str(ROOT / "recipes/style_lora.yaml"), *words) == 0
+    assert "The adapter is written too: `trainer.callbacks` names no" in capsys.readouterr().out
+    assert list(Path("runs/style_lora/version_0/adapter").glob("*.safetensors"))
+
+
+@pytest.mark.slow
 def test_two_processes_share_one_run_folder(recipe):
     overrides = ["--trainer.devices=2", "--trainer.strategy=ddp", "--run=both"]
     finished = subprocess.run(

@@ -32,7 +32,7 @@ def test_two_runs_become_one_adapter(folders, tiny_sd, tmp_path, capsys) -> None
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "adapters"),
+        (["cat", "dog"], "Expected `--output` to be given"),
         (["nowhere", "nothing", "--output", "both"], "Expected an adapter at nowhere"),
     ],
 )

@@ -1,13 +1,19 @@
 import pytest
+import yaml
 
-from sdtune.commands.problems import list_problems
-from sdtune.commands.recipe import read_recipe
+from sdtune.commands.recipe_cli import recipe_problems
 
 TOY = "tests.commands.toys.Toy"
 
 
+def problems_in(tmp_path, content: dict, build: bool = True) -> list[str]:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return recipe_problems(["--config", str(path)], build=build)
+
+
 def problems_of(recipe: str, *overrides: str, build: bool = True) -> list[str]:
-    return list_problems(read_recipe(["--config", recipe, *overrides]), build=build)
+    return recipe_problems(["--config", recipe, *overrides], build=build)
 
 
 def test_a_good_recipe_has_none(recipe):
@@ -38,6 +44,17 @@ def test_a_good_recipe_has_none(recipe):
         ("--model=tests.commands.toys.Path", "Expected `model` to be a LightningModule"),
         ("--model.rank=0", "Expected `rank` to be a positive integer, but got 0."),
         ("--seed=-1", "Expected `seed` to be an integer of 0 or more, but got '-1'."),
+        ("--model.rank", "Expected `--model.rank` to be given a value, but it has none."),
+        (
+            "--trainer.callbacks=[{class_path: tests.commands.toys.Last, init_args: {every_n: 1}}]",
+            "Expected a known key of Last, but got `trainer.callbacks.Last.every_n`; did you mean",
+        ),
+        ("--trainer.callbacks=[{class_path: Timer}, {class_path: Tmer}]", "mean `Timer`?"),
+        ("--config=tooy.yaml", "Expected a recipe file, but got `tooy.yaml`, which does not"),
+        (
+            "--trainer.callbacks+=EarlyStopping",
+            "Expected `trainer.callbacks.EarlyStopping.m",
+        ),
         ("--trainer.callbacks+=sdtune.SampleGird", "did you mean `sdtune.SampleGrid`?"),
     ],
 )
@@ -61,32 +78,33 @@ def test_without_building_only_keys_and_types_are_checked(recipe):
     assert problems_of(recipe, "--model.rank=0", "--data.folder=nowhere", build=False) == []
 
 
-def test_callbacks_are_checked_by_their_class():
+def test_callbacks_are_checked_by_their_class(tmp_path):
     callback = {"class_path": "tests.commands.toys.Last", "init_args": {"every_n_step": 1}}
-    found = list_problems({"trainer": {"callbacks": [callback]}})
+    found = problems_in(tmp_path, {"trainer": {"callbacks": [callback]}})
     assert found[0] == (
         "Expected a known key of Last, but got `trainer.callbacks.Last.every_n_step`; did you mean "
         "`trainer.callbacks.Last.every_n_steps`?"
     )
     callback["init_args"] = {"every_n_steps": 0}
-    assert (
-        "`every_n_steps` to be positive" in list_problems({"trainer": {"callbacks": [callback]}})[0]
-    )
+    found = problems_in(tmp_path, {"trainer": {"callbacks": [callback]}})
+    assert any("`every_n_steps` to be positive" in each for each in found)
 
 
-def test_a_missing_class_or_argument_is_named():
-    assert list_problems({"model": {"class_path": TOY}, "data": {}}) == [
+def test_a_missing_class_or_argument_is_named(tmp_path):
+    assert problems_in(tmp_path, {"model": {"class_path": TOY}, "data": {}}) == [
         "Expected `data` to name a class: give `data.class_path` and its `init_args`."
     ]
     data = {"class_path": "tests.commands.toys.ToyData"}
-    assert list_problems({"model": {"class_path": TOY}, "data": data}) == [
+    assert problems_in(tmp_path, {"model": {"class_path": TOY}, "data": data}) == [
         "Expected `data.folder` to be given, but it is missing."
     ]
 
 
-def test_an_argument_beside_init_args_is_named():
+def test_an_argument_beside_init_args_is_named(tmp_path):
     model = {"class_path": TOY, "rank": 8}
-    [found] = list_problems({"model": model, "data": {"class_path": TOY + "Data"}}, build=False)[:1]
+    [found] = problems_in(
+        tmp_path, {"model": model, "data": {"class_path": TOY + "Data"}}, build=False
+    )[:1]
     assert found == "Expected `rank` to stand below `model.init_args`, but got `model.rank`."
 
 
@@ -106,19 +124,19 @@ def test_vocabulary_and_class_prompt_are_checked_among_the_rest(tiny_sd, tmp_pat
     }
     word = {"base": str(tiny_sd), "placeholder_token": "<|endoftext|>", "initializer_token": "cat"}
     model = {"class_path": "sdtune.TextualInversionModule", "init_args": {**word, "base": "nano"}}
-    found = list_problems({"seed": "x", "model": model, "data": data})
+    found = problems_in(tmp_path, {"seed": "x", "model": model, "data": data})
     assert [problem.partition(" to be")[0] for problem in found[:2]] == [
         "Expected `seed`",
         "Expected `placeholder_token`",
     ]
     model["init_args"] = word  # its tokenizer knows single letters
-    found = list_problems({"model": model, "data": data})
+    found = problems_in(tmp_path, {"model": model, "data": data})
     assert len(found) == 3
     assert "`<|endoftext|>` is in the vocabulary already" in found[0]
     assert "`initializer_token` to be 1 token" in found[1]
     assert "holds no pictures" in found[2]
     model = {"class_path": "sdtune.DreamBoothModule", "init_args": {"base": "nano"}}
-    found = list_problems({"model": model, "data": data})
+    found = problems_in(tmp_path, {"model": model, "data": data})
     assert len(found) == 2
     assert "holds no pictures" in found[0]
     assert "Expected `data.class_prompt` or `data.class_dir` to be given" in found[1]

@@ -21,13 +21,13 @@ RECIPE = {
 }
 
 
-def plan(name="word", recipe=RECIPE, merged=RECIPE, words=(), **changes):
+def plan(name="word", recipe=RECIPE, words=(), **changes):
     runs = {
         "word": Variant("word.yaml", subject="<erica>", overrides={"model.rank": 8}),
         "lora": Variant("lora.yaml", subject="erica cat"),
     }
     settings = {"title": "Toys", "runs": runs, "output": "out", **changes}
-    return plan_run(Comparison(**settings), name, recipe, merged, words)
+    return plan_run(Comparison(**settings), name, recipe, words)
 
 
 def evaluation(planned):
@@ -87,7 +87,7 @@ def test_the_digest_is_of_all_that_decides_the_result():
     assert plan(output="elsewhere", title="Other").digest == first.digest
     others = [
         plan(budget_steps=2),
-        plan(merged={**RECIPE, "seed": 3}),
+        plan(recipe={**RECIPE, "seed": 3}),
         plan(words=["--trainer.callbacks.x=1"]),
         plan(evaluation={"seeds": [4]}),
         plan("lora"),

@@ -1,6 +1,6 @@
 import pytest
 
-from sdtune.evaluation.technique import Technique, as_technique
+from sdtune.evaluation.technique import Technique, as_technique, is_technique
 from tests.callbacks.fake_technique import FakeTechnique
 
 
@@ -13,3 +13,8 @@ def test_a_technique_is_known_by_what_it_offers():
 def test_what_is_missing_is_named():
     with pytest.raises(TypeError, match="object has no `generate`, `adapter`, `adapter_metadata`"):
         as_technique(object())
+
+
+def test_whether_a_module_is_a_technique_can_be_asked():
+    assert is_technique(FakeTechnique())
+    assert not is_technique(object())

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ADAPTER_NAME",
     "add_lora",
+    "find_targets",
     "inject_lora",
     "lora_layers",
     "lora_parameters",
@@ -103,7 +104,7 @@ def add_lora(
         raise ValueError("Expected `model` to have no adapter yet, but it already has one.")
 
     parts = {n: p for n, p in tunable_parts(model).items() if n == "unet" or text_encoder}
-    targets = _targets(parts, target_modules)
+    targets = find_targets(parts, target_modules)
     with isolated_random_state():  # PEFT draws initial values, which `_initialize` replaces
         for name, part in parts.items():
             inject_lora(part, settings.config(name, targets[name]))
@@ -193,9 +194,21 @@ def without_adapter(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(was_trainable)
 
 
-def _targets(
+def find_targets(
     parts: Mapping[str, nn.Module], target_modules: TargetModules | list[str]
 ) -> dict[str, list[str]]:
+    """Find out what `target_modules` means in each part of a model.
+
+    Args:
+        parts: As `tunable_parts` names them; on the meta device, too.
+        target_modules: As in `add_lora`.
+
+    Returns:
+        Part -> the ends of the names of its modules that are tuned.
+
+    Raises:
+        ValueError: If a name is in none of the parts, or a part has none of the names.
+    """
     if isinstance(target_modules, str):
         return {
             name: list((_UNET_TARGETS if name == "unet" else _TEXT_TARGETS)[target_modules])

@@ -1,0 +1,38 @@
+"""What `sdtune compare` can be told."""
+
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+
+__all__ = ["CompareCall"]
+
+
+@dataclass(frozen=True)
+class CompareCall:
+    """Train by several recipes on one budget, score them in the same way, and write one table.
+
+    Each run is a process of `sdtune fit`. A finished run is not repeated, one that was stopped goes
+    on. A comparison's file gives several settings of a recipe, one evaluation for all, tables and
+    figures.
+
+      sdtune compare recipes/textual_inversion.yaml recipes/pivotal_tuning.yaml --budget_steps 400
+      sdtune compare recipes/paper/style.yaml --publish results/
+
+    --model.KEY, --data.KEY, --trainer.KEY and --seed are those of `sdtune fit`, for all runs.
+
+    Args:
+        recipes: Recipes, or one comparison's file.
+        budget_steps: Optimizer steps of each run.
+        budget_minutes: Minutes that each run may train; a recipe's own max_steps may end it
+            earlier.
+        output: Folder of runs and results; by default runs/compare, or runs/<the file's name>.
+        workers: `ray:N` for N runs at a time over the machines of a Ray cluster; `1` for in turn.
+        publish: Folder that gets README.md, figures and comparison.json too.
+    """
+
+    recipes: list[str]
+    _: KW_ONLY
+    budget_steps: int | None = None
+    budget_minutes: float | None = None
+    output: str | None = None
+    workers: str = "1"
+    publish: Path | None = None

@@ -1,0 +1,163 @@
+"""The runs of a comparison: planned, checked, carried out and put into tables."""
+
+import json
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from sdtune._checks import ArgumentsError
+from sdtune.commands.compare_call import CompareCall
+from sdtune.commands.comparison_file import is_comparison, read_comparison
+from sdtune.commands.errors import CallError
+from sdtune.commands.quiet import quiet_misleading_messages
+from sdtune.commands.recipe import read_yaml
+from sdtune.commands.recipe_cli import recipe_problems
+from sdtune.comparison.execution import Engine, Outcome, carry_out, in_turn, is_finished
+from sdtune.comparison.planning import PlannedRun, plan_run, protocol_problems
+from sdtune.comparison.publication import build_tables, write_markdown, write_page
+from sdtune.comparison.ray_workers import RayWorkers
+from sdtune.comparison.results import ComparedRun, check_comparable, read_result
+from sdtune.comparison.settings import Comparison, Variant
+from sdtune.comparison.tables import markdown
+from sdtune.run_folder.layout import REPORT
+
+__all__ = ["plan_runs", "run_comparison"]
+
+
+def run_comparison(call: CompareCall, words: Sequence[str], command: str) -> int:
+    """Compare recipes.
+
+    Args:
+        call: What is compared, and on which budget.
+        words: Overrides for all runs.
+        command: The whole call, for a shell.
+
+    Returns:
+        The exit code: 0, or 1 if a run failed.
+
+    Raises:
+        CallError: If the call, a recipe or the data is wrong; it lists every problem.
+        ValueError: If the finished runs were not scored in the same way.
+    """
+    quiet_misleading_messages()
+    problems: list[str] = []
+    engine = _engine(call.workers, problems)
+    comparison = _comparison(call, problems)
+    plans, wrong = plan_runs(comparison, words) if comparison else ([], [])
+    if comparison is None or problems or wrong:
+        raise CallError([*problems, *wrong])
+    results = list(_carry_out(comparison, plans, engine))
+    check_comparable(results)
+    _write(comparison, results, command, call.publish)
+    return 1 if any(each.outcome.status == "failed" for each in results) else 0
+
+
+def plan_runs(
+    comparison: Comparison, words: Sequence[str] = (), build: bool = True
+) -> tuple[list[PlannedRun], list[str]]:
+    """Plan all runs of a comparison, and check them.
+
+    Args:
+        comparison: What is compared.
+        words: Overrides of the call, for all runs.
+        build: Whether to build the classes of each recipe, see `recipe_problems`.
+
+    Returns:
+        The runs, and one sentence for each problem.
+    """
+    plans, found = [], {}
+    for name, settings in comparison.runs.items():
+        try:
+            recipe = read_yaml(settings.recipe)
+        except CallError as error:
+            found[name] = error.problems
+            continue
+        plan = plan_run(comparison, name, recipe, words)
+        configs = [f"--config={settings.recipe}", f"--config={json.dumps(plan.changes)}"]
+        found[name] = recipe_problems([*configs, *plan.words], build)
+        plans.append(plan)
+    return plans, [*_grouped(found), *(protocol_problems(plans) if plans else [])]
+
+
+def _engine(workers: str, problems: list[str]) -> Engine:
+    kind, colon, count = workers.partition(":")
+    if workers == "1":
+        return in_turn
+    if kind != "ray" or not colon or not count.isdecimal():
+        problems.append(f"Expected `--workers` to be such as `ray:2`, but got `{workers}`.")
+        return in_turn
+    try:
+        return RayWorkers(int(count))
+    except (ModuleNotFoundError, ValueError) as error:
+        problems.append(str(error))
+        return in_turn
+
+
+def _comparison(call: CompareCall, problems: list[str]) -> Comparison | None:
+    """Read the comparison's file, or make one of the recipes."""
+    given = {"budget_steps": call.budget_steps, "budget_minutes": call.budget_minutes}
+    instead: dict[str, Any] = {"output": call.output} if call.output else {}
+    if any(each is not None for each in given.values()):
+        instead |= given  # a budget of the call is instead of either of the file's
+    try:
+        described = [path for path in call.recipes if is_comparison(path)]
+        if described and len(call.recipes) > 1:
+            problems.append(f"Expected recipes alone or one comparison, but got `{described[0]}`.")
+            return None
+        if described:
+            return read_comparison(described[0], **instead)
+        names = [Path(path).stem for path in call.recipes]
+        if len(set(names)) < len(names):
+            problems.append(
+                f"Expected recipes of different names, but got {', '.join(call.recipes)}; several "
+                "settings of one recipe are the `runs` of a comparison's file."
+            )
+            return None
+        runs = {name: Variant(path) for name, path in zip(names, call.recipes, strict=True)}
+        return Comparison(title=", ".join(names), runs=runs, **instead)
+    except (ArgumentsError, CallError) as error:
+        problems += error.problems
+        return None
+
+
+def _grouped(found: dict[str, list[str]]) -> Iterator[str]:
+    """Say once what is wrong with every run, and of the others, which runs they are wrong with."""
+    names: dict[str, list[str]] = {}
+    for name, problems in found.items():
+        for problem in problems:
+            names.setdefault(problem, []).append(name)
+    for problem, of in names.items():
+        yield problem if len(of) == len(found) else f"{', '.join(of)}: {problem}"
+
+
+def _carry_out(
+    comparison: Comparison, plans: Sequence[PlannedRun], engine: Engine
+) -> Iterable[ComparedRun]:
+    """Carry out the runs, and read them in the comparison's order."""
+    for number, plan in enumerate(plans, start=1):
+        state = "finished already" if is_finished(plan) else shlex.join(plan.command())
+        print(f"{number}/{len(plans)} {plan.name}: {state}", flush=True)
+    outcomes: dict[str, Outcome] = {}
+    for each in engine(plans, carry_out):
+        outcomes[each.name] = each
+        reason = f": {each.reason}" if each.reason else ""
+        print(f"{each.name} {each.status}, {each.seconds / 60:.1f} min{reason}", flush=True)
+    for plan in plans:
+        yield read_result(plan, comparison.label(plan.name), outcomes[plan.name])
+
+
+def _write(
+    comparison: Comparison, results: Sequence[ComparedRun], command: str, publish: Path | None
+) -> None:
+    tables = build_tables(comparison, results)
+    output = Path(comparison.output)
+    for table in tables:
+        print(f"\n{table.title}\n\n{markdown(table)}")
+    written = [write_markdown(comparison, results, tables, command, output)]
+    if publish:
+        written.append(write_markdown(comparison, results, tables, command, publish))
+    written.append(write_page(comparison, results, tables, output / REPORT))
+    for path in written:
+        print(f"results:     {path}")
+    print(f"curves:      tensorboard --logdir {comparison.output}")

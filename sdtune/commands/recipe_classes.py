@@ -1,0 +1,67 @@
+"""The classes that a parsed recipe names."""
+
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+__all__ = ["argument_names", "import_chosen", "is_chosen", "type_name"]
+
+
+def is_chosen(value: Any) -> bool:
+    """Tell whether a part of a recipe chooses a class.
+
+    Args:
+        value: A value of a recipe.
+
+    Returns:
+        Whether it has a `class_path`.
+    """
+    return isinstance(value, Namespace) and isinstance(value.get("class_path"), str)
+
+
+def import_chosen(value: Any) -> type | None:
+    """Import the class that a part of a recipe chooses.
+
+    Args:
+        value: A value of a recipe.
+
+    Returns:
+        The class; None if it chooses none, or none that there is.
+    """
+    if not is_chosen(value):
+        return None
+    module, _, name = value.class_path.rpartition(".")
+    try:
+        found = getattr(import_module(module), name)
+    except (AttributeError, ImportError, ValueError):
+        return None
+    return found if isinstance(found, type) else None
+
+
+def type_name(class_path: str) -> str:
+    """Name a class without its module.
+
+    Args:
+        class_path: Such as `sdtune.SampleGrid`.
+
+    Returns:
+        Such as `SampleGrid`.
+    """
+    return class_path.rpartition(".")[2]
+
+
+@cache
+def argument_names(cls: type) -> list[str]:
+    """List the arguments of a class that a recipe can set.
+
+    Args:
+        cls: The class.
+
+    Returns:
+        Their names.
+    """
+    parser = ArgumentParser(exit_on_error=False)
+    added = parser.add_class_arguments(cls, "it", fail_untyped=False, sub_configs=True)
+    return [name.removeprefix("it.") for name in added]

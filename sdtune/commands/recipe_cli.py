@@ -1,0 +1,230 @@
+"""A call of `fit` or `check`, parsed and built: what trains, or all that is wrong."""
+
+import os
+from argparse import ArgumentError
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import LearningRateMonitor
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+import sdtune
+from sdtune.callbacks.adapter_checkpoint import AdapterCheckpoint
+from sdtune.callbacks.hyperparameters import Hyperparameters
+from sdtune.commands.building import attempt, build_classes, problems_together
+from sdtune.commands.errors import CallError, on_one_line
+from sdtune.commands.problems import ROOT_TYPES, class_missing, diagnose, unchosen
+from sdtune.commands.quiet import quiet_devices, quiet_loader_advice
+from sdtune.commands.recipe import CALL_KEYS, CLASS_KEYS, options
+from sdtune.commands.recipe_parser import RecipeParser
+from sdtune.commands.run_folder import DEFAULT_ROOT, Destination, choose_run_folder
+from sdtune.evaluation.technique import is_technique
+from sdtune.evaluation.whole_model import splits_model
+
+__all__ = ["RecipeCLI", "recipe_problems"]
+
+_UNWRITTEN = "The adapter is written too: `trainer.callbacks` names no sdtune.AdapterCheckpoint."
+_SPLIT = "No adapter is written, only Lightning's checkpoints: {} splits the model up."
+
+
+class RecipeCLI(LightningCLI):
+    """The classes of a recipe, built and ready to train.
+
+    Args:
+        arguments: The command line, such as ["--config", "recipe.yaml", "--model.rank", "8"].
+        build: Whether to build the classes; else `config` is all that there is.
+
+    Attributes:
+        run_folder: Where the run writes, and what it resumes.
+        notes: What is done beside what the recipe says, a sentence each.
+
+    Raises:
+        CallError: With everything that is wrong with the call, the recipe or the data.
+    """
+
+    run_folder: Destination
+
+    def __init__(self, arguments: Sequence[str], build: bool = True) -> None:
+        self.arguments = list(arguments)
+        self.build = build
+        self.notes: list[str] = []
+        self._problems: list[str] = []
+        self._broken: set[str] = set()
+        super().__init__(
+            model_class=LightningModule,
+            datamodule_class=LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            parser_class=RecipeParser,
+            parser_kwargs={
+                "prog": "sdtune fit",
+                "usage": "sdtune fit --config RECIPE.yaml [--key value ...]",
+                "description": "Train by a recipe. `lightning run --help` is the short of it.",
+                "exit_on_error": False,
+                "dump_header": [f"sdtune {sdtune.__version__}, torch {torch.__version__}"],
+            },
+            trainer_defaults={"default_root_dir": DEFAULT_ROOT, "callbacks": [Hyperparameters()]},
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,  # `build_classes` sees to it
+            run=False,
+        )
+
+    def fit(self) -> None:
+        """Train, from the run folder's checkpoint if there is one."""
+        self.trainer.fit(
+            self.model,
+            datamodule=self.datamodule,
+            ckpt_path=self.run_folder.checkpoint,
+            weights_only=True,
+        )
+
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add what belongs to a run and to no class."""
+        parser.add_argument(
+            "--seed",
+            type=ROOT_TYPES["seed"],
+            default=42,
+            help="Seed of everything random; model.seed and data.seed follow unless set.",
+        )
+        parser.add_argument(
+            "--resume",
+            type=ROOT_TYPES["resume"],
+            nargs="?",
+            const="last",
+            help="Go on from a checkpoint or a run folder; `last` is the recipe's newest run.",
+        )
+        parser.add_argument(
+            "--run",
+            type=ROOT_TYPES["run"],
+            help="Name of the run's folder, which must be new; by default the next version_N.",
+        )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse the command line, and hand the recipe's seed on to its model and its data."""
+        if not isinstance(parser, RecipeParser):
+            raise TypeError("Expected `parser_class` to be RecipeParser.")
+        words = [word for word in self.arguments if not word.startswith("--print_config")]
+        try:
+            self.config = parser.parse_args(words)
+            given = parser.parse_args(words, defaults=False)
+        except ArgumentError as error:
+            found = diagnose(parser, words)
+            self.config = found.config
+            self._problems += found.problems
+            self._broken |= found.broken
+            self._check_chosen()
+            self._problems = self._problems or [on_one_line(error)]
+            return
+        self._check_chosen()
+        # a class that sets no seed has none in `given`, which holds no defaults
+        seeds = [f"{key}.init_args.seed" for key in CLASS_KEYS]
+        following = [name for name in seeds if name in self.config and name not in given]
+        parser.left_out = (*CALL_KEYS, *following)
+        if words != self.arguments:
+            parser.parse_args(self.arguments)  # prints the recipe and exits
+        for name in following:
+            self.config[name] = int(self.config.seed)
+
+    def instantiate_classes(self) -> None:
+        """Build the model, the data and the Trainer.
+
+        Raises:
+            CallError: With everything that is wrong.
+        """
+        if self.build:
+            self._build()
+        if self._problems:
+            raise CallError(list(dict.fromkeys(self._problems)))
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Build the Trainer, which logs to the run folder unless the recipe says otherwise."""
+        if type(self.datamodule).__module__.startswith("sdtune."):
+            quiet_loader_advice()
+        logger = self.config.trainer.logger
+        if logger is False:
+            self.save_config_callback = None  # there is no run folder to save it to
+        else:
+            self.trainer_defaults["callbacks"].append(LearningRateMonitor())
+        if logger in (None, True):
+            kwargs["logger"] = self._run_logger()
+        trainer = super().instantiate_trainer(**kwargs)
+        self._keep_adapter(trainer)
+        return trainer
+
+    def _check_chosen(self) -> None:
+        for key in unchosen(self.config):
+            if key not in self._broken:
+                self._problems.append(class_missing(key))
+                self._broken.add(key)
+
+    def _build(self) -> None:
+        self._choose_run_folder()
+        if self._problems:
+            self.config_dump: dict[str, Any] = {}  # a recipe that is not whole cannot be dumped
+        built = build_classes(self, self.config, self._broken)
+        self._problems += built.problems
+        self.config_init = built.config
+        self.model, self.datamodule = (built.config[key] for key in CLASS_KEYS)
+        trainer = None
+        if "trainer" not in built.broken:
+            with quiet_devices() if self._problems else nullcontext():
+                trainer = attempt(self.instantiate_trainer, self._problems)
+        self._problems += problems_together(
+            self.model, self.datamodule, trainer, is_sound=not self._problems
+        )
+        if trainer is not None:
+            self.trainer = trainer
+
+    def _choose_run_folder(self) -> None:
+        names = [value or "" for name, value in options(self.arguments) if name == "config"]
+        recipes = [Path(name) for name in names if os.path.isfile(name)]
+        first_process = getattr(rank_zero_only, "rank", 0) == 0
+        config = self.config.as_dict()
+        self.run_folder = Destination(Path(DEFAULT_ROOT), "run")
+        try:
+            self.run_folder = choose_run_folder(config, recipes, first_process)
+        except CallError as error:
+            self._problems += error.problems
+        self.save_config_kwargs = {"config_filename": self.run_folder.config_filename()}
+
+    def _keep_adapter(self, trainer: Trainer) -> None:
+        """Let what is trained be written, also when other callbacks took the recipe's place."""
+        callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+        if not is_technique(self.model) or any(isinstance(c, AdapterCheckpoint) for c in callbacks):
+            return
+        if splits_model(trainer):
+            self.notes.append(_SPLIT.format(type(trainer.strategy).__name__))
+            return
+        # Lightning wants its own checkpoints last
+        callbacks.insert(0, AdapterCheckpoint())
+        self.notes.append(_UNWRITTEN)
+
+    def _run_logger(self) -> TensorBoardLogger:
+        folder = self.run_folder
+        return TensorBoardLogger(folder.root, folder.name, folder.version, default_hp_metric=False)
+
+    def _set_seed(self) -> None:
+        seed_everything(self.config.seed, workers=True, verbose=False)
+
+
+def recipe_problems(arguments: Sequence[str], build: bool = True) -> list[str]:
+    """List everything that keeps a recipe from being trained by.
+
+    Args:
+        arguments: The command line after `sdtune fit`.
+        build: Whether to build its classes; else only keys and types are checked.
+
+    Returns:
+        One sentence each.
+    """
+    try:
+        RecipeCLI(arguments, build)
+    except CallError as error:
+        return error.problems
+    return []
