@@ -93,7 +93,7 @@ def test_diffusers_reads_back_what_was_trained(
         skip_unless_transformers_takes_peft()
 
     pipeline = StableDiffusionPipeline.from_pretrained(tiny_sd, safety_checker=None)
-    pipeline.load_lora_weights(tmp_path)
+    pipeline.load_lora_weights(tmp_path, weight_name=path.name)
     read = copy.deepcopy(model)
     read.unet, read.text_encoders[0] = pipeline.unet, pipeline.text_encoder
     torch.testing.assert_close(predict(read), predict(model), rtol=1e-4, atol=1e-5)
