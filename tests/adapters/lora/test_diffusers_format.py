@@ -109,6 +109,7 @@ def test_the_header_keeps_rank_alpha_and_what_the_caller_adds(tmp_path, tuned):
     assert (config["unet.r"], config["unet.lora_alpha"]) == (4, 1.0)
     assert (config["text_encoder.r"], config["text_encoder.lora_alpha"]) == (4, 10.0)
     assert config["unet.target_modules"] == ["to_k", "to_out.0", "to_q", "to_v"]
+    assert config["unet.rank_pattern"] == config["text_encoder.rank_pattern"] == {}  # 0.38 asks
     assert "unet.layer_replication" not in config
     assert (header["ss_steps"], header["format"]) == ("200", "pt")
 
