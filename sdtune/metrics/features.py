@@ -188,13 +188,13 @@ def load_clip(source: str | Path = NANO) -> CLIPEmbedder:
     Raises:
         ValueError: If it is not available here or is not a CLIP; one sentence says what to do.
     """
-    from transformers import AutoImageProcessor, CLIPModel, CLIPTokenizer
+    from transformers import CLIPModel, CLIPTokenizer
 
     path = check_clip(source)
     with _explained(source):
         return CLIPEmbedder(
             CLIPModel.from_pretrained(path, dtype=torch.float32),
-            AutoImageProcessor.from_pretrained(path, backend="pil"),
+            _load_image_processor(path),
             CLIPTokenizer.from_pretrained(path),
         )
 
@@ -212,14 +212,22 @@ def load_dino(source: str | Path = "facebook/dinov2-small") -> DINOEmbedder:
     Raises:
         ValueError: If it is not available here or is not a DINO; one sentence says what to do.
     """
-    from transformers import AutoImageProcessor, AutoModel
+    from transformers import AutoModel
 
     path = check_dino(source)
     with _explained(source):
         return DINOEmbedder(
             AutoModel.from_pretrained(path, dtype=torch.float32),
-            AutoImageProcessor.from_pretrained(path, backend="pil"),
+            _load_image_processor(path),
         )
+
+
+def _load_image_processor(path: str) -> Any:
+    # transformers 5.4 hides it at the top level where torchvision is missing, which Pillow's
+    # way of resizing does not need
+    from transformers.models.auto.image_processing_auto import AutoImageProcessor
+
+    return AutoImageProcessor.from_pretrained(path, backend="pil")
 
 
 def _find(source: str | Path) -> str:

@@ -141,7 +141,8 @@ def test_a_lora_is_saved_as_diffusers_reads_it_and_training_is_not_disturbed(tmp
 
 def test_a_file_that_loses_something_stops_the_run(tmp_path, tiny_sd, monkeypatch):
     def forgetful(config):
-        return {"r": config.r, "target_modules": sorted(config.target_modules)}
+        kept = {"rank_pattern": {}, "target_modules": sorted(config.target_modules)}
+        return {"r": config.r, **kept}
 
     monkeypatch.setattr(diffusers_format, "_portable", forgetful)
     technique = TinyLoRA(tiny_sd)

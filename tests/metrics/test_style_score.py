@@ -18,7 +18,7 @@ def _share_above(ones: torch.Tensor, others: torch.Tensor) -> float:
 @pytest.fixture(scope="module")
 def features(tiny_sd) -> dict[str, torch.Tensor]:
     embedder = GramEmbedder(AutoencoderKL.from_pretrained(tiny_sd, subfolder="vae").eval())
-    return {style: embedder.embed_images(draw_things(60, style)) for style in ("flat", "hatched")}
+    return {style: embedder.embed_images(draw_things(120, style)) for style in ("flat", "hatched")}
 
 
 def test_two_drawings_of_one_thing_are_more_alike_than_two_in_one_style(features):
@@ -34,9 +34,9 @@ def test_same_style_ranks_above_same_content(features):
     flat, hatched = features["flat"], features["hatched"]
     axis = fit_style_axis(hatched[:40], flat[:40])
     new = style_score(hatched[40:], axis)
-    assert axis.accuracy > 0.95
-    assert _share_above(new, style_score(flat[40:], axis)) > 0.95
-    assert _share_above(new, style_score(flat[:40], axis)) > 0.95
+    assert axis.accuracy > 0.9
+    assert _share_above(new, style_score(flat[40:], axis)) > 0.85
+    assert _share_above(new, style_score(flat[:40], axis)) > 0.85
 
 
 def test_new_pictures_lie_at_0_and_1_on_average(features):

@@ -134,9 +134,9 @@ def test_validation_loss_falls_when_the_word_is_learned(tiny_sd: Path, tmp_path:
         validation_count=2,
         cache_dir=str(tmp_path),
     )
-    module = _module(tiny_sd, num_vectors=4, learning_rate=0.1)
+    module = _module(tiny_sd, num_vectors=4, learning_rate=0.05)
     (before,) = quiet_trainer().validate(module, data, verbose=False)
-    quiet_trainer(max_steps=20, limit_val_batches=0).fit(module, data)
+    quiet_trainer(max_steps=60, limit_val_batches=0).fit(module, data)
     (after,) = quiet_trainer().validate(module, data, verbose=False)
     assert after["val/loss"] < before["val/loss"]
 

@@ -128,7 +128,8 @@ def _portable(config: LoraConfig) -> dict[str, Any]:
 
     # only what differs from PEFT's defaults: an older PEFT refuses any field it does not know
     default = LoraConfig().to_dict()
-    always = ("r", "lora_alpha", "use_dora")
+    # diffusers 0.38 looks the last two up without asking whether they are there
+    always = ("r", "lora_alpha", "use_dora", "rank_pattern", "target_modules")
     # a reader adds layers in training mode, and would go on dropping inputs when it draws
     never = ("base_model_name_or_path", "lora_dropout")
     return {

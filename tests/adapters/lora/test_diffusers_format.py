@@ -93,7 +93,7 @@ def test_diffusers_reads_back_what_was_trained(
         skip_unless_transformers_takes_peft()
 
     pipeline = StableDiffusionPipeline.from_pretrained(tiny_sd, safety_checker=None)
-    pipeline.load_lora_weights(tmp_path)
+    pipeline.load_lora_weights(tmp_path, weight_name=path.name)
     read = copy.deepcopy(model)
     read.unet, read.text_encoders[0] = pipeline.unet, pipeline.text_encoder
     torch.testing.assert_close(predict(read), predict(model), rtol=1e-4, atol=1e-5)
@@ -109,6 +109,7 @@ def test_the_header_keeps_rank_alpha_and_what_the_caller_adds(tmp_path, tuned):
     assert (config["unet.r"], config["unet.lora_alpha"]) == (4, 1.0)
     assert (config["text_encoder.r"], config["text_encoder.lora_alpha"]) == (4, 10.0)
     assert config["unet.target_modules"] == ["to_k", "to_out.0", "to_q", "to_v"]
+    assert config["unet.rank_pattern"] == config["text_encoder.rank_pattern"] == {}  # 0.38 asks
     assert "unet.layer_replication" not in config
     assert (header["ss_steps"], header["format"]) == ("200", "pt")
 
