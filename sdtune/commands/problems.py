@@ -225,10 +225,14 @@ def _names(cls: type) -> list[str]:
 
 
 def _annotation(cls: type, name: str) -> Any:
-    try:
-        return typing.get_type_hints(vars(cls)["__init__"]).get(name)
-    except (KeyError, NameError):  # inherited, or a name imported for type checking alone
-        return None
+    for each in cls.__mro__:  # a parent's, if the class hands the argument on
+        try:
+            hints = typing.get_type_hints(vars(each)["__init__"])
+        except (KeyError, NameError):  # a name may be imported for type checking alone
+            continue
+        if name in hints:
+            return hints[name]
+    return None
 
 
 def annotation_words(annotation: Any) -> str:
