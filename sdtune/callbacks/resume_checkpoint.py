@@ -6,7 +6,7 @@ import shutil
 import warnings
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 
 from sdtune.callbacks.periodic import begins_to_write
 from sdtune.files.atomic_file import sync_and_replace, temporary_sibling
@@ -55,8 +55,18 @@ class ResumeCheckpoint(ModelCheckpoint):
         if not self._last_checkpoint_saved and begins_to_write(trainer):
             refuse_used_folder(str(self.dirpath))
 
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the last step before a callback that averages the weights overwrites them."""
+        super().on_train_epoch_end(trainer, pl_module)
+        averages = any(isinstance(each, WeightAveraging) for each in trainer.callbacks)  # type: ignore[attr-defined]
+        if averages and _is_last_epoch(trainer):
+            self._save_unless_saved(trainer)
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the last step too."""
+        self._save_unless_saved(trainer)
+
+    def _save_unless_saved(self, trainer: Trainer) -> None:
         if not self._should_skip_saving_checkpoint(trainer):
             self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
 
@@ -70,3 +80,13 @@ class ResumeCheckpoint(ModelCheckpoint):
             sync_and_replace(temporary, filepath)
         trainer.strategy.barrier()
         self._last_checkpoint_saved = filepath
+
+
+def _is_last_epoch(trainer: Trainer) -> bool:
+    """Tell at the end of an epoch whether training ends with it."""
+    steps, epochs = trainer.max_steps, trainer.max_epochs
+    return (
+        trainer.should_stop
+        or 0 <= steps <= trainer.global_step
+        or (epochs is not None and 0 <= epochs <= trainer.current_epoch + 1)
+    )

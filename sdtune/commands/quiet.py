@@ -11,6 +11,7 @@ _WARNINGS = (
     r".*isinstance\(treespec, LeafSpec\)",  # between Lightning and torch
     r".*Checkpoint directory .* exists and is not empty",  # that is what a resumed run is for
     r".*module\(s\) in eval mode at the start of training",  # the frozen base is meant to be
+    r".*using the WeightAveraging callback with a model that overrides",  # it is not sharded
     r".*have overridden `on_before_batch_transfer` in `LightningModule`",  # as meant
 )
 _LOADER_ADVICE = (

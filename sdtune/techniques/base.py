@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from sdtune._checks import ArgumentsError, check_all, check_not_negative, check_positive
-from sdtune.adapters.lora.target_modules import target_problems
+from sdtune._checks import check_all, check_not_negative, check_positive
 from sdtune.functional import (
     Stream,
     add_noise,
@@ -24,6 +23,8 @@ from sdtune.functional import (
     training_target,
 )
 from sdtune.models import Conditioning, PromptCache, check_base
+from sdtune.techniques.arguments import whole_signature
+from sdtune.techniques.method import Method
 from sdtune.techniques.optimization import (
     LRScheduleName,
     OptimizerName,
@@ -34,6 +35,7 @@ from sdtune.techniques.optimization import (
     sets_own_rates,
     total_steps,
 )
+from sdtune.techniques.prior_preservation import PriorPreservation
 from sdtune.techniques.tuned_model import TunedModelModule
 
 __all__ = ["DiffusionFineTuningModule"]
@@ -43,25 +45,35 @@ _VALIDATION_LEVELS = (0.2, 0.4, 0.6, 0.8)
 
 
 class DiffusionFineTuningModule(TunedModelModule):
-    """Base of the techniques: a subclass says what learns, and with which learning rates.
+    """Base of the techniques, and the arguments that they share.
 
-    All randomness is a function of (seed, epoch, sample).
+    A technique names what learns, and what it learns beside. It declares its own arguments and
+    takes those below by `**kwargs`, which it hands on here: so they stand once, and are options
+    of the command line, keys of a recipe and part of `inspect.signature` for all techniques. All
+    randomness is a function of (seed, epoch, sample).
+
+    Lightning's `EMAWeightAveraging` averages what learns: the average is what is validated,
+    sampled, scored and written, and training goes on from the current weights. In a recipe,
+
+        - class_path: lightning.pytorch.callbacks.EMAWeightAveraging
+          init_args: {decay: 0.99}
+
+    below `trainer.callbacks`.
 
     Args:
+        method: What learns, and what it learns beside. Nobody types it: a technique makes it.
         base: `nano`, a folder in diffusers' layout, a Hugging Face id or a single file.
-        checks: What the technique checks of its own arguments, see `check_all`.
-        learning_rates: Rates by the name of the argument that holds them, to be checked.
-        optimizer: See `OptimizerName`.
-        weight_decay: See `build_optimizer`.
-        lr_schedule: See `LRScheduleName`.
-        warmup_steps: Optimizer steps on which the learning rates rise.
-        min_snr_gamma: Gamma of Min-SNR loss weights (Hang et al. 2023); None is off.
+        optimizer: Name of the optimizer, see `sdtune.techniques.optimization.OptimizerName`.
+        weight_decay: Decoupled weight decay of what learns.
+        lr_schedule: `constant`, `linear` or `cosine`, after the warm-up.
+        warmup_steps: Optimizer steps on which the rates rise linearly.
+        min_snr_gamma: Gamma of Min-SNR loss weights (Hang et al. 2023; 5 is usual); None is off.
         noise_offset: Share of noise that is constant over a picture, 0 or more; lets the model
             learn pictures that are dark or bright as a whole.
-        clip_skip: Text encoder layer, counted from the end.
+        clip_skip: Text encoder layer, counted from the end; 1 is the last. Layers behind it do not
+            learn.
         gradient_checkpointing: Recompute activations in the backward pass: less memory, slower.
-        draws_dropout: Whether anything in the model is dropped at random while it trains.
-        seed: Seed of noise, timesteps, dropout and of what learns.
+        seed: Seed of first values, noise, timesteps and dropout.
 
     Raises:
         TypeError: If an argument is of another type.
@@ -70,56 +82,58 @@ class DiffusionFineTuningModule(TunedModelModule):
 
     def __init__(
         self,
+        method: Method,
         *,
-        base: str,
-        checks: Sequence[Callable[[], None]],
-        learning_rates: Mapping[str, float | None],
-        optimizer: OptimizerName,
-        weight_decay: float,
-        lr_schedule: LRScheduleName,
-        warmup_steps: int,
-        min_snr_gamma: float | None,
-        noise_offset: float,
-        clip_skip: int,
-        gradient_checkpointing: bool,
-        draws_dropout: bool,
-        seed: int,
+        base: str = "nano",
+        optimizer: OptimizerName = "adamw",
+        weight_decay: float = 1e-2,
+        lr_schedule: LRScheduleName = "constant",
+        warmup_steps: int = 0,
+        min_snr_gamma: float | None = None,
+        noise_offset: float = 0.0,
+        clip_skip: int = 1,
+        gradient_checkpointing: bool = False,
+        seed: int = 42,
     ) -> None:
         super().__init__(
-            base=base, clip_skip=clip_skip, gradient_checkpointing=gradient_checkpointing
+            learns=method.learns,
+            base=base,
+            clip_skip=clip_skip,
+            gradient_checkpointing=gradient_checkpointing,
+            seed=seed,
         )
         check_all(
-            *checks,
+            lambda: method.check(base),
             lambda: check_base(base),
             lambda: check_optimization_arguments(
-                optimizer, lr_schedule, learning_rates, weight_decay, warmup_steps
+                optimizer, lr_schedule, method.learning_rates, weight_decay, warmup_steps
             ),
             lambda: check_positive("min_snr_gamma", min_snr_gamma),
             lambda: check_not_negative("noise_offset", noise_offset),
             lambda: check_positive("clip_skip", clip_skip, of="integer"),
         )
+        self.save_hyperparameters(ignore="method")  # the technique's own arguments too
+        self.method = method
+        for name, rate in method.learning_rates.items():  # Lightning's rate finder may set another
+            setattr(self, name, rate)
         self.optimizer = optimizer
         self.weight_decay = weight_decay
         self.lr_schedule = lr_schedule
         self.warmup_steps = warmup_steps
         self.min_snr_gamma = min_snr_gamma
         self.noise_offset = noise_offset
-        self.draws_dropout = draws_dropout
-        self.seed = seed
-        self._prompts = PromptCache()
-        self._trained_prompts = self._prompts
+        self._prompts = self._trained_prompts = PromptCache()
 
-    def problems(self) -> list[str]:
-        """List what in its arguments does not fit its base; loads no weights.
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Show the arguments that a technique hands on among its own."""
+        super().__init_subclass__(**kwargs)
+        cls.__signature__ = whole_signature(cls, hidden=("method",))  # type: ignore[attr-defined]
 
-        Returns:
-            One sentence each.
-        """
-        lora = getattr(self, "lora", None)
-        if lora is None or getattr(self, "full_finetune", False):
-            return []
-        tunes_text = getattr(self, "text_encoder_learning_rate", None) is not None
-        return target_problems(self.base, lora.target_modules, text_encoder=tunes_text)
+    @property
+    def prior(self) -> PriorPreservation | None:
+        """The class pictures to learn beside, if their loss counts."""
+        prior = self.method.prior
+        return prior if prior and prior.loss_weight else None
 
     def problems_with(self, data: object) -> list[str]:
         """List what keeps this technique from training on some data; loads no weights.
@@ -130,67 +144,34 @@ class DiffusionFineTuningModule(TunedModelModule):
         Returns:
             One sentence each.
         """
-        return []
-
-    @abstractmethod
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return the optimizer's groups: `params`, `lr` and a `name`."""
-
-    def encodes_anew(self, caption: str) -> bool:
-        """Tell whether what a caption is encoded to can change from step to step.
-
-        Args:
-            caption: A caption.
-
-        Returns:
-            Whether the text encoder learns.
-        """
-        return self.trains_text_encoder
-
-    def setup(self, stage: str) -> None:
-        """Compare with the data, then load the base and add what learns.
-
-        Args:
-            stage: What the Trainer is about to do.
-
-        Raises:
-            ValueError: If there are `problems_with` the data, or the Trainer's precision does not
-                fit.
-        """
-        if stage == "fit":
-            problems = self.problems_with(getattr(self.trainer, "datamodule", None))
-            if problems:
-                raise ArgumentsError(problems)
-        super().setup(stage)
+        return super().problems_with(data) + (self.prior.problems_with(data) if self.prior else [])
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Tensor]:
         """Encode, draw timesteps, add noise, predict, compare with the target.
 
         Args:
             batch: `pixel_values` (B, 3, H, W) in [-1, 1] or `moments` (B, 2C, h, w), with
-                `caption` and `index`.
+                `caption` and `index`; beside a prior, class pictures in entries that begin with
+                `class_`, which pass through the UNet together with the others.
             batch_idx: Not used: what is drawn depends on the samples.
 
         Returns:
-            The mean loss, as in `step_outputs`.
+            To Lightning `loss`, the mean, with the class pictures' as the prior weighs it; to
+            callbacks each picture's: `sample_losses` (B,), detached, and `timesteps` (B,) int64.
         """
-        losses, timesteps = self.training_losses(batch)
-        loss = losses.mean()
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["index"]))
-        return self.step_outputs(loss, losses, timesteps)
-
-    def step_outputs(self, loss: Tensor, losses: Tensor, timesteps: Tensor) -> dict[str, Tensor]:
-        """Make what a training step returns: to Lightning the loss, to callbacks each picture's.
-
-        Args:
-            loss: What is minimised, a scalar.
-            losses: (B,) the losses of the samples.
-            timesteps: (B,) int64 at which they were measured.
-
-        Returns:
-            `loss`, `sample_losses` (detached) and `timesteps`.
-        """
-        return {"loss": loss, "sample_losses": losses.detach(), "timesteps": timesteps}
+        count = len(batch["index"])
+        losses, timesteps = self.training_losses(self.prior.joined(batch) if self.prior else batch)
+        loss, class_losses = losses[:count].mean(), losses[count:]
+        if self.prior:
+            self.log("train/instance_loss", loss, batch_size=count)
+            self.log("train/class_loss", class_losses.mean(), batch_size=count)
+            loss = self.prior.loss(losses[:count], class_losses)
+        self.log("train/loss", loss, prog_bar=True, batch_size=count)
+        return {
+            "loss": loss,
+            "sample_losses": losses[:count].detach(),
+            "timesteps": timesteps[:count],
+        }
 
     def training_losses(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Compute each sample's loss, at a timestep and with noise of its own.
@@ -226,6 +207,24 @@ class DiffusionFineTuningModule(TunedModelModule):
         loss = torch.stack(losses).mean()
         self.log("val/loss", loss, prog_bar=True, batch_size=len(latents), sync_dist=True)
 
+    def encodes_anew(self, caption: str) -> bool:
+        """Tell whether what a caption is encoded to can change from step to step.
+
+        Args:
+            caption: A caption.
+
+        Returns:
+            Whether it can, for anything that learns.
+        """
+        return any(each.encodes_anew(caption) for each in self.learns)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return the optimizer's groups: `params`, `lr` and a `name`."""
+        return [
+            {"name": each.name, "params": each.parameters, "lr": getattr(self, each.rate)}
+            for each in self.groups()
+        ]
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Build the optimizer and the learning-rate schedule that the arguments name.
 
@@ -260,25 +259,51 @@ class DiffusionFineTuningModule(TunedModelModule):
             )
 
     def hold_average(self) -> None:
-        """Put the average into the module; what is encoded with it is no input of training."""
+        """Put the average into the module, and correct it as a step."""
         super().hold_average()
-        self._trained_prompts = self._prompts
-        if self.trains_text_encoder:
-            self._prompts = PromptCache()
+        self._set_prompts_aside()
+        for each in self.learns:
+            each.after_average(self.model)
 
     def release_average(self) -> None:
         """Put the trained weights back, and what was encoded with them."""
         super().release_average()
         self._prompts = self._trained_prompts
 
+    def on_validation_start(self) -> None:
+        """Encode with the average, where one is kept, what it validates."""
+        super().on_validation_start()
+        if self.is_fitting and self._averaging_callbacks:
+            self._set_prompts_aside()
+
+    def on_validation_end(self) -> None:
+        """Go on with the trained weights, and with what was encoded with them."""
+        super().on_validation_end()
+        self._prompts = self._trained_prompts
+
+    def _set_prompts_aside(self) -> None:
+        # what is encoded with an average is no input of training
+        if self.encodes_prompts_every_step:
+            self._prompts = PromptCache()
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Take a step, and correct what it has moved too far."""
+        super().optimizer_step(*args, **kwargs)
+        for each in self.learns:
+            each.after_step(self.model)
+
     def on_fit_start(self) -> None:
-        """Encode once what nothing random touches, and put the encoders aside."""
+        """Let the base draw class pictures; encode once what nothing random touches."""
         data = cast(Any, getattr(self.trainer, "datamodule", None))
+        if self.prior:
+            # a resumed run has learned already
+            with self.untuned(), self.trainer.precision_plugin.forward_context():
+                self.prior.make_class_pictures(self, data)
         if getattr(data, "can_cache_latents", False):
             vae = f"{self.model.fingerprint('vae')}-{self.model.vae.dtype}"
             data.cache_latents(self.model.encode_images, vae, self.device)
             self.model.vae.to("cpu")
-        if not self.trains_text_encoder:
+        if not self.encodes_prompts_every_step:
             if hasattr(data, "captions"):
                 self._prompts.remember(data.captions(), self._encode)
             self.model.text_encoders.to("cpu")
@@ -335,9 +360,15 @@ class DiffusionFineTuningModule(TunedModelModule):
 
     def _conditioning(self, captions: Sequence[str]) -> Conditioning:
         """Encode captions, each once, or look them up where nothing of them learns."""
-        if self.trains_text_encoder and self.draws_dropout:
-            return self._encode(captions)  # each sample drops its own inputs
-        return self._prompts.batch(captions, self._encode, self.encodes_anew, self.device)
+        if any(each.drops_inputs_of_prompts for each in self.learns):
+            return self._encode(captions)  # each sample drops its own
+        conditioning = self._prompts.batch(captions, self._encode, self.encodes_anew, self.device)
+        if not torch.is_grad_enabled() or any(map(self.encodes_anew, captions)):
+            return conditioning
+        hidden_states = conditioning.encoder_hidden_states
+        for each in self.learns:
+            hidden_states = each.connected(self.model, hidden_states)
+        return replace(conditioning, encoder_hidden_states=hidden_states)
 
     def _encode(self, captions: Sequence[str]) -> Conditioning:
         return self.model.encode_prompts(captions, self.clip_skip)
@@ -345,7 +376,7 @@ class DiffusionFineTuningModule(TunedModelModule):
     @contextmanager
     def _reproducible_dropout(self, indices: Sequence[int]) -> Iterator[None]:
         """Make what torch draws from its global state a function of the batch, for a while."""
-        if not self.draws_dropout:
+        if not any(each.drops_inputs for each in self.learns):
             yield
             return
         generator = counter_generator(self.seed, Stream.DROPOUT, self.current_epoch, *indices)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
-from sdtune.adapters.adapter_set import AdapterSet
-from sdtune.adapters.words import EmbeddingNorm, Placeholder, TokenEmbeddingAdapter
-from sdtune.techniques.optimization import LRScheduleName, OptimizerName
-from sdtune.techniques.placeholder import PlaceholderModule, check_placeholder
+from sdtune.adapters.words import EmbeddingNorm, Placeholder
+from sdtune.techniques.base import DiffusionFineTuningModule
+from sdtune.techniques.learned_words import LearnedWords
+from sdtune.techniques.method import Method
 
 __all__ = ["TextualInversionModule"]
 
 
-class TextualInversionModule(PlaceholderModule):
+class TextualInversionModule(DiffusionFineTuningModule):
     """Learns a word for what a few pictures show, and changes nothing else (Gal et al. 2022).
 
     The word's rows beside the text encoder's table are the only parameters
@@ -34,15 +33,8 @@ class TextualInversionModule(PlaceholderModule):
             step, so that it does not drown the other words: `table`, the mean of the vocabulary's,
             or `initializer`, that of its first values.
         learning_rate: Rate of the vectors.
-        optimizer: Name of the optimizer, see `sdtune.techniques.optimization.OptimizerName`.
         weight_decay: Decoupled weight decay of the vectors.
-        lr_schedule: `constant`, `linear` or `cosine`, after the warm-up.
-        warmup_steps: Optimizer steps on which the rate rises linearly.
-        min_snr_gamma: Gamma of Min-SNR loss weights (Hang et al. 2023; 5 is usual); None is off.
-        noise_offset: Share of noise that is constant over a picture, 0 or more.
-        clip_skip: Text encoder layer, counted from the end; 1 is the last.
-        gradient_checkpointing: Recompute activations in the backward pass: less memory, slower.
-        seed: Seed of noise and timesteps.
+        **kwargs: See `DiffusionFineTuningModule`.
 
     Raises:
         TypeError: If `num_vectors` is no integer.
@@ -57,45 +49,14 @@ class TextualInversionModule(PlaceholderModule):
         num_vectors: int = 1,
         embedding_norm: EmbeddingNorm = "free",
         learning_rate: float = 1e-4,
-        optimizer: OptimizerName = "adamw",
         weight_decay: float = 0.0,
-        lr_schedule: LRScheduleName = "constant",
-        warmup_steps: int = 0,
-        min_snr_gamma: float | None = None,
-        noise_offset: float = 0.0,
-        clip_skip: int = 1,
-        gradient_checkpointing: bool = False,
-        seed: int = 42,
+        **kwargs: Any,
     ) -> None:
         word = Placeholder(placeholder_token, num_vectors, initializer_token)
-        super().__init__(
-            base=base,
-            checks=[partial(check_placeholder, base, word, embedding_norm)],
+        words = LearnedWords([word], embedding_norm, rate="learning_rate")
+        method = Method(
+            learns=[words],
             learning_rates={"learning_rate": learning_rate},
-            optimizer=optimizer,
-            weight_decay=weight_decay,
-            lr_schedule=lr_schedule,
-            warmup_steps=warmup_steps,
-            min_snr_gamma=min_snr_gamma,
-            noise_offset=noise_offset,
-            clip_skip=clip_skip,
-            gradient_checkpointing=gradient_checkpointing,
-            draws_dropout=False,
-            seed=seed,
         )
-        self.save_hyperparameters()
-        self.placeholders = [word]
-        self.embedding_norm = embedding_norm
-        self.learning_rate = learning_rate
-
-    def add_adapter(self) -> None:
-        """Add the word."""
-        self.add_placeholders()
-
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return the word's vectors, the only parameters that learn."""
-        return [{"name": "embedding", "params": self.embedding_rows, "lr": self.learning_rate}]
-
-    def adapter(self) -> AdapterSet:
-        """Return a copy of the word, on the CPU."""
-        return AdapterSet(TokenEmbeddingAdapter.from_model(self.model))
+        super().__init__(method, base=base, weight_decay=weight_decay, **kwargs)
+        self.words = words

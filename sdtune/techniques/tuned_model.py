@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+import copy
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, cast
 
+import lightning.pytorch as pl
 import torch
+from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 from torch import Tensor, nn
 
+from sdtune._checks import ArgumentsError
 from sdtune.adapters.adapter_set import AdapterSet
-from sdtune.adapters.lora import without_adapter
 from sdtune.models import load, sample
+from sdtune.techniques.learned import Learned, LearnedGroup
 from sdtune.techniques.optimization.averaged_weights import AveragedWeightsModule
 
 if TYPE_CHECKING:
-    from lightning.pytorch import Trainer
     from transformers import CLIPTextModel
 
     from sdtune.models import StableDiffusion
@@ -34,37 +36,64 @@ _BASE_DTYPES = {
 class TunedModelModule(AveragedWeightsModule):
     """A frozen base model and what is added to it to learn.
 
-    The base is loaded by `setup`, frozen, in the Trainer's precision; what learns is float32. A
-    checkpoint holds what learns and names the base by its hash.
+    `parameters()`, `buffers()`, the state, a checkpoint and what a callback averages are what
+    learns alone; the base is `model`, and copies of the module share its frozen weights. A
+    checkpoint names the base by its hash.
 
     Args:
+        learns: What learns, in the order of the optimizer's groups.
         base: `nano`, a folder in diffusers' layout, a Hugging Face id or a single file.
         clip_skip: Text encoder layer, counted from the end.
         gradient_checkpointing: Recompute activations in the backward pass: less memory, slower.
+        seed: Seed of the first values of what learns.
     """
 
     model: StableDiffusion
 
-    def __init__(self, *, base: str, clip_skip: int, gradient_checkpointing: bool) -> None:
+    def __init__(
+        self,
+        *,
+        learns: Sequence[Learned],
+        base: str,
+        clip_skip: int,
+        gradient_checkpointing: bool,
+        seed: int,
+    ) -> None:
         super().__init__()
+        self.learns = list(learns)
         self.base = base
         self.clip_skip = clip_skip
         self.gradient_checkpointing = gradient_checkpointing
-
-    @abstractmethod
-    def add_adapter(self) -> None:
-        """Add what learns to `self.model`, changing nothing of its output."""
-
-    @abstractmethod
-    def adapter(self) -> AdapterSet:
-        """Return a copy of what has been learned, on the CPU."""
+        self.seed = seed
+        self._learned_names: frozenset[str] = frozenset()
+        self._has_exchanged = False
+        self.register_load_state_dict_post_hook(_miss_nothing_frozen)
 
     @property
-    @abstractmethod
-    def trains_text_encoder(self) -> bool:
-        """Whether prompts have to be encoded anew at every step."""
+    def encodes_prompts_every_step(self) -> bool:
+        """Whether prompts are encoded while training, and not all of them once before it."""
+        return any(each.encodes_prompts_every_step for each in self.learns)
 
-    def problems_with_trainer(self, trainer: Trainer) -> list[str]:
+    def problems(self) -> list[str]:
+        """List what of its arguments does not fit its base; loads no weights.
+
+        Returns:
+            One sentence each.
+        """
+        return [line for each in self.learns for line in each.problems(self.base)]
+
+    def problems_with(self, data: object) -> list[str]:
+        """List what keeps it from learning from some data; loads no weights.
+
+        Args:
+            data: A data module, set up or not.
+
+        Returns:
+            One sentence each.
+        """
+        return [line for each in self.learns for line in each.problems_with(data)]
+
+    def problems_with_trainer(self, trainer: pl.Trainer) -> list[str]:
         """List what keeps this technique from being trained by a Trainer; loads no weights.
 
         Args:
@@ -73,26 +102,46 @@ class TunedModelModule(AveragedWeightsModule):
         Returns:
             One sentence each.
         """
-        if str(trainer.precision) in _BASE_DTYPES:
-            return []
-        allowed = ", ".join(f"`{name}`" for name in _BASE_DTYPES if name != "32")
-        return [
-            f"Expected `trainer.precision` to be one of {allowed}, which keep the adapter in "
-            f"float32, but got `{trainer.precision}`."
-        ]
+        problems = []
+        if str(trainer.precision) not in _BASE_DTYPES:
+            allowed = ", ".join(f"`{name}`" for name in _BASE_DTYPES if name != "32")
+            problems.append(
+                f"Expected `trainer.precision` to be one of {allowed}, which keep the adapter in "
+                f"float32, but got `{trainer.precision}`."
+            )
+        if any(isinstance(each, StochasticWeightAveraging) for each in trainer.callbacks):  # type: ignore[attr-defined]
+            problems.append(
+                "Expected `trainer.callbacks` to hold no StochasticWeightAveraging, which copies "
+                "the model before it is built: take EMAWeightAveraging, or WeightAveraging for a "
+                "plain mean."
+            )
+        return problems
 
-    def setup(self, stage: str) -> None:
-        """Load the base in the Trainer's precision and add what learns.
+    def configure_model(self) -> None:
+        """Compare with the Trainer and the data, then load the base and add what learns.
 
-        Args:
-            stage: What the Trainer is about to do.
+        Callbacks that copy the model call this too, before the Trainer does.
 
         Raises:
-            ValueError: If the Trainer's precision would train the adapter in half precision.
+            ValueError: If there are `problems_with` the data or the Trainer, with all of them.
         """
-        for problem in self.problems_with_trainer(self.trainer):
-            raise ValueError(problem)
+        if self._trainer is None:  # `load_from_checkpoint`
+            self.load_base()
+            return
+        problems = self.problems_with_trainer(self.trainer)
+        if self.is_fitting:
+            problems += self.problems_with(getattr(self.trainer, "datamodule", None))
+        if problems:
+            raise ArgumentsError(problems)
         self.load_base(_BASE_DTYPES[str(self.trainer.precision)])
+
+    def groups(self) -> list[LearnedGroup]:
+        """List the parameters that learn, in groups of one learning rate."""
+        return [group for each in self.learns for group in each.groups(self.model)]
+
+    def adapter(self) -> AdapterSet:
+        """Return a copy of what has been learned, on the CPU."""
+        return AdapterSet(*(one for each in self.learns for one in each.adapters(self.model)))
 
     def load_base(self, dtype: torch.dtype = torch.float32) -> None:
         """Load the base and add what learns; does nothing the second time.
@@ -103,18 +152,28 @@ class TunedModelModule(AveragedWeightsModule):
         """
         if "model" in self._modules:
             return
-        self.model = load(self.base)
-        self.model.unet.to(dtype)
-        self.model.text_encoders.to(dtype)
-        self.add_adapter()
+        if any(each.needs_float32 for each in self.learns):
+            dtype = torch.float32
+        with torch.device("cpu"):  # the Trainer may have set another one
+            model = load(self.base)
+            model.unet.to(dtype)
+            model.text_encoders.to(dtype)
+            for each in self.learns:
+                each.add_to(model, seed=self.seed, clip_skip=self.clip_skip)
+        self.model = model
+        learned = {id(parameter) for group in self.groups() for parameter in group.parameters}
+        for parameter in model.parameters():
+            parameter.requires_grad_(id(parameter) in learned)
+        every = super().named_parameters()
+        self._learned_names = frozenset(name for name, value in every if id(value) in learned)
         if self.gradient_checkpointing:
-            self.model.unet.enable_gradient_checkpointing()
-            if self.trains_text_encoder:
-                for text_encoder in self.model.text_encoders:
+            model.unet.enable_gradient_checkpointing()
+            if self.encodes_prompts_every_step:
+                for text_encoder in model.text_encoders:
                     cast("CLIPTextModel", text_encoder).gradient_checkpointing_enable()
         # Lightning keeps the modes it finds; dropout and checkpointing need the training one
-        self.model.train()
-        self.model.text_encoders.train(self.trains_text_encoder)
+        model.train()
+        model.text_encoders.train(self.encodes_prompts_every_step)
 
     def generate(
         self,
@@ -151,9 +210,40 @@ class TunedModelModule(AveragedWeightsModule):
                 clip_skip=self.clip_skip,
             )
 
-    def untuned(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def untuned(self) -> Iterator[None]:
         """Switch off what has been learned, for a while: inside, the model is its own base."""
-        return without_adapter(self.model)
+        with ExitStack() as stack:
+            for each in self.learns:
+                stack.enter_context(each.switched_off(self.model))
+            yield
+
+    @contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """Put the average that an optimizer or a callback keeps into the module, for a while.
+
+        Such a callback is a `WeightAveraging`, as `EMAWeightAveraging` is. Without either this
+        does nothing.
+        """
+        averaging = [] if self._has_exchanged else self._averaging_callbacks
+        self._has_exchanged = self._has_exchanged or bool(averaging)
+        for each in averaging:
+            # it may stand behind the callback that asks, and not have counted this step yet
+            each.on_train_batch_end(self.trainer, self, None, None, 0)
+            # as the Trainer does it around a validation: the weights are exchanged, and back
+            each.on_validation_epoch_start(self.trainer, self)
+        try:
+            with super().averaged_weights():
+                yield
+        finally:
+            for each in averaging:
+                each.on_validation_epoch_end(self.trainer, self)
+                self._has_exchanged = False
+
+    @property
+    def _averaging_callbacks(self) -> list[WeightAveraging]:
+        callbacks: list[Any] = [] if self._trainer is None else self._trainer.callbacks  # type: ignore[attr-defined]
+        return [each for each in callbacks if isinstance(each, WeightAveraging)]
 
     def adapter_metadata(self) -> dict[str, str]:
         """Describe the run for the adapter's header, without any folder's name."""
@@ -164,11 +254,30 @@ class TunedModelModule(AveragedWeightsModule):
         metadata["sdtune.steps"] = str(self.global_step)
         return metadata
 
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield what learns: Lightning averages, and several processes compare, what is here."""
+        start = len(prefix) + bool(prefix)
+        for name, parameter in super().named_parameters(prefix, recurse, remove_duplicate):
+            if name[start:] in self._learned_names:
+                yield name, parameter
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Yield nothing: all buffers are the base's, and the average of a position is none."""
+        yield from ()
+
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """Return what learns, and nothing of the frozen base."""
         state = super().state_dict(*args, **kwargs)
-        learned = self._learned_names()
-        return {name: value for name, value in state.items() if name in learned}
+        prefix = kwargs.get("prefix", "")
+        # in place: within another module, the state is that one's too
+        for name in [each for each in state if each.startswith(f"{prefix}model.")]:
+            if name[len(prefix) :] not in self._learned_names:
+                del state[name]
+        return state
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
@@ -179,13 +288,13 @@ class TunedModelModule(AveragedWeightsModule):
             RuntimeError: If the names differ from those of what learns here.
         """
         self.load_base()
-        different = self._learned_names() ^ set(state_dict)
+        different = set(self.state_dict()) ^ set(state_dict)
         if different:
             raise RuntimeError(
                 f"The checkpoint and the recipe do not train the same weights: {len(different)} "
                 f"differ, such as {min(different)}. Resume with the recipe that wrote it."
             )
-        return super().load_state_dict(state_dict, strict=False, assign=assign)
+        return super().load_state_dict(state_dict, strict=strict, assign=assign)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Name the base by its hash, and keep the average of what learns if there is one."""
@@ -206,8 +315,18 @@ class TunedModelModule(AveragedWeightsModule):
                 "the one that its run folder's config.yaml names."
             )
 
-    def _learned_names(self) -> set[str]:
-        return {name for name, parameter in self.named_parameters() if parameter.requires_grad}
+    def __deepcopy__(self, memo: dict[int, Any]) -> TunedModelModule:
+        """Copy what learns; the frozen weights are shared, and so are tokenizers and schedule."""
+        shared: list[Any] = []
+        if "model" in self._modules:
+            shared += [*self.model.tokenizers, self.model.noise_scheduler, *self.model.buffers()]
+            every = super().named_parameters()
+            shared += [value for name, value in every if name not in self._learned_names]
+        memo |= {id(each): each for each in shared}
+        copied = type(self).__new__(type(self))
+        memo[id(self)] = copied
+        copied.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        return copied
 
     def _base_hashes(self) -> dict[str, str]:
         return {part: self.model.fingerprint(part) for part in ("unet", "text_encoders")}
@@ -224,3 +343,12 @@ class TunedModelModule(AveragedWeightsModule):
         finally:
             for part, home in zip(parts, homes, strict=True):
                 part.to(home)
+
+
+def _miss_nothing_frozen(module: nn.Module, incompatible_keys: Any) -> None:
+    """Let a state be whole without the base, also as a part of another module's."""
+    learned = cast(TunedModelModule, module)._learned_names
+    missing = incompatible_keys.missing_keys
+    missing[:] = [
+        each for each in missing if any(f".{each}".endswith(f".{name}") for name in learned)
+    ]

@@ -12,7 +12,6 @@ from sdtune.functional import add_noise, training_target
 from sdtune.models import load
 from sdtune.techniques.base import DiffusionFineTuningModule
 from sdtune.techniques.optimization import build_optimizer
-from sdtune.techniques.placeholder import PlaceholderModule
 
 __all__ = ["BareLoop", "PlainTextualInversion"]
 
@@ -42,13 +41,11 @@ class BareLoop:
             moments = torch.cat([moments, batch["class_moments"]])
             captions += batch["class_caption"]
         inputs = _noisy(self.model, self.model.latents_from_moments(moments))
-        anew = captions if self.module.trains_text_encoder else []
-        known = [] if anew else captions
-        if isinstance(self.module, PlaceholderModule):  # which encodes a caption once, if at all
-            distinct = list(dict.fromkeys(captions))
-            anew = [each for each in distinct if self.module.encodes_anew(each)]
-            known = [each for each in distinct if not self.module.encodes_anew(each)]
-            inputs["rows"] = torch.tensor([(anew + known).index(each) for each in captions])
+        # a technique encodes a caption once, if at all
+        distinct = list(dict.fromkeys(captions))
+        anew = [each for each in distinct if self.module.encodes_anew(each)]
+        known = [each for each in distinct if not self.module.encodes_anew(each)]
+        inputs["rows"] = torch.tensor([(anew + known).index(each) for each in captions])
         if anew:
             inputs["token_ids"] = self.model.tokenize(anew)
         if known:
@@ -63,9 +60,7 @@ class BareLoop:
             encoded = self.model.text_encoders[0](inputs["token_ids"]).last_hidden_state
             parts.insert(0, encoded)
         hidden_states = torch.cat(parts) if len(parts) > 1 else parts[0]
-        if "rows" in inputs:
-            hidden_states = hidden_states[inputs["rows"]]
-        _loss(self.model, inputs, hidden_states).backward()
+        _loss(self.model, inputs, hidden_states[inputs["rows"]]).backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
 

@@ -69,8 +69,9 @@ class StopAt(pl.Callback):
 class Run:
     """One run of 4 epochs of 5 batches, in as many parts as there are stops."""
 
-    def __init__(self, folder, checkpoint, *, workers=0, **trainer_options):
+    def __init__(self, folder, checkpoint, *, workers=0, held_out=2, **trainer_options):
         self.folder = folder
+        self.held_out = held_out
         self.checkpoint = checkpoint
         self.workers = workers
         self.options = trainer_options
@@ -94,7 +95,7 @@ class Run:
             crop="random",
             flip=True,
             caption_dropout=0.3,
-            validation_count=2,
+            validation_count=self.held_out,
             num_workers=self.workers,
         )
         with suppress(SystemExit):  # what Lightning makes of a KeyboardInterrupt
@@ -158,6 +159,18 @@ def test_accumulation(start, moment):
     uninterrupted, _ = run.part()
     assert len(uninterrupted) == 20
     assert run.in_parts(moment, (3, 7)) == uninterrupted
+
+
+@pytest.mark.parametrize(("overfit_batches", "batches"), [(1, 1), (0.5, 2)])
+def test_the_same_batches_are_overfit_in_every_epoch(start, overfit_batches, batches, recwarn):
+    run = start(max_steps=6, overfit_batches=overfit_batches, held_out=4)
+    uninterrupted, trainer = run.part()
+    order = [[0, 1], [2, 3]][:batches]  # of four
+    assert [list(each["index"]) for each in uninterrupted] == order * (6 // batches)
+    assert trainer.num_val_batches == [1]
+    assert not any("turning off" in str(warning.message) for warning in recwarn)
+    for moment in ("batch", "epoch", "max_steps"):
+        assert run.in_parts(moment, (3,)) == uninterrupted
 
 
 @pytest.mark.slow

@@ -20,10 +20,10 @@ from sdtune.data.subject import SubjectDataModule
 from sdtune.models import load
 from sdtune.techniques.base import DiffusionFineTuningModule
 from sdtune.techniques.dreambooth import DreamBoothModule
+from sdtune.techniques.learned_words import LearnedWords
 from sdtune.techniques.lora_style import LoRAStyleModule
 from sdtune.techniques.multi_concept import MultiConceptModule
 from sdtune.techniques.pivotal_tuning import PivotalTuningModule
-from sdtune.techniques.placeholder import PlaceholderModule
 from sdtune.techniques.textual_inversion import TextualInversionModule
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
@@ -104,12 +104,12 @@ def _data(
     arguments = {"resolution": 64, "batch_size": 2, "flip": True, **arguments}
     if isinstance(module, MultiConceptModule):
         prior = {"class_prompt": "a thing", "class_count": 2}
-        concepts = [Concept(folder, f"a {word.token}", **prior) for word in module.placeholders]
+        concepts = [Concept(folder, f"a {word.token}", **prior) for word in module.words.words]
         return ConceptsDataModule(concepts, **arguments)
     if isinstance(module, DreamBoothModule):
         prompts = {"instance_prompt": "an erica disc", "class_prompt": "a disc"}
         return SubjectDataModule(folder, **prompts, class_count=3, **arguments)
-    if isinstance(module, PlaceholderModule):
+    if any(isinstance(each, LearnedWords) for each in module.learns):
         arguments["trigger"] = "<disc>"
     return StyleDataModule(folder, **arguments)
 
@@ -117,7 +117,7 @@ def _data(
 def _frozen(module: DiffusionFineTuningModule) -> dict[str, Tensor]:
     return {
         name: parameter.detach().clone()
-        for name, parameter in module.named_parameters()
+        for name, parameter in module.model.named_parameters()
         if not parameter.requires_grad
     }
 
@@ -184,6 +184,24 @@ def test_a_checkpoint_is_small_and_names_its_base(
     other.model._fingerprints.clear()
     with pytest.raises(ValueError, match="trained on another base"):
         _fit(other, folder, tmp_path, ckpt_path=path)
+
+
+@pytest.mark.parametrize("clip_skip", [1, 3])
+@pytest.mark.parametrize("build", TECHNIQUES.values(), ids=TECHNIQUES)
+def test_all_that_learns_has_a_gradient(build: Build, clip_skip: int, tiny_sd: Path) -> None:
+    module = build(str(tiny_sd))
+    module.clip_skip = clip_skip
+    module.load_base()
+    moments = torch.randn(2, 8, 8, 8, generator=torch.Generator().manual_seed(0))
+    batch = {"moments": moments, "caption": ["a <disc>", "a cup"], "index": [0, 1]}
+    batch |= {f"class_{name}": value for name, value in batch.items()}
+    module.training_step(batch, 0)["loss"].backward()
+    grouped = [each for group in module.parameter_groups() for each in group["params"]]
+    assert all(each.grad is not None for each in grouped)
+    assert {id(each) for each in grouped} == {id(each) for each in module.parameters()}
+    assert len(grouped) == len({id(each) for each in grouped})
+    trained = {id(each) for each in module.model.parameters() if each.requires_grad}
+    assert trained == {id(each) for each in grouped}
 
 
 # one process for all of them: starting it takes longer than drawing

@@ -14,9 +14,11 @@ from sdtune.data.subject import SubjectDataModule
 from sdtune.functional import prior_preservation_loss
 from sdtune.models import load
 from sdtune.techniques.dreambooth import DreamBoothModule
-from sdtune.techniques.prior_preservation import _joined
+from sdtune.techniques.prior_preservation import PriorPreservation
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
+
+PRIOR = PriorPreservation(1.0, 1, 0.0)
 
 
 class Curves(Callback):
@@ -71,7 +73,7 @@ def test_one_pass_gives_the_losses_of_two(tiny_sd: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(module, "log", lambda name, value, **_: logged.update({name: value}))
     passes = []
     module.model.unet.register_forward_hook(lambda *_: passes.append(1))
-    batch, joint = _batch(), _joined(_batch())
+    batch, joint = _batch(), PRIOR.joined(_batch())
     with torch.no_grad():
         loss = module.training_step(batch, 0)["loss"]
         assert len(passes) == 1
@@ -86,7 +88,7 @@ def test_one_pass_gives_the_losses_of_two(tiny_sd: Path, monkeypatch: pytest.Mon
 
 
 def test_class_samples_have_draws_of_their_own(tiny_sd: Path) -> None:
-    joint = _joined(_batch())
+    joint = PRIOR.joined(_batch())
     assert joint["index"] == [4, 0, -5, -1]
     module = _module(tiny_sd)
     noise = module._noise(torch.zeros(4, 4, 8, 8), joint["index"])

@@ -69,9 +69,9 @@ def test_keys_values_and_words_alone_learn(tiny_sd: Path, rank: int | None) -> N
 def test_both_words_move_and_are_saved_with_what_reads_them(tiny_sd: Path, tmp_path: Path) -> None:
     module = _module(tiny_sd)
     module.load_base()
-    before = [rows.detach().clone() for rows in module.embedding_rows]
+    before = [rows.detach().clone() for rows in module.words.rows(module.model)]
     quiet_trainer(max_steps=2).fit(module, _data(tmp_path))
-    for rows, old in zip(module.embedding_rows, before, strict=True):
+    for rows, old in zip(module.words.rows(module.model), before, strict=True):
         assert (rows - old).abs().max() > 1e-3
     path = module.adapter().save(tmp_path / "adapter", module.adapter_metadata())
     module.adapter().verify(path, module.model)

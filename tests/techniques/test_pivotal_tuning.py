@@ -42,7 +42,7 @@ class Watch(pl.Callback):
         self, trainer: pl.Trainer, pl_module: Any, *arguments: Any, **more: Any
     ) -> None:
         state = pl_module.state_dict()
-        self.rows.append(pl_module.embedding_rows[0].detach().clone())
+        self.rows.append(pl_module.words.rows(pl_module.model)[0].detach().clone())
         self.lora.append(torch.cat([v.flatten() for n, v in state.items() if "lora_" in n]))
         if trainer.global_step == self.save_at:
             trainer.save_checkpoint(self.path)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sdtune.techniques.prior_preservation import PriorPreservation, _joined
+from sdtune.techniques.prior_preservation import PriorPreservation
 
 
 def test_all_bad_arguments_are_listed_at_once() -> None:
@@ -23,7 +23,7 @@ def test_a_joint_batch_is_the_subjects_and_then_their_classes(pixels: str) -> No
         "class_caption": ["a cat", "a rabbit"],
         "class_index": [1, 1],
     }
-    joint = _joined(batch)
+    joint = PriorPreservation(1.0, 1, 0.0).joined(batch)
     assert joint[pixels].tolist() == [[0.0] * 3] * 2 + [[1.0] * 3] * 2
     assert joint["caption"] == ["an erica cat", "a hazel rabbit", "a cat", "a rabbit"]
     assert len(set(joint["index"])) == 4

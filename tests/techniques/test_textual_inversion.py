@@ -50,12 +50,12 @@ def test_only_the_new_rows_are_parameters_and_in_the_optimizer(
 ) -> None:
     module = _module(tiny_sd, num_vectors=3, weight_decay=0.1)
     module.load_base()
-    before, rows = _table(module), module.embedding_rows[0].detach().clone()
+    before, rows = _table(module), module.words.rows(module.model)[0].detach().clone()
     trainer = quiet_trainer(max_steps=3)
     trainer.fit(module, data)
     assert sum(p.numel() for p in module.parameters() if p.requires_grad) == 3 * 32
     assert _table(module).equal(before)
-    assert (module.embedding_rows[0] - rows).abs().min(dim=1).values.min() > 0
+    assert (module.words.rows(module.model)[0] - rows).abs().min(dim=1).values.min() > 0
     [state] = trainer.optimizers[0].state.values()
     assert state["exp_avg"].shape == (3, 32)
     assert find_token_embeddings(module.model)[0].frozen_table.weight.grad is None
@@ -68,19 +68,19 @@ def test_only_the_new_rows_are_parameters_and_in_the_optimizer(
 def test_rows_keep_a_norm(embedding_norm: str, tiny_sd: Path, data: SubjectDataModule) -> None:
     module = _module(tiny_sd, embedding_norm=embedding_norm, num_vectors=2, learning_rate=0.1)
     module.load_base()
-    initial = module.embedding_rows[0].norm(dim=1)
+    initial = module.words.rows(module.model)[0].norm(dim=1)
     if embedding_norm == "table":
         torch.testing.assert_close(initial, _table(module).norm(dim=1).mean().expand(2))
     quiet_trainer(max_steps=2).fit(module, data)
-    torch.testing.assert_close(module.embedding_rows[0].norm(dim=1), initial)
+    torch.testing.assert_close(module.words.rows(module.model)[0].norm(dim=1), initial)
 
 
 def test_free_rows_follow_the_gradient(tiny_sd: Path, data: SubjectDataModule) -> None:
     module = _module(tiny_sd, learning_rate=0.1)
     module.load_base()
-    initial = module.embedding_rows[0].norm(dim=1)
+    initial = module.words.rows(module.model)[0].norm(dim=1)
     quiet_trainer(max_steps=2).fit(module, data)
-    assert (module.embedding_rows[0].norm(dim=1) - initial).abs() > 1e-3
+    assert (module.words.rows(module.model)[0].norm(dim=1) - initial).abs() > 1e-3
 
 
 def test_each_caption_with_the_word_is_encoded_once_and_others_never_again(
@@ -108,14 +108,14 @@ def test_a_batch_without_the_word_still_steps(tiny_sd: Path) -> None:
     module = _module(tiny_sd)
     module.load_base()
     module.training_step(_batch(["", "a cup"]), 0)["loss"].backward()
-    assert module.embedding_rows[0].grad is not None
-    assert not module.embedding_rows[0].grad.any()
+    assert module.words.rows(module.model)[0].grad is not None
+    assert not module.words.rows(module.model)[0].grad.any()
 
 
 def test_the_base_is_asked_for_the_initializers_words(tiny_sd: Path) -> None:
     module = _module(tiny_sd, initializer_token="c t", num_vectors=4)
     module.load_base()
-    module.embedding_rows[0].data += 1
+    module.words.rows(module.model)[0].data += 1
     settings = {"num_inference_steps": 2, "use_adapter": False}
     base = module.generate(["a <disc> cup"], [3], **settings)
     words = module.generate(["a c t cup"], [3], **settings)
@@ -145,7 +145,7 @@ def test_half_precision_keeps_the_rows_in_float32(tiny_sd: Path, data: SubjectDa
     module = _module(tiny_sd)
     quiet_trainer(precision="bf16-mixed").fit(module, data)
     assert module.model.dtype == torch.bfloat16
-    assert module.embedding_rows[0].dtype == torch.float32
+    assert module.words.rows(module.model)[0].dtype == torch.float32
 
 
 def test_captions_without_the_word_are_an_error_before_training(
@@ -166,7 +166,7 @@ def test_gradient_checkpointing_changes_no_gradient(tiny_sd: Path) -> None:
         module = _module(tiny_sd, gradient_checkpointing=gradient_checkpointing)
         module.load_base()
         module.training_step(_batch(["a <disc>", "one <disc>"]), 0)["loss"].backward()
-        gradients.append(module.embedding_rows[0].grad)
+        gradients.append(module.words.rows(module.model)[0].grad)
     torch.testing.assert_close(*gradients)
 
 

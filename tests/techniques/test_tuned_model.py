@@ -54,3 +54,16 @@ def test_a_checkpoint_of_another_adapter_is_refused(tiny_sd: Path, data: StyleDa
     everything = small_module(tiny_sd, target_modules="all")
     with pytest.raises(RuntimeError, match="do not train the same weights"):
         everything.load_state_dict(attention.state_dict())
+
+
+def test_a_checkpoint_alone_makes_the_module_again(
+    tiny_sd: Path, data: StyleDataModule, tmp_path: Path
+) -> None:
+    module = LoRAStyleModule(str(tiny_sd), rank=2, learning_rate=1e-2, noise_offset=0.1)
+    trainer = quiet_trainer()
+    trainer.fit(module, data)
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    loaded = LoRAStyleModule.load_from_checkpoint(tmp_path / "last.ckpt")
+    assert loaded.hparams == module.hparams
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, loaded.state_dict()[name]), name

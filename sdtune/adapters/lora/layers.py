@@ -68,6 +68,7 @@ def add_lora(
     text_encoder: bool = False,
     text_encoder_rank: int | None = None,
     text_encoder_alpha: float | None = None,
+    clip_skip: int = 1,
     seed: int = 0,
 ) -> None:
     """Add a fresh LoRA to a frozen model, in place. The model's output does not change by it.
@@ -89,6 +90,8 @@ def add_lora(
         text_encoder: Tune the text encoders too.
         text_encoder_rank: Their rank; None for `rank`.
         text_encoder_alpha: Their alpha; None for `alpha`.
+        clip_skip: Layer of a text encoder whose output is used, counted from the end. Those behind
+            it would never learn, and get no matrices.
         seed: Seed of the initial matrices.
 
     Raises:
@@ -107,7 +110,12 @@ def add_lora(
     targets = find_targets(parts, target_modules)
     with isolated_random_state():  # PEFT draws initial values, which `_initialize` replaces
         for name, part in parts.items():
-            inject_lora(part, settings.config(name, targets[name]))
+            config = settings.config(name, targets[name])
+            if name != "unet" and clip_skip > 1:
+                layers = part.config.num_hidden_layers - (clip_skip - 1)
+                config.layers_to_transform = list(range(max(1, layers)))
+                config.layers_pattern = "layers"
+            inject_lora(part, config)
     for name, part in parts.items():
         _initialize(part, name, seed)
 

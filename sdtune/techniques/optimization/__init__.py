@@ -11,7 +11,7 @@ from sdtune.techniques.optimization.optimizers import (
     build_optimizer,
     sets_own_rates,
 )
-from sdtune.techniques.optimization.parameter_groups import ParameterGroup, lora_groups
+from sdtune.techniques.optimization.parameter_groups import ParameterGroup
 from sdtune.techniques.optimization.steps import total_steps
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "build_optimizer",
     "check_optimization_arguments",
     "check_with_trainer",
-    "lora_groups",
     "sets_own_rates",
     "total_steps",
 ]

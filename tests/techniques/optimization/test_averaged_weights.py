@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 from sdtune.callbacks.adapter_checkpoint import AdapterCheckpoint
 from sdtune.data.style import StyleDataModule
 from sdtune.techniques.pivotal_tuning import PivotalTuningModule
-from sdtune.techniques.placeholder import PlaceholderModule
 from sdtune.techniques.textual_inversion import TextualInversionModule
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
@@ -152,7 +151,7 @@ class _Keep(pl.Callback):
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def on_train_batch_end(self, trainer: Any, module: PlaceholderModule, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: Any, module: Any, *_: Any) -> None:
         if trainer.global_step == 2:
             trained = module.adapter().save(self.folder / "trained")
             with module.averaged_weights():
@@ -163,13 +162,13 @@ class _Keep(pl.Callback):
 @pytest.mark.slow
 @pytest.mark.parametrize("build", [_word, _word_and_lora])
 def test_a_technique_writes_its_average_and_is_not_disturbed(
-    build: Callable[[str], PlaceholderModule], tiny_sd: Path, tmp_path: Path
+    build: Callable[[str], Any], tiny_sd: Path, tmp_path: Path
 ) -> None:
     data = {"folder": str(make_picture_folder(tmp_path / "discs")), "trigger": "<disc>"}
 
     def train(
         run: str, *callbacks: pl.Callback, ckpt_path: Path | None = None, **arguments: Any
-    ) -> PlaceholderModule:
+    ) -> Any:
         module = build(str(tiny_sd))
         trainer = quiet_trainer(
             max_steps=5,
@@ -201,5 +200,5 @@ def test_a_technique_writes_its_average_and_is_not_disturbed(
         name = path.relative_to(tmp_path / "kept/average")
         written = tmp_path / "watched/adapter/step_000002" / name
         assert _same(load_file(path), load_file(written))
-    [rows], [norms] = watched.embedding_rows, watched._norms
+    [rows], [norms] = watched.words.rows(watched.model), watched.words._norms
     torch.testing.assert_close(rows.detach().norm(dim=1, keepdim=True), norms)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from sdtune.techniques.base import DiffusionFineTuningModule
+from sdtune.techniques.method import Method
 from tests.quiet_trainer import quiet_trainer
 
 __all__ = ["TinyModule", "batches", "endless", "fit", "rates_of", "weights"]
@@ -23,8 +24,6 @@ class TinyModule(DiffusionFineTuningModule):
         rates: Of the groups, one list a step.
     """
 
-    trains_text_encoder = False
-
     def __init__(
         self,
         optimizer: Any = "sgd_nesterov",
@@ -34,35 +33,30 @@ class TinyModule(DiffusionFineTuningModule):
         warmup_steps: int = 0,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(
-            base="nano",
-            checks=[],
+        method = Method(
+            learns=[],
             learning_rates={
                 "learning_rate": learning_rate,
                 "second_learning_rate": second_learning_rate,
             },
+        )
+        super().__init__(
+            method,
             optimizer=optimizer,
             weight_decay=weight_decay,
             lr_schedule=lr_schedule,
             warmup_steps=warmup_steps,
-            min_snr_gamma=None,
-            noise_offset=0.0,
-            clip_skip=1,
-            gradient_checkpointing=False,
-            draws_dropout=False,
             seed=0,
         )
-        self.save_hyperparameters()
         self.rates: list[list[float]] = []
         with torch.random.fork_rng():
             torch.manual_seed(0)
             self.first = nn.Linear(64, 80)
             self.second = nn.Linear(80, 4)
+        every = pl.LightningModule.named_parameters(self)
+        self._learned_names = frozenset(name for name, _ in every)
 
     def load_base(self, dtype: torch.dtype = torch.float32) -> None:
-        pass
-
-    def add_adapter(self) -> None:
         pass
 
     def adapter(self) -> Any:

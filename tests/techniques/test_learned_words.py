@@ -9,14 +9,14 @@ import pytest
 from sdtune.adapters.words.placeholder import Placeholder
 from sdtune.data.style import StyleDataModule
 from sdtune.data.subject import SubjectDataModule
-from sdtune.techniques.placeholder import check_placeholder
+from sdtune.techniques.learned_words import LearnedWords
 from sdtune.techniques.textual_inversion import TextualInversionModule
 from tests.picture_folders import make_picture_folder
 
 
 def test_a_good_word_is_accepted_by_nano_and_by_a_folder(tiny_sd: Path) -> None:
-    check_placeholder("nano", Placeholder("<erica>", 2, "grinning cat"), "free")
-    check_placeholder(str(tiny_sd), Placeholder("<erica>", 1, "c"), "free")
+    LearnedWords([Placeholder("<erica>", 2, "grinning cat")], "free").check("nano")
+    LearnedWords([Placeholder("<erica>", 1, "c")], "free").check(str(tiny_sd))
 
 
 def test_no_weights_are_read(tiny_sd: Path, tmp_path: Path) -> None:
@@ -28,11 +28,11 @@ def test_no_weights_are_read(tiny_sd: Path, tmp_path: Path) -> None:
         (tmp_path / part / "config.json").touch()
         (tmp_path / part / "model.safetensors").touch()
     with pytest.raises(ValueError, match="`cat` is 3"):
-        check_placeholder(str(tmp_path), Placeholder("<erica>", 1, "cat"), "free")
+        LearnedWords([Placeholder("<erica>", 1, "cat")], "free").check(str(tmp_path))
 
 
 def test_a_base_that_cannot_be_loaded_is_not_the_words_fault() -> None:
-    check_placeholder("no such base", Placeholder("<erica>", 1, "cat"), "free")
+    LearnedWords([Placeholder("<erica>", 1, "cat")], "free").check("no such base")
 
 
 def test_captions_without_the_word_are_a_problem(tiny_sd: Path, tmp_path: Path) -> None:

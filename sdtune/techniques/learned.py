@@ -1,0 +1,154 @@
+"""What may learn in a model, by one protocol: words, a LoRA, keys and values, the whole UNet."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from sdtune.adapters.adapter import Adapter
+from sdtune.models import StableDiffusion
+
+__all__ = ["Learned", "LearnedGroup"]
+
+
+@dataclass(frozen=True)
+class LearnedGroup:
+    """Parameters that learn at one rate.
+
+    Attributes:
+        name: As the curve of their learning rate is called, such as `unet`.
+        parameters: The parameters.
+        rate: Name of the technique's argument that holds their rate, such as `learning_rate`.
+    """
+
+    name: str
+    parameters: Sequence[nn.Parameter]
+    rate: str = "learning_rate"
+
+
+class Learned(ABC):
+    """One thing that learns, in a model that is otherwise frozen.
+
+    It holds settings and no weights: those are in the model, which each method is given. So it
+    can be checked before any weights are loaded.
+    """
+
+    @abstractmethod
+    def add_to(self, model: StableDiffusion, *, seed: int, clip_skip: int) -> None:
+        """Add it to a model, without changing what the model does.
+
+        Args:
+            model: The base, on the CPU.
+            seed: Seed of first values.
+            clip_skip: Layer of the text encoder whose output is used, counted from the end: what
+                is added behind it would never learn.
+        """
+
+    @abstractmethod
+    def groups(self, model: StableDiffusion) -> list[LearnedGroup]:
+        """List its parameters; all that learns in the model is in some group."""
+
+    @abstractmethod
+    def switched_off(self, model: StableDiffusion) -> AbstractContextManager[None]:
+        """Make the model its own base for a while, as far as this goes."""
+
+    @abstractmethod
+    def adapters(self, model: StableDiffusion) -> list[Adapter]:
+        """Return copies of what it has learned, on the CPU."""
+
+    @property
+    def needs_float32(self) -> bool:
+        """Whether the base must be float32, because it is itself what learns."""
+        return False
+
+    @property
+    def drops_inputs(self) -> bool:
+        """Whether anything is dropped at random while it trains."""
+        return False
+
+    @property
+    def drops_inputs_of_prompts(self) -> bool:
+        """Whether the text encoder drops something, so that no two prompts are encoded alike."""
+        return False
+
+    @property
+    def encodes_prompts_every_step(self) -> bool:
+        """Whether some prompts are encoded at every step, for gradients pass the text encoder."""
+        return False
+
+    def encodes_anew(self, caption: str) -> bool:
+        """Tell whether what a caption is encoded to can change from step to step.
+
+        Args:
+            caption: A caption.
+
+        Returns:
+            Whether it can.
+        """
+        return self.encodes_prompts_every_step
+
+    def check(self, base: str) -> None:
+        """Check all that can be checked without the weights.
+
+        Args:
+            base: What the model will be loaded from; it may be one that does not exist.
+
+        Raises:
+            TypeError: If an argument is of another type.
+            ValueError: If arguments are out of their ranges, with a line for each.
+        """
+        return
+
+    def problems(self, base: str) -> list[str]:
+        """List what of it does not fit a base; loads no weights.
+
+        Args:
+            base: What the model will be loaded from.
+
+        Returns:
+            One sentence each.
+        """
+        return []
+
+    def problems_with(self, data: object) -> list[str]:
+        """List what keeps it from learning from some data; loads no weights.
+
+        Args:
+            data: A data module, set up or not.
+
+        Returns:
+            One sentence each.
+        """
+        return []
+
+    def connected(self, model: StableDiffusion, hidden_states: Tensor) -> Tensor:
+        """Tie it to prompts that were looked up: then it has a gradient, of zero, all the same.
+
+        Args:
+            model: The model in training.
+            hidden_states: (B, L, D) of a batch none of which was encoded anew.
+
+        Returns:
+            The same values.
+        """
+        return hidden_states
+
+    def after_step(self, model: StableDiffusion) -> None:
+        """Correct what an optimizer step has moved.
+
+        Args:
+            model: The model in training.
+        """
+        return
+
+    def after_average(self, model: StableDiffusion) -> None:
+        """Correct an average, which is no longer trained.
+
+        Args:
+            model: The model, with the average in it.
+        """
+        return

@@ -1,0 +1,180 @@
+"""New words as what learns: their captions, rows and how far these go (Gal et al. 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Protocol, runtime_checkable
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from sdtune._checks import check_all
+from sdtune.adapters.adapter import Adapter
+from sdtune.adapters.words import (
+    TokenEmbeddingAdapter,
+    add_token_embedding,
+    find_token_embeddings,
+    target_norms,
+    without_token_embeddings,
+)
+from sdtune.adapters.words.placeholder import (
+    EmbeddingNorm,
+    Placeholder,
+    check_token_embedding_arguments,
+    initial_ids,
+)
+from sdtune.models import StableDiffusion, check_base, load_tokenizers
+from sdtune.techniques.learned import Learned, LearnedGroup
+
+__all__ = ["LearnedWords"]
+
+
+@runtime_checkable
+class _HasCaptions(Protocol):
+    def captions(self) -> list[str]:
+        """List the distinct captions."""
+        ...
+
+
+class LearnedWords(Learned):
+    """Rows beside the text encoder's frozen table, for words that it does not know.
+
+    The text encoder runs, at every step, for the captions that hold a word and for no others.
+
+    Args:
+        words: The words, what they start from, and how many tokens they are.
+        embedding_norm: Which norm their rows keep, see `target_norms`.
+        rate: Name of the technique's argument that holds their learning rate.
+
+    Attributes:
+        is_learning: Whether the words are still being learned; a technique may end it.
+    """
+
+    def __init__(
+        self,
+        words: Sequence[Placeholder],
+        embedding_norm: EmbeddingNorm,
+        rate: str = "embedding_learning_rate",
+    ) -> None:
+        self.words = list(words)
+        self.embedding_norm = embedding_norm
+        self.rate = rate
+        self.is_learning = True
+        self._norms: list[Tensor | None] = []
+
+    def rows(self, model: StableDiffusion) -> list[nn.Parameter]:
+        """Find what learns.
+
+        Args:
+            model: A bundle that the words were added to.
+
+        Returns:
+            (num_vectors, d) float32 for each text encoder and word, as they are now.
+
+        Raises:
+            RuntimeError: If they were not added.
+        """
+        embeddings = find_token_embeddings(model)
+        if not embeddings:
+            raise RuntimeError("Expected `add_to` to be called before, but it was not.")
+        return [rows for embedding in embeddings for rows in embedding.rows]
+
+    def add_to(self, model: StableDiffusion, *, seed: int, clip_skip: int) -> None:
+        """Add the words to the text encoders and their tokenizers."""
+        for each in self.words:
+            add_token_embedding(model, each.token, each.initializer_token, each.num_vectors)
+        self._norms = [
+            target_norms(rows, embedding.frozen_table.weight, self.embedding_norm)
+            for embedding in find_token_embeddings(model)
+            for rows in embedding.rows
+        ]
+        self.after_step(model)
+
+    def groups(self, model: StableDiffusion) -> list[LearnedGroup]:
+        """Return the rows."""
+        return [LearnedGroup("embedding", self.rows(model), self.rate)]
+
+    def switched_off(self, model: StableDiffusion) -> AbstractContextManager[None]:
+        """Read the words that they were started from in their place."""
+        return without_token_embeddings(model)
+
+    def adapters(self, model: StableDiffusion) -> list[Adapter]:
+        """Return a copy of each word, on the CPU."""
+        return [TokenEmbeddingAdapter.from_model(model, each.token) for each in self.words]
+
+    @property
+    def encodes_prompts_every_step(self) -> bool:
+        """Always: gradients reach the words through the text encoder, frozen as it is."""
+        return True
+
+    def encodes_anew(self, caption: str) -> bool:
+        """Tell whether what a caption is encoded to can change from step to step.
+
+        Args:
+            caption: A caption.
+
+        Returns:
+            Whether the caption holds a word, as long as those are learned.
+        """
+        text = caption.lower()
+        return self.is_learning and any(each.token in text for each in self.words)
+
+    def check(self, base: str) -> None:
+        """Check each word by the vocabulary of the base, of which the tokenizer alone is loaded."""
+        check_all(*(partial(self._check_word, base, each) for each in self.words))
+
+    def problems_with(self, data: object) -> list[str]:
+        """Tell which word no caption holds, so that nothing would be learned of it."""
+        try:
+            captions = data.captions() if isinstance(data, _HasCaptions) else []
+        except ValueError:  # the data's own problems, which it lists itself
+            return []
+        text = "\n".join(captions).lower()
+        missing = [each.token for each in self.words if each.token not in text]
+        return [
+            f"Expected captions that hold `{token}`, but none of {len(captions)} does, such as "
+            f"{captions[0]!r}: put the word into `data.instance_prompt`, "
+            "`data.caption_replacements` or `data.trigger`, or give `model.placeholder_token` the "
+            "word of the captions."
+            for token in missing
+            if captions
+        ]
+
+    def connected(self, model: StableDiffusion, hidden_states: Tensor) -> Tensor:
+        """Add nothing of the rows, so that they have a gradient where no caption holds them."""
+        # of several processes each waits for the gradients of all parameters
+        is_waited_for = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+        if not self.is_learning and not is_waited_for:
+            return hidden_states
+        nothing = 0.0 * torch.stack([rows.sum() for rows in self.rows(model)]).sum()
+        return hidden_states + nothing.to(hidden_states)
+
+    def after_step(self, model: StableDiffusion) -> None:
+        """Bring the rows back to the norms that they keep, as long as they learn."""
+        if self.is_learning:
+            self._restore_norms(model)
+
+    def after_average(self, model: StableDiffusion) -> None:
+        """Bring the rows to the norms that they keep."""
+        self._restore_norms(model)
+
+    @torch.no_grad()
+    def _restore_norms(self, model: StableDiffusion) -> None:
+        for rows, wanted in zip(self.rows(model), self._norms, strict=True):
+            if wanted is not None:
+                norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+                rows.mul_(wanted.to(rows.device) / norms)
+
+    def _check_word(self, base: str, word: Placeholder) -> None:
+        check_token_embedding_arguments(
+            word.token, word.initializer_token, word.num_vectors, self.embedding_norm
+        )
+        try:
+            check_base(base)
+        except ValueError:  # which the technique says itself
+            return
+        for tokenizer in load_tokenizers(base):
+            initial_ids(tokenizer, word)

@@ -1,0 +1,46 @@
+"""A technique in one object: what learns, how fast, and what it learns beside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from sdtune._checks import check_all
+from sdtune.techniques.learned import Learned
+from sdtune.techniques.prior_preservation import PriorPreservation
+
+__all__ = ["Method"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """What makes a technique this one and no other.
+
+    Attributes:
+        learns: What learns, in the order of the optimizer's groups.
+        learning_rates: Rates by the name of the argument that holds them; None is "not trained".
+        prior: Class pictures to learn beside, if any.
+        checks: What else the technique checks of its own arguments, see `check_all`.
+    """
+
+    learns: Sequence[Learned]
+    learning_rates: Mapping[str, float | None]
+    prior: PriorPreservation | None = None
+    checks: Sequence[Callable[[], object]] = ()
+
+    def check(self, base: str) -> None:
+        """Check all that can be checked without the weights, but for the rates.
+
+        Args:
+            base: What the model will be loaded from; it may be one that does not exist.
+
+        Raises:
+            TypeError: If an argument is of another type.
+            ValueError: If arguments are out of their ranges, with a line for each.
+        """
+        check_all(
+            *(partial(each.check, base) for each in self.learns),
+            *self.checks,
+            *([self.prior.check] if self.prior else []),
+        )
