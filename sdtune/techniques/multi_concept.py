@@ -85,6 +85,7 @@ class MultiConceptModule(DiffusionFineTuningModule):
             checks=[settings.check] if rank is None else [],
         )
         super().__init__(method, base=base, **kwargs)
+        self.words = words
 
 
 class _WordPerSubject(LearnedWords):
