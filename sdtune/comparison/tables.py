@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sdtune.comparison.measures import Measure, best_runs, measure
 from sdtune.comparison.results import ComparedRun
 from sdtune.comparison.settings import TRAIN_LOSS, TableSettings
-from sdtune.evaluation.rounding import difference_words, figure_words, places_of
+from sdtune.evaluation.rounding import difference_words, figure_words, places_of, verdict_words
 from sdtune.report.table import Table
 from sdtune.run_folder.layout import BASE_LABEL
 from sdtune.run_folder.record import Figure
@@ -166,7 +166,8 @@ def _cell(metric: str, of: Measure, run: str, best: Sequence[str], places: int) 
     if difference is None:
         return text
     value, between = difference_words(metric, difference, places)
-    return f"{text}\n{value} ({between}), {difference.verdict}"
+    verdict = verdict_words(difference)
+    return f"{text}\n{value} ({between})" + (f", {verdict}" if verdict else "")
 
 
 def _figure(metric: str, figure: Figure | None, places: int) -> str:

@@ -18,6 +18,7 @@ __all__ = [
     "percent",
     "places_of",
     "signed",
+    "verdict_words",
 ]
 
 _MINUS = "\N{MINUS SIGN}"
@@ -77,6 +78,11 @@ def interval(low: float, high: float, places: int) -> str:
     if not _is_told(low, high):
         return _NONE
     return f"{number(low, places)} to {number(high, places)}"
+
+
+def verdict_words(difference: Difference | None) -> str:
+    """Write a verdict; empty where there is none, which the interval's words say already."""
+    return "" if difference is None or difference.verdict == _NONE else difference.verdict
 
 
 def percent(share: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sdtune.evaluation.rounding import difference_words, figure_words, places_of
+from sdtune.evaluation.rounding import difference_words, figure_words, places_of, verdict_words
 from sdtune.metrics.registry import METRICS
 from sdtune.report.table import Table
 from sdtune.run_folder.layout import step_name
@@ -74,7 +74,7 @@ def metric_rows(
                 figure_words(key, untuned, places),
                 figure_words(key, figure, places),
                 difference_words(key, difference, places),
-                difference.verdict if difference is not None else "",
+                verdict_words(difference),
             )
         )
     return rows

@@ -98,7 +98,7 @@ def test_a_failed_run_is_a_row_and_an_exit_code(toys, started, capsys):
     assert main(["compare", toys]) == 1
     printed = capsys.readouterr().out
     assert (
-        "<br>+10.0 (10.0 to 10.0), better | failed: Expected the loss to be finite, but got nan. |"
+        "<br>+10.0 (no interval) | failed: Expected the loss to be finite, but got nan. |"
         in printed
     )
     assert main(["compare", toys]) == 1

@@ -8,6 +8,7 @@ from sdtune.evaluation.rounding import (
     number,
     percent,
     signed,
+    verdict_words,
 )
 from sdtune.run_folder.record import Difference, Figure
 
@@ -40,6 +41,8 @@ def test_an_interval_that_cannot_be_had_is_said_to_be_none():
     assert figure_words("memorised_share", Figure(1.0, 1.0, 1.0, 2), 0) == ("100 %", "no interval")
     difference = Difference(9.61, 9.61, 9.61, "no interval")
     assert difference_words("clip_score", difference, 2) == ("+9.61", "no interval")
+    assert verdict_words(difference) == verdict_words(None) == ""
+    assert verdict_words(Difference(2.0, 1.0, 3.0, "better")) == "better"
     nothing = Difference(0.0, 0.0, 0.0, "no difference seen")
     assert difference_words("clip_score", nothing, 1) == ("0.0", "0.0 to 0.0")
     assert decimals([(9.61, 9.61 + 1e-15), (0.1, 0.34)]) == 2
