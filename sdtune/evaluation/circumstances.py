@@ -8,7 +8,7 @@ import torch
 
 __all__ = ["device_name", "library_versions"]
 
-_LIBRARIES = ("torch", "lightning", "diffusers", "transformers", "peft")
+_LIBRARIES = ("lightning", "diffusers", "transformers", "peft")
 
 
 def device_name(device: torch.device) -> str:
@@ -29,7 +29,7 @@ def library_versions() -> dict[str, str]:
     Returns:
         Library -> version, of those that are installed under their own name.
     """
-    found = {}
+    found = {"torch": str(torch.__version__)}  # which names the build, as its package may not
     for name in _LIBRARIES:
         try:
             found[name] = version(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, cast
 
 from torch import Tensor
 
@@ -16,7 +16,6 @@ __all__ = ["Technique", "as_technique", "is_technique"]
 _WANTED = ("generate", "adapter", "adapter_metadata", "averaged_weights")
 
 
-@runtime_checkable
 class Technique(Protocol):
     """A LightningModule around a frozen Stable Diffusion."""
 
