@@ -101,7 +101,13 @@ def _average(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     return average
 
 
-@pytest.mark.parametrize("build", BUILD.values(), ids=BUILD)
+@pytest.mark.parametrize(
+    "build",
+    [
+        pytest.param(build, id=name, marks=[pytest.mark.slow] if name != "words" else [])
+        for name, build in BUILD.items()
+    ],
+)
 def test_a_resumed_average_equals_an_uninterrupted_one(
     build: Any, tiny_sd: Path, tmp_path: Path
 ) -> None:
@@ -128,6 +134,7 @@ def test_a_resumed_average_equals_an_uninterrupted_one(
         assert torch.equal(value, resumed.state_dict()[name]), name
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_what_is_trained_and_the_average_is_judged(
     tiny_sd: Path, tmp_path: Path
 ) -> None:

@@ -80,6 +80,10 @@ TECHNIQUES: dict[str, Build] = {
 }
 
 
+QUICK = ("textual_inversion", "multi_concept", "dropout")
+"""What takes the least time to train twice."""
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_picture_folder(tmp_path_factory.mktemp("discs"))
@@ -151,7 +155,13 @@ def test_training_moves_what_learns_and_nothing_else(
     assert all(value.dtype == torch.float32 for value in learned.values())
 
 
-@pytest.mark.parametrize("build", TECHNIQUES.values(), ids=TECHNIQUES)
+@pytest.mark.parametrize(
+    "build",
+    [
+        pytest.param(build, id=name, marks=[pytest.mark.slow] if name not in QUICK else [])
+        for name, build in TECHNIQUES.items()
+    ],
+)
 def test_a_resumed_run_equals_an_uninterrupted_one(
     build: Build, tiny_sd: Path, folder: Path, tmp_path: Path
 ) -> None:
