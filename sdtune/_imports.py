@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 
 __all__ = [
+    "DATASETS_AVAILABLE",
     "HEIF_AVAILABLE",
     "JXL_AVAILABLE",
     "PRODIGYOPT_AVAILABLE",
@@ -13,6 +14,7 @@ __all__ = [
     "require",
 ]
 
+DATASETS_AVAILABLE = find_spec("datasets") is not None
 HEIF_AVAILABLE = find_spec("pillow_heif") is not None
 JXL_AVAILABLE = find_spec("pillow_jxl") is not None
 PRODIGYOPT_AVAILABLE = find_spec("prodigyopt") is not None

@@ -151,7 +151,9 @@ class EvaluationCallback(PeriodicCallback):
         self._start = time.perf_counter()
         data = getattr(trainer, "datamodule", None)
         self._training = TrainingSet(
-            _pictures(data, "train_dataset"), _pictures(data, "val_dataset")
+            _pictures(data, "train_dataset"),
+            _pictures(data, "val_dataset"),
+            getattr(data, "location", {}),
         )
         if trainer.is_global_zero:
             protocol = self.protocol

@@ -39,6 +39,15 @@ class ListsProblems(Protocol):
 
 
 @runtime_checkable
+class SaysWhatItFound(Protocol):
+    """What can say what it took its folders for, as a data module does."""
+
+    def found(self) -> list[str]:
+        """Say what was found, one line each."""
+        ...
+
+
+@runtime_checkable
 class ComparesWithData(Protocol):
     """What can tell without training whether it fits some data, as a technique does."""
 

@@ -50,10 +50,12 @@ def check(recipe: str, *words: str) -> None:
         CallError: With every problem.
     """
     # only now: they bring torch along
+    from sdtune.commands.building import SaysWhatItFound
     from sdtune.commands.quiet import quiet_devices, quiet_misleading_messages
     from sdtune.commands.recipe_cli import RecipeCLI
 
     quiet_misleading_messages()
     with quiet_devices():
         cli = RecipeCLI(words)
-    print(*cli.notes, f"{recipe}: no problems found.", sep="\n")
+    found = cli.datamodule.found() if isinstance(cli.datamodule, SaysWhatItFound) else []
+    print(*found, *cli.notes, f"{recipe}: no problems found.", sep="\n")

@@ -6,14 +6,14 @@ import csv
 import io
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sdtune.data.image_folder import find_files
 from sdtune.data.text_files import read_text
 
-__all__ = ["CAPTION_SUFFIXES", "METADATA_NAMES", "read_captions"]
+__all__ = ["CAPTION_SUFFIXES", "METADATA_NAMES", "read_captions", "read_sidecars"]
 
 CAPTION_SUFFIXES = (".txt", ".caption")
 METADATA_NAMES = ("metadata.jsonl", "metadata.csv")
@@ -28,7 +28,9 @@ class _Entry(NamedTuple):
     caption: str
 
 
-def read_captions(folder: Path, pictures: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
+def read_captions(
+    folder: Path, pictures: Sequence[Path], column: str | None = None
+) -> tuple[dict[Path, str], list[str]]:
     """Join pictures with their captions.
 
     A caption is a UTF-8 file beside the picture with the picture's stem (`cat.png`: `cat.txt` or
@@ -39,27 +41,53 @@ def read_captions(folder: Path, pictures: Sequence[Path]) -> tuple[dict[Path, st
     Args:
         folder: The folder that holds the pictures.
         pictures: The pictures below it, as `find_pictures` lists them.
+        column: What metadata call a caption; None is `text`.
 
     Returns:
         The caption of each picture that has one; and a line for each picture without caption,
         caption without picture, unreadable or empty caption, and pair of captions that disagree.
     """
-    entries: list[_Entry] = []
-    problems: list[str] = []
-    for found in (*_read_sidecars(folder, pictures), *_read_metadata(folder, pictures)):
-        if isinstance(found, str):
-            problems.append(found)
-        else:
-            entries.append(found)
+    sidecars = _read_sidecars(folder, pictures, find_files(folder, CAPTION_SUFFIXES))
+    metadata = _read_metadata(folder, pictures, column or "text")
+    entries, problems = _sorted_out([*sidecars, *metadata])
     captions, conflicts = _resolve(entries)
     return captions, problems + conflicts + _missing(folder, pictures, entries)
 
 
-def _read_sidecars(folder: Path, pictures: Sequence[Path]) -> Iterator[_Entry | str]:
+def read_sidecars(folder: Path, pictures: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
+    """Join pictures with the caption files beside them; a picture may have none.
+
+    Args:
+        folder: The folder that holds the pictures.
+        pictures: Pictures in the folder itself.
+
+    Returns:
+        The caption of each picture that has one; and a line for each problem, see `read_captions`.
+    """
+    files = [path for path in find_files(folder, CAPTION_SUFFIXES) if path.parent == folder]
+    entries, problems = _sorted_out(_read_sidecars(folder, pictures, files))
+    captions, conflicts = _resolve(entries)
+    return captions, problems + conflicts
+
+
+def _sorted_out(found: Iterable[_Entry | str]) -> tuple[list[_Entry], list[str]]:
+    entries: list[_Entry] = []
+    problems: list[str] = []
+    for each in found:
+        if isinstance(each, str):
+            problems.append(each)
+        else:
+            entries.append(each)
+    return entries, problems
+
+
+def _read_sidecars(
+    folder: Path, pictures: Sequence[Path], files: Sequence[Path]
+) -> Iterator[_Entry | str]:
     by_stem = defaultdict(list)
     for picture in pictures:
         by_stem[picture.with_suffix("")].append(picture)
-    for path in find_files(folder, CAPTION_SUFFIXES):
+    for path in files:
         matches = by_stem[path.with_suffix("")]
         if not matches and path.stem.lower() not in NOTES:
             yield f"{path}: there is no picture of this name; add it, or delete the caption."
@@ -70,7 +98,7 @@ def _read_sidecars(folder: Path, pictures: Sequence[Path]) -> Iterator[_Entry | 
                 yield f"{path}: cannot be read as UTF-8 text ({error}); save it again as UTF-8."
 
 
-def _read_metadata(folder: Path, pictures: Sequence[Path]) -> Iterator[_Entry | str]:
+def _read_metadata(folder: Path, pictures: Sequence[Path], column: str) -> Iterator[_Entry | str]:
     known = {picture.relative_to(folder).as_posix(): picture for picture in pictures}
     for path in (folder / name for name in METADATA_NAMES):
         if not path.is_file():
@@ -82,7 +110,7 @@ def _read_metadata(folder: Path, pictures: Sequence[Path]) -> Iterator[_Entry | 
             continue
         rows = _csv_rows(text) if path.suffix == ".csv" else _jsonl_rows(text)
         for number, row in rows:
-            yield _metadata_entry(f"{path}:{number}", row, known)
+            yield _metadata_entry(f"{path}:{number}", row, known, column)
 
 
 def _jsonl_rows(text: str) -> Iterator[tuple[int, Any]]:
@@ -103,13 +131,14 @@ def _csv_rows(text: str) -> Iterator[tuple[int, Any]]:
         yield reader.line_num, None
 
 
-def _metadata_entry(source: str, row: Any, known: Mapping[str, Path]) -> _Entry | str:
+def _metadata_entry(source: str, row: Any, known: Mapping[str, Path], column: str) -> _Entry | str:
     name, caption = (
-        (row.get("file_name"), row.get("text")) if isinstance(row, dict) else (None, None)
+        (row.get("file_name"), row.get(column)) if isinstance(row, dict) else (None, None)
     )
     if not isinstance(name, str) or not isinstance(caption, str):
         return (
-            f"{source}: holds no `file_name` and `text`; write both, as text, or delete the line."
+            f"{source}: holds no `file_name` and `{column}`; write both, as text, or delete the "
+            "line."
         )
     picture = known.get(Path(name).as_posix())
     if picture is None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
+from math import gcd
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from sdtune._checks import check_all, check_positive
 from sdtune.data.buckets import Size
 from sdtune.data.pictures import Picture, PictureDataset
 from sdtune.data.prompt_templates import OBJECT_TEMPLATES, STYLE_TEMPLATES, LearnableProperty
-from sdtune.data.scan import scan_pictures
+from sdtune.data.rounds import Rounds
+from sdtune.data.scan import Scan, scan_folder
+from sdtune.data.sources.registry import check_source
 from sdtune.functional.randomness import Stream, counter_generator, counter_uniform
 
 __all__ = ["Concept", "ConceptDataset"]
@@ -32,10 +35,12 @@ class Concept:
     """One subject, and the class that it is of.
 
     Args:
-        instance_dir: Folder with the pictures of the subject, at any depth.
+        instance_dir: Folder with the pictures of the subject, at any depth, or another location
+            that a source of `sdtune.data.sources` knows.
         instance_prompt: What they show, such as "a photo of <erica> cat"; None reads the caption
             of each.
-        class_dir: Folder with pictures of the class, all of which are used.
+        class_dir: Folder with pictures of the class, all of which are used; kohya's regularisation
+            folders are recognised.
         class_prompt: What class pictures show, such as "a photo of a cat", or a list of such
             texts, which the pictures to be drawn take in turn. None reads the captions in
             `class_dir`; without one, there are no class pictures.
@@ -46,7 +51,10 @@ class Concept:
         caption_replacements: Words of the captions and what to put in their places, such as
             {cat: <erica>}: the subject's name goes into captions that know none. Whole words,
             the longest first.
-        repeats: How often an epoch shows each instance picture.
+        repeats: How often an epoch shows each instance picture, times its own repeats where the
+            source gives some.
+        source: What reads `instance_dir`, see `StyleDataModule`; None looks what it is.
+        caption_column: Where tables and metadata in `instance_dir` hold captions; None finds it.
     """
 
     instance_dir: str | Path
@@ -57,6 +65,8 @@ class Concept:
     prompt_templates: LearnableProperty | list[str] | None = None
     caption_replacements: dict[str, str] | None = None
     repeats: int = 1
+    source: str | None = None
+    caption_column: str | None = None
 
     def check(self) -> None:
         """Check what can be checked without reading a folder.
@@ -72,6 +82,7 @@ class Concept:
             lambda: _check_templates(self._named_templates),
             lambda: _check_replacements(self.caption_replacements, self.instance_prompt),
             lambda: check_positive("repeats", self.repeats, of="integer"),
+            lambda: check_source(self.source),
         )
 
     @property
@@ -89,41 +100,56 @@ class Concept:
         """Texts with `{}`, one of which goes around the caption of a sample."""
         return list(self._named_templates or [_SLOT])
 
-    def scan(self) -> tuple[list[Picture], list[str]]:
+    def scan(self, cache_dir: str | Path | None = None) -> Scan:
         """Read the instance pictures.
+
+        Args:
+            cache_dir: The cache, see `scan_folder`.
 
         Returns:
             Those that open, with the captions that they are trained with; and a line for each
             problem: a path, what is wrong with it, and what to do.
         """
-        pictures, problems = scan_pictures(self.instance_dir, self.instance_prompt)
+        scan = scan_folder(
+            self.instance_dir,
+            self.instance_prompt,
+            cache_dir,
+            source=self.source,
+            caption_column=self.caption_column,
+        )
+        pictures = scan.pictures
         named = [replace(each, caption=self._replaced(each.caption)) for each in pictures]
         words = ", ".join(repr(word) for word in self.caption_replacements or {})
         unchanged = [old for old, new in zip(pictures, named, strict=True) if words and old == new]
-        return named, problems + [
+        unnamed = [
             f"{picture.path}: its caption {picture.caption!r} holds none of the words that "
             f"`caption_replacements` replaces ({words}); change one or the other."
             for picture in unchanged
         ]
+        return replace(scan, pictures=named, problems=[*scan.problems, *unnamed])
 
-    def scan_class(self) -> tuple[list[Picture], list[str]]:
+    def scan_class(self, cache_dir: str | Path | None = None) -> Scan:
         """Read the pictures in `class_dir`.
+
+        Args:
+            cache_dir: The cache, see `scan_folder`.
 
         Returns:
             Those that open and have a caption; and a line for each problem. Empty if there is no
             such folder.
         """
         if self.class_dir is None:
-            return [], []
+            return Scan()
         caption = self.class_prompts[0] if self.class_prompts else None
-        pictures, problems = scan_pictures(self.class_dir, caption)
+        scan = scan_folder(self.class_dir, caption, cache_dir)
+        problems = list(scan.problems)
         if Path(self.class_dir).resolve().is_relative_to(Path(self.instance_dir).resolve()):
             problems.insert(
                 0,
                 f"{self.class_dir}: lies within {self.instance_dir}, so that its pictures are "
                 "taken for the subject's as well; move it out of there.",
             )
-        return pictures, problems
+        return replace(scan, pictures=_in_lowest_terms(scan.pictures), problems=problems)
 
     @property
     def _named_templates(self) -> Sequence[str] | None:
@@ -167,7 +193,11 @@ class ConceptDataset(PictureDataset):
         self.class_datasets: list[PictureDataset] = []
         self._concepts = len(concepts)
         self._counts = [len(each) for each in pictures]
-        self._repeats = [each.repeats for each in concepts] + ([mixed_repeats] if mixed else [])
+        times = [each.repeats for each in concepts] + ([mixed_repeats] if mixed else [])
+        self._rounds = [
+            Rounds([repeats * picture.repeats for picture in its])
+            for repeats, its in zip(times, pictures, strict=True)
+        ]
 
     def __len__(self) -> int:
         return sum(self._lengths())
@@ -239,7 +269,7 @@ class ConceptDataset(PictureDataset):
         ]
 
     def _lengths(self) -> list[int]:
-        return [n * times for n, times in zip(self._counts, self._repeats, strict=True)]
+        return [len(each) for each in self._rounds]
 
     def _locate(self, index: int) -> tuple[int, int]:
         """Find which concept a sample is of, and which of that concept's samples it is."""
@@ -255,12 +285,18 @@ class ConceptDataset(PictureDataset):
 
     def _position(self, index: int) -> int:
         concept, number = self._locate(index)
-        return sum(self._counts[:concept]) + number % self._counts[concept]
+        return sum(self._counts[:concept]) + self._rounds[concept].position(number)
 
     def _class_index(self, epoch: int, concept: int, number: int) -> int:
         count = len(self.class_datasets[concept])
         turn, place = divmod(epoch * self._lengths()[concept] + number, count)
         return _class_order(self.seed, turn, count)[place]
+
+
+def _in_lowest_terms(pictures: Sequence[Picture]) -> list[Picture]:
+    """Reduce repeats: class pictures go round and round, so that only their ratios count."""
+    common = gcd(*(each.repeats for each in pictures))
+    return [replace(each, repeats=each.repeats // common) for each in pictures]
 
 
 @lru_cache(maxsize=16)

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from sdtune._checks import check_all, check_positive, check_share
 from sdtune.data.buckets import DEFAULT_BUCKETS, BucketSettings
@@ -91,6 +92,15 @@ class ConceptPicturesModule(PictureDataModule):
         """Whether there are class pictures, or prompts to draw them by, for every subject."""
         return all(concept.has_class_pictures for concept in self.concepts)
 
+    @property
+    def location(self) -> dict[str, Any]:
+        """Where the instance pictures are and what reads them, see `TrainingSet.from_folder`."""
+        first, *others = self.concepts
+        if others:
+            return {"folder": {str(each.instance_dir): each.repeats for each in self.concepts}}
+        how = {"source": first.source, "caption_column": first.caption_column}
+        return {"folder": str(first.instance_dir), **how}
+
     def problems(self) -> list[str]:
         """List everything that keeps the folders from being trained on; reads files, no weights.
 
@@ -100,8 +110,20 @@ class ConceptPicturesModule(PictureDataModule):
         return [
             problem
             for concept in self.concepts
-            for problem in [*concept.scan()[1], *concept.scan_class()[1]]
+            for scan in [concept.scan(self.cache_dir), concept.scan_class(self.cache_dir)]
+            for problem in scan.problems
         ]
+
+    def found(self) -> list[str]:
+        """Say what the folders were taken for and what was left out, a line each."""
+        one = len(self.concepts) == 1
+        lines: list[str] = []
+        for number, concept in enumerate(self.concepts):
+            key = "data" if one else f"data.concepts[{number}]"
+            lines += concept.scan(self.cache_dir).lines(f"{key}.instance_dir")
+            if concept.class_dir is not None:
+                lines += concept.scan_class(self.cache_dir).lines(f"{key}.class_dir")
+        return lines
 
     def build_datasets(self) -> tuple[PictureDataset, ...]:
         """Read the instance pictures; class pictures come with `make_class_pictures`."""
@@ -110,7 +132,7 @@ class ConceptPicturesModule(PictureDataModule):
     def _build_train(self, mixed: Sequence[Picture] = (), mixed_repeats: int = 1) -> ConceptDataset:
         return ConceptDataset(
             self.concepts,
-            [concept.scan()[0] for concept in self.concepts],
+            [concept.scan(self.cache_dir).pictures for concept in self.concepts],
             mixed,
             mixed_repeats,
             resolution=self.resolution,
@@ -157,7 +179,9 @@ class ConceptPicturesModule(PictureDataModule):
         if not isinstance(train, ConceptDataset):
             raise TypeError(f"Expected a ConceptDataset, but got {type(train).__name__}.")
         pictures = [
-            concept.scan_class()[0] if concept.class_dir else self._drawn(concept, draw, key)
+            concept.scan_class(self.cache_dir).pictures
+            if concept.class_dir
+            else self._drawn(concept, draw, key)
             for concept in self.concepts
         ]
         if len(train.pictures) > len(train.originals):  # beside mixed pictures stand those of all
@@ -167,7 +191,7 @@ class ConceptPicturesModule(PictureDataModule):
         ]
         self._datasets = (train, validation, *train.class_datasets)
 
-    def _drawn(self, concept: Concept, draw: Draw, key: str) -> list[Picture]:
+    def _drawn(self, concept: Concept, draw: Draw, key: str) -> Sequence[Picture]:
         folder = self._cache_folder() / "class_pictures"
         drawn = ClassPictures(folder, concept.class_prompts or [], key, concept.class_count)
         rank, processes = self._rank()
@@ -193,8 +217,9 @@ class ConceptsDataModule(ConceptPicturesModule):
 
     Args:
         concepts: The subjects: each an `instance_dir`, with `instance_prompt`, `class_dir`,
-            `class_prompt`, `class_count`, `prompt_templates`, `caption_replacements` and `repeats`
-            as in `SubjectDataModule`. All have class pictures, or none.
+            `class_prompt`, `class_count`, `prompt_templates`, `caption_replacements`, `repeats`,
+            `source` and `caption_column` as in `SubjectDataModule`. All have class pictures, or
+            none.
         resolution: Side of the square, in pixels, a multiple of 8; None takes the model's own.
         batch_size: Instance pictures in a batch, on each device.
         crop: Where what is read is cut out. "random" moves it every epoch, and then latents cannot

@@ -72,12 +72,17 @@ class Manifest:
     Args:
         folder: The folder.
         cache_dir: Where manifests are kept; None is `$SDTUNE_CACHE` or `~/.cache/sdtune`.
+        of: Whose pictures these are, where the folder holds those of several: each has its own.
     """
 
-    def __init__(self, folder: str | Path, cache_dir: str | Path | None = None) -> None:
+    def __init__(
+        self, folder: str | Path, cache_dir: str | Path | None = None, of: str = ""
+    ) -> None:
         self.folder = Path(folder)
+        self.of = of
         root = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
-        digest = hashlib.sha256(str(self.folder.resolve()).encode()).hexdigest()
+        key = str(self.folder.resolve()) + (f"\0{of}" if of else "")
+        digest = hashlib.sha256(key.encode()).hexdigest()
         self.path = root / "manifests" / f"{digest}.jsonl"
 
     def facts(self, paths: Sequence[Path], decode: bool | None = None) -> dict[Path, FileFacts]:
@@ -144,7 +149,8 @@ class Manifest:
             log.warning("What the pictures are is not kept: %s (%s).", self.path, error)
 
     def _header(self) -> dict[str, Any]:
-        return {"manifest": VERSION, "folder": str(self.folder.resolve())}
+        header = {"manifest": VERSION, "folder": str(self.folder.resolve())}
+        return {**header, "of": self.of} if self.of else header
 
 
 def perceptual_hash(image: Image.Image) -> int:

@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from sdtune._checks import check_all, check_not_negative, check_positive
 from sdtune.data.buckets import BucketSettings
@@ -111,6 +112,10 @@ class PictureDataModule(pl.LightningDataModule, ABC):
     def build_datasets(self) -> tuple[PictureDataset, ...]:
         """Make the data sets of training and validation, which may be empty, and any further."""
 
+    def found(self) -> list[str]:
+        """Say what the folders were taken for and what was left out, a line each."""
+        return []
+
     def setup(self, stage: str | None = None) -> None:
         """Check the folders and read them anew.
 
@@ -124,6 +129,8 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         if problems:
             raise DataError(problems)
         self._datasets = self.build_datasets()
+        for line in self.found():
+            rank_zero_info(line)
 
     @property
     def train_dataset(self) -> PictureDataset:

@@ -17,6 +17,7 @@ from sdtune.data.buckets import BucketSettings, Size
 from sdtune.data.decoding import read_part
 from sdtune.data.image_folder import picture_size
 from sdtune.data.latent_cache import LatentCache, latent_key
+from sdtune.data.rounds import Rounds
 from sdtune.data.transforms import Box, crop_box, to_pixel_values
 from sdtune.functional.randomness import Stream, counter_uniform
 
@@ -38,6 +39,8 @@ class Picture:
         caption: What the model is told about it.
         known_size: Width and height in pixels, if that is known already.
         sha256: Of the file's bytes, in hexadecimal, if that is known.
+        repeats: How often an epoch shows it, relative to the others.
+        mask: A picture beside it of which part of it counts, if there is one.
     """
 
     path: Path
@@ -45,6 +48,8 @@ class Picture:
     caption: str
     known_size: tuple[int, int] | None = None
     sha256: str = ""
+    repeats: int = 1
+    mask: Path | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -85,7 +90,7 @@ class PictureDataset(Dataset[dict[str, Any]]):
             best; None makes all of them square.
         crop: Where that size is cut out of the picture.
         flip: Whether half of the samples are mirrored, left to right.
-        repeats: How often an epoch shows each picture.
+        repeats: How often an epoch shows each picture, times its own `Picture.repeats`.
         caption_dropout: Share of the samples whose caption is left empty, in [0, 1].
         seed: Seed of crop, flip and dropout.
 
@@ -111,7 +116,7 @@ class PictureDataset(Dataset[dict[str, Any]]):
         self.buckets = buckets
         self.crop = crop
         self.flip = flip
-        self.repeats = repeats
+        self.rounds = Rounds([repeats * picture.repeats for picture in self.pictures])
         self.caption_dropout = caption_dropout
         self.seed = seed
         self.beside: Sequence[Size] = ()
@@ -120,7 +125,7 @@ class PictureDataset(Dataset[dict[str, Any]]):
         self.moments: dict[MomentsKey, Tensor] = {}
 
     def __len__(self) -> int:
-        return len(self.pictures) * self.repeats
+        return len(self.rounds)
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
         epoch, index = key if isinstance(key, tuple) else (0, key)
@@ -244,7 +249,7 @@ class PictureDataset(Dataset[dict[str, Any]]):
 
     def _position(self, index: int) -> int:
         """Find the picture of a sample."""
-        return index % len(self.pictures)
+        return self.rounds.position(index)
 
     def _known_resolution(self) -> int:
         if self.resolution is None:

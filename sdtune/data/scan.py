@@ -1,4 +1,4 @@
-"""Everything there is to know of a folder of pictures, read once: pictures, captions, problems."""
+"""Everything there is to know of some pictures, read once: files, captions, problems."""
 
 from __future__ import annotations
 
@@ -7,29 +7,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sdtune.data.captions import CAPTION_SUFFIXES, METADATA_NAMES, read_captions
-from sdtune.data.decoding import IMAGE_SUFFIXES
-from sdtune.data.image_folder import list_files
 from sdtune.data.manifest import Manifest
 from sdtune.data.pictures import Picture
+from sdtune.data.sources.locations import Location, Part, list_location, overlaps
+from sdtune.data.sources.source import Asked
 
 __all__ = ["Scan", "scan_folder", "scan_pictures"]
 
 
 @dataclass(frozen=True)
 class Scan:
-    """A folder of pictures as it was found.
+    """Pictures as they were found.
 
     Attributes:
         pictures: The pictures that open and have a caption, sorted by name.
         problems: A line for each picture or caption that cannot be used: a path, what is wrong
             with it, and what to do.
         passed_over: Files that are neither pictures nor captions.
+        found: What the location was taken for, and how many pictures it holds.
+        notes: A sentence for each thing to know, such as folders that were left out.
     """
 
     pictures: Sequence[Picture] = ()
     problems: Sequence[str] = ()
     passed_over: Sequence[Path] = field(default=(), compare=False)
+    found: str = ""
+    notes: Sequence[str] = ()
 
     def passed_over_line(self) -> str:
         """Say which files were passed over because of their suffix; empty if there are none."""
@@ -42,68 +45,108 @@ class Scan:
             f"({listed}), such as {self.passed_over[0]}."
         )
 
+    def lines(self, argument: str) -> list[str]:
+        """Say what was found.
+
+        Args:
+            argument: What the location was given as, such as `data.folder`.
+
+        Returns:
+            A line for what it was taken for, one for each note, and one for the files passed over.
+        """
+        notes = [*self.notes, *filter(None, [self.passed_over_line()])]
+        return [f"{argument}: {self.found}", *(f"{argument}: {each}" for each in notes)]
+
 
 def scan_folder(
-    folder: str | Path, caption: str | None = None, cache_dir: str | Path | None = None
+    folder: Location,
+    caption: str | None = None,
+    cache_dir: str | Path | None = None,
+    *,
+    source: str | None = None,
+    caption_column: str | None = None,
+    image_column: str | None = None,
 ) -> Scan:
-    """Read a folder of pictures and everything that is wrong with it.
+    """Read pictures and everything that is wrong with them.
 
     Args:
-        folder: Folder with pictures, at any depth.
+        folder: Folder with pictures, or another location that a source knows, see
+            `sdtune.data.sources`; or several of them -> how often an epoch shows each.
         caption: The caption of every picture; None reads one for each, see `read_captions`.
         cache_dir: Where what is known of the files is kept, see `Manifest`.
+        source: Name of the source that reads it; None looks what it is.
+        caption_column: Where tables and metadata hold captions; None finds it.
+        image_column: Where tables hold pictures; None finds it.
 
     Returns:
         What was found. What is known of a file is found once, as long as it does not change.
+
+    Raises:
+        ValueError: If there is no source of that name.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        return Scan(
-            problems=[f"{folder}: there is no such folder; name the one with the pictures."]
-        )
-    files = list_files(folder)
-    paths = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
-    if not paths:
-        return Scan(problems=[f"{folder}: holds no pictures; put PNG, JPEG or WebP files into it."])
-    links = _links_out(folder, paths)
-    paths = [path for path in paths if path not in links]
-    facts = Manifest(folder, cache_dir).facts(paths)
-    problems = [
-        f"{path}: is a link out of the folder; copy the picture there." for path in sorted(links)
-    ]
-    problems += [
-        f"{each.problem[:-1]}; save it again as PNG or JPEG, or delete it."
-        for each in facts.values()
-        if each.problem
-    ]
-    if caption is None:
-        captions, caption_problems = read_captions(folder, paths)
-        problems += caption_problems
-    else:
-        captions = dict.fromkeys(paths, caption)
-    pictures = [
-        Picture(path, path.relative_to(folder).as_posix(), captions[path], known.size, known.sha256)
-        for path, known in facts.items()
-        if not known.problem and path in captions
-    ]
-    meant = {*IMAGE_SUFFIXES, *CAPTION_SUFFIXES}
-    passed_over = [
-        path
-        for path in files
-        if path.suffix.lower() not in meant and path.name not in METADATA_NAMES
-    ]
-    return Scan(pictures, problems, passed_over)
+    asked = Asked(caption, caption_column, image_column, cache_dir)
+    pictures: list[Picture] = []
+    problems = overlaps(folder)
+    parts = list_location(folder, asked, source)
+    for part in parts:
+        opened, wrong = _open_pictures(part, cache_dir)
+        pictures += opened
+        problems += [*wrong, *part.listing.problems]
+    return Scan(
+        pictures,
+        problems,
+        [path for part in parts for path in part.listing.passed_over],
+        _found(parts, len(pictures)),
+        [note for part in parts for note in part.listing.notes],
+    )
 
 
 def scan_pictures(
-    folder: str | Path, caption: str | None = None
+    folder: Location, caption: str | None = None, source: str | None = None
 ) -> tuple[list[Picture], list[str]]:
-    """Read a folder of pictures and everything that is wrong with it, see `scan_folder`."""
-    scan = scan_folder(folder, caption)
+    """Read pictures and everything that is wrong with them, see `scan_folder`."""
+    scan = scan_folder(folder, caption, source=source)
     return list(scan.pictures), list(scan.problems)
 
 
-def _links_out(folder: Path, paths: Sequence[Path]) -> set[Path]:
-    root = folder.resolve()
-    links = (path for path in paths if path.is_symlink())
-    return {path for path in links if not path.resolve().is_relative_to(root)}
+def _open_pictures(part: Part, cache_dir: str | Path | None) -> tuple[list[Picture], list[str]]:
+    """Give the pictures of a part that open and have a caption, and a line for each that does not.
+
+    Two that have the same bytes in an archive are one file.
+    """
+    listing = part.listing
+    is_elsewhere = any(each.origin for each in listing.pictures)
+    manifest = Manifest(listing.root, cache_dir, of=part.location if is_elsewhere else "")
+    facts = manifest.facts(list(dict.fromkeys(each.path for each in listing.pictures)))
+    problems = []
+    for each in listing.pictures:
+        problem = facts[each.path].problem.removesuffix(".")
+        if problem and each.origin:
+            problem = problem.replace(str(each.path), each.origin, 1)
+        if problem:
+            problems.append(f"{problem}; save it again as PNG or JPEG, or delete it.")
+    pictures = [
+        Picture(
+            each.path,
+            part.prefix + each.name,
+            each.captions[0],
+            known.size,
+            known.sha256,
+            each.repeats * part.repeats,
+            each.mask,
+        )
+        for each in listing.pictures
+        if each.captions and not (known := facts[each.path]).problem
+    ]
+    return pictures, problems
+
+
+def _found(parts: Sequence[Part], count: int) -> str:
+    noun = "picture" if count == 1 else "pictures"
+    if len(parts) == 1:
+        said = [parts[0].title, parts[0].listing.summary, f"{count} {noun}"]
+        return ", ".join(filter(None, said))
+    repeated = Counter(part.repeats for part in parts)
+    repeats = ", ".join(str(each) for each in sorted(repeated, reverse=True))
+    kinds = ", ".join(dict.fromkeys(part.title for part in parts if part.title))
+    return f"{len(parts)} locations with repeats {repeats} ({kinds}), {count} {noun}"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from sdtune._checks import check_not_negative, check_positive, check_share
 from sdtune.data.buckets import DEFAULT_BUCKETS, BucketSettings
 from sdtune.data.picture_module import PictureDataModule
 from sdtune.data.pictures import Crop, Picture, PictureDataset
-from sdtune.data.scan import scan_pictures
+from sdtune.data.scan import Scan, scan_folder
+from sdtune.data.sources.locations import check_location, plain_location
+from sdtune.data.sources.registry import check_source
 from sdtune.functional.randomness import Stream, counter_uniform
 
 __all__ = ["StyleDataModule"]
@@ -20,10 +23,13 @@ class StyleDataModule(PictureDataModule):
 
     Captions lie beside the pictures (`cat.png`: `cat.txt` or `cat.caption`) or in the folder's
     `metadata.jsonl` or `metadata.csv` (`file_name`, `text`). Pictures are resized to cover a square
-    and cropped.
+    and cropped. kohya's folders, Hugging Face's data sets and WebDataset shards are recognised and
+    read too, see `sdtune.data.sources`; what a folder was taken for is said.
 
     Args:
-        folder: Folder with the pictures, at any depth.
+        folder: Folder with the pictures, at any depth; or another location that a source knows,
+            such as shards or a data set of the hub. Several of them are a mapping, {folder: how
+            often an epoch shows its pictures}.
         resolution: Side of the square, in pixels, a multiple of 8; None takes the model's own.
         batch_size: Samples in a batch, on each device.
         crop: Where what is read is cut out. "random" moves it every epoch, and then latents cannot
@@ -40,6 +46,10 @@ class StyleDataModule(PictureDataModule):
         cache_latents: Whether every picture is encoded once and kept, when the crop is not random.
         cache_dir: Folder for cached latents; None is `$SDTUNE_CACHE` or `~/.cache/sdtune`.
         seed: Seed of order, crop, flip, caption dropout and validation split.
+        source: What reads the folder: `folder`, `kohya`, `imagefolder`, `saved_dataset`, `hub`,
+            `webdataset` or one that was registered; None looks what it is.
+        caption_column: Where tables and metadata hold captions; None finds it.
+        image_column: Where tables hold pictures; None finds it.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -47,7 +57,7 @@ class StyleDataModule(PictureDataModule):
 
     def __init__(
         self,
-        folder: str | Path,
+        folder: str | Path | dict[str, int],
         resolution: int | None = None,
         batch_size: int = 6,
         crop: Crop = "center",
@@ -61,6 +71,9 @@ class StyleDataModule(PictureDataModule):
         cache_latents: bool = True,
         cache_dir: str | Path | None = None,
         seed: int = 42,
+        source: str | None = None,
+        caption_column: str | None = None,
+        image_column: str | None = None,
     ) -> None:
         super().__init__(
             resolution=resolution,
@@ -76,15 +89,27 @@ class StyleDataModule(PictureDataModule):
                 lambda: check_positive("repeats", repeats, of="integer"),
                 lambda: check_share("caption_dropout", caption_dropout),
                 lambda: check_not_negative("validation_count", validation_count),
+                lambda: check_location("folder", folder),
+                lambda: check_source(source),
             ],
         )
-        folder = str(folder)  # a Path in a checkpoint would need pickle to be read back
+        folder = plain_location(folder)  # a Path in a checkpoint would need pickle to be read back
         self.save_plain()
         self.folder = folder
+        self.source = source
+        self.caption_column = caption_column
+        self.image_column = image_column
         self.repeats = repeats
         self.trigger = trigger
         self.caption_dropout = caption_dropout
         self.validation_count = validation_count
+        self._scan: Scan | None = None
+
+    @property
+    def location(self) -> dict[str, Any]:
+        """Where the pictures are and what reads them, see `TrainingSet.from_folder`."""
+        columns = {"caption_column": self.caption_column, "image_column": self.image_column}
+        return {"folder": self.folder, "source": self.source, **columns}
 
     def problems(self) -> list[str]:
         """List everything that keeps the folder from being trained on; reads files, no weights.
@@ -92,13 +117,20 @@ class StyleDataModule(PictureDataModule):
         Returns:
             One line each: a path, what is wrong with it, and what to do. Empty if all is well.
         """
-        pictures, problems = scan_pictures(self.folder)
+        self._scan = None  # files may have changed
+        scan = self._scanned()
+        pictures, problems = scan.pictures, list(scan.problems)
         if pictures and self.validation_count >= len(pictures):
+            where = self.folder if isinstance(self.folder, str) else ", ".join(self.folder)
             problems.append(
-                f"{self.folder}: holding out {self.validation_count} of {len(pictures)} pictures "
+                f"{where}: holding out {self.validation_count} of {len(pictures)} pictures "
                 "leaves none to train on; lower `data.validation_count`."
             )
         return problems
+
+    def found(self) -> list[str]:
+        """Say what the folder was taken for and what was left out, a line each."""
+        return self._scanned().lines("data.folder")
 
     def build_datasets(self) -> tuple[PictureDataset, PictureDataset]:
         """Split the folder; which pictures are held out depends on their number and the seed."""
@@ -117,16 +149,27 @@ class StyleDataModule(PictureDataModule):
             seed=self.seed,
         )
         validation = PictureDataset(
-            [pictures[index] for index in sorted(held_out)],
+            [replace(pictures[index], repeats=1) for index in sorted(held_out)],
             resolution=self.resolution,
             buckets=self.buckets,
         )
         return train, validation
 
     def _captioned(self) -> list[Picture]:
-        pictures, _ = scan_pictures(self.folder)
+        pictures = list(self._scanned().pictures)
         if not self.trigger:
             return pictures
         return [
             replace(picture, caption=f"{picture.caption}, {self.trigger}") for picture in pictures
         ]
+
+    def _scanned(self) -> Scan:
+        if self._scan is None:
+            self._scan = scan_folder(
+                self.folder,
+                cache_dir=self.cache_dir,
+                source=self.source,
+                caption_column=self.caption_column,
+                image_column=self.image_column,
+            )
+        return self._scan

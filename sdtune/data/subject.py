@@ -23,10 +23,12 @@ class SubjectDataModule(ConceptPicturesModule):
     instance pictures, in entries whose names begin with `class_`.
 
     Args:
-        instance_dir: Folder with the pictures of the subject, at any depth.
+        instance_dir: Folder with the pictures of the subject, at any depth, or another location
+            that a source knows, as in `StyleDataModule`.
         instance_prompt: What they show, such as "a photo of erica cat"; None reads the caption of
             each.
-        class_dir: Folder with pictures of the class, all of which are used.
+        class_dir: Folder with pictures of the class, all of which are used; kohya's regularisation
+            folders are recognised.
         class_prompt: What class pictures show, such as "a photo of a cat", or a list of such
             texts, which the pictures to be drawn take in turn. None reads the captions in
             `class_dir`; without one, there are no class pictures.
@@ -44,7 +46,8 @@ class SubjectDataModule(ConceptPicturesModule):
         buckets: Sizes of about the square's area; each picture has the one that fits it best,
             `step`, `smallest` and `largest` in pixels and `enlarge`. None makes all square.
         flip: Whether half of the instance samples are mirrored, left to right.
-        repeats: How often an epoch shows each instance picture.
+        repeats: How often an epoch shows each instance picture, times its own repeats where the
+            source gives some.
         caption_dropout: Share of the instance samples that get an empty prompt, in [0, 1].
         num_workers: Processes that read pictures; cached latents are in memory and use none.
         cache_latents: Whether every picture is encoded once and kept, when the crop is not random.
@@ -52,6 +55,8 @@ class SubjectDataModule(ConceptPicturesModule):
             `~/.cache/sdtune`.
         seed: Seed of order, crop, flip, templates, caption dropout and of the class pictures'
             order.
+        source: What reads `instance_dir`, as in `StyleDataModule`; None looks what it is.
+        caption_column: Where tables and metadata in `instance_dir` hold captions; None finds it.
 
     Raises:
         ValueError: If arguments are out of their ranges, with a line for each.
@@ -77,6 +82,8 @@ class SubjectDataModule(ConceptPicturesModule):
         cache_latents: bool = True,
         cache_dir: str | Path | None = None,
         seed: int = 42,
+        source: str | None = None,
+        caption_column: str | None = None,
     ) -> None:
         instance_dir = str(instance_dir)  # a Path in a checkpoint would need pickle to be read back
         class_dir = None if class_dir is None else str(class_dir)
@@ -89,6 +96,8 @@ class SubjectDataModule(ConceptPicturesModule):
             prompt_templates=prompt_templates,
             caption_replacements=caption_replacements,
             repeats=repeats,
+            source=source,
+            caption_column=caption_column,
         )
         super().__init__(
             concepts=[concept],

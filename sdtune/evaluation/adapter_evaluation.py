@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,8 @@ from torch import Tensor
 from sdtune._checks import check_all, check_not_negative, check_positive
 from sdtune.adapters.pipeline import find_adapter_files, load_adapter
 from sdtune.adapters.registry import read_words, recognise
+from sdtune.data.sources.locations import check_location
+from sdtune.data.sources.registry import check_source
 from sdtune.evaluation.best import BestRule, Goal, check_goal
 from sdtune.evaluation.circumstances import device_name, library_versions
 from sdtune.evaluation.evaluator import Evaluator
@@ -36,7 +39,8 @@ class AdapterEvaluation:
         adapter: A run, of which every checkpoint that is kept is scored, or an adapter's file or
             folder: sdtune's, diffusers', kohya's or PEFT's. None scores the base alone.
         base: The base that it was trained on, as in a recipe; by default a run's own, else nano.
-        pictures: Folder of the training pictures; by default a run's own.
+        pictures: Folder of the training pictures, another location that a source knows, or several
+            folders and their repeats, as `data.folder` in a recipe; by default a run's own.
         prompt: What to draw; may be given several times. By default what a run was asked, with its
             seeds, sampler and judges.
         prompts: A text file with a prompt in each line.
@@ -56,6 +60,10 @@ class AdapterEvaluation:
         output: Where the record and the pictures go; by default the run's folder, or one below
             runs/evaluate.
         device: Where to draw, such as `cuda`; by default the GPU if there is one.
+        source: What reads `pictures`, as `data.source` in a recipe; by default it looks.
+        caption_column: Where tables and metadata in `pictures` hold captions; by default it is
+            found.
+        image_column: Where tables in `pictures` hold pictures; by default it is found.
 
     Raises:
         FileNotFoundError: If there is no such adapter.
@@ -67,7 +75,7 @@ class AdapterEvaluation:
         adapter: str | None = None,
         *,
         base: str | None = None,
-        pictures: str | None = None,
+        pictures: str | dict[str, int] | None = None,
         prompt: list[str] | None = None,
         prompts: str | None = None,
         class_prompt: list[str] | None = None,
@@ -82,6 +90,9 @@ class AdapterEvaluation:
         clip_skip: int = 1,
         output: str | None = None,
         device: str | None = None,
+        source: str | None = None,
+        caption_column: str | None = None,
+        image_column: str | None = None,
     ) -> None:
         run = None if adapter is None else _record_of(Path(adapter))
         texts = [*(prompt or []), *_lines(prompts)]
@@ -94,6 +105,12 @@ class AdapterEvaluation:
             )  # fmt: skip
         self.base = base or (run.base.source if run else "nano")
         self.pictures = pictures or (run.training_pictures.folder if run else None)
+        own_reading = run.training_pictures.reading if run and pictures is None else None
+        self.reading: dict[str, Any] = {
+            "folder": self.pictures,
+            **(own_reading or {}),
+            **_given(source=source, caption_column=caption_column, image_column=image_column),
+        }
         own: Goal = "style" if run is None or "style_score" in run.metrics else "subject"
         self.goal: Goal = goal or own
         self.style_pictures = style_pictures if self.goal != "subject" else 0
@@ -102,6 +119,7 @@ class AdapterEvaluation:
             lambda: check_goal(self.goal, missing_needs(self.protocol, self.style_pictures)),
             lambda: check_base(self.base),
             lambda: _check_pictures(self.pictures),
+            lambda: check_source(source),
             lambda: check_not_negative("style_pictures", style_pictures),
             lambda: check_positive("clip_skip", clip_skip, of="integer"),
         )
@@ -122,7 +140,7 @@ class AdapterEvaluation:
                 kind of base, or the record in the output's folder cannot be added to.
         """
         evaluator = Evaluator(
-            TrainingSet.from_folder(str(self.pictures)),
+            TrainingSet.from_folder(**self.reading),
             load_judges(self.protocol.clip, self.protocol.dino, len(self.protocol.seeds)),
             self.protocol,
             BestRule(self.goal),
@@ -234,8 +252,13 @@ def _lines(path: str | None) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def _check_pictures(pictures: str | None) -> None:
+def _check_pictures(pictures: str | dict[str, int] | None) -> None:
     if pictures is None:
         raise ValueError(
             "Expected `pictures` to be the folder of the training pictures, but it is missing."
         )
+    check_location("pictures", pictures)
+
+
+def _given(**values: str | None) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value is not None}

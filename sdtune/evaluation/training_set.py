@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from sdtune.data.decoding import read_part
 from sdtune.data.pictures import Picture
-from sdtune.data.scan import scan_pictures
+from sdtune.data.scan import scan_folder
+from sdtune.data.sources.locations import Location, plain_location
 from sdtune.data.transforms import crop_box, to_pixel_values
 from sdtune.run_folder.record import TrainingPictures
 
@@ -30,6 +32,8 @@ class TrainingSet:
     Attributes:
         pictures: What is trained on.
         held_out: Pictures of the same kind that are not; they help to tell copies.
+        location: Where they were read from and how: the arguments of `from_folder`. Empty if that
+            is not known.
 
     Raises:
         ValueError: If there are fewer than two.
@@ -37,6 +41,7 @@ class TrainingSet:
 
     pictures: Sequence[Picture]
     held_out: Sequence[Picture] = ()
+    location: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.pictures) < 2:
@@ -47,11 +52,21 @@ class TrainingSet:
             )
 
     @classmethod
-    def from_folder(cls, folder: str | Path) -> TrainingSet:
-        """Read a folder of pictures; those without a caption have an empty one.
+    def from_folder(
+        cls,
+        folder: Location,
+        source: str | None = None,
+        caption_column: str | None = None,
+        image_column: str | None = None,
+    ) -> TrainingSet:
+        """Read pictures; those without a caption have an empty one.
 
         Args:
-            folder: The folder.
+            folder: The folder, another location that a source knows, or several and their repeats;
+                see `scan_folder`.
+            source: Name of the source that reads it; None looks what it is.
+            caption_column: Where tables and metadata hold captions; None finds it.
+            image_column: Where tables hold pictures; None finds it.
 
         Returns:
             Its pictures.
@@ -59,24 +74,30 @@ class TrainingSet:
         Raises:
             ValueError: If there is no such folder, or there are fewer than two pictures.
         """
-        captioned, _ = scan_pictures(folder)
-        pictures, problems = scan_pictures(folder, caption="")
-        if problems:
-            raise ValueError(" ".join(problems))
-        by_path = {each.path: each for each in captioned}
-        return cls([by_path.get(each.path, each) for each in pictures])
+        how = {"source": source, "caption_column": caption_column, "image_column": image_column}
+        captioned = scan_folder(folder, **how).pictures
+        scan = scan_folder(folder, caption="", **how)
+        if scan.problems:
+            raise ValueError(" ".join(scan.problems))
+        by_name = {each.name: each for each in captioned}
+        pictures = [by_name.get(each.name, each) for each in scan.pictures]
+        return cls(pictures, location={"folder": plain_location(folder), **how})
 
     @property
     def folder(self) -> Path:
         """The folder that holds all pictures."""
-        roots = {each.path.parents[len(Path(each.name).parts) - 1] for each in self.pictures}
-        return roots.pop() if len(roots) == 1 else Path(os.path.commonpath(sorted(roots)))
+        roots = {_root(each) for each in self.pictures}
+        if len(roots) == 1:
+            return roots.pop()
+        if len({root.is_absolute() for root in roots}) > 1:
+            roots = {root.absolute() for root in roots}
+        return Path(os.path.commonpath(sorted(roots)))
 
     @property
     def names(self) -> list[str]:
         """The pictures' paths below `folder`."""
         folder = self.folder
-        return [each.path.relative_to(folder).as_posix() for each in self.pictures]
+        return [Path(os.path.relpath(each.path, folder)).as_posix() for each in self.pictures]
 
     def describe(self) -> TrainingPictures:
         """Say for the record what is trained on."""
@@ -84,7 +105,11 @@ class TrainingSet:
         for name, picture in zip(self.names, self.pictures, strict=True):
             digest.update(name.encode())
             digest.update(sha256(picture.path.read_bytes()).digest())
-        return TrainingPictures(str(self.folder), len(self.pictures), digest.hexdigest())
+        read_from = self.location.get("folder")
+        folder = str(Path(read_from)) if isinstance(read_from, str) else str(self.folder)
+        given = {name: value for name, value in self.location.items() if value is not None}
+        reading = given if given.keys() - {"folder"} or isinstance(read_from, dict) else None
+        return TrainingPictures(folder, len(self.pictures), digest.hexdigest(), reading)
 
     def captioned(self, count: int) -> list[Picture]:
         """Choose pictures that have a caption, spread over the set.
@@ -119,3 +144,10 @@ class TrainingSet:
             boxes = [crop_box(each.size, target) for each in some]
             parts = map(read_part, paths, repeat(target), boxes)
             yield (torch.stack([to_pixel_values(each) for each in parts]) / 2 + 0.5).clamp(0.0, 1.0)
+
+
+def _root(picture: Picture) -> Path:
+    """Find the folder that a picture's name is relative to."""
+    levels = len(Path(picture.name).parts)
+    path = picture.path if levels <= len(picture.path.parents) else picture.path.absolute()
+    return path.parents[levels - 1]

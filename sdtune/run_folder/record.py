@@ -105,11 +105,14 @@ class TrainingPictures:
         folder: Where the pictures are.
         count: How many there are.
         sha256: Hash over their bytes.
+        reading: How they are read, if `folder` alone does not say it: several folders and their
+            repeats, a source, columns.
     """
 
     folder: str
     count: int
     sha256: str
+    reading: dict[str, str | dict[str, int]] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

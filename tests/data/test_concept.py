@@ -16,7 +16,7 @@ def test_samples_of_several_concepts_keep_their_places(make_folder) -> None:
         Concept(make_folder(3, name="a"), "<a>", repeats=2, prompt_templates=["one {}", "two {}"]),
         Concept(make_folder(2, name="b"), caption_replacements={"thing": "<b>"}),
     ]
-    pictures = [concept.scan()[0] for concept in concepts]
+    pictures = [concept.scan().pictures for concept in concepts]
     dataset = ConceptDataset(concepts, pictures, resolution=8)
     samples = [dataset[0, index] for index in range(len(dataset))]
     assert [sample["index"] for sample in samples] == list(range(8))

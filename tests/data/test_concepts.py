@@ -112,7 +112,9 @@ def test_mixed_pictures_are_one_more_concept(make_data, tmp_path) -> None:
     data = make_data(mixed_prompts=_MIXED, mixed_count=5, mixed_repeats=2)
     assert data.problems() == []
     data.setup()
-    assert not (tmp_path / "cache").exists()  # composed when they are first asked for
+    assert not (
+        tmp_path / "cache" / "mixed_pictures"
+    ).exists()  # composed when they are first asked for
     train = data.train_dataset
     assert len(train) == 4 + 2 + 2 * 5
     samples = [train[1, index] for index in range(len(train))]
@@ -212,7 +214,7 @@ def test_mixed_pictures_wait_for_the_models_resolution(make_data, tmp_path) -> N
     data = make_data(mixed_prompts=_MIXED, mixed_count=3, resolution=None)
     assert data.warnings() == []
     assert data.captions()[-3:] == _MIXED
-    assert not (tmp_path / "cache").exists()
+    assert not (tmp_path / "cache" / "mixed_pictures").exists()
     data.trainer = SimpleNamespace(lightning_module=SimpleNamespace(model=_Model))
     assert data.train_dataset[0, 6]["pixel_values"].shape == (3, 16, 16)
     assert Image.open(data.train_dataset.pictures[-1].path).size == (16, 16)
@@ -246,7 +248,7 @@ def test_a_mixed_prompt_without_the_words_of_two_is_a_problem(
     )
     with pytest.raises(DataError, match="mixed_prompts"):
         data.setup()
-    assert not (tmp_path / "cache").exists()
+    assert not (tmp_path / "cache" / "mixed_pictures").exists()
 
 
 def test_three_concepts_are_mixed_two_by_two(make_data, make_folder) -> None:

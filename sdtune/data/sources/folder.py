@@ -1,0 +1,104 @@
+"""A folder of pictures with captions beside them, or in one metadata file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sdtune.data.captions import CAPTION_SUFFIXES, METADATA_NAMES, read_captions
+from sdtune.data.decoding import IMAGE_SUFFIXES
+from sdtune.data.image_folder import list_files
+from sdtune.data.sources.masks import masks_note, masks_of
+from sdtune.data.sources.source import Asked, Listed, Listing, Sign
+
+__all__ = ["FolderSource", "link_problem", "links_out", "passed_over"]
+
+
+class FolderSource:
+    """Pictures at any depth, captions in files of the same name or in the folder's metadata.
+
+    `metadata.jsonl` or `metadata.csv` lies in the folder itself and has `file_name` and `text`.
+    """
+
+    name = "folder"
+    title = "a folder of pictures"
+
+    def recognise(self, location: str) -> Sign | None:
+        """See whether it is a folder; metadata in it are certain."""
+        folder = Path(location)
+        if not folder.is_dir():
+            return None
+        found = [name for name in METADATA_NAMES if (folder / name).is_file()]
+        return Sign(found[0], 2) if found else Sign("a folder", 0)
+
+    def list(self, location: str, asked: Asked) -> Listing:
+        """List pictures at any depth, with their captions."""
+        folder = Path(location)
+        if not folder.is_dir():
+            return Listing(
+                folder,
+                problems=[f"{folder}: there is no such folder; name the one with the pictures."],
+            )
+        files = list_files(folder)
+        paths = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+        if not paths:
+            return Listing(
+                folder,
+                problems=[f"{folder}: holds no pictures; put PNG, JPEG or WebP files into it."],
+            )
+        links = links_out(folder, paths)
+        masks = masks_of(paths)
+        not_trained_on = {*links, *masks.values()}
+        paths = [path for path in paths if path not in not_trained_on]
+        problems = [link_problem(path) for path in sorted(links)]
+        if asked.caption is None:
+            captions, caption_problems = read_captions(folder, paths, asked.caption_column)
+            problems += caption_problems
+        else:
+            captions = dict.fromkeys(paths, asked.caption)
+        pictures = [
+            Listed(
+                path,
+                path.relative_to(folder).as_posix(),
+                [captions[path]] if path in captions else [],
+                mask=masks.get(path),
+            )
+            for path in paths
+        ]
+        return Listing(
+            folder,
+            pictures,
+            problems=problems,
+            notes=masks_note(len(masks)),
+            passed_over=passed_over(files),
+        )
+
+
+def passed_over(files: Sequence[Path]) -> list[Path]:
+    """List the files that are neither pictures nor captions."""
+    meant = {*IMAGE_SUFFIXES, *CAPTION_SUFFIXES}
+    return [
+        path
+        for path in files
+        if path.suffix.lower() not in meant and path.name not in METADATA_NAMES
+    ]
+
+
+def links_out(folder: Path, paths: Sequence[Path]) -> set[Path]:
+    """Find the links that lead out of a folder.
+
+    Args:
+        folder: The folder.
+        paths: Files below it.
+
+    Returns:
+        Those that lie elsewhere, once all links are followed.
+    """
+    root = folder.resolve()
+    links = (path for path in paths if path.is_symlink())
+    return {path for path in links if not path.resolve().is_relative_to(root)}
+
+
+def link_problem(path: Path) -> str:
+    """Say that a file is a link out of its folder, and what to do."""
+    return f"{path}: is a link out of the folder; copy the picture there."

@@ -1,0 +1,72 @@
+"""Hugging Face's imagefolder: metadata files in nested folders, read by `datasets`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from sdtune.data.captions import METADATA_NAMES
+from sdtune.data.latent_cache import default_cache_dir
+from sdtune.data.sources.dataset_rows import list_tables, needs_datasets, read_problem
+from sdtune.data.sources.source import Asked, Listing, Sign
+
+__all__ = ["ImageFolderSource"]
+
+_PARQUET = "metadata.parquet"
+_NAMES = (*METADATA_NAMES, _PARQUET)
+_LOOKED_AT = 1000  # folders, each of up to two levels
+
+
+class ImageFolderSource:
+    """Folders, such as splits, each with a `metadata.jsonl`, `.csv` or `.parquet` of its own.
+
+    One `metadata.jsonl` or `.csv` in the folder itself is read without `datasets`, by `folder`.
+    """
+
+    name = "imagefolder"
+    title = "Hugging Face's imagefolder"
+
+    def recognise(self, location: str) -> Sign | None:
+        """See whether metadata files lie below; a `metadata.parquet` in the folder is certain."""
+        folder = Path(location)
+        if not folder.is_dir():
+            return None
+        if (folder / _PARQUET).is_file():
+            return Sign(_PARQUET, 2)
+        found = next(_nested_metadata(folder), None)
+        return Sign(found.relative_to(folder).as_posix(), 1) if found else None
+
+    def list(self, location: str, asked: Asked) -> Listing:
+        """List what the metadata name."""
+        folder = Path(location)
+        problems = needs_datasets(location, "a folder with nested metadata")
+        if not problems and not folder.is_dir():
+            problems = [f"{folder}: there is no such folder; name the one with the pictures."]
+        if problems:
+            return Listing(folder, problems=problems)
+        import datasets
+
+        cache = Path(asked.cache_dir).expanduser() if asked.cache_dir else default_cache_dir()
+        try:
+            tables = datasets.load_dataset(
+                "imagefolder", data_dir=str(folder), cache_dir=str(cache / "imagefolder")
+            )
+        except Exception as error:  # as many kinds as there are readers below it
+            return Listing(folder, problems=[read_problem(location, error)])
+        return list_tables(location, tables, asked, files=folder)
+
+
+def _nested_metadata(folder: Path) -> Iterator[Path]:
+    for parent in islice(_folders(folder, levels=2), _LOOKED_AT):
+        yield from (parent / name for name in _NAMES if (parent / name).is_file())
+
+
+def _folders(folder: Path, levels: int) -> Iterator[Path]:
+    with os.scandir(folder) as entries:
+        below = sorted(Path(each.path) for each in entries if each.is_dir() and each.name[0] != ".")
+    yield from below
+    if levels > 1:
+        for each in below:
+            yield from _folders(each, levels - 1)

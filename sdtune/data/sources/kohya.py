@@ -1,0 +1,165 @@
+"""kohya's folders: `<repeats>_<class tokens>/` side by side."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from sdtune.data.captions import METADATA_NAMES, read_sidecars
+from sdtune.data.decoding import IMAGE_SUFFIXES
+from sdtune.data.image_folder import list_files
+from sdtune.data.sources.folder import link_problem, links_out, passed_over
+from sdtune.data.sources.masks import masks_note, masks_of
+from sdtune.data.sources.source import Asked, Listed, Listing, Sign
+
+__all__ = ["KohyaSource"]
+
+_NAME = re.compile(r"(\d+)_(.*\S.*)")
+
+
+class _Subject(NamedTuple):
+    folder: Path
+    repeats: int
+    class_tokens: str
+
+
+class KohyaSource:
+    """Folders whose names say how often an epoch shows their pictures, and what these show.
+
+    A picture's caption is in a file of its name (`.caption` or `.txt`); without one it is the class
+    tokens, "sks cat" in `10_sks cat/`. Only pictures in such a folder itself count. Folders of
+    regularisation pictures look the same.
+    """
+
+    name = "kohya"
+    title = "kohya's folders"
+
+    def recognise(self, location: str) -> Sign | None:
+        """See whether there are such folders with pictures in them, and no metadata beside them."""
+        folder = Path(location)
+        if not folder.is_dir() or any((folder / name).is_file() for name in METADATA_NAMES):
+            return None  # kohya reads no metadata here: somebody else's folder
+        named = [each.folder.name for each in _subjects(folder) if _has_pictures(each.folder)]
+        return Sign(f"the name of {named[0]}", 1) if named else None
+
+    def list(self, location: str, asked: Asked) -> Listing:
+        """List the pictures of each folder that begins with a number."""
+        folder = Path(location)
+        subjects = list(_subjects(folder)) if folder.is_dir() else []
+        if not subjects:
+            return Listing(
+                folder,
+                problems=[
+                    f"{folder}: holds no folder like `10_sks cat`, a number of repeats and what "
+                    "the pictures show; name the folder above such ones."
+                ],
+            )
+        pictures: list[Listed] = []
+        problems: list[str] = []
+        masks: set[Path] = set()
+        for subject in subjects:
+            found, wrong, masked = _list_subject(folder, subject, asked)
+            pictures += found
+            problems += wrong
+            masks |= masked
+        notes = _left_out(folder, subjects, masks) + masks_note(len(masks))
+        files = [each for subject in subjects for each in _files_in(subject.folder)]
+        return Listing(folder, pictures, _summary(subjects), problems, notes, passed_over(files))
+
+
+def _subjects(folder: Path) -> Iterator[_Subject]:
+    for path in _folders_in(folder):
+        match = _NAME.fullmatch(path.name)
+        if match and int(match[1]) > 0:
+            yield _Subject(path, int(match[1]), match[2].strip())
+
+
+def _list_subject(
+    folder: Path, subject: _Subject, asked: Asked
+) -> tuple[list[Listed], list[str], set[Path]]:
+    paths = [path for path in _files_in(subject.folder) if _is_picture(path)]
+    if not paths:
+        problem = f"{subject.folder}: holds no pictures; put PNG, JPEG or WebP files into it."
+        return [], [problem], set()
+    links = links_out(folder, paths)
+    masks = masks_of([path for path in list_files(subject.folder) if _is_picture(path)])
+    not_trained_on = {*links, *masks.values()}
+    paths = [path for path in paths if path not in not_trained_on]
+    problems = [link_problem(path) for path in sorted(links)]
+    captions = dict.fromkeys(
+        paths, subject.class_tokens if asked.caption is None else asked.caption
+    )
+    if asked.caption is None:
+        written, wrong = read_sidecars(subject.folder, paths)
+        captions.update(written)
+        problems += wrong
+    return (
+        [
+            Listed(
+                path,
+                path.relative_to(folder).as_posix(),
+                [captions[path]],
+                subject.repeats,
+                masks.get(path),
+            )
+            for path in paths
+        ],
+        problems,
+        set(masks.values()),
+    )
+
+
+def _summary(subjects: list[_Subject]) -> str:
+    noun = "subject" if len(subjects) == 1 else "subjects"
+    counted = Counter(each.repeats for each in subjects)
+    listed = [str(repeats) for repeats in sorted(counted, reverse=True)]
+    words = " and ".join(filter(None, [", ".join(listed[:-1]), listed[-1]]))
+    return f"{len(subjects)} {noun} with repeats {words}"
+
+
+def _left_out(folder: Path, subjects: list[_Subject], masks: set[Path]) -> list[str]:
+    meant = {each.folder for each in subjects}
+    names = [path.name for path in _folders_in(folder) if path not in meant]
+    beside = sum(_is_picture(path) for path in _files_in(folder))
+    deeper = sum(
+        _is_picture(path) and path.parent != each.folder and path not in masks
+        for each in subjects
+        for path in list_files(each.folder)
+    )
+    notes = []
+    if names:
+        notes.append(
+            f"{folder}: {', '.join(names[:20])} {'is' if len(names) == 1 else 'are'} left out, for "
+            "the name does not begin with a number of repeats and `_`."
+        )
+    if beside or deeper:
+        notes.append(
+            f"{folder}: {beside + deeper} pictures do not lie in a folder `<repeats>_<name>` "
+            "itself and are left out; `data.source: folder` reads all."
+        )
+    return notes
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    with os.scandir(folder) as entries:
+        return sorted(Path(each.path) for each in entries if each.is_dir() and each.name[0] != ".")
+
+
+def _files_in(folder: Path) -> list[Path]:
+    with os.scandir(folder) as entries:
+        return sorted(
+            Path(each.path) for each in entries if not each.is_dir() and each.name[0] != "."
+        )
+
+
+def _has_pictures(folder: Path) -> bool:
+    with os.scandir(folder) as entries:
+        return any(_is_picture(Path(each.name)) for each in entries)
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "."

@@ -1,0 +1,128 @@
+"""One location of pictures, or several with repeats, each read by the source that knows it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from itertools import permutations
+from pathlib import Path
+from typing import NamedTuple
+
+from sdtune.data.sources.registry import choose_source
+from sdtune.data.sources.source import Asked, Listing
+
+__all__ = ["Location", "Part", "check_location", "list_location", "overlaps", "plain_location"]
+
+Location = str | Path | Mapping[str, int]
+"""A folder, or whatever else a source knows; or several of them -> their repeats."""
+
+
+class Part(NamedTuple):
+    """What was found at one of the locations.
+
+    Attributes:
+        location: The location.
+        listing: Its pictures.
+        title: What the source calls itself.
+        repeats: How often an epoch shows the whole of it.
+        prefix: What tells its pictures from those of the others; ends in `/` if there are any.
+    """
+
+    location: str
+    listing: Listing
+    title: str
+    repeats: int = 1
+    prefix: str = ""
+
+
+def plain_location(location: Location) -> str | dict[str, int]:
+    """Give a location as plain values, as they stand in a recipe."""
+    if isinstance(location, Mapping):
+        return {str(each): repeats for each, repeats in location.items()}
+    return str(location)
+
+
+def check_location(name: str, location: Location) -> None:
+    """Check what can be checked without a look at the disk.
+
+    Args:
+        name: The argument.
+        location: What was given.
+
+    Raises:
+        ValueError: If there are no locations, or repeats are no positive integers.
+    """
+    if not isinstance(location, Mapping):
+        return
+    if not location:
+        raise ValueError(f"Expected `{name}` to hold a folder or more, but got none.")
+    wrong = [each for each, repeats in location.items() if repeats < 1]
+    if wrong:
+        raise ValueError(
+            f"Expected the repeats of each folder in `{name}` to be a positive integer, but got "
+            f"{', '.join(f'{location[each]} for {each}' for each in wrong)}."
+        )
+
+
+def list_location(location: Location, asked: Asked, source: str | None = None) -> list[Part]:
+    """List the pictures of one location or of several.
+
+    Args:
+        location: Where they are.
+        asked: How they are to be read.
+        source: The source that reads them; None looks.
+
+    Returns:
+        A part for each location.
+
+    Raises:
+        ValueError: If there is no source of that name.
+    """
+    if not isinstance(location, Mapping):
+        return [_list_one(str(location), asked, source)]
+    prefixes = _prefixes([str(each) for each in location])
+    return [
+        _list_one(str(each), asked, source)._replace(repeats=repeats, prefix=prefix)
+        for (each, repeats), prefix in zip(location.items(), prefixes, strict=True)
+    ]
+
+
+def overlaps(location: Location) -> list[str]:
+    """Say which of several folders lie within others, a line each."""
+    if not isinstance(location, Mapping):
+        return []
+    paths = {str(each): Path(each).resolve() for each in location}
+    return [
+        f"{inner}: lies within {outer}, so that its pictures would be taken twice; name one."
+        for inner, outer in permutations(paths, 2)
+        if paths[inner].is_relative_to(paths[outer])
+    ]
+
+
+def _list_one(location: str, asked: Asked, source: str | None) -> Part:
+    choice = choose_source(location, source)
+    if choice is None:
+        problem = f"{location}: there is no such folder; name the one with the pictures."
+        return Part(location, Listing(Path(location), problems=[problem]), "")
+    try:
+        listing = choice.source.list(location, asked)
+    except OSError as error:
+        problem = f"{location}: cannot be read ({error}); make it readable, or name another."
+        listing = Listing(Path(location), problems=[problem])
+    title = choice.source.title
+    if choice.others:
+        seen = " and ".join(f"`{each.name}` ({sign.evidence})" for each, sign in choice.others)
+        title += f" (it looks like {seen} too: `data.source` chooses)"
+    return Part(location, listing, title)
+
+
+def _prefixes(locations: list[str]) -> list[str]:
+    """Name folders below the one that holds them all."""
+    paths = [os.path.abspath(each) for each in locations]
+    if len(paths) == 1:
+        return [""]
+    try:
+        common = os.path.commonpath(paths)
+    except ValueError:  # on several drives
+        return [f"{number}/" for number in range(len(paths))]
+    return [f"{Path(os.path.relpath(each, common)).as_posix()}/" for each in paths]

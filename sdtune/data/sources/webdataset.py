@@ -1,0 +1,209 @@
+"""WebDataset shards: tar files in which files of one name make a sample."""
+
+from __future__ import annotations
+
+import json
+import re
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+
+from sdtune.data.decoding import IMAGE_SUFFIXES
+from sdtune.data.sources.picture_store import PictureStore
+from sdtune.data.sources.source import Asked, Listed, Listing, Sign
+from sdtune.files.confined_path import is_confined
+
+__all__ = ["WebDatasetSource", "expand_braces"]
+
+_TEXTS = frozenset({".txt", ".caption"})
+_CAPTION_KEYS = ("text", "caption", "prompt", "description")
+_LARGEST = {".json": 10_000_000, ".txt": 1_000_000, ".caption": 1_000_000}  # bytes
+_LARGEST_PICTURE = 500_000_000  # bytes
+_MOST_SHARDS = 100_000
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_RANGE = re.compile(r"(\d+)\.\.(\d+)")
+
+
+class WebDatasetSource:
+    """Shards: a `.tar`, a pattern such as `shard-{000..009}.tar`, or a folder with such files.
+
+    A sample's caption is its `.txt` or `.caption`, or `text` or `caption` in its `.json`. Pictures
+    are written into the cache once, so the cache must have room for all; streaming is not done.
+    Members that are no regular files, too large, or named to lead out of the archive are refused.
+    """
+
+    name = "webdataset"
+    title = "WebDataset shards"
+
+    def recognise(self, location: str) -> Sign | None:
+        """See whether it ends in `.tar`, or is a folder in which such files lie."""
+        if location.endswith(".tar") and (
+            Path(location).is_file() or _BRACES.search(location) is not None
+        ):
+            return Sign("a name that ends in .tar", 2)
+        shards = _shards_in(Path(location))
+        return Sign(f"{shards[0].name} in it", 1) if shards else None
+
+    def list(self, location: str, asked: Asked) -> Listing:
+        """Read all shards, one after the other."""
+        folder = Path(location)
+        shards = _shards_in(folder) or [Path(each) for each in expand_braces(location)]
+        store = PictureStore(asked.cache_dir)
+        pictures: list[Listed] = []
+        problems: list[str] = []
+        for shard in shards:
+            if not shard.is_file():
+                problems.append(f"{shard}: there is no such shard; copy it there, or name others.")
+                continue
+            samples, wrong = _read_shard(shard, store)
+            problems += wrong
+            for sample in samples.values():
+                listed = sample.listed(shard, asked)
+                if listed is not None:
+                    pictures.append(listed)
+                    if not listed.captions:
+                        problems.append(
+                            f"{listed.origin}: has no caption; put a .txt or a .json with `text` "
+                            "of the same name into the shard."
+                        )
+        if not pictures and not problems:
+            problems = [f"{location}: its shards hold no pictures; name others."]
+        noun = "shard" if len(shards) == 1 else "shards"
+        notes = []
+        if folder.is_dir() and pictures:
+            loose = sum(each.suffix.lower() in IMAGE_SUFFIXES for each in folder.iterdir())
+            if loose:
+                notes = [f"{folder}: {loose} pictures beside the shards are left out."]
+        return Listing(store.folder, pictures, f"{len(shards)} {noun}", problems, notes)
+
+
+@dataclass
+class _Sample:
+    """The files of one name in a shard."""
+
+    pictures: list[tuple[str, Path]] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    json: str = ""
+
+    def listed(self, shard: Path, asked: Asked) -> Listed | None:
+        if not self.pictures:
+            return None
+        name, path = self.pictures[0]
+        captions = [asked.caption] if asked.caption is not None else self._captions(asked)
+        # one part, for the store is flat; a shard's name tells samples of one number apart
+        called = f"{shard.stem}-{name.replace('/', '-')}"
+        return Listed(path, called, captions, origin=f"{shard}/{name}")
+
+    def _captions(self, asked: Asked) -> list[str]:
+        found = list(self.texts)
+        if self.json and (asked.caption_column is not None or not found):
+            found = _json_captions(self.json, asked.caption_column)
+        return [joined for each in found if (joined := " ".join(each.split()))]
+
+
+def expand_braces(pattern: str) -> list[str]:
+    """Write out a pattern: `a-{00..02}.tar` and `{cat,dog}.tar` are three and two names.
+
+    Args:
+        pattern: A text with any number of braces, none within another.
+
+    Returns:
+        All names, the last braces running fastest; the text itself if it has none.
+
+    Raises:
+        OSError: If there would be more than 100,000.
+    """
+    parts = _BRACES.split(pattern)  # text, braces, text, braces, …, text
+    choices: list[list[str]] = []
+    count = 1
+    for number, part in enumerate(parts):
+        choices.append(_choices(part) if number % 2 else [part])
+        count *= len(choices[-1])
+        if count > _MOST_SHARDS:
+            raise OSError(f"the pattern names more than {_MOST_SHARDS} shards")
+    return ["".join(each) for each in product(*choices)]
+
+
+def _choices(braces: str) -> list[str]:
+    match = _RANGE.fullmatch(braces)
+    if match is None:
+        return braces.split(",")
+    first, last = int(match[1]), int(match[2])
+    if last - first > _MOST_SHARDS:
+        raise OSError(f"the pattern names more than {_MOST_SHARDS} shards")
+    return [str(number).zfill(len(match[1])) for number in range(first, last + 1)]
+
+
+def _shards_in(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(each for each in folder.iterdir() if each.suffix == ".tar" and each.is_file())
+
+
+def _read_shard(shard: Path, store: PictureStore) -> tuple[dict[str, _Sample], list[str]]:
+    samples: dict[str, _Sample] = {}
+    problems: list[str] = []
+    try:
+        with tarfile.open(shard, "r:") as archive:  # packed ones can grow without bound
+            for member in _members(archive, shard, problems):
+                _add(samples, archive, member, store)
+    except (tarfile.TarError, EOFError) as error:
+        reason = str(error) or "it ends too early"
+        problems.append(f"{shard}: is no whole tar file ({reason}); make or copy it again.")
+    return samples, problems
+
+
+def _members(
+    archive: tarfile.TarFile, shard: Path, problems: list[str]
+) -> Iterator[tarfile.TarInfo]:
+    """Give the pictures and captions; add a line for each that is refused."""
+    for member in archive:
+        suffix = Path(member.name).suffix.lower()
+        if member.isdir() or suffix not in {*IMAGE_SUFFIXES, *_LARGEST}:
+            continue
+        where = f"{shard}/{member.name}"
+        largest = _LARGEST.get(suffix, _LARGEST_PICTURE)
+        if not member.isreg() or member.issparse():
+            problems.append(f"{where}: is a link or a device and no file; leave it out.")
+        elif not is_confined(member.name):
+            problems.append(f"{where}: its name leads out of the archive; name it otherwise.")
+        elif member.size > largest:
+            problems.append(f"{where}: is larger than {largest // 1_000_000} MB; leave it out.")
+        else:
+            yield member
+
+
+def _add(
+    samples: dict[str, _Sample],
+    archive: tarfile.TarFile,
+    member: tarfile.TarInfo,
+    store: PictureStore,
+) -> None:
+    file = archive.extractfile(member)
+    if file is None:
+        return
+    data = file.read()
+    path = Path(member.name)
+    base = path.name.split(".", 1)[0] or path.name  # WebDataset's key ends at the first dot
+    sample = samples.setdefault((path.parent / base).as_posix(), _Sample())
+    suffix = path.suffix.lower()
+    if suffix in IMAGE_SUFFIXES:
+        sample.pictures.append((path.as_posix(), store.put(data, path.name)))
+    elif suffix in _TEXTS:
+        sample.texts.append(data.decode("utf-8-sig", errors="replace"))
+    else:
+        sample.json = data.decode("utf-8-sig", errors="replace")
+
+
+def _json_captions(text: str, column: str | None) -> list[str]:
+    try:
+        values = json.loads(text)
+    except ValueError:
+        return []
+    if not isinstance(values, dict):
+        return []
+    keys = _CAPTION_KEYS if column is None else (column,)
+    found = next((values[key] for key in keys if values.get(key)), "")
+    return [str(each) for each in (found if isinstance(found, list) else [found])]
