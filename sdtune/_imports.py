@@ -14,7 +14,8 @@ __all__ = [
     "require",
 ]
 
-DATASETS_AVAILABLE = find_spec("datasets") is not None
+# a folder `datasets/` where Python is started, such as this project's, is no package
+DATASETS_AVAILABLE = (_datasets := find_spec("datasets")) is not None and bool(_datasets.origin)
 HEIF_AVAILABLE = find_spec("pillow_heif") is not None
 JXL_AVAILABLE = find_spec("pillow_jxl") is not None
 PRODIGYOPT_AVAILABLE = find_spec("prodigyopt") is not None

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sdtune.data.image_folder import find_files
 from sdtune.data.text_files import read_text
 
-__all__ = ["CAPTION_SUFFIXES", "METADATA_NAMES", "read_captions", "read_sidecars"]
+__all__ = ["CAPTION_SUFFIXES", "METADATA_NAMES", "NOTES", "read_captions", "read_sidecars"]
 
 CAPTION_SUFFIXES = (".txt", ".caption")
 METADATA_NAMES = ("metadata.jsonl", "metadata.csv")

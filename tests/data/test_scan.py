@@ -55,8 +55,10 @@ def test_a_second_scan_opens_no_picture(make_folder, monkeypatch):
 
 def test_files_of_other_kinds_are_said_to_be_passed_over(make_folder):
     folder = make_folder(1)
+    for name in ("README.md", "LICENSE"):
+        (folder / name).touch()
     assert scan_folder(folder).passed_over_line() == ""
-    for name in ("b.psd", "c.PSD", "d.mp4", "LICENSE"):
+    for name in ("b.psd", "c.PSD", "d.mp4", "notebook"):
         (folder / name).touch()
     line = scan_folder(folder).passed_over_line()
     assert line.startswith("4 files are neither pictures nor captions and are passed over (2 .psd,")

@@ -117,6 +117,16 @@ def test_the_base_reads_what_each_of_several_words_was_started_from(ask, tiny_sd
         assert AdapterEvaluation(str(adapter), **ask)._words() == started
 
 
+def test_pictures_are_read_as_a_recipe_reads_them(ask, tmp_path):
+    several = {str(tmp_path / name): 2 for name in "ab"}
+    call = {"pictures": several, "source": "kohya", "caption_column": "blurb"}
+    how = AdapterEvaluation(**(ask | call)).reading
+    assert how == {"folder": several, "source": "kohya", "caption_column": "blurb"}
+    assert AdapterEvaluation(**ask).reading == {"folder": ask["pictures"]}
+    with pytest.raises(ValueError, match="Expected `source` to be one of"):
+        AdapterEvaluation(**(ask | {"source": "kohia"}))
+
+
 def test_all_that_is_wrong_with_a_call_is_said(ask, tmp_path):
     with pytest.raises(ValueError, match="`prompts` to be a list") as caught:
         AdapterEvaluation(base="no such base", clip_skip=0)

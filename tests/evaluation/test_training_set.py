@@ -52,3 +52,26 @@ def test_fewer_than_two_pictures_is_one_sentence(tmp_path):
         TrainingSet.from_folder(write_pictures(tmp_path / "few", 1))
     with pytest.raises(ValueError, match="there is no such folder"):
         TrainingSet.from_folder(tmp_path / "none")
+
+
+def test_pictures_of_any_source_are_read_and_the_record_says_how(tmp_path):
+    write_pictures(tmp_path / "10_cat", 2)
+    write_pictures(tmp_path / "3_dog", 1)
+    training = TrainingSet.from_folder(tmp_path)
+    assert [each.caption for each in training.pictures] == ["cat", "cat", "dog"]
+    assert training.describe().reading is None
+    training = TrainingSet.from_folder(tmp_path, source="folder")
+    assert [each.caption for each in training.pictures] == ["", "", ""]
+    described = training.describe()
+    assert described.folder == str(tmp_path)
+    assert described.reading == {"folder": str(tmp_path), "source": "folder"}
+
+
+def test_several_folders_are_named_below_what_they_share(tmp_path, monkeypatch):
+    location = {str(write_pictures(tmp_path / name / "pictures", 1)): 2 for name in ("a", "b")}
+    training = TrainingSet.from_folder(location)
+    assert training.names == ["a/pictures/00.png", "b/pictures/00.png"]
+    described = training.describe()
+    assert (described.folder, described.reading) == (str(tmp_path), {"folder": location})
+    monkeypatch.chdir(tmp_path / "a")
+    assert TrainingSet.from_folder({"pictures": 1, "../b/pictures": 1}).describe().count == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sdtune.data.captions import CAPTION_SUFFIXES, METADATA_NAMES, read_captions
+from sdtune.data.captions import CAPTION_SUFFIXES, METADATA_NAMES, NOTES, read_captions
 from sdtune.data.decoding import IMAGE_SUFFIXES
 from sdtune.data.image_folder import list_files
 from sdtune.data.sources.masks import masks_note, masks_of
@@ -75,12 +75,14 @@ class FolderSource:
 
 
 def passed_over(files: Sequence[Path]) -> list[Path]:
-    """List the files that are neither pictures nor captions."""
+    """List the files that are neither pictures nor captions, nor notes such as a README."""
     meant = {*IMAGE_SUFFIXES, *CAPTION_SUFFIXES}
     return [
         path
         for path in files
-        if path.suffix.lower() not in meant and path.name not in METADATA_NAMES
+        if path.suffix.lower() not in meant
+        and path.name not in METADATA_NAMES
+        and path.stem.lower() not in NOTES
     ]
 
 

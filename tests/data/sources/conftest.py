@@ -2,6 +2,7 @@ import io
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -12,6 +13,22 @@ def png(number: int, size: tuple[int, int] = (16, 16)) -> bytes:
     file = io.BytesIO()
     Image.new("RGB", size, (number * 20, 0, 0)).save(file, "PNG")
     return file.getvalue()
+
+
+def make_table(**columns: list[Any]) -> Any:
+    """A `datasets.Dataset`; `image` holds cells with `bytes` and `path`."""
+    import pyarrow
+
+    import datasets
+
+    features = {name: datasets.Image() if name == "image" else None for name in columns}
+    table = pyarrow.table(columns)
+    found = datasets.Features.from_arrow_schema(table.schema)
+    found.update({name: feature for name, feature in features.items() if feature})
+    info = datasets.DatasetInfo(features=found)
+    return datasets.Dataset(
+        datasets.table.InMemoryTable(table).cast(found.arrow_schema), info, fingerprint="made"
+    )
 
 
 @pytest.fixture

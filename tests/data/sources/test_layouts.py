@@ -6,7 +6,7 @@ import pytest
 
 from sdtune._imports import DATASETS_AVAILABLE
 from sdtune.data.scan import scan_folder
-from tests.data.sources.conftest import png
+from tests.data.sources.conftest import make_table, png
 
 LINES = '{"file_name": "a.png", "text": "one"}\n{"file_name": "sub/b.png", "text": "two"}\n'
 NESTED = '{"file_name": "a.png", "blurb": "%s"}\n'
@@ -116,11 +116,12 @@ def test_7_imagefolder_with_nested_metadata(write, tmp_path):
 
 @needs_datasets
 def test_8_imagefolder_with_parquet(write, tmp_path):
-    import datasets
+    import pyarrow
+    from pyarrow import parquet
 
     folder = write({"a.png": 0, "b.png": 1})
     rows = {"file_name": ["a.png", "b.png"], "caption": ["one", "two"], "artist": ["x", "y"]}
-    datasets.Dataset.from_dict(rows).to_parquet(folder / "metadata.parquet")
+    parquet.write_table(pyarrow.table(rows), folder / "metadata.parquet")
     scan = scan_folder(folder, cache_dir=tmp_path / "cache")
     assert sorted(seen(scan)) == [("a.png", "one", 1), ("b.png", "two", 1)]
     by_artist = scan_folder(folder, cache_dir=tmp_path / "cache", caption_column="artist")
@@ -129,12 +130,8 @@ def test_8_imagefolder_with_parquet(write, tmp_path):
 
 @needs_datasets
 def test_9_a_saved_dataset(tmp_path):
-    import datasets
-
-    features = datasets.Features({"image": datasets.Image(), "text": datasets.Value("string")})
-    rows = {"image": [{"bytes": png(0), "path": "x.png"}, {"bytes": png(1)}], "text": ["a", "b"]}
-    rows["image"][1]["path"] = None
-    datasets.Dataset.from_dict(rows, features).save_to_disk(tmp_path / "saved")
+    cells = [{"bytes": png(0), "path": "x.png"}, {"bytes": png(1), "path": None}]
+    make_table(image=cells, text=["a", "b"]).save_to_disk(tmp_path / "saved")
     scan = scan_folder(tmp_path / "saved", cache_dir=tmp_path / "cache")
     assert seen(scan) == [("000000.png", "a", 1), ("000001.png", "b", 1)]
     for number, picture in enumerate(scan.pictures):
