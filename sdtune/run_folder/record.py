@@ -335,7 +335,10 @@ class Evaluation:
         Raises:
             ValueError: If a figure is not finite, which JSON has no word for.
         """
-        write_json(path, dataclasses.asdict(self))
+        values = dataclasses.asdict(self)
+        if self.training_pictures.reading is None:  # as version 1 was written
+            del values["training_pictures"]["reading"]
+        write_json(path, values)
 
     def checkpoint(self, label: str) -> Checkpoint:
         """Find a checkpoint.

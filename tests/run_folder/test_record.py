@@ -72,6 +72,15 @@ def test_a_record_of_version_1_is_written_as_it_was_read(tmp_path):
     assert (tmp_path / "evaluation.json").read_bytes() == WRITTEN.read_bytes()
 
 
+def test_how_pictures_are_read_comes_back(tmp_path):
+    reading = {"folder": {"a": 2, "b": 1}, "source": "folder"}
+    pictures = TrainingPictures("here", 2, "def", reading)
+    dataclasses.replace(make_record(), training_pictures=pictures).save(
+        tmp_path / "evaluation.json"
+    )
+    assert Evaluation.load(tmp_path).training_pictures.reading == reading
+
+
 def test_a_missing_file_and_another_version_say_what_to_do(tmp_path):
     path = tmp_path / "evaluation.json"
     with pytest.raises(FileNotFoundError, match=r"at .*evaluation.json, but there is no such file"):
