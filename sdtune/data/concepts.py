@@ -3,206 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
-from sdtune._checks import check_all, check_positive, check_share
+from sdtune._checks import check_all, check_positive
 from sdtune.data.buckets import DEFAULT_BUCKETS, BucketSettings
-from sdtune.data.class_pictures import ClassPictures, Draw
 from sdtune.data.concept import Concept, ConceptDataset
+from sdtune.data.concept_module import ConceptPicturesModule
 from sdtune.data.mixed_pictures import MixedPictures, Mixture
-from sdtune.data.picture_module import PictureDataModule
 from sdtune.data.pictures import Crop, Picture, PictureDataset
 
-__all__ = ["ConceptPicturesModule", "ConceptsDataModule"]
+__all__ = ["ConceptsDataModule"]
 
 # a word that a technique learns, such as <erica>
 _WORD = re.compile(r"<[^<>\s]+>")
-
-
-class ConceptPicturesModule(PictureDataModule):
-    """Base of the data modules of subjects: instance pictures, and beside them class pictures.
-
-    A technique that preserves its prior calls `make_class_pictures`. A batch then holds as many
-    of them as instance pictures, in entries whose names begin with `class_`, each of the class of
-    the instance at its place.
-
-    Args:
-        concepts: The subjects.
-        resolution: See `PictureDataModule`, as for the rest.
-        batch_size: Instance pictures in a batch, on each device.
-        crop: Likewise.
-        buckets: Likewise.
-        flip: Whether half of the instance samples are mirrored.
-        caption_dropout: Share of the instance samples that get an empty prompt, in [0, 1].
-        num_workers: Likewise.
-        cache_latents: Likewise.
-        cache_dir: Folder for class pictures and latents.
-        seed: Likewise.
-        checks: What the subclass checks of its own arguments, see `check_all`.
-
-    Raises:
-        ValueError: If an argument is out of its range.
-    """
-
-    def __init__(
-        self,
-        *,
-        concepts: Sequence[Concept],
-        resolution: int | None,
-        batch_size: int,
-        crop: Crop,
-        buckets: BucketSettings | None,
-        flip: bool,
-        caption_dropout: float,
-        num_workers: int,
-        cache_latents: bool,
-        cache_dir: str | Path | None,
-        seed: int,
-        checks: Sequence[Callable[[], None]] = (),
-    ) -> None:
-        super().__init__(
-            resolution=resolution,
-            batch_size=batch_size,
-            crop=crop,
-            buckets=buckets,
-            flip=flip,
-            num_workers=num_workers,
-            cache_latents=cache_latents,
-            cache_dir=cache_dir,
-            seed=seed,
-            checks=[
-                *(partial(self._check_concept, *each) for each in enumerate(concepts)),
-                lambda: check_share("caption_dropout", caption_dropout),
-                *checks,
-            ],
-        )
-        self.concepts = list(concepts)
-        self.caption_dropout = caption_dropout
-
-    def _check_concept(self, number: int, concept: Concept) -> None:
-        concept.check()
-
-    @property
-    def has_class_pictures(self) -> bool:
-        """Whether there are class pictures, or prompts to draw them by, for every subject."""
-        return all(concept.has_class_pictures for concept in self.concepts)
-
-    @property
-    def location(self) -> dict[str, Any]:
-        """Where the instance pictures are and what reads them, see `TrainingSet.from_folder`."""
-        first, *others = self.concepts
-        if others:
-            return {"folder": {str(each.instance_dir): each.repeats for each in self.concepts}}
-        how = {"source": first.source, "caption_column": first.caption_column}
-        return {"folder": str(first.instance_dir), **how}
-
-    def problems(self) -> list[str]:
-        """List everything that keeps the folders from being trained on; reads files, no weights.
-
-        Returns:
-            One line each: a path, what is wrong with it, and what to do. Empty if all is well.
-        """
-        return [
-            problem
-            for concept in self.concepts
-            for scan in [concept.scan(self.cache_dir), concept.scan_class(self.cache_dir)]
-            for problem in scan.problems
-        ]
-
-    def found(self) -> list[str]:
-        """Say what the folders were taken for and what was left out, a line each."""
-        one = len(self.concepts) == 1
-        lines: list[str] = []
-        for number, concept in enumerate(self.concepts):
-            key = "data" if one else f"data.concepts[{number}]"
-            lines += concept.scan(self.cache_dir).lines(f"{key}.instance_dir")
-            if concept.class_dir is not None:
-                lines += concept.scan_class(self.cache_dir).lines(f"{key}.class_dir")
-        return lines
-
-    def build_datasets(self) -> tuple[PictureDataset, ...]:
-        """Read the instance pictures; class pictures come with `make_class_pictures`."""
-        return self._build_train(), PictureDataset([], resolution=self.resolution)
-
-    def _build_train(self, mixed: Sequence[Picture] = (), mixed_repeats: int = 1) -> ConceptDataset:
-        return ConceptDataset(
-            self.concepts,
-            [concept.scan(self.cache_dir).pictures for concept in self.concepts],
-            mixed,
-            mixed_repeats,
-            resolution=self.resolution,
-            crop=self.crop,
-            buckets=self.buckets,
-            flip=self.flip,
-            caption_dropout=self.caption_dropout,
-            seed=self.seed,
-        )
-
-    def _sized_datasets(self) -> tuple[PictureDataset, ...]:
-        datasets = super()._sized_datasets()
-        train = datasets[0]
-        if isinstance(train, ConceptDataset) and train.resolution is not None:
-            self._complete(train, train.resolution)
-            if train.class_datasets:
-                sizes = train.sizes_by_concept()
-                for dataset, beside in zip(train.class_datasets, sizes, strict=True):
-                    dataset.beside = beside
-        return datasets
-
-    def _complete(self, train: ConceptDataset, resolution: int) -> None:
-        """Add what depends on the resolution."""
-
-    def make_class_pictures(self, draw: Draw, key: str) -> None:
-        """Put class pictures beside the instance pictures; from then on batches hold both.
-
-        Those in a `class_dir` are taken as they are. Others are drawn, or found in the cache if an
-        earlier run has drawn them. Of several processes each draws its share.
-
-        Args:
-            draw: The untuned base: texts and seeds, B each, to pictures (B, 3, H, W) in [0, 1].
-            key: What draws: weights, sampler's settings, size. Another key finds none of these
-                pictures.
-
-        Raises:
-            RuntimeError: If there is neither a `class_dir` nor a `class_prompt`.
-        """
-        if not self.has_class_pictures:
-            raise RuntimeError(
-                "Expected `class_prompt` or `class_dir` to be given, but both are None."
-            )
-        train, validation = self._built_datasets()[:2]
-        if not isinstance(train, ConceptDataset):
-            raise TypeError(f"Expected a ConceptDataset, but got {type(train).__name__}.")
-        pictures = [
-            concept.scan_class(self.cache_dir).pictures
-            if concept.class_dir
-            else self._drawn(concept, draw, key)
-            for concept in self.concepts
-        ]
-        if len(train.pictures) > len(train.originals):  # beside mixed pictures stand those of all
-            pictures.append([picture for each in pictures for picture in each])
-        train.class_datasets = [
-            PictureDataset(each, resolution=self.resolution, seed=self.seed) for each in pictures
-        ]
-        self._datasets = (train, validation, *train.class_datasets)
-
-    def _drawn(self, concept: Concept, draw: Draw, key: str) -> Sequence[Picture]:
-        folder = self._cache_folder() / "class_pictures"
-        drawn = ClassPictures(folder, concept.class_prompts or [], key, concept.class_count)
-        rank, processes = self._rank()
-        if processes > 1 and self.trainer is not None:
-            drawn.make(draw, rank, processes)
-            self.trainer.strategy.barrier("make_class_pictures")
-        drawn.make(draw)
-        return [
-            Picture(path, path.name, prompt)
-            for path, prompt in zip(drawn.paths, drawn.prompts, strict=True)
-        ]
 
 
 class ConceptsDataModule(ConceptPicturesModule):

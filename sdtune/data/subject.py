@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sdtune.data.buckets import DEFAULT_BUCKETS, BucketSettings
 from sdtune.data.concept import Concept
-from sdtune.data.concepts import ConceptPicturesModule
+from sdtune.data.concept_module import ConceptPicturesModule
 from sdtune.data.pictures import Crop
 from sdtune.data.prompt_templates import LearnableProperty
 
