@@ -55,6 +55,7 @@ class Concept:
             source gives some.
         source: What reads `instance_dir`, see `StyleDataModule`; None looks what it is.
         caption_column: Where tables and metadata in `instance_dir` hold captions; None finds it.
+        image_column: Where tables in `instance_dir` hold pictures; None finds it.
     """
 
     instance_dir: str | Path
@@ -67,6 +68,7 @@ class Concept:
     repeats: int = 1
     source: str | None = None
     caption_column: str | None = None
+    image_column: str | None = None
 
     def check(self) -> None:
         """Check what can be checked without reading a folder.
@@ -116,6 +118,7 @@ class Concept:
             cache_dir,
             source=self.source,
             caption_column=self.caption_column,
+            image_column=self.image_column,
         )
         pictures = scan.pictures
         named = [replace(each, caption=self._replaced(each.caption)) for each in pictures]

@@ -90,9 +90,11 @@ class ConceptPicturesModule(PictureDataModule):
         """Where the instance pictures are and what reads them, see `TrainingSet.from_folder`."""
         first, *others = self.concepts
         if others:
-            return {"folder": {str(each.instance_dir): each.repeats for each in self.concepts}}
-        how = {"source": first.source, "caption_column": first.caption_column}
-        return {"folder": str(first.instance_dir), **how}
+            folders = {str(each.instance_dir): each.repeats for each in self.concepts}
+            sources = {each.source for each in self.concepts}
+            return {"folder": folders, "source": first.source if len(sources) == 1 else None}
+        columns = {"caption_column": first.caption_column, "image_column": first.image_column}
+        return {"folder": str(first.instance_dir), "source": first.source, **columns}
 
     def problems(self) -> list[str]:
         """List everything that keeps the folders from being trained on; reads files, no weights.

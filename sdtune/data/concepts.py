@@ -35,8 +35,8 @@ class ConceptsDataModule(ConceptPicturesModule):
     Args:
         concepts: The subjects: each an `instance_dir`, with `instance_prompt`, `class_dir`,
             `class_prompt`, `class_count`, `prompt_templates`, `caption_replacements`, `repeats`,
-            `source` and `caption_column` as in `SubjectDataModule`. All have class pictures, or
-            none.
+            `source`, `caption_column` and `image_column` as in `SubjectDataModule`. All have class
+            pictures, or none.
         resolution: Side of the square, in pixels, a multiple of 8; None takes the model's own.
         batch_size: Instance pictures in a batch, on each device.
         crop: Where what is read is cut out. "random" moves it every epoch, and then latents cannot

@@ -57,6 +57,7 @@ class SubjectDataModule(ConceptPicturesModule):
             order.
         source: What reads `instance_dir`, as in `StyleDataModule`; None looks what it is.
         caption_column: Where tables and metadata in `instance_dir` hold captions; None finds it.
+        image_column: Where tables in `instance_dir` hold pictures; None finds it.
 
     Raises:
         ValueError: If arguments are out of their ranges, with a line for each.
@@ -84,6 +85,7 @@ class SubjectDataModule(ConceptPicturesModule):
         seed: int = 42,
         source: str | None = None,
         caption_column: str | None = None,
+        image_column: str | None = None,
     ) -> None:
         instance_dir = str(instance_dir)  # a Path in a checkpoint would need pickle to be read back
         class_dir = None if class_dir is None else str(class_dir)
@@ -98,6 +100,7 @@ class SubjectDataModule(ConceptPicturesModule):
             repeats=repeats,
             source=source,
             caption_column=caption_column,
+            image_column=image_column,
         )
         super().__init__(
             concepts=[concept],

@@ -117,3 +117,14 @@ def test_pictures_that_look_alike_have_hashes_of_few_different_bits():
     assert (hashed ^ perceptual_hash(smaller)).bit_count() <= 4
     assert (hashed ^ perceptual_hash(brighter)).bit_count() <= 4
     assert (hashed ^ perceptual_hash(other)).bit_count() > 16
+
+
+def test_locations_whose_pictures_lie_in_one_folder_keep_a_manifest_each(
+    tmp_path, make_folder, looked_at
+):
+    folder = make_folder(4, size=(24, 16))
+    paths = find_pictures(folder)
+    for _ in range(2):
+        for of, some in (("a", paths[:2]), ("b", paths[1:])):
+            assert list(Manifest(folder, tmp_path / "cache", of).facts(some)) == some
+    assert sorted(looked_at) == ["00.png", "01.png", "01.png", "02.png", "03.png"]

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -195,3 +197,13 @@ def test_pictures_that_stand_beside_others_are_encoded_at_their_sizes(wide_and_t
     for target in dataset.beside:
         moments = dataset.sample(0, 3, target)["moments"]
         assert moments.shape == (8, target[1] // 4, target[0] // 4)
+
+
+def test_pictures_may_have_repeats_of_their_own(pictures):
+    mixed = [replace(each, repeats=1 + place % 3) for place, each in enumerate(pictures)]
+    dataset = PictureDataset(mixed, resolution=8, repeats=2)
+    names = [dataset[0, index]["name"] for index in range(len(dataset))]
+    rounds = [[each.name for each in mixed if 2 * each.repeats > k] for k in range(6)]
+    assert names == [name for each in rounds for name in each]
+    plain = PictureDataset(pictures, resolution=8, repeats=3)
+    assert [plain[0, index]["name"] for index in range(18)] == [each.name for each in pictures] * 3

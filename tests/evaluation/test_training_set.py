@@ -1,3 +1,5 @@
+import tarfile
+
 import pytest
 from PIL import Image
 
@@ -65,6 +67,19 @@ def test_pictures_of_any_source_are_read_and_the_record_says_how(tmp_path):
     described = training.describe()
     assert described.folder == str(tmp_path)
     assert described.reading == {"folder": str(tmp_path), "source": "folder"}
+
+
+def test_pictures_out_of_an_archive_are_recorded_by_the_archive(tmp_path):
+    write_pictures(tmp_path / "pictures", 3)
+    shard = tmp_path / "shard.tar"
+    with tarfile.open(shard, "w") as archive:
+        for path in sorted((tmp_path / "pictures").iterdir()):
+            archive.add(path, path.name)
+    training = TrainingSet.from_folder(shard)
+    assert [each.caption for each in training.pictures] == ["", "", ""]
+    described = training.describe()
+    assert (described.folder, described.count, described.reading) == (str(shard), 3, None)
+    assert TrainingSet.from_folder(described.folder).describe() == described
 
 
 def test_several_folders_are_named_below_what_they_share(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ reads it, and of equals the first in this table; what else it looks like stands 
 |-----------------|------------------------------------------------------------------|---------|
 | `saved_dataset` | `state.json` and `dataset_info.json`, or `dataset_dict.json`     | 2       |
 | `webdataset`    | a file or pattern that ends in `.tar`                            | 2       |
-|                 | a folder with `.tar` files in it                                 | 1       |
+|                 | a folder with `.tar` files and no pictures in it                 | 1       |
 | `kohya`         | a folder `<repeats>_<name>` with pictures, no metadata beside it | 1       |
 | `imagefolder`   | `metadata.parquet` in the folder                                 | 2       |
 |                 | `metadata.jsonl`, `.csv` or `.parquet` one or two folders below  | 1       |

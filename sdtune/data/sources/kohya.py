@@ -81,6 +81,9 @@ def _subjects(folder: Path) -> Iterator[_Subject]:
 def _list_subject(
     folder: Path, subject: _Subject, asked: Asked
 ) -> tuple[list[Listed], list[str], set[Path]]:
+    if links_out(folder, [subject.folder]):
+        problem = f"{subject.folder}: is a link out of the folder; name its folder as well."
+        return [], [problem], set()
     paths = [path for path in _files_in(subject.folder) if _is_picture(path)]
     if not paths:
         problem = f"{subject.folder}: holds no pictures; put PNG, JPEG or WebP files into it."

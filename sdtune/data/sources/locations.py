@@ -100,15 +100,15 @@ def overlaps(location: Location) -> list[str]:
 
 
 def _list_one(location: str, asked: Asked, source: str | None) -> Part:
-    choice = choose_source(location, source)
-    if choice is None:
-        problem = f"{location}: there is no such folder; name the one with the pictures."
-        return Part(location, Listing(Path(location), problems=[problem]), "")
     try:
+        choice = choose_source(location, source)
+        if choice is None:
+            problem = f"{location}: there is no such folder; name the one with the pictures."
+            return Part(location, Listing(Path(location), problems=[problem]), "")
         listing = choice.source.list(location, asked)
     except OSError as error:
         problem = f"{location}: cannot be read ({error}); make it readable, or name another."
-        listing = Listing(Path(location), problems=[problem])
+        return Part(location, Listing(Path(location), problems=[problem]), "")
     title = choice.source.title
     if choice.others:
         seen = " and ".join(f"`{each.name}` ({sign.evidence})" for each, sign in choice.others)

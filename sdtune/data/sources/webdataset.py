@@ -38,13 +38,15 @@ class WebDatasetSource:
     title = "WebDataset shards"
 
     def recognise(self, location: str) -> Sign | None:
-        """See whether it ends in `.tar`, or is a folder in which such files lie."""
+        """See whether it ends in `.tar`, or is a folder of such files without pictures beside."""
         if location.endswith(".tar") and (
             Path(location).is_file() or _BRACES.search(location) is not None
         ):
             return Sign("a name that ends in .tar", 2)
         shards = _shards_in(Path(location))
-        return Sign(f"{shards[0].name} in it", 1) if shards else None
+        if not shards or _loose_pictures(Path(location)):
+            return None  # pictures, and an archive of something
+        return Sign(f"{shards[0].name} in it", 1)
 
     def list(self, location: str, asked: Asked) -> Listing:
         """Read all shards, one after the other."""
@@ -72,10 +74,8 @@ class WebDatasetSource:
             problems = [f"{location}: its shards hold no pictures; name others."]
         noun = "shard" if len(shards) == 1 else "shards"
         notes = []
-        if folder.is_dir() and pictures:
-            loose = sum(each.suffix.lower() in IMAGE_SUFFIXES for each in folder.iterdir())
-            if loose:
-                notes = [f"{folder}: {loose} pictures beside the shards are left out."]
+        if loose := _loose_pictures(folder):
+            notes = [f"{folder}: {loose} pictures beside the shards are left out."]
         return Listing(store.folder, pictures, f"{len(shards)} {noun}", problems, notes)
 
 
@@ -140,6 +140,12 @@ def _shards_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(each for each in folder.iterdir() if each.suffix == ".tar" and each.is_file())
+
+
+def _loose_pictures(folder: Path) -> int:
+    if not folder.is_dir():
+        return 0
+    return sum(each.suffix.lower() in IMAGE_SUFFIXES for each in folder.iterdir())
 
 
 def _read_shard(shard: Path, store: PictureStore) -> tuple[dict[str, _Sample], list[str]]:

@@ -55,6 +55,7 @@ def test_links_out_are_refused(write, tmp_path):
     folder = write({"3_cat/0.png": 0})
     Image.new("RGB", (8, 8)).save(tmp_path / "secret.png")
     (folder / "3_cat" / "1.png").symlink_to(tmp_path / "secret.png")
+    (folder / "9_out").symlink_to(tmp_path)
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "secret").write_text("secret")
     (folder / "3_cat" / "0.txt").symlink_to(tmp_path / "texts" / "secret")
@@ -62,6 +63,9 @@ def test_links_out_are_refused(write, tmp_path):
     assert [each.name for each in scan.pictures] == ["3_cat/0.png"]
     assert f"{folder}/3_cat/1.png: is a link out of the folder; copy the" in scan.problems[0]
     assert "it is a link out of the folder" in scan.problems[1]
+    assert scan.problems[2:] == [
+        f"{folder}/9_out: is a link out of the folder; name its folder as well."
+    ]
 
 
 def test_a_subject_with_regularisation_folders(write, tmp_path):

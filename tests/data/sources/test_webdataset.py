@@ -106,3 +106,16 @@ def test_a_picture_twice_is_one_file(shard, tmp_path):
 def test_a_tar_that_is_not_there_is_no_shard(tmp_path):
     assert WebDatasetSource().recognise(str(tmp_path / "a.tar")) is None
     assert "there is no such folder" in scan_folder(tmp_path / "a.tar").problems[0]
+
+
+def test_an_archive_beside_pictures_makes_no_shards_of_them(write, shard):
+    folder = write({"0.png": 0, "0.txt": "one"})
+    shard({"1.png": png(1), "1.txt": "two"}, "here/backup.tar")
+    scan = scan_folder(folder)
+    assert [each.caption for each in scan.pictures] == ["one"]
+    assert "1 files are neither pictures nor captions and are passed over (1 .tar)" in (
+        scan.passed_over_line()
+    )
+    forced = scan_folder(folder, source="webdataset")
+    assert [each.caption for each in forced.pictures] == ["two"]
+    assert forced.notes == [f"{folder}: 1 pictures beside the shards are left out."]
