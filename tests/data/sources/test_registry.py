@@ -61,7 +61,7 @@ def test_check_says_which_source_it_found(toy, listed, tiny_sd, tmp_path, capsys
     (tmp_path / "toy.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
     call = ["check", str(tmp_path / "toy.yaml")]
     assert main(call) == 0
-    found, verdict = capsys.readouterr().out.splitlines()
+    found, *_, verdict = capsys.readouterr().out.splitlines()
     assert found == "data.folder: a list of pictures, tabs, 3 pictures"
     assert verdict.endswith("toy.yaml: no problems found.")
     folder = str(tmp_path / "discs")
