@@ -24,10 +24,11 @@ def masks_of(paths: Sequence[Path]) -> dict[Path, Path]:
     Returns:
         Picture -> its mask.
     """
-    by_stem = {path.with_suffix(""): path for path in paths}
+    named = [(path, stems) for path in paths if (stems := _stems_that_it_may_belong_to(path))]
+    by_stem = {path.with_suffix(""): path for path in paths} if named else {}
     masks: dict[Path, Path] = {}
-    for path in paths:
-        for stem in _stems_that_it_may_belong_to(path):
+    for path, stems in named:
+        for stem in stems:
             picture = by_stem.get(stem)
             if picture is not None and picture != path:
                 masks.setdefault(picture, path)
@@ -41,10 +42,11 @@ def masks_note(count: int) -> list[str]:
 
 
 def _stems_that_it_may_belong_to(path: Path) -> list[Path]:
+    name = path.stem
     stems = [
-        path.with_name(path.stem.removesuffix(ending))
+        path.with_name(name.removesuffix(ending))
         for ending in _ENDINGS
-        if path.stem.endswith(ending) and path.stem != ending
+        if name.endswith(ending) and name != ending
     ]
     if path.parent.name.lower() in _FOLDERS:
         stems.append(path.parent.parent / path.stem)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol
 
 __all__ = ["Asked", "Listed", "Listing", "Sign", "Source"]
 
@@ -86,7 +86,6 @@ class Listing:
     passed_over: Sequence[Path] = ()
 
 
-@runtime_checkable
 class Source(Protocol):
     """A way in which people keep pictures.
 
