@@ -75,9 +75,11 @@ class BatchOrder(DistributedSampler[list[tuple[int, int]]]):
             generator = counter_generator(self.seed, Stream.ORDER, self.epoch)
             order = torch.randperm(len(order), generator=generator).tolist()
         mine = share_of_rank(self._whole_batches(order), self.rank, self.num_replicas)
-        skipped = self._skipped if self.epoch == self._resume_epoch else 0
+        # only when the first batch is asked for: a loader with workers makes an iterator too many
+        epoch, skipped = self.epoch, self._skipped if self.epoch == self._resume_epoch else 0
         self._skipped = 0
-        return ([(self.epoch, index) for index in batch] for batch in mine[skipped:])
+        for batch in mine[skipped:]:
+            yield [(epoch, index) for index in batch]
 
     def resume(self, epoch: int, skipped: int) -> None:
         """Go on in the middle of an epoch.
