@@ -28,7 +28,7 @@ from sdtune.functional import constrained_merge
 from sdtune.models import StableDiffusion, load
 
 if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
+    from diffusers import DiffusionPipeline
 
 __all__ = ["merge_adapters"]
 
@@ -144,7 +144,7 @@ def _read(
 
 @torch.no_grad()
 def _token_states(
-    pipeline: StableDiffusionPipeline, prompts: Sequence[str], first_token: str | None = None
+    pipeline: DiffusionPipeline, prompts: Sequence[str], first_token: str | None = None
 ) -> Tensor:
     """Encode prompts and keep what their tokens are encoded to, without padding.
 

@@ -11,14 +11,12 @@ from sdtune.models.loading import NANO, check_base, load
 from sdtune.models.stable_diffusion import StableDiffusion
 
 if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
+    from diffusers import DiffusionPipeline
 
 __all__ = ["find_adapter_files", "load_adapter", "load_pipeline"]
 
 
-def load_pipeline(
-    base: str | Path = NANO, adapter: str | Path | None = None
-) -> StableDiffusionPipeline:
+def load_pipeline(base: str | Path = NANO, adapter: str | Path | None = None) -> DiffusionPipeline:
     """Load a base and put an adapter on it.
 
     Args:

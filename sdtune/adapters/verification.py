@@ -75,16 +75,17 @@ def prediction(model: StableDiffusion) -> Tensor:
         (1, C, h, w) float32, of order 1. The prompt goes through the text encoder.
     """
     unet = model.unet
-    size = unet.config.sample_size
+    size = unet.config["sample_size"]
     height, width = (size, size) if isinstance(size, int) else size
     # a network works at any size, and a small picture tells two of them apart as well
-    shape = (1, unet.config.in_channels, min(height, 16), min(width, 16))
+    shape = (1, unet.config["in_channels"], min(height, 16), min(width, 16))
     noise = torch.randn(shape, generator=counter_generator(0))
     conditioning = model.encode_prompts(["a turtle"])
     conditioning = conditioning.with_inputs(model.picture_inputs({}, noise))
     conditioning = conditioning.to(unet.device, unet.dtype)
-    timesteps = torch.tensor([model.noise_scheduler.config.num_train_timesteps // 2])
-    predicted = model(noise.to(unet.device, unet.dtype), timesteps.to(unet.device), conditioning)
+    timesteps = torch.tensor([model.num_train_timesteps // 2])
+    noise = noise.to(unet.device, unet.dtype)
+    predicted: Tensor = model(noise, timesteps.to(unet.device), conditioning)
     return predicted.float()
 
 

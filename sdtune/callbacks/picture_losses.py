@@ -50,8 +50,7 @@ class PictureLosses(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Learn how long the noise schedule is."""
-        noise_scheduler = as_technique(pl_module).model.noise_scheduler
-        self._total = noise_scheduler.config.num_train_timesteps
+        self._total = as_technique(pl_module).model.num_train_timesteps
 
     def on_train_batch_end(
         self,

@@ -40,7 +40,8 @@ class RecipeParser(LightningArgumentParser):
         """Add a class, see `jsonargparse.ArgumentParser.add_class_arguments`."""
         if nested_key is None:
             self._class = theclass
-        return super().add_class_arguments(theclass, nested_key, **kwargs)
+        added: list[str] = super().add_class_arguments(theclass, nested_key, **kwargs)
+        return added
 
     def validate(self, *args: Any, **kwargs: Any) -> None:
         """Check a recipe; inside `lenient`, arguments that are missing are noted and no error."""
@@ -66,7 +67,8 @@ class RecipeParser(LightningArgumentParser):
         for key, value in namespace.items():
             if isinstance(value, str) and isinstance(value, Enum):
                 namespace[key] = str(value.value)  # Lightning's Timer has such a default
-        return super().dump(namespace, *args, **kwargs)
+        text: str = super().dump(namespace, *args, **kwargs)
+        return text
 
 
 @contextmanager

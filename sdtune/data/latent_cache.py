@@ -93,7 +93,7 @@ class LatentCache:
             return None
         try:
             with safe_open(path, framework="pt") as file:
-                moments = file.get_tensor("moments")
+                moments: Tensor = file.get_tensor("moments")
                 expected = (file.metadata() or {}).get("sha256")
         except (SafetensorError, OSError) as error:
             log.warning(

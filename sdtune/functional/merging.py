@@ -55,7 +55,8 @@ def constrained_merge(
     directions = torch.cholesky_solve(concepts.T, factor).T  # (S, in)
     missing = outputs.double().T - base @ concepts.T  # (out, S)
     multipliers = missing @ torch.linalg.pinv(directions @ concepts.T, hermitian=True)
-    return (base + multipliers @ directions).to(weight.dtype)
+    merged: Tensor = base + multipliers @ directions
+    return merged.to(weight.dtype)
 
 
 def _check_shapes(weight: Tensor, regularisation: Tensor, inputs: Tensor, outputs: Tensor) -> None:

@@ -87,7 +87,8 @@ class _Transformer(Embedder):
         batch = self.image_processor(
             arrays, return_tensors="pt", input_data_format="channels_first"
         )
-        return batch["pixel_values"].to(self.device)
+        pixel_values: Tensor = batch["pixel_values"]
+        return pixel_values.to(self.device)
 
 
 class CLIPEmbedder(_Transformer):
@@ -126,7 +127,8 @@ class CLIPEmbedder(_Transformer):
         return F.normalize(output.pooler_output.float(), dim=1)
 
     def _embed(self, images: Images) -> Tensor:
-        return self.model.get_image_features(self._pixel_values(images)).pooler_output
+        features: Tensor = self.model.get_image_features(self._pixel_values(images)).pooler_output
+        return features
 
 
 class DINOEmbedder(_Transformer):
@@ -138,7 +140,8 @@ class DINOEmbedder(_Transformer):
     """
 
     def _embed(self, images: Images) -> Tensor:
-        return self.model(self._pixel_values(images)).last_hidden_state[:, 0]  # (b, L, D) -> (b, D)
+        states: Tensor = self.model(self._pixel_values(images)).last_hidden_state
+        return states[:, 0]  # (b, L, D) -> (b, D)
 
 
 def check_clip(source: str | Path) -> str:

@@ -96,7 +96,8 @@ def _discriminant(ours: Tensor, others: Tensor, ridge: float) -> Tensor:
     r = (ridge * inner.trace() / len(residuals)).clamp(min=1e-12)
     eye = torch.eye(len(residuals), dtype=inner.dtype)
     within = residuals.T @ torch.linalg.solve(inner + r * eye, residuals @ difference)
-    return (difference - within) / r
+    direction: Tensor = (difference - within) / r
+    return direction
 
 
 def _left_out(ours: Tensor, others: Tensor, ridge: float, fold: int) -> tuple[Tensor, Tensor]:

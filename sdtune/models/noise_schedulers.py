@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
-    from diffusers import SchedulerMixin
+    from diffusers import DDPMScheduler, SchedulerMixin
 
 __all__ = ["NoiseSchedulerName", "check_noise_scheduler", "make_noise_scheduler"]
 
@@ -26,7 +26,7 @@ def check_noise_scheduler(name: str) -> None:
         raise ValueError(f"Expected `noise_scheduler` to be one of {allowed}, but got `{name}`.")
 
 
-def make_noise_scheduler(name: NoiseSchedulerName, trained: SchedulerMixin) -> SchedulerMixin:
+def make_noise_scheduler(name: NoiseSchedulerName, trained: DDPMScheduler) -> SchedulerMixin:
     """Make a deterministic noise scheduler for sampling.
 
     Schedulers that add noise at every step (ancestral, SDE) are not on offer: they draw one
@@ -47,16 +47,19 @@ def make_noise_scheduler(name: NoiseSchedulerName, trained: SchedulerMixin) -> S
     import diffusers
 
     check_noise_scheduler(name)
+    made: SchedulerMixin
     overrides: dict[str, Any] = {}
     if trained.config.get("rescale_betas_zero_snr", False):
         overrides["timestep_spacing"] = "trailing"
     if name == "ddim":
         # latents are not pictures: they are not bounded by 1
-        return diffusers.DDIMScheduler.from_config(trained.config, clip_sample=False, **overrides)
-    if name == "euler":
-        return diffusers.EulerDiscreteScheduler.from_config(trained.config, **overrides)
-    if name == "unipc":
-        return diffusers.UniPCMultistepScheduler.from_config(trained.config, **overrides)
-    return diffusers.DPMSolverMultistepScheduler.from_config(
-        trained.config, algorithm_type="dpmsolver++", **overrides
-    )
+        made = diffusers.DDIMScheduler.from_config(trained.config, clip_sample=False, **overrides)
+    elif name == "euler":
+        made = diffusers.EulerDiscreteScheduler.from_config(trained.config, **overrides)
+    elif name == "unipc":
+        made = diffusers.UniPCMultistepScheduler.from_config(trained.config, **overrides)
+    else:
+        made = diffusers.DPMSolverMultistepScheduler.from_config(
+            trained.config, algorithm_type="dpmsolver++", **overrides
+        )
+    return made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,7 +20,7 @@ from sdtune.models.noise_schedulers import (
 from sdtune.models.stable_diffusion import StableDiffusion
 
 if TYPE_CHECKING:
-    from diffusers import DiffusionPipeline
+    from diffusers import UNet2DConditionModel
 
 __all__ = ["initial_noise", "sample"]
 
@@ -114,14 +114,14 @@ class _GuidedAtAnyScale:
     """Guides at scales below 1 too, which diffusers' pipelines take for no guidance."""
 
     guidance_scale: float
-    unet: Any
+    unet: UNet2DConditionModel
 
     @property
     def do_classifier_free_guidance(self) -> bool:
-        return self.guidance_scale != 1.0 and self.unet.config.time_cond_proj_dim is None
+        return self.guidance_scale != 1.0 and self.unet.config["time_cond_proj_dim"] is None
 
 
-def _denoiser(model: StableDiffusion, noise_scheduler: NoiseSchedulerName) -> DiffusionPipeline:
+def _denoiser(model: StableDiffusion, noise_scheduler: NoiseSchedulerName) -> Callable[..., Any]:
     """Make the family's pipeline over the UNet alone: prompts and pictures are coded outside.
 
     So it follows the UNet wherever the other parts are, and the VAE has its own bounds.
@@ -129,13 +129,14 @@ def _denoiser(model: StableDiffusion, noise_scheduler: NoiseSchedulerName) -> Di
     family = model.family
     pipeline_class = type(family.pipeline_name, (_GuidedAtAnyScale, family.pipeline_class()), {})
     names = ("vae", "scheduler", *family.text_encoder_names, *family.tokenizer_names)
-    pipeline = cast(Any, pipeline_class)(
+    pipeline: Any = cast(Any, pipeline_class)(
         unet=model.unet, **dict.fromkeys(names), **family.pipeline_options
     )
     # afterwards, because the constructor changes configurations that it holds to be outdated
     pipeline.scheduler = make_noise_scheduler(noise_scheduler, model.noise_scheduler)
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+    draw: Callable[..., Any] = pipeline
+    return draw
 
 
 @contextmanager

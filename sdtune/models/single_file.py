@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -77,8 +77,9 @@ def load_single_file(path: Path, family: Family) -> DiffusionPipeline:
     """
     from diffusers.loaders.single_file_utils import SingleFileComponentError
 
+    pipeline_class: Any = family.pipeline_class()  # its mixin can read such files
     try:
-        return family.pipeline_class().from_single_file(
+        pipeline: DiffusionPipeline = pipeline_class.from_single_file(
             str(path),
             config=str(find_config(path)),
             local_files_only=True,
@@ -86,6 +87,7 @@ def load_single_file(path: Path, family: Family) -> DiffusionPipeline:
         )
     except SingleFileComponentError as error:
         raise ValueError(str(error)) from error
+    return pipeline
 
 
 def find_config(path: Path) -> Path:

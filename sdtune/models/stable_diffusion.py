@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import torch
@@ -86,13 +86,14 @@ class StableDiffusion(nn.Module):
                 f"Expected {', '.join(self.family.text_encoder_names)} of a {self.family.name}, "
                 f"but got {len(text_encoders)} text encoders."
             )
-        if unet.config.in_channels != vae.config.latent_channels:
+        if unet.config["in_channels"] != vae.config["latent_channels"]:
             raise ValueError(
-                f"Expected a UNet for text to image, with {vae.config.latent_channels} input "
-                f"channels, but got one with {unet.config.in_channels}."
+                f"Expected a UNet for text to image, with {vae.config['latent_channels']} input "
+                f"channels, but got one with {unet.config['in_channels']}."
             )
-        self.unet = unet.to(memory_format=torch.channels_last)
-        self.vae = vae.to(memory_format=torch.channels_last)
+        # diffusers' `to` is no method to a type checker, and PyTorch's own takes no memory format
+        self.unet = cast(Any, unet).to(memory_format=torch.channels_last)
+        self.vae = cast(Any, vae).to(memory_format=torch.channels_last)
         self.text_encoders = nn.ModuleList(text_encoders)
         self.tokenizers = list(tokenizers)
         self.noise_scheduler = noise_scheduler
@@ -127,7 +128,12 @@ class StableDiffusion(nn.Module):
     @property
     def prediction_type(self) -> PredictionType:
         """What the UNet predicts."""
-        return cast(PredictionType, self.noise_scheduler.config.prediction_type)
+        return cast(PredictionType, self.noise_scheduler.config["prediction_type"])
+
+    @property
+    def num_train_timesteps(self) -> int:
+        """Steps of the noise schedule."""
+        return int(self.noise_scheduler.config["num_train_timesteps"])
 
     @property
     def alphas_cumprod(self) -> Tensor:
@@ -137,17 +143,17 @@ class StableDiffusion(nn.Module):
     @property
     def vae_scale_factor(self) -> int:
         """Pixels per latent, along either side."""
-        return int(2 ** (len(self.vae.config.block_out_channels) - 1))
+        return int(2 ** (len(self.vae.config["block_out_channels"]) - 1))
 
     @property
     def resolution(self) -> int:
         """Side in pixels of the square pictures that the UNet was made for."""
-        return int(self.unet.config.sample_size) * self.vae_scale_factor
+        return int(self.unet.config["sample_size"]) * self.vae_scale_factor
 
     @property
     def latent_channels(self) -> int:
         """Channels of the latents, C."""
-        return int(self.vae.config.latent_channels)
+        return int(self.vae.config["latent_channels"])
 
     @property
     def device(self) -> torch.device:
@@ -201,7 +207,8 @@ class StableDiffusion(nn.Module):
             ValueError: If `clip_skip` is not one of the layers.
         """
         token_ids = [self.tokenize(prompts, number) for number in range(len(self.tokenizers))]
-        return self.family.encode(list(self.text_encoders), token_ids, clip_skip)
+        text_encoders = cast("list[CLIPTextModel]", list(self.text_encoders))
+        return self.family.encode(text_encoders, token_ids, clip_skip)
 
     def picture_inputs(self, batch: Mapping[str, Any], latents: Tensor) -> dict[str, Tensor]:
         """Give what the UNet is told of the pictures themselves, beside their captions.
@@ -246,7 +253,7 @@ class StableDiffusion(nn.Module):
 
         posterior = DiagonalGaussianDistribution(moments)
         latents = posterior.mean if noise is None else posterior.mean + posterior.std * noise
-        return (latents - self._shift) * self.vae.config.scaling_factor
+        return (latents - self._shift) * self._scale
 
     def decode_latents(self, latents: Tensor) -> Tensor:
         """Decode latents into pictures, a slice at a time so that memory stays bounded.
@@ -258,7 +265,7 @@ class StableDiffusion(nn.Module):
             (B, 3, H, W) float32 in [0, 1], on the VAE's device.
         """
         latents = latents.to(self.vae.device, self.vae.dtype)
-        latents = latents / self.vae.config.scaling_factor + self._shift
+        latents = latents / self._scale + self._shift
         slices = latents.split(_images_at_once(latents, self.vae_scale_factor))
         with torch.autocast(self.vae.device.type, enabled=False):
             images = [self.vae.decode(each, return_dict=False)[0] for each in slices]
@@ -294,7 +301,8 @@ class StableDiffusion(nn.Module):
             checker.
         """
         family = self.family
-        return family.pipeline_class()(
+        make: Callable[..., DiffusionPipeline] = family.pipeline_class()
+        return make(
             vae=self.vae,
             unet=self.unet,
             scheduler=make_noise_scheduler("dpm++", self.noise_scheduler),
@@ -304,8 +312,12 @@ class StableDiffusion(nn.Module):
         )
 
     @property
+    def _scale(self) -> float:
+        return float(self.vae.config["scaling_factor"])
+
+    @property
     def _shift(self) -> float:
-        return getattr(self.vae.config, "shift_factor", None) or 0.0
+        return float(self.vae.config.get("shift_factor") or 0.0)
 
     def _warn_of_truncation(self, tokenizer: CLIPTokenizer, prompts: Sequence[str]) -> None:
         for prompt in prompts:

@@ -28,6 +28,7 @@ from sdtune.techniques.method import Method
 from sdtune.techniques.optimization import (
     LRScheduleName,
     OptimizerName,
+    ParameterGroup,
     build_lr_scheduler,
     build_optimizer,
     check_optimization_arguments,
@@ -196,7 +197,7 @@ class DiffusionFineTuningModule(TunedModelModule):
         still.
         """
         latents = self._latents(batch, validation=True)
-        total = self.model.noise_scheduler.config.num_train_timesteps
+        total = self.model.num_train_timesteps
         losses = []
         for level, share in enumerate(_VALIDATION_LEVELS):
             noise = counter_randn(
@@ -218,7 +219,7 @@ class DiffusionFineTuningModule(TunedModelModule):
         """
         return any(each.encodes_anew(caption) for each in self.learns)
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
+    def parameter_groups(self) -> list[ParameterGroup]:
         """Return the optimizer's groups: `params`, `lr` and a `name`."""
         return [
             {"name": each.name, "params": each.parameters, "lr": getattr(self, each.rate)}
@@ -302,7 +303,7 @@ class DiffusionFineTuningModule(TunedModelModule):
         if getattr(data, "can_cache_latents", False):
             vae = f"{self.model.fingerprint('vae')}-{self.model.vae.dtype}"
             data.cache_latents(self.model.encode_images, vae, self.device)
-            self.model.vae.to("cpu")
+            self.model.vae.cpu()
         if not self.encodes_prompts_every_step:
             if hasattr(data, "captions"):
                 self._prompts.remember(data.captions(), self._encode)
@@ -355,7 +356,7 @@ class DiffusionFineTuningModule(TunedModelModule):
         return counter_randn(shape, self.seed, stream, self.current_epoch, indices)
 
     def _timesteps(self, indices: Sequence[int]) -> Tensor:
-        total = self.model.noise_scheduler.config.num_train_timesteps
+        total = self.model.num_train_timesteps
         return counter_randint(0, total, self.seed, Stream.TIMESTEP, self.current_epoch, indices)
 
     def _conditioning(self, captions: Sequence[str]) -> Conditioning:

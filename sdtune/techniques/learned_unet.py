@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
+
+from torch import nn
 
 from sdtune.adapters.adapter import Adapter
 from sdtune.adapters.whole_unet import TunedUNet
@@ -28,7 +31,9 @@ class LearnedUNet(Learned):
     def switched_off(self, model: StableDiffusion) -> Iterator[None]:
         """Load the base's UNet anew, to keep no second one in memory while training."""
         tuned = model.unet
-        model.unet = load(model.source).unet.to(tuned.device, tuned.dtype)
+        untuned = load(model.source).unet
+        cast(nn.Module, untuned).to(tuned.device, tuned.dtype)
+        model.unet = untuned
         try:
             yield
         finally:

@@ -122,7 +122,7 @@ class PriorPreservation:
             "weights": [model.fingerprint(p) for p in ("unet", "vae", "text_encoders")],
             "precision": str(model.dtype),
             "resolution": model.resolution,
-            "noise_scheduler": model.noise_scheduler.config.prediction_type,
+            "noise_scheduler": model.prediction_type,
             "num_inference_steps": self.inference_steps,
             "guidance_scale": self.guidance_scale,
             "clip_skip": technique.clip_skip,

@@ -67,7 +67,7 @@ class TunedModelModule(AveragedWeightsModule):
         self.seed = seed
         self._learned_names: frozenset[str] = frozenset()
         self._has_exchanged = False
-        self.register_load_state_dict_post_hook(_miss_nothing_frozen)
+        self.register_load_state_dict_post_hook(_miss_nothing_frozen)  # type: ignore[no-untyped-call]
 
     @property
     def encodes_prompts_every_step(self) -> bool:
@@ -156,8 +156,9 @@ class TunedModelModule(AveragedWeightsModule):
             dtype = torch.float32
         with torch.device("cpu"):  # the Trainer may have set another one
             model = load(self.base)
-            model.unet.to(dtype)
-            model.text_encoders.to(dtype)
+            tunable: tuple[nn.Module, ...] = (model.unet, model.text_encoders)
+            for part in tunable:
+                part.to(dtype)
             for each in self.learns:
                 each.add_to(model, seed=self.seed, clip_skip=self.clip_skip)
         self.model = model
@@ -271,7 +272,7 @@ class TunedModelModule(AveragedWeightsModule):
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """Return what learns, and nothing of the frozen base."""
-        state = super().state_dict(*args, **kwargs)
+        state: dict[str, Any] = super().state_dict(*args, **kwargs)
         prefix = kwargs.get("prefix", "")
         # in place: within another module, the state is that one's too
         for name in [each for each in state if each.startswith(f"{prefix}model.")]:
@@ -325,7 +326,8 @@ class TunedModelModule(AveragedWeightsModule):
         memo |= {id(each): each for each in shared}
         copied = type(self).__new__(type(self))
         memo[id(self)] = copied
-        copied.__setstate__(copy.deepcopy(self.__getstate__(), memo))
+        state = copy.deepcopy(self.__getstate__(), memo)
+        copied.__setstate__(state)  # type: ignore[no-untyped-call]
         return copied
 
     def _base_hashes(self) -> dict[str, str]:

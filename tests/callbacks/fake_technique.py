@@ -18,6 +18,8 @@ __all__ = ["FakeData", "FakeTechnique", "make_trainer"]
 
 
 class FakeModel(nn.Module):
+    num_train_timesteps = 20
+
     def __init__(self):
         super().__init__()
         self.unet = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 4))

@@ -85,7 +85,7 @@ class CustomDiffusionFormat(AdapterFormat[CrossAttentionAdapter]):
         """Load with diffusers' own reader, into processors of its own."""
         with dropped_messages("should be kept in float32: []", "diffusers.models.modeling_utils"):
             model.unet.load_attn_procs(
-                path.parent, weight_name=path.name, _pipeline=model.pipeline()
+                str(path.parent), weight_name=path.name, _pipeline=model.pipeline()
             )
 
     def compare(self, path: Path, model: StableDiffusion, loaded: StableDiffusion) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -73,7 +74,7 @@ def add_tuned_projections(model: StableDiffusion) -> None:
             f"ends in {' or '.join(f'`{name}`' for name in TARGET_MODULES)}."
         )
     for name in names:
-        _replace(model, name, TunedProjection(model.unet.get_submodule(name)))
+        _replace(model, name, TunedProjection(cast(nn.Linear, model.unet.get_submodule(name))))
 
 
 def projection_names(model: StableDiffusion) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from torch import Tensor, nn
 
@@ -55,7 +55,7 @@ class LoRAAdapter(Adapter):
             )
         return cls(
             weights={name: _weights(part) for name, part in parts.items()},
-            configs={name: part.peft_config[ADAPTER_NAME] for name, part in parts.items()},
+            configs={name: _config(part) for name, part in parts.items()},
         )
 
     @classmethod
@@ -66,6 +66,11 @@ class LoRAAdapter(Adapter):
             model: A bundle. Without an adapter this does nothing.
         """
         model.pipeline().unload_lora_weights()
+
+
+def _config(part: nn.Module) -> LoraConfig:
+    configs = cast("dict[str, LoraConfig]", part.peft_config)
+    return configs[ADAPTER_NAME]
 
 
 def _weights(part: nn.Module) -> dict[str, Tensor]:

@@ -11,9 +11,9 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from sdtune.adapters.library_messages import dropped_messages
 from sdtune.adapters.lora.adapter import LoRAAdapter
@@ -33,6 +33,7 @@ from sdtune.models.stable_diffusion import StableDiffusion
 
 if TYPE_CHECKING:
     from peft import LoraConfig
+    from transformers import CLIPTextModel
 
 __all__ = ["CONFIG_KEY", "DiffusersLoRAFormat"]
 
@@ -120,7 +121,7 @@ def _load(model: StableDiffusion, path: Path) -> None:
             if name != "unet":
                 _load_text_encoder(name, part, state, alphas, metadata)
     for layer in lora_layers(model).values():
-        layer.requires_grad_(False)
+        cast(nn.Module, layer).requires_grad_(False)
 
 
 def _portable(config: LoraConfig) -> dict[str, Any]:
@@ -153,7 +154,7 @@ def _diffusers_key(part: str, key: str) -> str:
 
 def _load_text_encoder(
     name: str,
-    part: Any,
+    part: nn.Module,
     state: Mapping[str, Tensor],
     alphas: Mapping[str, float] | None,
     metadata: Mapping[str, Any] | None,
@@ -177,11 +178,11 @@ def _load_text_encoder(
     else:
         settings = _below(name, metadata)
     inject_lora(part, LoraConfig(**settings))
-    result = set_peft_model_state_dict(part, own, ADAPTER_NAME)
+    result: Any = set_peft_model_state_dict(part, own, ADAPTER_NAME)
     if result.unexpected_keys:
         raise ValueError(f"Expected the {name} to have `{result.unexpected_keys[0]}`.")
     for matrix in lora_parameters(part):  # new ones are float32
-        matrix.data = matrix.data.to(part.dtype)
+        matrix.data = matrix.data.to(cast("CLIPTextModel", part).dtype)
 
 
 def _below(name: str, mapping: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -88,7 +88,8 @@ def _compare_layers(path: Path, trained: nn.Module, loaded: nn.Module) -> None:
 
 
 def _matrices(layer: LoraLayer) -> dict[str, Tensor]:
-    return {key: p for key, p in layer.named_parameters() if key.startswith("lora_")}
+    named = cast(nn.Module, layer).named_parameters()
+    return {key: parameter for key, parameter in named if key.startswith("lora_")}
 
 
 def _equal(tensor: Tensor, other: Tensor) -> bool:

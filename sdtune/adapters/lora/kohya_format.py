@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from sdtune.adapters.lora.adapter import LoRAAdapter
 from sdtune.adapters.lora.format import LoRAFormat
@@ -108,7 +107,7 @@ class KohyaFormat(LoRAFormat):
         place_lora(model, {part: _matrices(each, path) for part, each in found.items()}, path)
 
 
-def _names(part: str, module: Any) -> dict[str, str]:
+def _names(part: str, module: nn.Module) -> dict[str, str]:
     """Map kohya's names to the modules of a part."""
     names = {}
     for name, _ in module.named_modules():

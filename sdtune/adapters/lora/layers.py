@@ -6,10 +6,10 @@ import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sdtune.adapters.lora.settings import LoRASettings, TargetModules
 from sdtune.functional.randomness import Stream, counter_generator, isolated_random_state
@@ -18,6 +18,7 @@ from sdtune.models.stable_diffusion import StableDiffusion
 if TYPE_CHECKING:
     from peft import LoraConfig
     from peft.tuners.lora import LoraLayer
+    from transformers import CLIPTextModel
 
 __all__ = [
     "ADAPTER_NAME",
@@ -25,6 +26,7 @@ __all__ = [
     "find_targets",
     "inject_lora",
     "lora_layers",
+    "lora_pair",
     "lora_parameters",
     "tunable_parts",
     "without_adapter",
@@ -112,7 +114,7 @@ def add_lora(
         for name, part in parts.items():
             config = settings.config(name, targets[name])
             if name != "unet" and clip_skip > 1:
-                layers = part.config.num_hidden_layers - (clip_skip - 1)
+                layers = cast("CLIPTextModel", part).config.num_hidden_layers - (clip_skip - 1)
                 config.layers_to_transform = list(range(max(1, layers)))
                 config.layers_pattern = "layers"
             inject_lora(part, config)
@@ -137,7 +139,7 @@ def inject_lora(part: nn.Module, config: LoraConfig) -> None:
     part._hf_peft_config_loaded = True  # type: ignore[assignment]
 
 
-def tunable_parts(model: StableDiffusion) -> dict[str, Any]:
+def tunable_parts(model: StableDiffusion) -> dict[str, nn.Module]:
     """Name the parts that an adapter can tune as diffusers' pipelines and files name them.
 
     Args:
@@ -163,6 +165,19 @@ def lora_layers(module: nn.Module) -> dict[str, LoraLayer]:
     from peft.tuners.lora import LoraLayer
 
     return {name: each for name, each in module.named_modules() if isinstance(each, LoraLayer)}
+
+
+def lora_pair(layer: LoraLayer) -> tuple[Tensor, Tensor]:
+    """Give the matrices of a layer, or the convolutions that stand for them.
+
+    Args:
+        layer: PEFT's layer.
+
+    Returns:
+        The one that goes down to the rank, (rank, in, ...), and the one up, (out, rank, ...).
+    """
+    down, up = (cast(nn.Linear, each[ADAPTER_NAME]) for each in (layer.lora_A, layer.lora_B))
+    return down.weight, up.weight
 
 
 def lora_parameters(module: nn.Module) -> list[nn.Parameter]:
@@ -249,16 +264,17 @@ def _initialize(part: nn.Module, part_name: str, seed: int) -> None:
         # by name, so that a module starts the same whichever others are tuned beside it
         key = zlib.crc32(f"{part_name}.{name}".encode())
         generator = counter_generator(seed, Stream.INITIALIZATION, key)
-        down, up = layer.lora_A[ADAPTER_NAME], layer.lora_B[ADAPTER_NAME]
-        initial = torch.empty(down.weight.shape, device="cpu")
+        down, up = lora_pair(layer)
+        initial = torch.empty(down.shape, device="cpu")
         nn.init.kaiming_uniform_(initial, a=math.sqrt(5), generator=generator)
-        down.weight.data = initial.to(down.weight.device)
-        up.weight.data = torch.zeros_like(up.weight, dtype=torch.float32)
+        down.data = initial.to(down.device)
+        up.data = torch.zeros_like(up, dtype=torch.float32)
         if ADAPTER_NAME in layer.lora_magnitude_vector:
             # anew in float32: norms rounded to the base's precision would change its output
-            layer.lora_magnitude_vector[ADAPTER_NAME].update_layer(
+            magnitude: Any = layer.lora_magnitude_vector[ADAPTER_NAME]
+            magnitude.update_layer(
                 base_layer=layer.get_base_layer(),
-                lora_A=down.weight,
-                lora_B=up.weight,
+                lora_A=down,
+                lora_B=up,
                 scaling=layer.scaling[ADAPTER_NAME],
             )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sdtune.adapters.lora.adapter import LoRAAdapter
-from sdtune.adapters.lora.layers import ADAPTER_NAME, inject_lora, lora_layers, tunable_parts
+from sdtune.adapters.lora.layers import inject_lora, lora_layers, lora_pair, tunable_parts
 from sdtune.functional.randomness import isolated_random_state
 from sdtune.models.stable_diffusion import StableDiffusion
 
@@ -46,7 +46,7 @@ def place_lora(model: StableDiffusion, parts: Mapping[str, LoRAMatrices], path: 
             _place(tunable[name], matrices)
 
 
-def text_module_name(module: str, part: Any) -> str:
+def text_module_name(module: str, part: nn.Module) -> str:
     """Name a text encoder's module as the installed transformers does.
 
     Args:
@@ -65,7 +65,7 @@ def _unfit(model: StableDiffusion, path: str | Path) -> str:
 
 
 def _check_shapes(
-    model: StableDiffusion, part: Any, matrices: LoRAMatrices, path: str | Path
+    model: StableDiffusion, part: nn.Module, matrices: LoRAMatrices, path: str | Path
 ) -> None:
     modules = dict(part.named_modules())
     for name, (down, up, _) in matrices.items():
@@ -81,15 +81,16 @@ def _check_shapes(
 
 
 @torch.no_grad()
-def _place(part: Any, matrices: LoRAMatrices) -> None:
+def _place(part: nn.Module, matrices: LoRAMatrices) -> None:
     from peft import LoraConfig
 
     ranks = {name: len(down) for name, (down, _, _) in matrices.items()}
     alphas = {name: alpha for name, (_, _, alpha) in matrices.items()}
-    rank, alpha = (Counter(each.values()).most_common(1)[0][0] for each in (ranks, alphas))
+    rank = Counter(ranks.values()).most_common(1)[0][0]
+    alpha = Counter(alphas.values()).most_common(1)[0][0]
     config = LoraConfig(
         r=rank,
-        lora_alpha=alpha,
+        lora_alpha=alpha,  # type: ignore[arg-type]  # a float serves as well
         target_modules=list(matrices),
         rank_pattern={name: each for name, each in ranks.items() if each != rank},
         alpha_pattern={name: each for name, each in alphas.items() if each != alpha},
@@ -97,12 +98,10 @@ def _place(part: Any, matrices: LoRAMatrices) -> None:
     inject_lora(part, config)
     for name, layer in lora_layers(part).items():
         down, up, _ = matrices[name]
-        pair = (layer.lora_A[ADAPTER_NAME].weight, layer.lora_B[ADAPTER_NAME].weight)
-        for weight, tensor in zip(pair, (down, up), strict=True):
+        for weight, tensor in zip(lora_pair(layer), (down, up), strict=True):
             # a 1 x 1 convolution is a linear layer in some files
             weight.copy_(tensor.reshape(weight.shape))
-        layer.requires_grad_(False)
-        layer.eval()
+        cast(nn.Module, layer).requires_grad_(False).eval()
 
 
 def matrices_of(adapter: LoRAAdapter, part: str) -> LoRAMatrices:

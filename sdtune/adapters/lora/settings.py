@@ -66,7 +66,7 @@ class LoRASettings:
         rank, alpha = self.size_in(part)
         return LoraConfig(
             r=rank,
-            lora_alpha=alpha,
+            lora_alpha=alpha,  # type: ignore[arg-type]  # a float serves as well
             lora_dropout=self.dropout,
             target_modules=list(targets),
             use_dora=self.use_dora,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -74,7 +74,8 @@ class DiffusersUNetFormat(AdapterFormat[TunedUNet]):
                 f"{different[0]}` is {other.get(different[0])} and not {own.get(different[0])}: "
                 "give the base that it was tuned from."
             )
-        model.unet = unet.to(model.device, model.dtype, memory_format=torch.channels_last)
+        cast(Any, unet).to(model.device, model.dtype, memory_format=torch.channels_last)
+        model.unet = unet
         model.unet.requires_grad_(False).eval()
 
     def compare(self, path: Path, model: StableDiffusion, loaded: StableDiffusion) -> None:
@@ -121,7 +122,10 @@ class DiffusersUNetFormat(AdapterFormat[TunedUNet]):
 def _read(path: Path) -> UNet2DConditionModel:
     from diffusers import UNet2DConditionModel
 
-    return UNet2DConditionModel.from_pretrained(path.parent, local_files_only=True)
+    unet: UNet2DConditionModel = UNet2DConditionModel.from_pretrained(
+        path.parent, local_files_only=True
+    )
+    return unet
 
 
 def _differ(name: str, own: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

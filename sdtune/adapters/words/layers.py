@@ -184,10 +184,10 @@ def target_norms(rows: Tensor, table: Tensor, embedding_norm: EmbeddingNorm) -> 
     """
     if embedding_norm == "free":
         return None
-    norms = torch.linalg.vector_norm(rows.detach().float(), dim=1, keepdim=True)
+    norms: Tensor = torch.linalg.vector_norm(rows.detach().float(), dim=1, keepdim=True)
     if embedding_norm == "initializer":
         return norms
-    mean = torch.linalg.vector_norm(table.detach().float(), dim=1).mean()
+    mean: Tensor = torch.linalg.vector_norm(table.detach().float(), dim=1).mean()
     return mean.expand_as(norms).clone()
 
 

@@ -108,7 +108,7 @@ def _check_initial_ids(
     tokenizer: CLIPTokenizer, placeholder: Placeholder, ids: Sequence[int]
 ) -> None:
     if not 1 <= len(ids) <= placeholder.num_vectors:
-        pieces = ", ".join(f"`{each}`" for each in tokenizer.convert_ids_to_tokens(ids))
+        pieces = ", ".join(f"`{each}`" for each in tokenizer.convert_ids_to_tokens(list(ids)))
         wanted = "1 token" if placeholder.num_vectors == 1 else f"1 to {placeholder.num_vectors}"
         raise ValueError(
             f"Expected `initializer_token` to be {wanted} for `num_vectors` "

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from sdtune.adapters.library_messages import dropped_messages
 from sdtune.adapters.usage import Program, Use, literal, quoted, shown
@@ -112,7 +112,8 @@ class TextualInversionFormat(WordsFormat):
         """
         adapter = self.read(path)
         tables = [
-            cast("CLIPTextModel", each).get_input_embeddings() for each in model.text_encoders
+            cast(nn.Embedding, cast("CLIPTextModel", each).get_input_embeddings())
+            for each in model.text_encoders
         ]
         widths = [table.weight.shape[1] for table in tables]
         if [vectors.shape[1] for vectors in adapter.vectors] != widths:
@@ -177,7 +178,7 @@ class TextualInversionFormat(WordsFormat):
 
 def _encode_with_diffusers(model: StableDiffusion, prompt: str) -> Tensor:
     device = next(model.text_encoders.parameters()).device
-    embeddings, _ = model.pipeline().encode_prompt(
+    embeddings: Tensor = model.pipeline().encode_prompt(
         prompt, device, num_images_per_prompt=1, do_classifier_free_guidance=False
-    )
+    )[0]
     return embeddings

@@ -6,12 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from sdtune.models.conditioning import Conditioning
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline, UNet2DConditionModel
+    from transformers import CLIPTextModel
 
 __all__ = ["Family", "check_clip_skip"]
 
@@ -47,7 +48,7 @@ class Family(ABC):
 
     @abstractmethod
     def encode(
-        self, text_encoders: Sequence[nn.Module], token_ids: Sequence[Tensor], clip_skip: int
+        self, text_encoders: Sequence[CLIPTextModel], token_ids: Sequence[Tensor], clip_skip: int
     ) -> Conditioning:
         """Encode tokenized prompts into all that the denoiser is told of them.
 
@@ -123,7 +124,7 @@ class Family(ABC):
         """
 
 
-def check_clip_skip(clip_skip: int, text_encoders: Sequence[nn.Module]) -> None:
+def check_clip_skip(clip_skip: int, text_encoders: Sequence[CLIPTextModel]) -> None:
     """Check that every text encoder has a layer.
 
     Args:
@@ -133,7 +134,7 @@ def check_clip_skip(clip_skip: int, text_encoders: Sequence[nn.Module]) -> None:
     Raises:
         ValueError: If one has fewer.
     """
-    layers = min(cast(Any, each).config.num_hidden_layers for each in text_encoders)
+    layers = min(each.config.num_hidden_layers for each in text_encoders)
     if not 1 <= clip_skip <= layers:
         raise ValueError(
             f"Expected `clip_skip` to be an integer from 1 to {layers}, but got {clip_skip}."

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from sdtune.models.conditioning import Conditioning
 from sdtune.models.families.family import Family, check_clip_skip
+
+if TYPE_CHECKING:
+    from transformers import CLIPTextModel
 
 __all__ = ["StableDiffusionFamily"]
 
@@ -32,7 +35,7 @@ class StableDiffusionFamily(Family):
     }
 
     def encode(
-        self, text_encoders: Sequence[nn.Module], token_ids: Sequence[Tensor], clip_skip: int
+        self, text_encoders: Sequence[CLIPTextModel], token_ids: Sequence[Tensor], clip_skip: int
     ) -> Conditioning:
         """Encode tokenized prompts; the final layer norm is applied to any layer.
 
@@ -50,7 +53,7 @@ class StableDiffusionFamily(Family):
             ValueError: If `clip_skip` is not one of the layers.
         """
         check_clip_skip(clip_skip, text_encoders)
-        text_encoder, ids = cast(Any, text_encoders[0]), token_ids[0]
+        text_encoder, ids = text_encoders[0], token_ids[0]
         output = text_encoder(ids.to(text_encoder.device), output_hidden_states=True)
         # transformers 5.6 took the `text_model` level out of CLIPTextModel
         final_layer_norm = getattr(text_encoder, "text_model", text_encoder).final_layer_norm

@@ -7,6 +7,7 @@ from diffusers import AutoencoderKL
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
+from sdtune.nano.making.scene_data import SceneBatch
 from sdtune.nano.making.schedule import adamw_with_decay
 
 __all__ = ["NanoAutoencoderModule", "laplacian", "psnr"]
@@ -80,7 +81,7 @@ class NanoAutoencoderModule(L.LightningModule):
                 sample_size=64,
             ).to(memory_format=torch.channels_last)
 
-    def training_step(self, batch: dict, batch_idx: int) -> Tensor:
+    def training_step(self, batch: SceneBatch, batch_idx: int) -> Tensor:
         """Reconstruct from a sampled latent."""
         pixel_values = batch["pixel_values"]
         posterior = self.vae.encode(pixel_values).latent_dist
@@ -91,11 +92,11 @@ class NanoAutoencoderModule(L.LightningModule):
         reconstruction = F.l1_loss(images, pixel_values)
         edges = F.l1_loss(laplacian(images), laplacian(pixel_values))
         kl = posterior.kl().mean() / posterior.mean[0].numel()
-        loss = reconstruction + 0.5 * edges + self.kl_weight * kl
+        loss: Tensor = reconstruction + 0.5 * edges + self.kl_weight * kl
         self.log_dict({"train/loss": loss, "train/l1": reconstruction, "train/kl": kl})
         return loss
 
-    def validation_step(self, batch: dict, batch_idx: int) -> None:
+    def validation_step(self, batch: SceneBatch, batch_idx: int) -> None:
         """Measure PSNR from the posterior's mode."""
         pixel_values = batch["pixel_values"]
         latents = self.vae.encode(pixel_values).latent_dist.mode()

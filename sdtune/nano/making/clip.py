@@ -9,6 +9,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
 from sdtune.functional import Stream, counter_generator
 from sdtune.nano.making.rough_copies import rough_copies
+from sdtune.nano.making.scene_data import SceneBatch
 from sdtune.nano.making.schedule import adamw_with_decay
 
 __all__ = ["NanoCLIPModule"]
@@ -56,7 +57,7 @@ class NanoCLIPModule(L.LightningModule):
                 )
             )
 
-    def training_step(self, batch: dict, batch_idx: int) -> Tensor:
+    def training_step(self, batch: SceneBatch, batch_idx: int) -> Tensor:
         """Match the pictures of a batch with their captions."""
         pixel_values = batch["pixel_values"]
         if self.rough_share:
@@ -74,7 +75,7 @@ class NanoCLIPModule(L.LightningModule):
         """Collect embeddings from here on."""
         self._embeddings: list[tuple[Tensor, Tensor]] = []
 
-    def validation_step(self, batch: dict, batch_idx: int) -> None:
+    def validation_step(self, batch: SceneBatch, batch_idx: int) -> None:
         """Embed pictures and captions."""
         self._embeddings.append(self._embed(batch["pixel_values"], batch["caption"]))
 

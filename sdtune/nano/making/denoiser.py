@@ -20,6 +20,7 @@ from sdtune.functional import (
     training_target,
 )
 from sdtune.models import StableDiffusion, sample
+from sdtune.nano.making.scene_data import SceneBatch
 from sdtune.nano.making.schedule import adamw_with_decay
 
 __all__ = ["NanoDenoiserModule"]
@@ -72,10 +73,10 @@ class NanoDenoiserModule(L.LightningModule):
             noise_scheduler=DDPMScheduler.from_pretrained(folder / "scheduler"),
             source=base,
         )
-        unet.requires_grad_(True).to(memory_format=torch.channels_last)
+        unet.requires_grad_(True)
         self.model.text_encoders.requires_grad_(text_encoder_learning_rate is not None)
 
-    def training_step(self, batch: dict, batch_idx: int) -> Tensor:
+    def training_step(self, batch: SceneBatch, batch_idx: int) -> Tensor:
         """Encode, draw timesteps, add noise, predict, compare with the target."""
         size = len(batch["caption"])
         number = self.global_step * self.trainer.world_size + self.global_rank
@@ -88,7 +89,7 @@ class NanoDenoiserModule(L.LightningModule):
         self.log("train/loss", loss)
         return loss
 
-    def validation_step(self, batch: dict, batch_idx: int) -> None:
+    def validation_step(self, batch: SceneBatch, batch_idx: int) -> None:
         """Measure the loss at noise and timesteps that never change."""
         size = len(batch["caption"])
         loss = self._losses(batch["pixel_values"], batch["caption"], 1, batch_idx)
@@ -127,7 +128,7 @@ class NanoDenoiserModule(L.LightningModule):
             moments = model.encode_images(pixel_values)
         conditioning = model.encode_prompts(captions)
         shape = (size, model.latent_channels, *moments.shape[2:])
-        steps = model.noise_scheduler.config.num_train_timesteps
+        steps = model.num_train_timesteps
         # one generator for a batch: one for each of hundreds of samples would keep a GPU waiting
         counters = (epoch, [number])
         posterior_noise = counter_randn(shape, self.seed, Stream.POSTERIOR, *counters)[0].to(device)
@@ -159,12 +160,14 @@ def _unet(
     head_dim: int,
     seed: int,
 ) -> UNet2DConditionModel:
+    latent_channels = vae.config["latent_channels"]
+    halvings = len(vae.config["block_out_channels"]) - 1
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        unet = UNet2DConditionModel(
-            sample_size=vae.config.sample_size // 2 ** (len(vae.config.block_out_channels) - 1),
-            in_channels=vae.config.latent_channels,
-            out_channels=vae.config.latent_channels,
+        unet: UNet2DConditionModel = UNet2DConditionModel(
+            sample_size=vae.config["sample_size"] // 2**halvings,
+            in_channels=latent_channels,
+            out_channels=latent_channels,
             layers_per_block=1,
             block_out_channels=block_out_channels,
             down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),

@@ -261,4 +261,5 @@ def _background_share(scenes: Sequence[Scene], drawn: Sequence[Tensor]) -> float
 
 
 def _unit(vectors: Tensor) -> Tensor:
-    return vectors / vectors.norm(dim=-1, keepdim=True)
+    units: Tensor = vectors / vectors.norm(dim=-1, keepdim=True)
+    return units

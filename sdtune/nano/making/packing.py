@@ -3,15 +3,16 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import lightning as L
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, ModelMixin
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     CLIPImageProcessorPil,
     CLIPModel,
+    CLIPTextConfig,
     CLIPTextModel,
     CLIPTokenizer,
     PreTrainedModel,
@@ -56,7 +57,7 @@ def latent_scale(vae: AutoencoderKL, sprites: Path, scenes: int = 512) -> float:
         One over the standard deviation of the posteriors' means, for `scaling_factor`.
     """
     composer = SceneComposer(SpriteBook(sprites), seed=2)
-    batches = SceneDataset(composer, vae.config.sample_size, 64, stop=scenes)
+    batches = SceneDataset(composer, vae.config["sample_size"], 64, stop=scenes)
     latents = [vae.encode(batch["pixel_values"]).latent_dist.mode() for batch in batches]
     return 1.0 / float(torch.cat(latents).std())
 
@@ -76,7 +77,7 @@ def pack_base(
     vae = _module(NanoAutoencoderModule, vae_checkpoint).vae.eval()
     vae.register_to_config(scaling_factor=round(latent_scale(vae, sprites), 4))
     clip = _module(NanoCLIPModule, clip_checkpoint, tokenizer=str(tokenizer)).clip
-    text_encoder = CLIPTextModel(clip.config.text_config)
+    text_encoder = CLIPTextModel(cast(CLIPTextConfig, clip.config.text_config))
     text_encoder.load_state_dict(_text_weights(clip, text_encoder))
     _save_half(vae, folder / "vae")
     _save_half(text_encoder, folder / "text_encoder")
@@ -108,7 +109,7 @@ def pack_unet(checkpoint: Path, folder: Path) -> None:
     module = _module(NanoDenoiserModule, checkpoint, base=str(folder))
     _save_half(module.model.unet, folder / "unet")
     if module.text_encoder_learning_rate is not None:
-        _save_half(module.model.text_encoders[0], folder / "text_encoder")
+        _save_half(cast(CLIPTextModel, module.model.text_encoders[0]), folder / "text_encoder")
 
 
 def pack_clip(clip_checkpoint: Path, tokenizer: Path, folder: Path) -> None:
@@ -122,7 +123,7 @@ def pack_clip(clip_checkpoint: Path, tokenizer: Path, folder: Path) -> None:
     clip = _module(NanoCLIPModule, clip_checkpoint, tokenizer=str(tokenizer)).clip
     _save_half(clip, folder)
     CLIPTokenizer.from_pretrained(tokenizer).save_pretrained(folder)
-    size = clip.config.vision_config.image_size
+    size = cast(Any, clip.config.vision_config).image_size
     # trained on pictures in [-1, 1]
     CLIPImageProcessorPil(
         size={"shortest_edge": size},
@@ -146,8 +147,10 @@ def _text_weights(clip: CLIPModel, text_encoder: CLIPTextModel) -> dict[str, Ten
 
 
 def _save_half(module: ModelMixin | PreTrainedModel, folder: Path) -> None:
-    module.half().save_pretrained(folder, safe_serialization=True)
-    module.float()
+    weights: nn.Module = module
+    weights.half()
+    module.save_pretrained(folder, safe_serialization=True)
+    weights.float()
     if isinstance(module, PreTrainedModel):
         # transformers loads in the type that the configuration names, diffusers in float32: parts
         # that were saved in half precision would not fit together in a pipeline

@@ -2,19 +2,33 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypedDict
 
 import lightning as L
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from sdtune.nano.making.scenes import Scene, SceneComposer, with_made_up_word
 from sdtune.nano.making.sprites import SpriteBook
 
-__all__ = ["SceneDataModule", "SceneDataset"]
+__all__ = ["SceneBatch", "SceneDataModule", "SceneDataset"]
 
 
-class SceneDataset(IterableDataset):
+class SceneBatch(TypedDict):
+    """Pictures with their captions.
+
+    Attributes:
+        pixel_values: (B, 3, size, size) float32 in [-1, 1].
+        caption: B texts.
+    """
+
+    pixel_values: Tensor
+    caption: list[str]
+
+
+class SceneDataset(IterableDataset[SceneBatch]):
     """Batches of scenes whose numbers run from `start` without end, or up to `stop`.
 
     Worker w of n makes every n-th batch, so that the loader yields them in the order of their
@@ -49,7 +63,7 @@ class SceneDataset(IterableDataset):
         self.stride = stride or batch_size
         self.made_up_word_share = made_up_word_share
 
-    def __iter__(self) -> Iterator[dict]:
+    def __iter__(self) -> Iterator[SceneBatch]:
         worker = get_worker_info()
         index, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         first = self.start + index * self.stride
@@ -57,12 +71,8 @@ class SceneDataset(IterableDataset):
             yield self.batch(range(first, min(first + self.batch_size, self.stop or 2**63)))
             first += workers * self.stride
 
-    def batch(self, numbers: range) -> dict:
-        """Draw the scenes of these numbers.
-
-        Returns:
-            `pixel_values`: (B, 3, size, size) float32 in [-1, 1]; `caption`: list of str.
-        """
+    def batch(self, numbers: range) -> SceneBatch:
+        """Draw the scenes of these numbers."""
         scenes = [self.composer.scene(number) for number in numbers]
         pictures = np.stack([scene.draw(self.composer.book.sprites, self.size) for scene in scenes])
         pixel_values = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -143,7 +153,7 @@ class SceneDataModule(L.LightningDataModule):
         """Decode the sprites."""
         self.book = SpriteBook(self.sprites)
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> DataLoader[SceneBatch]:
         """Return the loader of the scenes that come after the Trainer's step count."""
         trainer = self.trainer
         stride = self.batch_size * (trainer.world_size if trainer else 1)
@@ -169,7 +179,7 @@ class SceneDataModule(L.LightningDataModule):
         )
         return DataLoader(dataset, batch_size=None, num_workers=self.num_workers)
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> DataLoader[SceneBatch]:
         """Return the loader of the validation scenes: complete captions, all objects alike."""
         composer = SceneComposer(
             self.book, self.seed + 1, pair_share=0.0, well_known_share=0.0, complete_captions=True

@@ -88,13 +88,15 @@ class Background:
         steps = (np.arange(samples, dtype=np.float32) + 0.5) / (samples * self.period)
         mask = self._mask(steps + self.phase[0], (steps + self.phase[1])[:, None])
         cover = mask.reshape(size, 3, size, 3).mean(axis=(1, 3), dtype=np.float32)[..., None]
-        return np.rint(cover * ink + (1 - cover) * ground).astype(np.uint8)
+        colours: np.ndarray = np.rint(cover * ink + (1 - cover) * ground)
+        return colours.astype(np.uint8)
 
     def _mask(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Tell where the pattern's colour shows; coordinates in periods."""
         if self.pattern == "striped":
             turn = np.deg2rad(self.angle)
-            return (x * np.cos(turn) + y * np.sin(turn)) % 1.0 < 0.5
+            stripes: np.ndarray = (x * np.cos(turn) + y * np.sin(turn)) % 1.0 < 0.5
+            return stripes
         if self.pattern == "checkered":
             return (x % 1.0 < 0.5) ^ (y % 1.0 < 0.5)
         return (x % 1.0 - 0.5) ** 2 + (y % 1.0 - 0.5) ** 2 < 0.3**2

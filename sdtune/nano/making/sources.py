@@ -7,6 +7,7 @@ import tarfile
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 from sdtune.nano.making.objects import object_label
 
@@ -78,8 +79,9 @@ class IconSet:
         self.folder = folder
 
     @cached_property
-    def _icons(self) -> dict:
-        return json.loads((self.folder / "icons.json").read_text(encoding="utf-8"))
+    def _icons(self) -> dict[str, Any]:
+        icons: dict[str, Any] = json.loads((self.folder / "icons.json").read_text(encoding="utf-8"))
+        return icons
 
     @cached_property
     def names(self) -> dict[str, str]:

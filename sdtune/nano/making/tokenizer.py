@@ -69,10 +69,15 @@ def _save(learner: Tokenizer, folder: Path, vocab_size: int) -> CLIPTokenizer:
     vocabulary = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
     for special in (_START, _END):
         vocabulary[special] = len(vocabulary)
-    tokenizer = CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=MAX_LENGTH)
+    tokenizer = CLIPTokenizer(
+        vocab=vocabulary,
+        merges=merges,  # type: ignore[arg-type]  # of pairs, or of lines of text
+        model_max_length=MAX_LENGTH,
+    )
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save_pretrained(folder)
     (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
     lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
     (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return CLIPTokenizer.from_pretrained(folder)
+    loaded: CLIPTokenizer = CLIPTokenizer.from_pretrained(folder)
+    return loaded

@@ -29,12 +29,12 @@ class RelativeStepAdafactor(Adafactor):
 
     def __init__(self, groups: list[ParameterGroup], weight_decay: float) -> None:
         unrated = [{key: each[key] for key in each if key != "lr"} for each in groups]
-        super().__init__(unrated, lr=None, weight_decay=weight_decay, relative_step=True)
+        super().__init__(unrated, lr=None, weight_decay=weight_decay, relative_step=True)  # type: ignore[no-untyped-call]
         self._show_rates()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take a step, see `torch.optim.Optimizer.step`."""
-        loss = super().step(closure)
+        loss = super().step(closure)  # type: ignore[no-untyped-call]
         self._show_rates()
         return loss
 
@@ -47,5 +47,5 @@ class RelativeStepAdafactor(Adafactor):
 
     def _rate(self, parameter: Tensor, group: ParameterGroup) -> Tensor:
         step = self.state[parameter]["step"] if parameter in self.state else 0
-        size = self._rms(parameter.float()).clamp(min=group["eps"][1])
+        size: Tensor = Adafactor._rms(parameter.float()).clamp(min=group["eps"][1])
         return size * min(1e-2, 1.0 / math.sqrt(step + 1))

@@ -12,7 +12,7 @@ from sdtune.techniques.optimization.parameter_groups import ParameterGroup
 __all__ = ["Prodigy"]
 
 
-class Prodigy(prodigyopt.Prodigy):
+class Prodigy(prodigyopt.Prodigy):  # type: ignore[misc]
     """Prodigy (Mishchenko & Defazio 2023) that is run on each parameter group alone.
 
     Its estimate is of how far the parameters are from where they should be. prodigyopt makes one

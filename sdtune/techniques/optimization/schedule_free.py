@@ -11,7 +11,7 @@ from torch import Tensor
 __all__ = ["AdamWScheduleFree"]
 
 
-class AdamWScheduleFree(schedulefree.AdamWScheduleFree):
+class AdamWScheduleFree(schedulefree.AdamWScheduleFree):  # type: ignore[misc]
     """AdamW whose average takes the place of a falling rate (Defazio et al. 2024).
 
     The package turns the trained weights into their average in place, and back: not to the last
