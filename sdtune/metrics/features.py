@@ -9,13 +9,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sdtune.metrics.images import Images, check_images
+
+if TYPE_CHECKING:
+    from transformers import CLIPModel, CLIPTokenizer, PreTrainedModel
 
 __all__ = [
     "CLIPEmbedder",
@@ -76,9 +79,8 @@ class Embedder(nn.Module, ABC):
 class _Transformer(Embedder):
     """A network of transformers, with the preparation of pictures that it was trained with."""
 
-    def __init__(self, model: Any, image_processor: Any) -> None:
+    def __init__(self, image_processor: Any) -> None:
         super().__init__()
-        self.model: Any = model.eval().requires_grad_(False)
         self.image_processor = image_processor
 
     def _pixel_values(self, images: Images) -> Tensor:
@@ -100,8 +102,9 @@ class CLIPEmbedder(_Transformer):
         tokenizer: Its tokenizer.
     """
 
-    def __init__(self, model: Any, image_processor: Any, tokenizer: Any) -> None:
-        super().__init__(model, image_processor)
+    def __init__(self, model: CLIPModel, image_processor: Any, tokenizer: CLIPTokenizer) -> None:
+        super().__init__(image_processor)
+        self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
 
     @torch.no_grad()
@@ -138,6 +141,10 @@ class DINOEmbedder(_Transformer):
         model: A `transformers.ViTModel` or `Dinov2Model`.
         image_processor: Its image processor.
     """
+
+    def __init__(self, model: PreTrainedModel, image_processor: Any) -> None:
+        super().__init__(image_processor)
+        self.model = model.eval().requires_grad_(False)
 
     def _embed(self, images: Images) -> Tensor:
         states: Tensor = self.model(self._pixel_values(images)).last_hidden_state

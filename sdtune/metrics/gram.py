@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -11,6 +11,9 @@ from torch.nn import functional as F
 from sdtune.functional.randomness import Stream, counter_randn
 from sdtune.metrics.features import Embedder
 from sdtune.metrics.images import Images
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
 
 __all__ = ["GramEmbedder", "gram_vector"]
 
@@ -45,10 +48,10 @@ class GramEmbedder(Embedder):
         vae: A diffusers `AutoencoderKL`, such as the base's.
     """
 
-    def __init__(self, vae: Any) -> None:
+    def __init__(self, vae: AutoencoderKL) -> None:
         super().__init__()
         self.encoder: Any = vae.encoder
-        self.size = int(vae.config.sample_size)
+        self.size = int(vae.config["sample_size"])
 
     def _embed(self, images: Images) -> Tensor:
         like = next(self.encoder.parameters())
