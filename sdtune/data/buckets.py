@@ -13,7 +13,7 @@ from functools import cached_property
 
 from sdtune._checks import check_all, check_positive
 
-__all__ = ["DEFAULT_BUCKETS", "BucketSettings", "Buckets", "Size", "kept_share"]
+__all__ = ["DEFAULT_BUCKETS", "BucketSettings", "Buckets", "Size"]
 
 Size = tuple[int, int]
 """Width and height, in pixels."""
@@ -145,17 +145,3 @@ class Buckets:
 
     def _rounded(self, side: float) -> int:
         return max(int(side + 0.5) // self.step, 1) * self.step
-
-
-def kept_share(size: Size, bucket: Size) -> float:
-    """Say how much of a picture is left when it is resized to cover a bucket and cropped to it.
-
-    Args:
-        size: Width and height of the picture, in pixels.
-        bucket: Width and height of the bucket, in pixels.
-
-    Returns:
-        Share of the picture's pixels, in (0, 1].
-    """
-    ratio, wanted = size[0] / size[1], bucket[0] / bucket[1]
-    return min(ratio / wanted, wanted / ratio)

@@ -93,16 +93,13 @@ class Band:
     high: float
 
 
-def draw_lines(
-    lines: Sequence[Line], *, alt: str, key: str, log: bool = False, band: Band | None = None
-) -> Markup:
+def draw_lines(lines: Sequence[Line], *, alt: str, key: str, band: Band | None = None) -> Markup:
     """Draw curves over optimizer steps.
 
     Args:
         lines: What to draw, the background first.
         alt: What the picture shows, for those who do not see it.
         key: A word that no other plot of the page has; ids are made of it.
-        log: Whether the values are on a logarithmic axis, if all of them are above 0.
         band: A value to compare with.
 
     Returns:
@@ -114,8 +111,6 @@ def draw_lines(
         if band is not None:
             axes.axhspan(band.low, band.high, color=_FAINT, alpha=0.14, linewidth=0)
             axes.axhline(band.value, color=_FAINT, linewidth=1.2, dashes=(4, 3), label=band.label)
-        if log and all(value > 0 for line in lines for value in line.curve.values):
-            axes.set_yscale("log")
         axes.set_xlabel("step", loc="right")
         if len(axes.get_legend_handles_labels()[1]) > 1:
             axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3, columnspacing=1.2)
