@@ -17,7 +17,6 @@ from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
 from tests.techniques.every_technique import TECHNIQUES, Build, data_for
 
-
 QUICK = ("textual_inversion", "multi_concept", "dropout")
 """What takes the least time to train twice."""
 
