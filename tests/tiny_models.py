@@ -8,7 +8,14 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["make_noise_scheduler", "make_tiny_sd", "make_tokenizer", "save_sd", "spread"]
+__all__ = [
+    "make_micro_sd",
+    "make_noise_scheduler",
+    "make_tiny_sd",
+    "make_tokenizer",
+    "save_sd",
+    "spread",
+]
 
 
 def make_tiny_sd(
@@ -58,6 +65,48 @@ def make_tiny_sd(
         for module in (unet, vae, text_encoder):
             spread(module)
     noise_scheduler = make_noise_scheduler(prediction_type, zero_terminal_snr)
+    return save_sd(folder, unet, vae, text_encoder, tokenizer, noise_scheduler)
+
+
+def make_micro_sd(folder: str | Path, seed: int = 0) -> Path:
+    """Write a model of random weights with one block of each kind, for tests that train often.
+
+    It is loaded in a tenth of the time of `make_tiny_sd`'s, and its adapters' keys are not SD's.
+
+    Args:
+        folder: Where to write; made if absent.
+        seed: Seed of the weights.
+
+    Returns:
+        The folder.
+    """
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+
+    tokenizer = make_tokenizer()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        unet = UNet2DConditionModel(
+            sample_size=8,
+            down_block_types=("CrossAttnDownBlock2D",),
+            up_block_types=("CrossAttnUpBlock2D",),
+            block_out_channels=(8,),
+            layers_per_block=1,
+            cross_attention_dim=16,
+            attention_head_dim=4,
+            norm_num_groups=4,
+        )
+        vae = AutoencoderKL(
+            sample_size=64,
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            block_out_channels=(4,) * 4,
+            layers_per_block=1,
+            norm_num_groups=2,
+        )
+        text_encoder = _make_text_encoder(tokenizer, width=16, layers=1)
+        for module in (unet, vae, text_encoder):
+            spread(module)
+    noise_scheduler = make_noise_scheduler("epsilon", False)
     return save_sd(folder, unet, vae, text_encoder, tokenizer, noise_scheduler)
 
 
@@ -117,16 +166,16 @@ def make_tokenizer() -> Any:
     return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=77)
 
 
-def _make_text_encoder(tokenizer: Any) -> Any:
+def _make_text_encoder(tokenizer: Any, width: int = 32, layers: int = 12) -> Any:
     from transformers import CLIPTextConfig, CLIPTextModel
 
     return CLIPTextModel(
         CLIPTextConfig(
             vocab_size=len(tokenizer),
-            hidden_size=32,
-            intermediate_size=64,
-            projection_dim=32,
-            num_hidden_layers=12,
+            hidden_size=width,
+            intermediate_size=2 * width,
+            projection_dim=width,
+            num_hidden_layers=layers,
             num_attention_heads=4,
             max_position_embeddings=tokenizer.model_max_length,
             bos_token_id=tokenizer.bos_token_id,

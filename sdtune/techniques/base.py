@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
 
+import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
@@ -29,6 +30,7 @@ from sdtune.techniques.optimization import (
     LRScheduleName,
     OptimizerName,
     ParameterGroup,
+    begin_schedules,
     build_lr_scheduler,
     build_optimizer,
     check_optimization_arguments,
@@ -37,6 +39,7 @@ from sdtune.techniques.optimization import (
     total_steps,
 )
 from sdtune.techniques.prior_preservation import PriorPreservation
+from sdtune.techniques.trainer_problems import finder_problems
 from sdtune.techniques.tuned_model import TunedModelModule
 
 __all__ = ["DiffusionFineTuningModule"]
@@ -146,6 +149,11 @@ class DiffusionFineTuningModule(TunedModelModule):
             One sentence each.
         """
         return super().problems_with(data) + (self.prior.problems_with(data) if self.prior else [])
+
+    def problems_with_trainer(self, trainer: pl.Trainer) -> list[str]:
+        """List what keeps this technique from being trained by a Trainer; loads no weights."""
+        problems = super().problems_with_trainer(trainer)
+        return problems + (finder_problems(trainer) if self.prior else [])
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Tensor]:
         """Encode, draw timesteps, add noise, predict, compare with the target.
@@ -308,6 +316,10 @@ class DiffusionFineTuningModule(TunedModelModule):
             if hasattr(data, "captions"):
                 self._prompts.remember(data.captions(), self._encode)
             self.model.text_encoders.to("cpu")
+        begin_schedules(self.trainer, self.parameter_groups())
+        # a loader that counted batches, or fed a finder, knows of no checkpoint, which is read
+        # after this, and of no latents: a resumed epoch would begin anew. The Trainer makes another
+        self.trainer.fit_loop._combined_loader = None
 
     def _losses(
         self,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
+from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor, nn
 
 from sdtune._checks import ArgumentsError
@@ -17,6 +17,7 @@ from sdtune.adapters.adapter_set import AdapterSet
 from sdtune.models import load, sample
 from sdtune.techniques.learned import Learned, LearnedGroup
 from sdtune.techniques.optimization.averaged_weights import AveragedWeightsModule
+from sdtune.techniques.trainer_problems import BASE_DTYPES, trainer_problems
 
 if TYPE_CHECKING:
     from transformers import CLIPTextModel
@@ -24,13 +25,6 @@ if TYPE_CHECKING:
     from sdtune.models import StableDiffusion
 
 __all__ = ["TunedModelModule"]
-
-_BASE_DTYPES = {
-    "32-true": torch.float32,
-    "32": torch.float32,
-    "16-mixed": torch.float16,
-    "bf16-mixed": torch.bfloat16,
-}
 
 
 class TunedModelModule(AveragedWeightsModule):
@@ -102,38 +96,33 @@ class TunedModelModule(AveragedWeightsModule):
         Returns:
             One sentence each.
         """
-        problems = []
-        if str(trainer.precision) not in _BASE_DTYPES:
-            allowed = ", ".join(f"`{name}`" for name in _BASE_DTYPES if name != "32")
-            problems.append(
-                f"Expected `trainer.precision` to be one of {allowed}, which keep the adapter in "
-                f"float32, but got `{trainer.precision}`."
-            )
-        if any(isinstance(each, StochasticWeightAveraging) for each in trainer.callbacks):  # type: ignore[attr-defined]
-            problems.append(
-                "Expected `trainer.callbacks` to hold no StochasticWeightAveraging, which copies "
-                "the model before it is built: take EMAWeightAveraging, or WeightAveraging for a "
-                "plain mean."
-            )
-        return problems
+        return trainer_problems(trainer)
 
-    def configure_model(self) -> None:
-        """Compare with the Trainer and the data, then load the base and add what learns.
+    def configure_callbacks(self) -> list[pl.Callback]:
+        """Compare with the Trainer and the data, before any callback looks at the module.
 
-        Callbacks that copy the model call this too, before the Trainer does.
+        Returns:
+            No callbacks.
 
         Raises:
             ValueError: If there are `problems_with` the data or the Trainer, with all of them.
         """
-        if self._trainer is None:  # `load_from_checkpoint`
-            self.load_base()
-            return
         problems = self.problems_with_trainer(self.trainer)
         if self.is_fitting:
             problems += self.problems_with(getattr(self.trainer, "datamodule", None))
         if problems:
             raise ArgumentsError(problems)
-        self.load_base(_BASE_DTYPES[str(self.trainer.precision)])
+        return []
+
+    def configure_model(self) -> None:
+        """Load the base and add what learns.
+
+        Callbacks that copy the model call this too, before the Trainer does.
+        """
+        if self._trainer is None:  # `load_from_checkpoint`
+            self.load_base()
+        else:
+            self.load_base(BASE_DTYPES[str(self.trainer.precision)])
 
     def groups(self) -> list[LearnedGroup]:
         """List the parameters that learn, in groups of one learning rate."""

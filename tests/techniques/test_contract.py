@@ -4,81 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as pl
 import pytest
 import torch
 from torch import Tensor
 
-from sdtune.data.concept import Concept
-from sdtune.data.concepts import ConceptsDataModule
-from sdtune.data.style import StyleDataModule
-from sdtune.data.subject import SubjectDataModule
 from sdtune.models import load
 from sdtune.techniques.base import DiffusionFineTuningModule
-from sdtune.techniques.dreambooth import DreamBoothModule
-from sdtune.techniques.learned_words import LearnedWords
-from sdtune.techniques.lora_style import LoRAStyleModule
-from sdtune.techniques.multi_concept import MultiConceptModule
-from sdtune.techniques.pivotal_tuning import PivotalTuningModule
-from sdtune.techniques.textual_inversion import TextualInversionModule
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
-
-Build = Callable[[str], DiffusionFineTuningModule]
-
-TECHNIQUES: dict[str, Build] = {
-    "lora": lambda base: LoRAStyleModule(base, rank=4, alpha=8, learning_rate=1e-2),
-    "lora_text_encoder": lambda base: LoRAStyleModule(
-        base, rank=4, learning_rate=1e-2, text_encoder_learning_rate=1e-2
-    ),
-    "dropout": lambda base: LoRAStyleModule(base, rank=4, dropout=0.3, learning_rate=1e-2),
-    "dora": lambda base: LoRAStyleModule(base, rank=4, use_dora=True, learning_rate=1e-2),
-    "dreambooth": lambda base: DreamBoothModule(
-        base, rank=4, learning_rate=1e-2, class_inference_steps=1, text_encoder_learning_rate=1e-2
-    ),
-    "dreambooth_full": lambda base: DreamBoothModule(
-        base, full_finetune=True, learning_rate=1e-3, class_inference_steps=1
-    ),
-    "textual_inversion": lambda base: TextualInversionModule(
-        "<disc>", "c d", base, num_vectors=2, learning_rate=1e-2
-    ),
-    "pivotal_tuning": lambda base: PivotalTuningModule(
-        "<disc>", "c", base, rank=4, learning_rate=1e-2, embedding_stop_fraction=1.0
-    ),
-    "pivotal_tuning_text_encoder": lambda base: PivotalTuningModule(
-        "<disc>",
-        "c",
-        base,
-        rank=4,
-        learning_rate=1e-2,
-        text_encoder_learning_rate=1e-2,
-        embedding_norm="initializer",
-        embedding_stop_fraction=0.1,
-    ),
-    "multi_concept": lambda base: MultiConceptModule(
-        ["<disc>", "<ring>"],
-        ["c d", "d"],
-        base,
-        num_vectors=2,
-        embedding_learning_rate=1e-2,
-        learning_rate=1e-2,
-        class_inference_steps=1,
-    ),
-    "multi_concept_lora": lambda base: MultiConceptModule(
-        ["<disc>", "<ring>"],
-        ["c", "d"],
-        base,
-        rank=4,
-        embedding_learning_rate=1e-2,
-        learning_rate=1e-2,
-        prior_loss_weight=0,
-    ),
-}
-
+from tests.techniques.every_technique import TECHNIQUES, Build, data_for
 
 QUICK = ("textual_inversion", "multi_concept", "dropout")
 """What takes the least time to train twice."""
@@ -96,26 +33,10 @@ def _fit(
     max_steps: int = 2,
     ckpt_path: Path | None = None,
 ) -> pl.Trainer:
-    data = _data(module, folder, cache_dir=str(run / "cache"))
+    data = data_for(module, folder, cache_dir=str(run / "cache"))
     trainer = quiet_trainer(max_steps=max_steps, default_root_dir=run)
     trainer.fit(module, data, ckpt_path=ckpt_path)
     return trainer
-
-
-def _data(
-    module: DiffusionFineTuningModule, folder: Path, **arguments: Any
-) -> pl.LightningDataModule:
-    arguments = {"resolution": 64, "batch_size": 2, "flip": True, **arguments}
-    if isinstance(module, MultiConceptModule):
-        prior = {"class_prompt": "a thing", "class_count": 2}
-        concepts = [Concept(folder, f"a {word.token}", **prior) for word in module.words.words]
-        return ConceptsDataModule(concepts, **arguments)
-    if isinstance(module, DreamBoothModule):
-        prompts = {"instance_prompt": "an erica disc", "class_prompt": "a disc"}
-        return SubjectDataModule(folder, **prompts, class_count=3, **arguments)
-    if any(isinstance(each, LearnedWords) for each in module.learns):
-        arguments["trigger"] = "<disc>"
-    return StyleDataModule(folder, **arguments)
 
 
 def _frozen(module: DiffusionFineTuningModule) -> dict[str, Tensor]:

@@ -5,7 +5,11 @@ from sdtune.techniques.optimization.arguments import (
     check_with_trainer,
 )
 from sdtune.techniques.optimization.averaged_weights import AveragedWeightsModule
-from sdtune.techniques.optimization.lr_schedules import LRScheduleName, build_lr_scheduler
+from sdtune.techniques.optimization.lr_schedules import (
+    LRScheduleName,
+    begin_schedules,
+    build_lr_scheduler,
+)
 from sdtune.techniques.optimization.optimizers import (
     OptimizerName,
     build_optimizer,
@@ -19,6 +23,7 @@ __all__ = [
     "LRScheduleName",
     "OptimizerName",
     "ParameterGroup",
+    "begin_schedules",
     "build_lr_scheduler",
     "build_optimizer",
     "check_optimization_arguments",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+import lightning.pytorch as pl
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -13,6 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 __all__ = [
     "LRScheduleName",
     "RateSchedule",
+    "begin_schedules",
     "build_lr_scheduler",
     "check_lr_schedule",
     "rate_factor",
@@ -124,6 +126,18 @@ class RateSchedule(LRScheduler):
         factor = self._factor(self.last_epoch)
         return [float(rate) * factor for rate in self.base_lrs]
 
+    def begin_from(self, base_lrs: list[float]) -> None:
+        """Scale other rates, before the first step.
+
+        Args:
+            base_lrs: The full rate of each group.
+        """
+        self.base_lrs = list(base_lrs)
+        rates = self.get_lr()
+        self._last_lr = list(rates)
+        for group, rate, base in zip(self.optimizer.param_groups, rates, base_lrs, strict=True):
+            group["lr"], group["initial_lr"] = rate, base
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a step, by the recipe of now.
 
@@ -182,3 +196,15 @@ class RateSchedule(LRScheduler):
         falls = next((each for each in steps if self._factor(each) < self.ceiling), step)
         held = f"stays there until step {falls} and then " if falls > step + 1 else ""
         return f"{story}; it {held}falls along `{self.name}` to 0 at step {self.max_steps}."
+
+
+def begin_schedules(trainer: pl.Trainer, groups: Sequence[Mapping[str, Any]]) -> None:
+    """Let schedules scale the rates of now: Lightning's LearningRateFinder may have set others.
+
+    Args:
+        trainer: The trainer, before its first step and before a checkpoint is read.
+        groups: The optimizer's groups, with `lr`.
+    """
+    for each in trainer.lr_scheduler_configs:
+        if isinstance(each.scheduler, RateSchedule):
+            each.scheduler.begin_from([float(group["lr"]) for group in groups])

@@ -1,0 +1,82 @@
+"""Options of the Trainer that a technique cannot be trained with, in sentences."""
+
+from __future__ import annotations
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.callbacks import (
+    BaseFinetuning,
+    BatchSizeFinder,
+    LearningRateFinder,
+    ModelPruning,
+    StochasticWeightAveraging,
+)
+
+__all__ = ["BASE_DTYPES", "finder_problems", "trainer_problems"]
+
+BASE_DTYPES = {
+    "32-true": torch.float32,
+    "32": torch.float32,
+    "16-mixed": torch.float16,
+    "bf16-mixed": torch.bfloat16,
+}
+"""Precision of the Trainer -> floating type of what does not learn."""
+
+_TOO_EARLY: dict[type[pl.Callback], str] = {
+    StochasticWeightAveraging: "take EMAWeightAveraging, or WeightAveraging for a plain mean",
+    BaseFinetuning: "what learns, and how fast, is named by the arguments of `model`",
+    ModelPruning: "a smaller `model.rank` makes a smaller adapter",
+}
+"""Callbacks that look at the module in `setup`, before `configure_model` -> what to do."""
+
+
+def trainer_problems(trainer: pl.Trainer) -> list[str]:
+    """List what keeps any technique from being trained by a Trainer.
+
+    Args:
+        trainer: The Trainer.
+
+    Returns:
+        One sentence each.
+    """
+    problems = []
+    if str(trainer.precision) not in BASE_DTYPES:
+        allowed = ", ".join(f"`{name}`" for name in BASE_DTYPES if name != "32")
+        problems.append(
+            f"Expected `trainer.precision` to be one of {allowed}, which keep the adapter in "
+            f"float32, but got `{trainer.precision}`."
+        )
+    if trainer.accumulate_grad_batches < 1:
+        problems.append(
+            "Expected `trainer.accumulate_grad_batches` to be a positive integer, but got "
+            f"{trainer.accumulate_grad_batches}."
+        )
+    for each in _callbacks(trainer):
+        for kind, way_out in _TOO_EARLY.items():
+            if isinstance(each, kind):
+                problems.append(
+                    f"Expected `trainer.callbacks` to hold no {type(each).__name__}, which looks "
+                    f"for layers before the model is built: {way_out}."
+                )
+    return problems
+
+
+def finder_problems(trainer: pl.Trainer) -> list[str]:
+    """List callbacks that train before class pictures are drawn.
+
+    Args:
+        trainer: The Trainer.
+
+    Returns:
+        One sentence each.
+    """
+    return [
+        f"Expected `trainer.callbacks` to hold no {type(each).__name__} beside class pictures, "
+        "which are drawn after it has trained: find the value with `model.prior_loss_weight` 0."
+        for each in _callbacks(trainer)
+        if isinstance(each, BatchSizeFinder | LearningRateFinder)
+    ]
+
+
+def _callbacks(trainer: pl.Trainer) -> list[pl.Callback]:
+    return trainer.callbacks  # type: ignore[attr-defined]

@@ -1,0 +1,128 @@
+"""Every row of the conformance table is true."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from dataclasses import replace
+from pathlib import Path
+
+import lightning.pytorch.callbacks
+import lightning.pytorch.loggers
+import lightning.pytorch.plugins
+import pytest
+from lightning.pytorch import Trainer
+from lightning.pytorch.strategies import StrategyRegistry
+
+from sdtune.cli import main
+from tests.conformance.bench import Bench
+from tests.conformance.checks import is_refused
+from tests.conformance.row import Row
+from tests.conformance.table import ROWS, page
+from tests.picture_folders import make_picture_folder
+from tests.techniques.every_technique import TECHNIQUES, Build
+
+ROOT = Path(__file__).parents[2]
+TRIED = [row for row in ROWS if row.verdict != "not tried here"]
+OVER_TECHNIQUES = [row for row in TRIED if row.techniques]
+RECIPE = """\
+trainer: {{accelerator: cpu, max_epochs: 1, limit_val_batches: 0, logger: false}}
+model:
+  class_path: sdtune.LoRAStyleModule
+  init_args: {{base: {base}, rank: 2, target_modules: [to_v], learning_rate: 1e-2}}
+data:
+  class_path: sdtune.StyleDataModule
+  init_args: {{folder: {pictures}, resolution: 64, batch_size: 1, validation_count: 2}}
+"""
+
+
+def _cases(rows: list[Row], slow: bool | None = None) -> list[object]:
+    marks = {row.name: [pytest.mark.slow] if slow or row.slow else [] for row in rows}
+    return [pytest.param(row, id=row.name, marks=marks[row.name]) for row in rows]
+
+
+def test_every_option_callback_and_logger_has_a_row() -> None:
+    options = {row.option for row in ROWS}
+    assert set(inspect.signature(Trainer.__init__).parameters) - {"self"} <= options
+    assert set(lightning.pytorch.callbacks.__all__) <= options
+    assert set(lightning.pytorch.loggers.__all__) <= options
+
+
+def test_the_page_says_what_the_rows_say() -> None:
+    assert (ROOT / "docs/conformance.md").read_text(encoding="utf-8") == page(), (
+        "python -m tests.conformance.table > docs/conformance.md"
+    )
+
+
+@pytest.mark.parametrize("row", _cases(TRIED))
+def test_a_row_holds(row: Row, bench: Bench) -> None:
+    _hold(row, bench)
+
+
+@pytest.mark.parametrize("row", _cases(OVER_TECHNIQUES, slow=True))
+@pytest.mark.parametrize("build", TECHNIQUES.values(), ids=TECHNIQUES)
+def test_a_row_holds_for_every_technique(row: Row, build: Build, bench: Bench) -> None:
+    pictures = make_picture_folder(bench.folder.parent / "four_discs")
+    every = replace(bench, build=build, pictures=pictures)
+    every.plain()
+    _hold(row, every)
+
+
+def _hold(row: Row, bench: Bench) -> None:
+    if row.needs:
+        pytest.importorskip(row.needs)
+    if row.check is None:
+        is_refused(bench, row.made_arguments(), row.what)
+    else:
+        row.check(bench, row.made_arguments())
+
+
+def _recipe(bench: Bench) -> str:
+    text = RECIPE.format(base=bench.base, pictures=bench.pictures)
+    Path("recipe.yaml").write_text(text, encoding="utf-8")
+    return "recipe.yaml"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "row", _cases([row for row in TRIED if row.check is None and row.call_words()])
+)
+def test_what_is_refused_is_refused_by_the_commands(
+    row: Row, bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = _recipe(bench)
+    assert main(["check", recipe, *row.call_words()]) == 2
+    assert main(["fit", "--config", recipe, *row.call_words()]) == 2
+    assert list(Path().iterdir()) == [Path(recipe)]
+    if row.option in lightning.pytorch.callbacks.__all__:
+        assert row.what in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", _cases([row for row in TRIED if row.check and row.call_words()]))
+def test_what_works_is_accepted_by_the_commands(row: Row, bench: Bench) -> None:
+    if row.needs:
+        pytest.importorskip(row.needs)
+    assert main(["check", _recipe(bench), *row.call_words()]) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", _cases([row for row in ROWS if row.needs.startswith("no ")]))
+def test_a_logger_without_its_package_is_refused_by_the_commands(
+    row: Row, bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package = row.needs.removeprefix("no ")
+    if importlib.util.find_spec(package):
+        pytest.skip(f"{package} is installed")
+    assert main(["check", _recipe(bench), *row.call_words()]) == 2
+    assert package.split("_")[0] in capsys.readouterr().err.lower()
+
+
+def test_every_strategy_and_plugin_is_named() -> None:
+    named = " ".join(row.value for row in ROWS if row.option in ("strategy", "plugins"))
+    starts = ("ddp_", "deepspeed_")
+    strategies = set(StrategyRegistry.available_strategies())
+    words = {part.strip("',") for part in named.split()}
+    assert {each for each in strategies if not each.startswith(starts)} <= words
+    bases = {"CheckpointIO", "LayerSync", "Precision"}
+    assert all(each in named for each in set(lightning.pytorch.plugins.__all__) - bases)
