@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import DDPMScheduler, StableDiffusionPipeline
-from peft import LoraConfig
+from peft import LoraConfig, inject_adapter_in_model
 from transformers import CLIPTextModel
 
 from sdtune.functional import counter_randn
@@ -186,7 +186,8 @@ def test_fingerprints_ignore_adapters(
     targets = ["to_q", "to_out.0", "conv1", "conv_in"]
     adapted.unet.add_adapter(LoraConfig(r=2, target_modules=targets, use_dora=use_dora))
     adapted.unet.add_adapter(LoraConfig(r=4, target_modules=["to_q", "to_k"]), "second")
-    adapted.text_encoders[0].add_adapter(LoraConfig(r=2, target_modules=["q_proj", "fc1"]))
+    text_config = LoraConfig(r=2, target_modules=["q_proj", "fc1"])
+    inject_adapter_in_model(text_config, adapted.text_encoders[0])
     assert any("lora" in name for name, _ in adapted.text_encoders.named_parameters())
     for part in PARTS:
         assert adapted.fingerprint(part) == model.fingerprint(part)
