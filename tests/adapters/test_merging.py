@@ -74,6 +74,7 @@ def _read_by(base: Path, adapter: Path | None, text: str, word: str | None = Non
     return torch.cat(outputs, dim=-1)[first : len(ids)]
 
 
+@pytest.mark.slow
 def test_every_word_is_read_as_by_its_own_adapter(
     saved: tuple[Path, Path], tiny_sd: Path, tmp_path: Path
 ) -> None:

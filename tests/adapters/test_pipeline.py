@@ -40,6 +40,7 @@ def test_a_learned_word_is_found_by_file_folder_and_run(tmp_path, tiny_sd, model
     assert abs(draw(load_pipeline(tiny_sd), "a <erica>") - expected).max() > 0.01
 
 
+@pytest.mark.slow
 def test_a_word_and_its_lora_are_loaded_together(tmp_path, tiny_sd, model, train):
     add_lora(model, rank=4, alpha=2.0, text_encoder=True)
     train(model, scale=0.3)

@@ -19,6 +19,7 @@ def folders(tiny_sd: Path, tmp_path: Path) -> list[Path]:
     return [tmp_path / "one", tmp_path / "two"]
 
 
+@pytest.mark.slow
 def test_two_runs_become_one_adapter(folders, tiny_sd, tmp_path, capsys) -> None:
     texts = tmp_path / "texts.txt"
     texts.write_text("a cat on a mat\n\na dog\n")

@@ -67,6 +67,7 @@ def test_noise_offset_shifts_whole_channels(tiny_sd: Path) -> None:
     torch.testing.assert_close(difference, (0.1 * offsets).expand(2, 4, 8, 8))
 
 
+@pytest.mark.slow
 def test_cached_and_fresh_latents_train_the_same(tiny_sd: Path, data: StyleDataModule) -> None:
     modules = []
     for cache_latents in (True, False):

@@ -17,8 +17,15 @@ from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
 from tests.techniques.every_technique import TECHNIQUES, Build, data_for
 
-QUICK = ("textual_inversion", "multi_concept", "dropout")
-"""What takes the least time to train twice."""
+QUICK_FIRST = [
+    pytest.param(
+        build,
+        id=name,
+        marks=[] if name in ("textual_inversion", "multi_concept") else [pytest.mark.slow],
+    )
+    for name, build in TECHNIQUES.items()
+]
+"""All techniques; those that take long to train and save are slow."""
 
 
 @pytest.fixture(scope="module")
@@ -76,13 +83,7 @@ def test_training_moves_what_learns_and_nothing_else(
     assert all(value.dtype == torch.float32 for value in learned.values())
 
 
-@pytest.mark.parametrize(
-    "build",
-    [
-        pytest.param(build, id=name, marks=[pytest.mark.slow] if name not in QUICK else [])
-        for name, build in TECHNIQUES.items()
-    ],
-)
+@pytest.mark.parametrize("build", QUICK_FIRST)
 def test_a_resumed_run_equals_an_uninterrupted_one(
     build: Build, tiny_sd: Path, folder: Path, tmp_path: Path
 ) -> None:
@@ -98,7 +99,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
         assert torch.equal(value, _learned(second)[name]), name
 
 
-@pytest.mark.parametrize("build", TECHNIQUES.values(), ids=TECHNIQUES)
+@pytest.mark.parametrize("build", QUICK_FIRST)
 def test_a_checkpoint_is_small_and_names_its_base(
     build: Build, tiny_sd: Path, tiny_sd_v: Path, folder: Path, tmp_path: Path
 ) -> None:
@@ -117,7 +118,7 @@ def test_a_checkpoint_is_small_and_names_its_base(
         _fit(other, folder, tmp_path, ckpt_path=path)
 
 
-@pytest.mark.parametrize("clip_skip", [1, 3])
+@pytest.mark.parametrize("clip_skip", [pytest.param(1, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("build", TECHNIQUES.values(), ids=TECHNIQUES)
 def test_all_that_learns_has_a_gradient(build: Build, clip_skip: int, tiny_sd: Path) -> None:
     module = build(str(tiny_sd))

@@ -95,6 +95,7 @@ def test_class_samples_have_draws_of_their_own(tiny_sd: Path) -> None:
     assert len({float(each.sum()) for each in noise}) == 4
 
 
+@pytest.mark.slow
 def test_cached_and_fresh_latents_train_the_same(tiny_sd: Path, make_data: Any) -> None:
     states = []
     for cache_latents in (True, False):
@@ -113,6 +114,7 @@ def test_cached_and_fresh_latents_train_the_same(tiny_sd: Path, make_data: Any) 
         torch.testing.assert_close(value, states[1][name], rtol=1e-2, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_class_pictures_are_of_the_untuned_base(tiny_sd: Path, make_data: Any) -> None:
     def drawn(folder: Path) -> list[bytes]:
         return [path.read_bytes() for path in sorted(folder.rglob("class_pictures/*/*.png"))]

@@ -66,6 +66,7 @@ def test_keys_values_and_words_alone_learn(tiny_sd: Path, rank: int | None) -> N
     assert [group["name"] for group in groups] == ["unet", "embedding"]
 
 
+@pytest.mark.slow
 def test_both_words_move_and_are_saved_with_what_reads_them(tiny_sd: Path, tmp_path: Path) -> None:
     module = _module(tiny_sd)
     module.load_base()

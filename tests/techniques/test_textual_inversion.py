@@ -124,6 +124,7 @@ def test_the_base_is_asked_for_the_initializers_words(tiny_sd: Path) -> None:
     assert (learned - base).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 def test_validation_loss_falls_when_the_word_is_learned(tiny_sd: Path, tmp_path: Path) -> None:
     folder = make_picture_folder(tmp_path / "discs", count=6)
     data = StyleDataModule(

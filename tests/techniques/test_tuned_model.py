@@ -34,6 +34,7 @@ def test_half_precision_adapters_are_refused(tiny_sd: Path, data: StyleDataModul
         quiet_trainer(precision="bf16-true").fit(module, data)
 
 
+@pytest.mark.slow
 def test_gradient_checkpointing_changes_no_gradient(tiny_sd: Path) -> None:
     gradients = []
     for gradient_checkpointing in (False, True):
@@ -56,6 +57,7 @@ def test_a_checkpoint_of_another_adapter_is_refused(tiny_sd: Path, data: StyleDa
         everything.load_state_dict(attention.state_dict())
 
 
+@pytest.mark.slow
 def test_a_checkpoint_alone_makes_the_module_again(
     tiny_sd: Path, data: StyleDataModule, tmp_path: Path
 ) -> None:

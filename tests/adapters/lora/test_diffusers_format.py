@@ -136,6 +136,7 @@ def test_a_lost_alpha_is_caught(tmp_path, tuned):
         AdapterSet(LoRAAdapter.from_model(tuned)).verify(path, tuned)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_lost_alpha_is_caught_even_if_the_layers_look_right(
     tmp_path, model, train, dtype, monkeypatch
