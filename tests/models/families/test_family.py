@@ -128,7 +128,7 @@ def test_the_sizes_of_the_pictures_reach_the_unet(toy_xl: Path, family: ToyXLFam
     )
     batch = {"moments": torch.randn(2, 8, 16, 16), "caption": PROMPTS, "index": [0, 1]}
     losses = [module.training_losses(batch)[0]]
-    batch["original_size"] = torch.tensor([[512, 384], [64, 64]])
+    batch["original_size"] = [(512, 384), (64, 64)]  # as the data modules tell them
     losses.append(module.training_losses(batch)[0])
     assert told[0]["time_ids"].tolist() == [[64, 64, 0, 0, 64, 64]] * 2
     assert told[1]["time_ids"][0].tolist() == [512, 384, 0, 0, 64, 64]
@@ -152,10 +152,11 @@ def test_a_word_is_learned_for_every_text_encoder(
     )
     module = TextualInversionModule("<disc>", "c d", str(toy_xl), num_vectors=2, learning_rate=1e-2)
     module.load_base()
-    before = [rows.detach().clone() for rows in module.embedding_rows]
+    (words,) = module.learns
+    before = [rows.detach().clone() for rows in words.rows(module.model)]
     assert [rows.shape for rows in before] == [(2, 16), (2, 32)]
     quiet_trainer(max_steps=2).fit(module, data)
-    for rows, old in zip(module.embedding_rows, before, strict=True):
+    for rows, old in zip(words.rows(module.model), before, strict=True):
         assert (rows - old).abs().min(dim=1).values.min() > 0
     assert [vectors.shape for vectors in module.adapter().adapters[0].vectors] == [(2, 16), (2, 32)]
     base = load(toy_xl)

@@ -51,7 +51,8 @@ class ToyXLFamily(Family):
         size = torch.tensor([height, width]).expand(len(latents), 2)
         crop = torch.zeros(len(latents), 2)
         parts = [batch.get("original_size", size), batch.get("crop_top_left", crop), size]
-        return {"time_ids": torch.cat([each.to(latents) for each in parts], dim=1)}  # (B, 6)
+        pairs = [torch.as_tensor(each).to(latents) for each in parts]  # 3 x (B, 2)
+        return {"time_ids": torch.cat(pairs, dim=1)}  # (B, 6)
 
     def call_arguments(
         self, prompts: Conditioning, negative: Conditioning | None, height: int, width: int
