@@ -170,7 +170,7 @@ def perceptual_hash(image: Image.Image) -> int:
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
-class _Progress(tqdm):  # type: ignore[type-arg]
+class _Progress(tqdm):  # type: ignore[misc]  # it has no types
     """tqdm without the thread that watches it: loaders fork processes, which would wait for it."""
 
     monitor_interval = 0

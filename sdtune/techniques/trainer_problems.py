@@ -79,4 +79,4 @@ def finder_problems(trainer: pl.Trainer) -> list[str]:
 
 
 def _callbacks(trainer: pl.Trainer) -> list[pl.Callback]:
-    return trainer.callbacks  # type: ignore[attr-defined]
+    return list(trainer.callbacks)  # type: ignore[attr-defined]
