@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -51,7 +51,7 @@ class Picture:
     repeats: int = 1
     mask: Path | None = None
 
-    @property
+    @cached_property  # every sample asks, also one whose latents are in memory
     def size(self) -> tuple[int, int]:
         """Width and height in pixels, after EXIF rotation."""
         return self.known_size or picture_size(self.path)
