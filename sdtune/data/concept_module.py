@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from sdtune._checks import check_share
-from sdtune.data.buckets import BucketSettings
 from sdtune.data.class_pictures import ClassPictures, Draw
 from sdtune.data.concept import Concept, ConceptDataset
 from sdtune.data.picture_module import PictureDataModule
-from sdtune.data.pictures import Crop, Picture, PictureDataset
+from sdtune.data.pictures import Picture, PictureDataset
 
 __all__ = ["ConceptPicturesModule"]
 
@@ -26,56 +23,26 @@ class ConceptPicturesModule(PictureDataModule):
 
     Args:
         concepts: The subjects.
-        resolution: See `PictureDataModule`, as for the rest.
-        batch_size: Instance pictures in a batch, on each device.
-        crop: Likewise.
-        buckets: Likewise.
-        flip: Whether half of the instance samples are mirrored.
-        caption_dropout: Share of the instance samples that get an empty prompt, in [0, 1].
-        num_workers: Likewise.
-        cache_latents: Likewise.
-        cache_dir: Folder for class pictures and latents.
-        seed: Likewise.
         checks: What the subclass checks of its own arguments, see `check_all`.
+        **kwargs: See `PictureDataModule`.
 
     Raises:
         ValueError: If an argument is out of its range.
     """
 
+    made = ("concepts", "checks")
+
     def __init__(
         self,
-        *,
         concepts: Sequence[Concept],
-        resolution: int | None,
-        batch_size: int,
-        crop: Crop,
-        buckets: BucketSettings | None,
-        flip: bool,
-        caption_dropout: float,
-        num_workers: int,
-        cache_latents: bool,
-        cache_dir: str | Path | None,
-        seed: int,
         checks: Sequence[Callable[[], None]] = (),
+        **kwargs: Any,
     ) -> None:
         super().__init__(
-            resolution=resolution,
-            batch_size=batch_size,
-            crop=crop,
-            buckets=buckets,
-            flip=flip,
-            num_workers=num_workers,
-            cache_latents=cache_latents,
-            cache_dir=cache_dir,
-            seed=seed,
-            checks=[
-                *(partial(self._check_concept, *each) for each in enumerate(concepts)),
-                lambda: check_share("caption_dropout", caption_dropout),
-                *checks,
-            ],
+            [*(partial(self._check_concept, *each) for each in enumerate(concepts)), *checks],
+            **kwargs,
         )
         self.concepts = list(concepts)
-        self.caption_dropout = caption_dropout
 
     def _check_concept(self, number: int, concept: Concept) -> None:
         concept.check()

@@ -8,13 +8,13 @@ from dataclasses import asdict, replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from sdtune._checks import check_all, check_positive
-from sdtune.data.buckets import DEFAULT_BUCKETS, BucketSettings
 from sdtune.data.concept import Concept, ConceptDataset
 from sdtune.data.concept_module import ConceptPicturesModule
 from sdtune.data.mixed_pictures import MixedPictures, Mixture
-from sdtune.data.pictures import Crop, Picture, PictureDataset
+from sdtune.data.pictures import Picture, PictureDataset
 
 __all__ = ["ConceptsDataModule"]
 
@@ -37,25 +37,12 @@ class ConceptsDataModule(ConceptPicturesModule):
             `class_prompt`, `class_count`, `prompt_templates`, `caption_replacements`, `repeats`,
             `source`, `caption_column` and `image_column` as in `SubjectDataModule`. All have class
             pictures, or none.
-        resolution: Side of the square, in pixels, a multiple of 8; None takes the model's own.
-        batch_size: Instance pictures in a batch, on each device.
-        crop: Where what is read is cut out. "random" moves it every epoch, and then latents cannot
-            be cached.
-        buckets: Sizes of about the square's area; each picture has the one that fits it best,
-            `step`, `smallest` and `largest` in pixels and `enlarge`. None makes all square.
-        flip: Whether half of the instance samples are mirrored, left to right.
-        caption_dropout: Share of the instance samples that get an empty prompt, in [0, 1].
-        num_workers: Processes that read pictures; cached latents are in memory and use none.
-        cache_latents: Whether every picture is encoded once and kept, when the crop is not random.
-        cache_dir: Folder for class pictures, mixed pictures and latents; None is `$SDTUNE_CACHE`
-            or `~/.cache/sdtune`.
-        seed: Seed of order, crop, flip, templates, caption dropout, of the class pictures' order
-            and of the mixed pictures.
         mixed_prompts: What mixed pictures show, such as "a <erica> toy next to a <hazel> toy",
             taken in turn. Each holds the words of two subjects; the first stands left. None mixes
             nothing.
         mixed_count: Number of mixed pictures.
         mixed_repeats: How often an epoch shows each of them.
+        **kwargs: See `PictureDataModule`.
 
     Raises:
         ValueError: If arguments are out of their ranges, with a line for each.
@@ -64,46 +51,28 @@ class ConceptsDataModule(ConceptPicturesModule):
     def __init__(
         self,
         concepts: list[Concept],
-        resolution: int | None = None,
-        batch_size: int = 1,
-        crop: Crop = "center",
-        buckets: BucketSettings | None = DEFAULT_BUCKETS,
-        flip: bool = False,
-        caption_dropout: float = 0.0,
-        num_workers: int = 0,
-        cache_latents: bool = True,
-        cache_dir: str | Path | None = None,
-        seed: int = 42,
         mixed_prompts: list[str] | None = None,
         mixed_count: int = 64,
         mixed_repeats: int = 1,
+        **kwargs: Any,
     ) -> None:
         if not concepts:
             raise ValueError("Expected `concepts` to hold one or more, but got none.")
         super().__init__(
-            concepts=concepts,
-            resolution=resolution,
-            batch_size=batch_size,
-            crop=crop,
-            buckets=buckets,
-            flip=flip,
-            caption_dropout=caption_dropout,
-            num_workers=num_workers,
-            cache_latents=cache_latents,
-            cache_dir=cache_dir,
-            seed=seed,
-            checks=[
+            concepts,
+            [
                 lambda: _check_mixed_prompts(mixed_prompts),
                 lambda: check_positive("mixed_count", mixed_count, of="integer"),
                 lambda: check_positive("mixed_repeats", mixed_repeats, of="integer"),
             ],
+            **kwargs,
         )
         _check_class_pictures(concepts)
         self.mixed_prompts = mixed_prompts or []
         self.mixed_count = mixed_count
         self.mixed_repeats = mixed_repeats
         self._composed_for: PictureDataset | None = None
-        self.save_plain(ignore=["concepts"], concepts=[_plain(concept) for concept in concepts])
+        self.save_hyperparameters({"concepts": [_plain(concept) for concept in concepts]})
 
     def problems(self) -> list[str]:
         """List everything that keeps the folders from being trained on; reads files, no weights.

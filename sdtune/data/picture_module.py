@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
-from inspect import currentframe
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
-from sdtune._checks import check_all, check_not_negative, check_positive
-from sdtune.data.buckets import BucketSettings
+from sdtune._arguments import whole_signature
+from sdtune._checks import check_all, check_not_negative, check_positive, check_share
+from sdtune.data.buckets import DEFAULT_BUCKETS, BucketSettings
 from sdtune.data.latent_cache import LatentCache, default_cache_dir
 from sdtune.data.order import Batches, BatchOrder, FixedBatchOrder, ResumableLoader
 from sdtune.data.pictures import Crop, Encode, PictureDataset, too_small
@@ -30,35 +30,49 @@ log = logging.getLogger(__name__)
 class PictureDataModule(pl.LightningDataModule, ABC):
     """Base of the data modules: a subclass says which pictures, and what is wrong with them.
 
+    A data module declares its own arguments and takes those below by `**kwargs`, which it hands on
+    here: so they stand once, and are options of the command line, keys of a recipe and part of
+    `inspect.signature` for all data modules.
+
     Args:
-        resolution: Side of the square that the model reads, in pixels; None takes the model's own.
-        batch_size: Samples in a batch, on each device.
-        crop: Where what is read is cut out of a picture.
-        buckets: Sizes of about the square's area, see `Buckets`; None makes all pictures square.
-        flip: Whether half of the training samples are mirrored.
-        num_workers: Processes that read pictures; latents in memory need none.
-        cache_latents: Whether the module may encode every picture once, when the crop is fixed.
-        cache_dir: Folder for encoded pictures; None is `$SDTUNE_CACHE` or `~/.cache/sdtune`.
-        seed: Seed of order, crop, flip, caption dropout and validation split.
-        checks: What the subclass checks of its own arguments, see `check_all`.
+        checks: What the subclass checks of its own arguments, see `check_all`. Nobody types it.
+        resolution: Side of the square, in pixels, a multiple of 8; None takes the model's own.
+        batch_size: Training samples in a batch, on each device; class pictures come on top.
+        crop: Where what is read is cut out. "random" moves it every epoch, and then latents cannot
+            be cached.
+        buckets: Sizes of about the square's area; each picture has the one that fits it best,
+            `step`, `smallest` and `largest` in pixels and `enlarge`. None makes all square.
+        flip: Whether half of the training samples are mirrored, left to right.
+        caption_dropout: Share of the training samples that get an empty caption, in [0, 1]; lets
+            the adapter learn the unconditional half of guidance.
+        num_workers: Processes that read pictures; cached latents are in memory and use none.
+        cache_latents: Whether every picture is encoded once and kept, when the crop is not random.
+        cache_dir: Folder for cached latents and for pictures that are made; None is
+            `$SDTUNE_CACHE` or `~/.cache/sdtune`.
+        seed: Seed of all that is random: order, crop, flip, templates, caption dropout, validation
+            split, and pictures that are made.
 
     Raises:
         ValueError: If arguments are out of their ranges, with a line for each.
     """
 
+    made: ClassVar[Collection[str]] = ("checks",)
+    """Arguments that a data module makes out of its own, and nobody types."""
+
     def __init__(
         self,
-        *,
-        resolution: int | None,
-        batch_size: int,
-        crop: Crop,
-        buckets: BucketSettings | None,
-        flip: bool,
-        num_workers: int,
-        cache_latents: bool,
-        cache_dir: str | Path | None,
-        seed: int,
         checks: Sequence[Callable[[], None]] = (),
+        *,
+        resolution: int | None = None,
+        batch_size: int = 1,
+        crop: Crop = "center",
+        buckets: BucketSettings | None = DEFAULT_BUCKETS,
+        flip: bool = False,
+        caption_dropout: float = 0.0,
+        num_workers: int = 0,
+        cache_latents: bool = True,
+        cache_dir: str | Path | None = None,
+        seed: int = 42,
     ) -> None:
         super().__init__()
         check_all(
@@ -66,34 +80,33 @@ class PictureDataModule(pl.LightningDataModule, ABC):
             lambda: check_positive("batch_size", batch_size, of="integer"),
             lambda: _check_crop(crop),
             lambda: _check_buckets(buckets, resolution),
+            lambda: check_share("caption_dropout", caption_dropout),
             lambda: check_not_negative("num_workers", num_workers),
             *checks,
         )
+        # a subclass's own arguments too. Plain values alone: a class of ours in a checkpoint would
+        # need pickle to be read back. The seed is the model's hyperparameter too, and Lightning
+        # refuses two values for one name
+        ignored = ["seed", "cache_dir", "num_workers", "buckets"]
+        self.save_hyperparameters(ignore=[*self.made, *ignored])
+        plain = None if buckets is None else asdict(buckets)
+        self.save_hyperparameters({"buckets": plain})
         self.resolution = resolution
         self.batch_size = batch_size
         self.crop = crop
         self.buckets = buckets
         self.flip = flip
+        self.caption_dropout = caption_dropout
         self.num_workers = num_workers
         self.cache_dir = cache_dir
         self.seed = seed
         self._may_cache = cache_latents
         self._datasets: tuple[PictureDataset, ...] | None = None
 
-    def save_plain(self, ignore: Sequence[str] = (), **values: Any) -> None:
-        """Save a subclass's arguments as hyperparameters; called by its `__init__`.
-
-        Plain values alone: a class of ours in a checkpoint would need pickle to be read back.
-
-        Args:
-            ignore: Arguments to leave out.
-            **values: Arguments in another form than they were given in.
-        """
-        # the seed is the model's hyperparameter too, and Lightning refuses two values for one name
-        left_out = ["seed", "cache_dir", "num_workers", "buckets", *ignore]
-        self.save_hyperparameters(ignore=left_out, frame=currentframe().f_back)  # type: ignore[union-attr]
-        plain = None if self.buckets is None else asdict(self.buckets)
-        self.save_hyperparameters({"buckets": plain, **values})
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Show the arguments that a data module hands on among its own."""
+        super().__init_subclass__(**kwargs)
+        cls.__signature__ = whole_signature(cls, hidden=cls.made)  # type: ignore[attr-defined]
 
     @property
     def can_cache_latents(self) -> bool:

@@ -6,10 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sdtune._checks import check_not_negative, check_positive, check_share
-from sdtune.data.buckets import DEFAULT_BUCKETS, BucketSettings
+from sdtune._checks import check_not_negative, check_positive
 from sdtune.data.picture_module import PictureDataModule
-from sdtune.data.pictures import Crop, Picture, PictureDataset
+from sdtune.data.pictures import Picture, PictureDataset
 from sdtune.data.scan import Scan, scan_folder
 from sdtune.data.sources.locations import check_location, plain_location
 from sdtune.data.sources.registry import check_source
@@ -30,26 +29,15 @@ class StyleDataModule(PictureDataModule):
         folder: Folder with the pictures, at any depth; or another location that a source knows,
             such as shards or a data set of the hub. Several of them are a mapping, {folder: how
             often an epoch shows its pictures}.
-        resolution: Side of the square, in pixels, a multiple of 8; None takes the model's own.
         batch_size: Samples in a batch, on each device.
-        crop: Where what is read is cut out. "random" moves it every epoch, and then latents cannot
-            be cached.
-        buckets: Sizes of about the square's area; each picture has the one that fits it best,
-            `step`, `smallest` and `largest` in pixels and `enlarge`. None makes all square.
-        flip: Whether half of the training samples are mirrored, left to right.
         repeats: How often an epoch shows each picture.
         trigger: Words added to every caption after a comma, such as "openmoji style".
-        caption_dropout: Share of the training samples that get an empty caption, in [0, 1]; lets
-            the adapter learn the unconditional half of guidance.
         validation_count: Pictures held out of training for the validation loss.
-        num_workers: Processes that read pictures; cached latents are in memory and use none.
-        cache_latents: Whether every picture is encoded once and kept, when the crop is not random.
-        cache_dir: Folder for cached latents; None is `$SDTUNE_CACHE` or `~/.cache/sdtune`.
-        seed: Seed of order, crop, flip, caption dropout and validation split.
         source: What reads the folder: `folder`, `kohya`, `imagefolder`, `saved_dataset`, `hub`,
             `webdataset` or one that was registered; None looks what it is.
         caption_column: Where tables and metadata hold captions; None finds it.
         image_column: Where tables hold pictures; None finds it.
+        **kwargs: See `PictureDataModule`.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -58,50 +46,32 @@ class StyleDataModule(PictureDataModule):
     def __init__(
         self,
         folder: str | Path | dict[str, int],
-        resolution: int | None = None,
         batch_size: int = 6,
-        crop: Crop = "center",
-        buckets: BucketSettings | None = DEFAULT_BUCKETS,
-        flip: bool = False,
         repeats: int = 1,
         trigger: str = "",
-        caption_dropout: float = 0.0,
         validation_count: int = 0,
-        num_workers: int = 0,
-        cache_latents: bool = True,
-        cache_dir: str | Path | None = None,
-        seed: int = 42,
         source: str | None = None,
         caption_column: str | None = None,
         image_column: str | None = None,
+        **kwargs: Any,
     ) -> None:
+        folder = plain_location(folder)  # a Path in a checkpoint would need pickle to be read back
         super().__init__(
-            resolution=resolution,
-            batch_size=batch_size,
-            crop=crop,
-            buckets=buckets,
-            flip=flip,
-            num_workers=num_workers,
-            cache_latents=cache_latents,
-            cache_dir=cache_dir,
-            seed=seed,
-            checks=[
+            [
                 lambda: check_positive("repeats", repeats, of="integer"),
-                lambda: check_share("caption_dropout", caption_dropout),
                 lambda: check_not_negative("validation_count", validation_count),
                 lambda: check_location("folder", folder),
                 lambda: check_source(source),
             ],
+            batch_size=batch_size,
+            **kwargs,
         )
-        folder = plain_location(folder)  # a Path in a checkpoint would need pickle to be read back
-        self.save_plain()
         self.folder = folder
         self.source = source
         self.caption_column = caption_column
         self.image_column = image_column
         self.repeats = repeats
         self.trigger = trigger
-        self.caption_dropout = caption_dropout
         self.validation_count = validation_count
         self._scan: Scan | None = None
 

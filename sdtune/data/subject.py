@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from sdtune.data.buckets import DEFAULT_BUCKETS, BucketSettings
 from sdtune.data.concept import Concept
 from sdtune.data.concept_module import ConceptPicturesModule
-from sdtune.data.pictures import Crop
 from sdtune.data.prompt_templates import LearnableProperty
 
 __all__ = ["SubjectDataModule"]
@@ -39,25 +38,12 @@ class SubjectDataModule(ConceptPicturesModule):
         caption_replacements: Words of the captions and what to put in their places, such as
             {cat: erica cat}: the subject's name goes into captions that know none. Whole words,
             the longest first.
-        resolution: Side of the square, in pixels, a multiple of 8; None takes the model's own.
-        batch_size: Instance pictures in a batch, on each device.
-        crop: Where what is read is cut out. "random" moves it every epoch, and then latents cannot
-            be cached.
-        buckets: Sizes of about the square's area; each picture has the one that fits it best,
-            `step`, `smallest` and `largest` in pixels and `enlarge`. None makes all square.
-        flip: Whether half of the instance samples are mirrored, left to right.
         repeats: How often an epoch shows each instance picture, times its own repeats where the
             source gives some.
-        caption_dropout: Share of the instance samples that get an empty prompt, in [0, 1].
-        num_workers: Processes that read pictures; cached latents are in memory and use none.
-        cache_latents: Whether every picture is encoded once and kept, when the crop is not random.
-        cache_dir: Folder for class pictures and latents; None is `$SDTUNE_CACHE` or
-            `~/.cache/sdtune`.
-        seed: Seed of order, crop, flip, templates, caption dropout and of the class pictures'
-            order.
         source: What reads `instance_dir`, as in `StyleDataModule`; None looks what it is.
         caption_column: Where tables and metadata in `instance_dir` hold captions; None finds it.
         image_column: Where tables in `instance_dir` hold pictures; None finds it.
+        **kwargs: See `PictureDataModule`.
 
     Raises:
         ValueError: If arguments are out of their ranges, with a line for each.
@@ -72,20 +58,11 @@ class SubjectDataModule(ConceptPicturesModule):
         class_count: int = 200,
         prompt_templates: LearnableProperty | list[str] | None = None,
         caption_replacements: dict[str, str] | None = None,
-        resolution: int | None = None,
-        batch_size: int = 1,
-        crop: Crop = "center",
-        buckets: BucketSettings | None = DEFAULT_BUCKETS,
-        flip: bool = False,
         repeats: int = 1,
-        caption_dropout: float = 0.0,
-        num_workers: int = 0,
-        cache_latents: bool = True,
-        cache_dir: str | Path | None = None,
-        seed: int = 42,
         source: str | None = None,
         caption_column: str | None = None,
         image_column: str | None = None,
+        **kwargs: Any,
     ) -> None:
         instance_dir = str(instance_dir)  # a Path in a checkpoint would need pickle to be read back
         class_dir = None if class_dir is None else str(class_dir)
@@ -102,17 +79,4 @@ class SubjectDataModule(ConceptPicturesModule):
             caption_column=caption_column,
             image_column=image_column,
         )
-        super().__init__(
-            concepts=[concept],
-            resolution=resolution,
-            batch_size=batch_size,
-            crop=crop,
-            buckets=buckets,
-            flip=flip,
-            caption_dropout=caption_dropout,
-            num_workers=num_workers,
-            cache_latents=cache_latents,
-            cache_dir=cache_dir,
-            seed=seed,
-        )
-        self.save_plain()
+        super().__init__([concept], **kwargs)

@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
+from sdtune._arguments import whole_signature
 from sdtune._checks import check_all, check_not_negative, check_positive
 from sdtune.functional import (
     Stream,
@@ -24,7 +25,6 @@ from sdtune.functional import (
     training_target,
 )
 from sdtune.models import Conditioning, PromptCache, check_base
-from sdtune.techniques.arguments import whole_signature
 from sdtune.techniques.method import Method
 from sdtune.techniques.optimization import (
     LRScheduleName,

@@ -16,7 +16,7 @@ def whole_signature(cls: type, hidden: Collection[str] = ()) -> Signature:
 
     Args:
         cls: A class whose constructors hand `**kwargs` on by `super().__init__(..., **kwargs)`.
-        hidden: Arguments that the class fills in itself.
+        hidden: Arguments of its parents that the class fills in itself.
 
     Returns:
         Its own arguments, and those of its parents after them, by keyword alone.
@@ -26,7 +26,8 @@ def whole_signature(cls: type, hidden: Collection[str] = ()) -> Signature:
         parameters = list(inspect.signature(vars(each)["__init__"]).parameters.values())[1:]
         is_inherited = bool(found)
         for parameter in parameters:
-            if parameter.kind is Parameter.VAR_KEYWORD or parameter.name in {*found, *hidden}:
+            known = {*found, *hidden} if is_inherited else {}
+            if parameter.kind is Parameter.VAR_KEYWORD or parameter.name in known:
                 continue
             kind = Parameter.KEYWORD_ONLY if is_inherited else parameter.kind
             found[parameter.name] = parameter.replace(kind=kind)
