@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import logging
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from sdtune.data.decoding import PictureError
 from sdtune.data.image_folder import check_picture
-from sdtune.data.latent_cache import replace_file
+from sdtune.files.atomic_file import replaced_atomically
 
 __all__ = ["FIRST_SEED", "ClassPictures", "Draw", "opens"]
 
@@ -91,7 +90,8 @@ class ClassPictures:
             )
         for number, picture in zip(numbers, pictures, strict=True):
             if not opens(self.paths[number]):
-                replace_file(self.paths[number], _to_png(picture))
+                with replaced_atomically(self.paths[number], synced=False) as temporary:
+                    _to_image(picture).save(temporary, format="PNG")
 
 
 def opens(path: Path) -> bool:
@@ -103,9 +103,7 @@ def opens(path: Path) -> bool:
     return True
 
 
-def _to_png(picture: Tensor) -> bytes:
+def _to_image(picture: Tensor) -> Image.Image:
     levels = (picture.detach().float().cpu() * 255).round().clamp(0, 255).byte()
     pixels = levels.permute(1, 2, 0).contiguous().numpy()  # (3, H, W) -> (H, W, 3)
-    content = io.BytesIO()
-    Image.fromarray(pixels).save(content, format="PNG")
-    return content.getvalue()
+    return Image.fromarray(pixels)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import logging
 from collections.abc import Sequence
@@ -16,8 +15,8 @@ from PIL import Image
 
 from sdtune.data.class_pictures import opens
 from sdtune.data.decoding import read_picture
-from sdtune.data.latent_cache import replace_file
 from sdtune.data.transforms import crop_box, cut_out
+from sdtune.files.atomic_file import replaced_atomically
 from sdtune.functional.randomness import Stream, counter_uniform
 
 __all__ = ["MixedPictures", "Mixture", "side_by_side"]
@@ -111,7 +110,6 @@ class MixedPictures:
         if not missing:
             return
         log.info("Composing pictures of two subjects into %s, once.", self.folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
         tile = cache(lambda path: _tile(path, self._resolution // 2))
         for number in missing:
             mixture = self._mixtures[number % len(self._mixtures)]
@@ -120,9 +118,9 @@ class MixedPictures:
                 for side, paths in enumerate((mixture.left, mixture.right))
             )
             positions = (self._uniform(number, 0, 1), self._uniform(number, 1, 1))
-            content = io.BytesIO()
-            Image.fromarray(side_by_side(left, right, positions)).save(content, format="PNG")
-            replace_file(self.paths[number], content.getvalue())
+            picture = Image.fromarray(side_by_side(left, right, positions))
+            with replaced_atomically(self.paths[number], synced=False) as temporary:
+                picture.save(temporary, format="PNG")
 
     def _uniform(self, *counters: int) -> float:
         return counter_uniform(self._seed, Stream.MIXTURE, *counters)

@@ -14,7 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from sdtune.data.latent_cache import default_cache_dir, replace_file
+from sdtune.data.latent_cache import default_cache_dir
+from sdtune.files.atomic_file import replaced_atomically
 from sdtune.models.stable_diffusion import Part, StableDiffusion
 from sdtune.run_folder.picture_file import to_bytes
 
@@ -86,7 +87,7 @@ def _read(path: Path, count: int) -> Tensor | None:
 
 def _write(path: Path, pictures: Tensor) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, save({"pictures": pictures}))
+        with replaced_atomically(path, synced=False) as temporary:
+            temporary.write_bytes(save({"pictures": pictures}))  # an error of the disk is OSError
     except OSError as error:
         log.warning("The base's pictures are not kept: %s cannot be written to (%s).", path, error)

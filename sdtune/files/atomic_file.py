@@ -6,18 +6,23 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 __all__ = ["replaced_atomically", "sync_and_replace", "temporary_sibling"]
 
 
 @contextmanager
-def replaced_atomically(path: str | Path) -> Iterator[Path]:
+def replaced_atomically(path: str | Path, *, synced: bool = True) -> Iterator[Path]:
     """Write a file under a temporary name and give it its own name only when it is on the disk.
 
-    A crash at any moment leaves the old file, or none, but never half of one.
+    A crash at any moment leaves the old file, or none, but never half of one. Several processes
+    may write the same file at once: that of the last one stays.
 
     Args:
         path: Where the file shall be. Its folder is made if it is missing.
+        synced: Whether to wait for the disk before the file gets its name. Without it a loss of
+            power may leave a file that is cut off: for what is checked when it is read, or can be
+            made again.
 
     Yields:
         The temporary path to write to, in the same folder, hidden. It has no meaningful suffix,
@@ -28,7 +33,10 @@ def replaced_atomically(path: str | Path) -> Iterator[Path]:
     temporary = temporary_sibling(path)
     try:
         yield temporary
-        sync_and_replace(temporary, path)
+        if synced:
+            sync_and_replace(temporary, path)
+        else:
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -40,10 +48,10 @@ def temporary_sibling(path: str | Path) -> Path:
         path: The file that will be replaced.
 
     Returns:
-        A path that no other process uses.
+        A path that nothing else uses, on this machine or another that shares the folder.
     """
     path = Path(path)
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    return path.with_name(f".{path.name}.{uuid4().hex}.tmp")
 
 
 def sync_and_replace(temporary: str | Path, path: str | Path) -> None:

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from sdtune.files.atomic_file import replaced_atomically
+from sdtune.files.atomic_file import replaced_atomically, temporary_sibling
 
 
 def test_a_file_appears_whole_in_a_folder_that_it_makes(tmp_path):
@@ -30,11 +30,26 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_bytes_are_on_the_disk_before_the_name_changes(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("synced", "expected"), [(True, ["sync", "rename", "sync"]), (False, ["rename"])]
+)
+def test_the_bytes_are_on_the_disk_before_the_name_changes(tmp_path, monkeypatch, synced, expected):
     calls = []
     fsync, replace = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda fd: (calls.append("sync"), fsync(fd))[1])
     monkeypatch.setattr(os, "replace", lambda a, b: (calls.append("rename"), replace(a, b))[1])
-    with replaced_atomically(tmp_path / "file") as temporary:
+    with replaced_atomically(tmp_path / "file", synced=synced) as temporary:
         temporary.touch()
-    assert calls == ["sync", "rename", "sync"]
+    assert calls == expected
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def test_writers_of_one_file_do_not_meet(tmp_path):
+    path = tmp_path / "file"
+    assert temporary_sibling(path) != temporary_sibling(path)
+    with replaced_atomically(path) as one:
+        one.write_text("first")
+        with replaced_atomically(path) as other:
+            other.write_text("second")
+    assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]

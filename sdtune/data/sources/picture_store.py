@@ -6,7 +6,8 @@ import hashlib
 from pathlib import Path
 
 from sdtune.data.decoding import IMAGE_SUFFIXES
-from sdtune.data.latent_cache import default_cache_dir, replace_file
+from sdtune.data.latent_cache import default_cache_dir
+from sdtune.files.atomic_file import replaced_atomically
 
 __all__ = ["PictureStore"]
 
@@ -49,12 +50,10 @@ class PictureStore:
             OSError: If it cannot be written.
         """
         path = self.folder / (hashlib.sha256(data).hexdigest() + _suffix(data, name))
-        try:
-            if path.stat().st_size == len(data):  # else a disk was full, or a machine stopped
-                return path
-        except FileNotFoundError:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        replace_file(path, data)
+        # a size that differs: a disk was full, or a machine stopped
+        if not (path.is_file() and path.stat().st_size == len(data)):
+            with replaced_atomically(path, synced=False) as temporary:
+                temporary.write_bytes(data)
         return path
 
 
