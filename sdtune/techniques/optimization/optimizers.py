@@ -178,9 +178,9 @@ def _sgd_nesterov(groups: list[ParameterGroup], weight_decay: float) -> Optimize
 
 
 def _adafactor(groups: list[ParameterGroup], weight_decay: float) -> Optimizer:
-    from transformers import Adafactor
+    from sdtune.techniques.optimization.adafactor import GroupedAdafactor
 
-    return Adafactor(
+    return GroupedAdafactor(  # type: ignore[no-untyped-call]
         groups,
         weight_decay=weight_decay,
         relative_step=False,
