@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +15,17 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import pytest
 import torch
 
-from tests.tiny_models import make_tiny_sd
+from tests.tiny_models import make_micro_sd, make_tiny_sd
 
 # tiny tensors gain nothing from threads, and lose much when the cores are busy
 torch.set_num_threads(1)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the libraries: it looked at all their objects again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,6 +40,12 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def tiny_sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a random-weight Stable Diffusion 1.4 of reduced width, 64 px."""
     return make_tiny_sd(tmp_path_factory.mktemp("models") / "tiny_sd")
+
+
+@pytest.fixture(scope="session")
+def micro_sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a random-weight Stable Diffusion with one block of each kind, 64 px."""
+    return make_micro_sd(tmp_path_factory.mktemp("models") / "micro_sd")
 
 
 @pytest.fixture(scope="session")

@@ -103,7 +103,7 @@ def make_micro_sd(folder: str | Path, seed: int = 0) -> Path:
             layers_per_block=1,
             norm_num_groups=2,
         )
-        text_encoder = _make_text_encoder(tokenizer, width=16, layers=1)
+        text_encoder = _make_text_encoder(tokenizer, width=16, layers=4)
         for module in (unet, vae, text_encoder):
             spread(module)
     noise_scheduler = make_noise_scheduler("epsilon", False)

@@ -72,7 +72,7 @@ class ConceptsDataModule(ConceptPicturesModule):
         self.mixed_count = mixed_count
         self.mixed_repeats = mixed_repeats
         self._composed_for: PictureDataset | None = None
-        self.save_hyperparameters({"concepts": [_plain(concept) for concept in concepts]})
+        self.save_plain(concepts=[_plain(concept) for concept in concepts])
 
     def problems(self) -> list[str]:
         """List everything that keeps the folders from being trained on; reads files, no weights.

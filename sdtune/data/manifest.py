@@ -170,18 +170,12 @@ def perceptual_hash(image: Image.Image) -> int:
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
-class _Progress(tqdm):  # type: ignore[misc]  # it has no types
-    """tqdm without the thread that watches it: loaders fork processes, which would wait for it."""
-
-    monitor_interval = 0
-
-
 def _find_out(paths: Sequence[Path], decode: bool) -> Iterator[tuple[Path, FileFacts]]:
     groups = [paths[first : first + _AT_ONCE] for first in range(0, len(paths), _AT_ONCE)]
     quiet = None if len(paths) > _SHOW_PROGRESS_ABOVE else True  # None: where nobody looks
     with (
         ThreadPoolExecutor(max_workers=os.cpu_count()) as pool,
-        _Progress(total=len(paths), desc="Looking at pictures", unit="", disable=quiet) as progress,
+        tqdm(total=len(paths), desc="Looking at pictures", unit="", disable=quiet) as progress,
     ):
         found = pool.map(_facts_of, groups, [decode] * len(groups))
         for group, facts in zip(groups, found, strict=True):

@@ -6,6 +6,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
+from inspect import currentframe
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
@@ -88,9 +89,8 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         # need pickle to be read back. The seed is the model's hyperparameter too, and Lightning
         # refuses two values for one name
         ignored = ["seed", "cache_dir", "num_workers", "buckets"]
-        self.save_hyperparameters(ignore=[*self.made, *ignored])
-        plain = None if buckets is None else asdict(buckets)
-        self.save_hyperparameters({"buckets": plain})
+        self.save_hyperparameters(ignore=[*self.made, *ignored], frame=currentframe())
+        self.save_plain(buckets=None if buckets is None else asdict(buckets))
         self.resolution = resolution
         self.batch_size = batch_size
         self.crop = crop
@@ -102,6 +102,16 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         self.seed = seed
         self._may_cache = cache_latents
         self._datasets: tuple[PictureDataset, ...] | None = None
+
+    def save_plain(self, **values: Any) -> None:
+        """Save hyperparameters in another form than they were given in.
+
+        Args:
+            **values: By name.
+        """
+        # a frame that Lightning finds by itself it keeps, and with it all that its callers hold:
+        # workers of a loader would wait five seconds each for the garbage collector's order
+        self.save_hyperparameters(values, frame=currentframe())
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Show the arguments that a data module hands on among its own."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from inspect import currentframe
 from typing import Any, cast
 
 import lightning.pytorch as pl
@@ -57,12 +58,11 @@ class DiffusionFineTuningModule(TunedModelModule):
     randomness is a function of (seed, epoch, sample).
 
     Lightning's `EMAWeightAveraging` averages what learns: the average is what is validated,
-    sampled, scored and written, and training goes on from the current weights. In a recipe,
+    sampled, scored and written, and training goes on from the current weights. In a recipe, below
+    `trainer.callbacks`,
 
         - class_path: lightning.pytorch.callbacks.EMAWeightAveraging
           init_args: {decay: 0.99}
-
-    below `trainer.callbacks`.
 
     Args:
         method: What learns, and what it learns beside. Nobody types it: a technique makes it.
@@ -116,7 +116,8 @@ class DiffusionFineTuningModule(TunedModelModule):
             lambda: check_not_negative("noise_offset", noise_offset),
             lambda: check_positive("clip_skip", clip_skip, of="integer"),
         )
-        self.save_hyperparameters(ignore="method")  # the technique's own arguments too
+        # a technique's own arguments too; Lightning would keep a frame that it finds by itself
+        self.save_hyperparameters(ignore="method", frame=currentframe())
         self.method = method
         for name, rate in method.learning_rates.items():  # Lightning's rate finder may set another
             setattr(self, name, rate)

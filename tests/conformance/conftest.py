@@ -9,16 +9,14 @@ import pytest
 
 from tests.conformance.bench import Bench
 from tests.picture_folders import make_picture_folder
-from tests.tiny_models import make_micro_sd
 
 
 @pytest.fixture(scope="session")
-def shared_bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def shared_bench(micro_sd: Path, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """Where all rows are tried."""
-    base = make_micro_sd(tmp_path_factory.mktemp("models") / "micro_sd")
     folder = tmp_path_factory.mktemp("conformance")
     pictures = make_picture_folder(folder / "discs", count=6)
-    return Bench(base, pictures, folder)
+    return Bench(micro_sd, pictures, folder)
 
 
 @pytest.fixture

@@ -1,4 +1,6 @@
+import gc
 import logging
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -154,3 +156,18 @@ def test_setup_reads_the_folder_anew(make_data):
     picture.path.with_suffix(".txt").write_text("changed")
     data.setup("fit")
     assert data.captions()[0] == "changed"
+
+
+def test_who_makes_a_module_is_not_kept_by_it(make_data):
+    # workers of a loader that waits for the garbage collector take five seconds each to end
+
+    def use():
+        loader = make_data(num_workers=1).train_dataloader()
+        assert len(list(loader)) == 3
+        return weakref.ref(loader)
+
+    gc.disable()
+    try:
+        assert use()() is None
+    finally:
+        gc.enable()

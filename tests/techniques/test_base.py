@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 
 import pytest
@@ -132,3 +134,19 @@ def test_all_bad_arguments_are_listed_at_once() -> None:
     with pytest.raises(ValueError, match="rank") as caught:
         LoRAStyleModule("no such base", rank=0, optimizer="adam", learning_rate=-1.0)
     assert len(str(caught.value).splitlines()) == 4
+
+
+def test_who_makes_a_technique_is_not_kept_by_it() -> None:
+    class Held:
+        pass
+
+    def use() -> weakref.ref[Held]:
+        held = Held()
+        assert LoRAStyleModule(rank=2).hparams["rank"] == 2
+        return weakref.ref(held)
+
+    gc.disable()
+    try:
+        assert use()() is None
+    finally:
+        gc.enable()

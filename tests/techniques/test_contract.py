@@ -59,8 +59,8 @@ def _learned(module: DiffusionFineTuningModule) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("build", TECHNIQUES.values(), ids=TECHNIQUES)
-def test_a_fresh_adapter_changes_nothing(build: Build, tiny_sd: Path) -> None:
-    module = build(str(tiny_sd))
+def test_a_fresh_adapter_changes_nothing(build: Build, micro_sd: Path) -> None:
+    module = build(str(micro_sd))
     arguments = (["a red <disc>"], [7])
     tuned = module.generate(*arguments, num_inference_steps=2)
     base = module.generate(*arguments, num_inference_steps=2, use_adapter=False)
@@ -69,9 +69,9 @@ def test_a_fresh_adapter_changes_nothing(build: Build, tiny_sd: Path) -> None:
 
 @pytest.mark.parametrize("build", TECHNIQUES.values(), ids=TECHNIQUES)
 def test_training_moves_what_learns_and_nothing_else(
-    build: Build, tiny_sd: Path, folder: Path, tmp_path: Path
+    build: Build, micro_sd: Path, folder: Path, tmp_path: Path
 ) -> None:
-    module = build(str(tiny_sd))
+    module = build(str(micro_sd))
     module.load_base()
     frozen, learned = _frozen(module), _learned(module)
     trainer = _fit(module, folder, tmp_path)
@@ -85,15 +85,15 @@ def test_training_moves_what_learns_and_nothing_else(
 
 @pytest.mark.parametrize("build", QUICK_FIRST)
 def test_a_resumed_run_equals_an_uninterrupted_one(
-    build: Build, tiny_sd: Path, folder: Path, tmp_path: Path
+    build: Build, micro_sd: Path, folder: Path, tmp_path: Path
 ) -> None:
-    whole = build(str(tiny_sd))
+    whole = build(str(micro_sd))
     _fit(whole, folder, tmp_path, max_steps=5)  # two steps an epoch: it stops within the third
-    first = build(str(tiny_sd))
+    first = build(str(micro_sd))
     trainer = _fit(first, folder, tmp_path, max_steps=3)
     checkpoint = tmp_path / "last.ckpt"
     trainer.save_checkpoint(checkpoint)
-    second = build(str(tiny_sd))
+    second = build(str(micro_sd))
     _fit(second, folder, tmp_path, max_steps=5, ckpt_path=checkpoint)
     for name, value in _learned(whole).items():
         assert torch.equal(value, _learned(second)[name]), name
@@ -101,16 +101,16 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
 
 @pytest.mark.parametrize("build", QUICK_FIRST)
 def test_a_checkpoint_is_small_and_names_its_base(
-    build: Build, tiny_sd: Path, tiny_sd_v: Path, folder: Path, tmp_path: Path
+    build: Build, micro_sd: Path, folder: Path, tmp_path: Path
 ) -> None:
-    module = build(str(tiny_sd))
+    module = build(str(micro_sd))
     trainer = _fit(module, folder, tmp_path)
     path = tmp_path / "last.ckpt"
     trainer.save_checkpoint(path)
     checkpoint = torch.load(path, weights_only=True)
     assert set(checkpoint["state_dict"]) == set(_learned(module))
-    assert checkpoint["base_sha256"]["unet"] == load(tiny_sd).fingerprint("unet")
-    other = build(str(tiny_sd_v))
+    assert checkpoint["base_sha256"]["unet"] == load(micro_sd).fingerprint("unet")
+    other = build(str(micro_sd))
     other.load_base()
     other.model.unet.conv_in.weight.data += 1
     other.model._fingerprints.clear()
@@ -120,8 +120,8 @@ def test_a_checkpoint_is_small_and_names_its_base(
 
 @pytest.mark.parametrize("clip_skip", [pytest.param(1, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("build", TECHNIQUES.values(), ids=TECHNIQUES)
-def test_all_that_learns_has_a_gradient(build: Build, clip_skip: int, tiny_sd: Path) -> None:
-    module = build(str(tiny_sd))
+def test_all_that_learns_has_a_gradient(build: Build, clip_skip: int, micro_sd: Path) -> None:
+    module = build(str(micro_sd))
     module.clip_skip = clip_skip
     module.load_base()
     moments = torch.randn(2, 8, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -154,11 +154,11 @@ for run in runs.iterdir():
 
 @pytest.mark.slow
 def test_saved_adapters_draw_the_same_pictures_in_a_new_process(
-    tiny_sd: Path, folder: Path, tmp_path: Path
+    micro_sd: Path, folder: Path, tmp_path: Path
 ) -> None:
     expected = {}
     for name, build in TECHNIQUES.items():
-        module = build(str(tiny_sd))
+        module = build(str(micro_sd))
         _fit(module, folder, tmp_path / "fit")
         path = module.adapter().save(
             tmp_path / "runs" / name / "adapter", module.adapter_metadata()
@@ -170,7 +170,7 @@ def test_saved_adapters_draw_the_same_pictures_in_a_new_process(
         latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
         images = pipeline("a red <disc>", latents=latents, num_inference_steps=2, output_type="pt")
         expected[name] = images.images
-    subprocess.run([sys.executable, "-c", _DRAW, str(tiny_sd), str(tmp_path / "runs")], check=True)
+    subprocess.run([sys.executable, "-c", _DRAW, str(micro_sd), str(tmp_path / "runs")], check=True)
     for name, images in expected.items():
         drawn = torch.load(tmp_path / "runs" / name / "drawn.pt", weights_only=True)
         torch.testing.assert_close(drawn, images, rtol=0, atol=0, msg=f"{name} differs")

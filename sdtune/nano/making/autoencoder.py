@@ -1,5 +1,7 @@
 """nano's VAE and its training."""
 
+from inspect import currentframe
+
 import lightning as L
 import torch
 import torch.nn.functional as F
@@ -65,7 +67,7 @@ class NanoAutoencoderModule(L.LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters()
+        self.save_hyperparameters(frame=currentframe())  # else Lightning keeps it
         self.learning_rate = learning_rate
         self.kl_weight = kl_weight
         self.seed = seed

@@ -1,5 +1,7 @@
 """nano's CLIP and its training."""
 
+from inspect import currentframe
+
 import lightning as L
 import torch
 import torch.nn.functional as F
@@ -44,7 +46,7 @@ class NanoCLIPModule(L.LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters()
+        self.save_hyperparameters(frame=currentframe())  # else Lightning keeps it
         self.learning_rate = learning_rate
         self.rough_share = rough_share
         self.seed = seed

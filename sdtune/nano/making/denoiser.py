@@ -1,5 +1,6 @@
 """nano's UNet and its training."""
 
+from inspect import currentframe
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ class NanoDenoiserModule(L.LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters()
+        self.save_hyperparameters(frame=currentframe())  # else Lightning keeps it
         self.learning_rate = learning_rate
         self.text_encoder_learning_rate = text_encoder_learning_rate
         self.caption_dropout = caption_dropout

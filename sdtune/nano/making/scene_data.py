@@ -1,6 +1,7 @@
 """Scenes as a LightningDataModule."""
 
 from collections.abc import Iterator
+from inspect import currentframe
 from pathlib import Path
 from typing import TypedDict
 
@@ -136,7 +137,7 @@ class SceneDataModule(L.LightningDataModule):
                 f"Expected `data.sprites` to be a sprite file, but {sprites} does not exist: "
                 "make it with `python -m sdtune.nano sprites`."
             )
-        self.save_hyperparameters()
+        self.save_hyperparameters(frame=currentframe())  # else Lightning keeps it
         self.sprites = Path(sprites)
         self.size = size
         self.batch_size = batch_size
