@@ -12,7 +12,13 @@ from torch import Tensor, nn
 
 from sdtune.adapters.format import AdapterFormat
 from sdtune.adapters.lora.adapter import LoRAAdapter
-from sdtune.adapters.lora.layers import ADAPTER_NAME, lora_layers, lora_pair, tunable_parts
+from sdtune.adapters.lora.layers import (
+    ADAPTER_NAME,
+    lora_layers,
+    lora_pair,
+    lora_parameters,
+    tunable_parts,
+)
 from sdtune.adapters.lora.placement import place_updates
 from sdtune.adapters.lora.reading import Updates
 from sdtune.adapters.usage import Program, Use, literal, quoted, shown
@@ -110,11 +116,14 @@ def _compare_layers(path: Path, trained: nn.Module, loaded: nn.Module, dtype: to
             f"{type(trained).__name__}, but it holds {len(found)}; the first that differs is "
             f"`{names[0]}`."
         )
+    # a reader may cast matrices to the precision of the base
+    dtypes = {dtype, *(each.dtype for each in lora_parameters(loaded))}
+    coarsest = max(dtypes, key=lambda each: torch.finfo(each).eps)
     for name, layer in expected.items():
         others = _tensors(found[name])
         for key, tensor in _tensors(layer).items():
             other = others.get(key)
-            if other is None or not _equal(key, tensor, other, dtype):
+            if other is None or not _equal(key, tensor, other, coarsest):
                 raise AdapterVerificationError(
                     f"Expected {path} to hold the trained `{name}.{key}`, with alpha / rank in "
                     "it, but it does not."
@@ -138,9 +147,7 @@ def _tensors(layer: Any) -> dict[str, Tensor]:
 
 
 def _equal(key: str, tensor: Tensor, other: Tensor, dtype: torch.dtype) -> bool:
-    # a reader may cast a text encoder's matrices to the precision of the base
-    coarsest = max((dtype, tensor.dtype, other.dtype), key=lambda each: torch.finfo(each).eps)
-    is_float32, step = coarsest == torch.float32, torch.finfo(coarsest)
+    is_float32, step = dtype == torch.float32, torch.finfo(dtype)
     if tensor.shape != other.shape:
         return False
     tensor, other = tensor.float(), other.float()

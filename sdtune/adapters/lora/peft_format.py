@@ -54,7 +54,8 @@ class PEFTFormat(LoRAFormat):
     def metadata(self, path: Path) -> Mapping[str, str]:
         """Read the strings in the header of the first part's weights."""
         return next(
-            iter(tensor_file.read_metadata(each / _WEIGHTS) for each in _part_folders(path)), {}
+            iter(tensor_file.read_header(each / _WEIGHTS).metadata for each in _part_folders(path)),
+            {},
         )
 
     def written_files(self, path: Path) -> list[Path]:
