@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -11,12 +12,13 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from sdtune.adapters.adapter_set import AdapterSet
+from sdtune.adapters.lora.kohya_header import OUTPUT_NAME
 from sdtune.adapters.registry import written_files
 from sdtune.callbacks.periodic import PeriodicCallback, is_trial
 from sdtune.evaluation.technique import Technique, as_technique
 from sdtune.files import tensor_file
 from sdtune.files.atomic_file import replaced_atomically
-from sdtune.run_folder.layout import ADAPTER, BEST, by_step, step_label
+from sdtune.run_folder.layout import ADAPTER, BEST, RunFolder, by_step, step_label
 
 __all__ = ["AdapterCheckpoint"]
 
@@ -144,8 +146,15 @@ class AdapterCheckpoint(PeriodicCallback):
     def _write(self, technique: Technique, folder: Path) -> tuple[AdapterSet, Path, float]:
         with technique.averaged_weights():
             adapter = technique.adapter().to(getattr(torch, self.dtype))
-            path = adapter.save(folder, technique.adapter_metadata())
+            metadata = {**technique.adapter_metadata(), **self._named()}
+            path = adapter.save(folder, metadata)
             return adapter, path, adapter.verify(path, technique.model)
+
+    def _named(self) -> dict[str, str]:
+        """Name the adapter by the recipe, if this is the folder of a recipe's run."""
+        run = RunFolder(self.folder.parent)
+        name = re.sub(r"[^\w.-]+", "_", run.recipe).strip("_.")
+        return {OUTPUT_NAME: name} if name and run.config.exists() else {}
 
     def _prune(self, step: int) -> None:
         if self.keep is None:
