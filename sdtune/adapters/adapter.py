@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar, Self
 
+import torch
+
 from sdtune.models.stable_diffusion import StableDiffusion
 
 __all__ = ["Adapter"]
@@ -46,3 +48,24 @@ class Adapter(ABC):
         Args:
             model: A bundle. Without any this does nothing.
         """
+
+    @property
+    def title(self) -> str:
+        """What it is called in messages, more precisely than its kind where that matters."""
+        return self.kind
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating type of its tensors."""
+        return torch.float32
+
+    def to(self, dtype: torch.dtype) -> Self:
+        """Round it.
+
+        Args:
+            dtype: A floating type.
+
+        Returns:
+            A copy with tensors of that type; of a kind that is not rounded, itself.
+        """
+        return self

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Self, get_args
+
+import torch
 
 from sdtune.adapters import registry
 from sdtune.adapters.adapter import Adapter
-from sdtune.adapters.verification import frozen_copy
-from sdtune.files import tensor_file
+from sdtune.adapters.format import AdapterFormat
+from sdtune.adapters.usage import Program
+from sdtune.adapters.verification import evaluating, prediction
+from sdtune.functional.randomness import isolated_random_state
 from sdtune.models.stable_diffusion import StableDiffusion
 
-__all__ = ["AdapterSet", "export_saved", "files_beside"]
-
-log = logging.getLogger(__name__)
+__all__ = ["AdapterSet", "files_beside"]
 
 _BESIDE_KEY = "sdtune.embedding_file"
 """Names, in the last file's header, those beside it that are loaded first, with spaces between."""
@@ -26,102 +28,125 @@ class AdapterSet:
     Args:
         *adapters: One or more, apart from the model they were trained in. Those that others are
             trained around, which is words, are put first.
+        metadata: Strings for the headers of all files, such as a description of the run.
 
     Raises:
         ValueError: If there is none, or one is of a kind that has no format.
     """
 
-    def __init__(self, *adapters: Adapter) -> None:
+    def __init__(self, *adapters: Adapter, metadata: Mapping[str, str] | None = None) -> None:
         homeless = [each.kind for each in adapters if not registry.formats_of(type(each))]
         if homeless or not adapters:
             found = f"{homeless[0]}, which has none" if homeless else "none"
             raise ValueError(f"Expected adapters of kinds that have a format, but got {found}.")
         self.adapters = tuple(sorted(adapters, key=lambda each: not each.loads_first))
+        self.metadata = dict(metadata or {})
+
+    def to(self, dtype: torch.dtype) -> Self:
+        """Round the adapters, such as to half the size.
+
+        Args:
+            dtype: A floating type.
+
+        Returns:
+            A copy; kinds that are not rounded stay as they are.
+        """
+        return type(self)(*(each.to(dtype) for each in self.adapters), metadata=self.metadata)
 
     def save(self, folder: str | Path, metadata: Mapping[str, str] | None = None) -> Path:
-        """Write each adapter to a file of its own, as diffusers reads it.
+        """Write each adapter in every format that can hold it, as a run does.
 
-        The last has the name that its format has by default, and its header names the others, so
-        that `load_pipeline` loads all when it is given that file, or the folder.
+        Headers of the last one's files name the others, so that `load_pipeline` loads all when it
+        is given one of them, or the folder.
 
         Args:
             folder: Where the files go.
-            metadata: Strings for the files' headers.
+            metadata: More strings for the files' headers.
 
         Returns:
-            The path of the last file.
+            The path of the last adapter, in the format that diffusers reads if it has one.
 
         Raises:
             FileExistsError: If a file of such a name is there which sdtune did not write.
             TypeError: If a value in `metadata` is no string.
-            ValueError: If `metadata` uses a key that a file needs.
+            ValueError: If `metadata` uses a key that a file needs, or a value is not finite.
         """
-        header = dict(metadata or {})
-        names = self._file_names()
-        for adapter, name in zip(self.adapters, names, strict=True):
-            if name is names[-1] and len(names) > 1:
-                header[_BESIDE_KEY] = " ".join(names[:-1])
-            registry.formats_of(type(adapter))[0].write(adapter, Path(folder, name), header)
-        return Path(folder, names[-1])
+        header = {**self.metadata, **(metadata or {})}
+        places = self._places(Path(folder), header)
+        first: dict[int, Path] = {}
+        for adapter, _, path in places:
+            first.setdefault(id(adapter), path)
+        *others, last = first.values()
+        beside = {_BESIDE_KEY: " ".join(path.name for path in others)} if others else {}
+        for adapter, form, path in places:
+            is_last = adapter is self.adapters[-1]
+            form.write(adapter, path, {**header, **beside} if is_last else header)
+        return last
 
-    def verify(self, path: str | Path, model: StableDiffusion) -> None:
-        """Prove that the saved files do what the model does.
+    def verify(self, path: str | Path, model: StableDiffusion) -> float:
+        """Prove that the saved files, all of them, do what the model does.
 
         Args:
             path: What `save` returned, with the other files beside it.
             model: The model that the adapters were taken from; it is left as it was.
 
+        Returns:
+            The largest relative difference of an output, which is more than rounding for files in
+            half precision.
+
         Raises:
             AdapterVerificationError: If anything differs.
             FileNotFoundError: If a file is missing.
         """
-        names = [*self._file_names()[:-1], Path(path).name]
-        for adapter, name in zip(self.adapters, names, strict=True):
-            form = registry.formats_of(type(adapter))[0]
-            form.verify(adapter, Path(path).with_name(name), model)
+        model_prediction = None
+        errors = [0.0]
+        for adapter, form, place in self._places(Path(path).parent, self._header_of(Path(path))):
+            if model_prediction is None:
+                with torch.no_grad(), isolated_random_state(), evaluating(model):
+                    model_prediction = prediction(model)
+            errors.append(form.verify(adapter, place, model, model_prediction))
+        return max(errors)
 
-    def export(
-        self,
-        folder: str | Path,
-        model: StableDiffusion,
-        metadata: Mapping[str, str] | None = None,
-    ) -> list[Path]:
-        """Write the adapters in all other formats of their kinds, each proved by loading it back.
-
-        Args:
-            folder: Where the files go.
-            model: The model that the adapters were taken from; it is left as it was.
-            metadata: Strings for the files' headers.
+    def left_out(self) -> list[str]:
+        """Say which programs get no file of an adapter, because they could not read it.
 
         Returns:
-            What was written. A format that cannot hold all of an adapter is left out.
-
-        Raises:
-            AdapterVerificationError: If one of them, loaded back, predicts anything else.
-            FileExistsError: If a file of such a name is there which sdtune did not write.
+            One sentence for each adapter that is not for all.
         """
-        written = []
+        lines = []
         for adapter in self.adapters:
-            for form in registry.formats_of(type(adapter))[1:]:
-                if not form.holds(adapter):
-                    log.info(
-                        "This %s is not written as %s, which loses some.", adapter.kind, form.name
-                    )
-                    continue
-                path = Path(folder, form.file_name)
-                form.write(adapter, path, metadata or {})
-                form.verify(adapter, path, model)
-                written.append(path)
-        return written
+            forms = [f for f in registry.formats_of(type(adapter)) if f.holds(adapter)]
+            served = {program for form in forms for program in form.made_for}
+            missing = [each for each in get_args(Program) if each not in served]
+            if missing and served:
+                lines.append(
+                    f"No file of the {adapter.title} is written for {' and '.join(missing)}: of "
+                    f"this kind only {' and '.join(sorted(served))} can read it."
+                )
+        return lines
 
-    def _file_names(self) -> list[str]:
-        """Name the files: those of one format are numbered if there are several."""
-        defaults = [registry.formats_of(type(each))[0].file_name for each in self.adapters]
-        names = []
-        for number, default in enumerate(defaults[:-1], start=1):
-            stem, _, suffix = default.rpartition(".")
-            names.append(default if defaults.count(default) == 1 else f"{stem}_{number}.{suffix}")
-        return [*names, defaults[-1]]
+    def _places(
+        self, folder: Path, header: Mapping[str, str]
+    ) -> list[tuple[Adapter, AdapterFormat[Any], Path]]:
+        """Say where each adapter goes in each format: those of one format are numbered."""
+        kinds = [type(each) for each in self.adapters]
+        places: list[tuple[Adapter, AdapterFormat[Any], Path]] = []
+        for number, adapter in enumerate(self.adapters, start=1):
+            forms = [f for f in registry.formats_of(type(adapter)) if f.holds(adapter)]
+            if not forms:
+                raise ValueError(f"Expected a format that holds all of a {adapter.title}.")
+            is_numbered = number < len(kinds) and kinds.count(type(adapter)) > 1
+            for form in forms:
+                path = form.path_in(folder, header)
+                if is_numbered:
+                    path = path.with_name(f"{path.stem}_{number}{path.suffix}")
+                places.append((adapter, form, path))
+        return places
+
+    def _header_of(self, path: Path) -> Mapping[str, str]:
+        """Read what the files were written with, and named by."""
+        form = registry.find_format(path)
+        return self.metadata if form is None else form.metadata(path)
 
 
 def files_beside(path: Path) -> list[Path]:
@@ -136,7 +161,8 @@ def files_beside(path: Path) -> list[Path]:
     Raises:
         FileNotFoundError: If one is missing.
     """
-    names = tensor_file.read_header(path).metadata.get(_BESIDE_KEY, "").split()
+    form = registry.find_format(path)
+    names = (form.metadata(path) if form else {}).get(_BESIDE_KEY, "").split()
     beside = [path.with_name(Path(name).name) for name in names]  # in no other folder
     missing = [each.name for each in beside if not each.is_file()]
     if missing:
@@ -145,32 +171,3 @@ def files_beside(path: Path) -> list[Path]:
             "it, but that is missing: copy all files."
         )
     return beside
-
-
-def export_saved(folder: str | Path, model: StableDiffusion) -> list[Path]:
-    """Write what `AdapterSet.export` writes beside adapters that were saved before.
-
-    Args:
-        folder: Where they were saved.
-        model: A bundle of the same base, with whatever adapters; it is left as it was.
-
-    Returns:
-        What was written; nothing for kinds of one format.
-
-    Raises:
-        AdapterVerificationError: If one of them, loaded back, predicts anything else.
-    """
-    written: list[Path] = []
-    for path in registry.find_in_folder(Path(folder)):
-        form = registry.recognise(path)
-        if len(registry.formats_of(form.adapter_type)) == 1:
-            continue
-        saved = frozen_copy(model)
-        form.adapter_type.remove(saved)
-        form.load(saved, path)
-        adapter = form.adapter_type.from_model(saved)
-        of_the_file = {*tensor_file.RESERVED, *form.own_keys, _BESIDE_KEY}
-        header = form.metadata(path)
-        metadata = {key: each for key, each in header.items() if key not in of_the_file}
-        written += AdapterSet(adapter).export(path.parent, saved, metadata)
-    return written

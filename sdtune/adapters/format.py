@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
+from torch import Tensor
 
 from sdtune.adapters.adapter import Adapter
 from sdtune.adapters.usage import Program, Use
@@ -89,6 +90,18 @@ class AdapterFormat(ABC, Generic[AdapterT]):
         """Tell whether an adapter can be written without losing anything."""
         return True
 
+    def path_in(self, folder: Path, metadata: Mapping[str, str]) -> Path:
+        """Say where an adapter is written in a folder.
+
+        Args:
+            folder: The folder.
+            metadata: What `write` is given.
+
+        Returns:
+            The path.
+        """
+        return folder / self.file_name
+
     def find(self, folder: Path) -> Path | None:
         """Find an adapter of this format in a folder, under the name that it has by default."""
         path = folder / self.file_name
@@ -97,6 +110,17 @@ class AdapterFormat(ABC, Generic[AdapterT]):
     def metadata(self, path: Path) -> Mapping[str, str]:
         """Read the strings of the header; empty if there are none."""
         return tensor_file.read_header(path).metadata
+
+    def words(self, path: Path) -> list[Any]:
+        """Read the learned words that a file holds, without a model.
+
+        Args:
+            path: What is of this format.
+
+        Returns:
+            A `TokenEmbeddingAdapter` for each; none by default.
+        """
+        return []
 
     def written_files(self, path: Path) -> list[Path]:
         """List the files of an adapter, configurations too, if sdtune wrote it."""
@@ -116,7 +140,13 @@ class AdapterFormat(ABC, Generic[AdapterT]):
         return Use(note=f"{program} does not read {self.adapter_type.kind} in this layout.")
 
     @torch.no_grad()
-    def verify(self, adapter: AdapterT, path: Path, model: StableDiffusion) -> None:
+    def verify(
+        self,
+        adapter: AdapterT,
+        path: Path,
+        model: StableDiffusion,
+        predicted: Tensor | None = None,
+    ) -> float:
         """Load a file back beside frozen weights and compare with the model it came from.
 
         The model, its modes and the random state are left as they were.
@@ -125,6 +155,11 @@ class AdapterFormat(ABC, Generic[AdapterT]):
             adapter: What was written.
             path: Where it was written.
             model: The bundle that it was taken from.
+            predicted: What `prediction` gives for it, where that is known.
+
+        Returns:
+            The relative difference of the outputs, which is more than rounding if the file is in
+            half precision.
 
         Raises:
             AdapterVerificationError: If anything differs.
@@ -134,18 +169,22 @@ class AdapterFormat(ABC, Generic[AdapterT]):
             fresh = frozen_copy(model)
             adapter.remove(fresh)
             self.read_back(fresh, path)
-            self.compare(path, model, fresh)
-            outputs = prediction(model), prediction(fresh)
-        check_same_output(path, "UNet", *outputs, model.dtype)
+            self.compare(adapter, path, model, fresh)
+            expected = prediction(model) if predicted is None else predicted
+            found = prediction(fresh)
+        return check_same_output(path, "UNet", expected, found, model.dtype, adapter.dtype)
 
     def read_back(self, model: StableDiffusion, path: Path) -> None:
         """Load as those do whom the file is for; where that is not `load`, to prove it to them."""
         self.load(model, path)
 
-    def compare(self, path: Path, model: StableDiffusion, loaded: StableDiffusion) -> None:
+    def compare(
+        self, adapter: AdapterT, path: Path, model: StableDiffusion, loaded: StableDiffusion
+    ) -> None:
         """Compare tensors, which must be equal where outputs need only be nearly so.
 
         Args:
+            adapter: What was written.
             path: Where the adapter was written.
             model: The model in which it was trained.
             loaded: Another one that was given to `read_back`.

@@ -19,7 +19,6 @@ from sdtune.adapters.lora.peft_format import PEFTFormat
 from sdtune.adapters.usage import Program
 from sdtune.adapters.whole_unet.diffusers_format import DiffusersUNetFormat
 from sdtune.adapters.words.adapter import TokenEmbeddingAdapter
-from sdtune.adapters.words.format import WordsFormat
 from sdtune.adapters.words.textual_inversion_format import TextualInversionFormat
 from sdtune.files import tensor_file
 
@@ -114,13 +113,21 @@ def recognise(path: str | Path) -> AdapterFormat[Any]:
     found = find_format(path)
     if found is None:
         known = dict.fromkeys(f"{each.adapter_type.kind} ({each.name})" for each in _formats)
-        first = next(iter(tensor_file.read_header(path).shapes), None)
-        contents = f"its first tensor is `{first}`" if first else "it is no file of tensors"
         raise ValueError(
             f"Expected {path} to be an adapter in a layout that is known, {', '.join(known)}, but "
-            f"{contents}."
+            f"{_contents(Path(path))}."
         )
     return found
+
+
+def _contents(path: Path) -> str:
+    if path.is_dir():
+        return "it is a folder of something else"
+    try:
+        tensors = tensor_file.read_tensors(path)
+    except ValueError as error:
+        return f"it is no file of tensors: {error}"
+    return f"its first tensor is `{next(iter(tensors))}`" if tensors else "it holds no tensor"
 
 
 def find_in_folder(folder: Path) -> list[Path]:
@@ -169,7 +176,7 @@ def read_words(paths: Iterable[Path]) -> list[TokenEmbeddingAdapter]:
         The words, in their order.
     """
     found = ((find_format(path), path) for path in paths)
-    return [form.read(path) for form, path in found if isinstance(form, WordsFormat)]
+    return [word for form, path in found if form is not None for word in form.words(path)]
 
 
 def made_for(program: Program, path: Path) -> tuple[AdapterFormat[Any], Path]:

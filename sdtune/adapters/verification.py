@@ -90,8 +90,8 @@ def prediction(model: StableDiffusion) -> Tensor:
 
 
 def check_same_output(
-    path: str | Path, part: str, expected: Tensor, found: Tensor, dtype: torch.dtype
-) -> None:
+    path: str | Path, part: str, expected: Tensor, found: Tensor, *dtypes: torch.dtype
+) -> float:
     """Compare what a model gives with what it gives when an adapter was read from a file.
 
     Compared are norms over all elements: in half precision rounding makes single ones differ by
@@ -102,17 +102,22 @@ def check_same_output(
         part: What gave the outputs, for the message.
         expected: The trained model's output.
         found: The other's, of the same shape.
-        dtype: What both were computed in. The norm of the difference may be four of its steps,
-            relative to the output's, and 0.001 in float32. Rounding in bfloat16 makes 0.010 at
-            the size of Stable Diffusion 1, where four steps are 0.031.
+        *dtypes: What both were computed in, and what the file holds. The norm of the difference
+            may be four steps of the coarsest, relative to the output's, and 0.001 in float32.
+            Rounding in bfloat16 makes 0.010 at the size of Stable Diffusion 1, where four steps
+            are 0.031.
+
+    Returns:
+        That relative difference.
 
     Raises:
         AdapterVerificationError: If they differ by more, or are not finite.
     """
-    limit = max(1e-3, 4 * torch.finfo(dtype).eps)
+    limit = max(1e-3, *(4 * torch.finfo(dtype).eps for dtype in dtypes))
     error = ((found.float() - expected.float()).norm() / expected.float().norm()).item()
     if not error <= limit:  # also catches nan
         raise AdapterVerificationError(
             f"Expected {path} to do what the trained model does, but the {part}'s output differs "
             f"by {error:.2%}, more than {limit:.2%}."
         )
+    return error

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
-from sdtune.adapters.adapter_set import export_saved
+from sdtune.adapters.adapter_set import AdapterSet
+from sdtune.adapters.lora.kohya_header import OUTPUT_NAME
 from sdtune.adapters.registry import written_files
 from sdtune.callbacks.periodic import PeriodicCallback, is_trial
 from sdtune.evaluation.technique import Technique, as_technique
 from sdtune.files import tensor_file
 from sdtune.files.atomic_file import replaced_atomically
-from sdtune.run_folder.layout import ADAPTER, BEST, by_step, step_label
+from sdtune.run_folder.layout import ADAPTER, BEST, RunFolder, by_step, step_label
 
 __all__ = ["AdapterCheckpoint"]
+
+AdapterDtype = Literal["float32", "float16", "bfloat16"]
 
 
 class AdapterCheckpoint(PeriodicCallback):
@@ -27,26 +32,38 @@ class AdapterCheckpoint(PeriodicCallback):
     of the latest ones are kept.
 
     Every file is loaded back through its own reader and compared with the model before training
-    goes on: a format that loses something is found at the first checkpoint and not afterwards. The
-    last and the best are also written in all other formats of their kind: a LoRA for A1111,
-    ComfyUI and PEFT.
+    goes on: a format that loses something is found at the first checkpoint and not afterwards. Each
+    folder has all formats that can hold the adapter: a LoRA's for diffusers, for A1111 and ComfyUI,
+    and for PEFT. The last line says for which programs there is none.
 
     Args:
         every_n_steps: Optimizer steps between two checkpoints. None for after each validation,
             or each epoch if there is no validation.
         keep: How many of the latest checkpoints stay; None for all.
+        dtype: `float32`, as adapters are trained; or `float16` or `bfloat16`, half the size. The
+            last line says by how much the output then differs. Keys and values of the
+            cross-attention and a whole UNet are not rounded.
 
     Raises:
-        ValueError: If an argument is not positive.
+        ValueError: If a number is not positive, or `dtype` is no such type.
     """
 
     folder_name = ADAPTER
 
-    def __init__(self, every_n_steps: int | None = None, keep: int | None = None) -> None:
+    def __init__(
+        self,
+        every_n_steps: int | None = None,
+        keep: int | None = None,
+        dtype: AdapterDtype = "float32",
+    ) -> None:
         super().__init__(every_n_steps)
+        if dtype not in get_args(AdapterDtype):
+            allowed = ", ".join(f"`{each}`" for each in get_args(AdapterDtype))
+            raise ValueError(f"Expected `dtype` to be one of {allowed}, but got `{dtype}`.")
         if keep is not None and keep < 1:
             raise ValueError(f"Expected `keep` to be a positive integer or None, but got {keep}.")
         self.keep = keep
+        self.dtype: AdapterDtype = dtype
         self._resumed_folder: Path | None = None
 
     def at_step(self, trainer: Trainer, technique: Technique, step: int) -> None:
@@ -59,9 +76,18 @@ class AdapterCheckpoint(PeriodicCallback):
         """Write the last checkpoint and the final adapter."""
         super().on_train_end(trainer, pl_module)
         if trainer.is_global_zero and not is_trial(trainer):
-            path = self._write(as_technique(pl_module), self.folder, export=True)
+            adapter, path, error = self._write(as_technique(pl_module), self.folder)
             size = path.stat().st_size / 1e6
-            rank_zero_info(f"Wrote {path} ({size:.1f} MB) and verified it by loading it back.")
+            rounded = (
+                ""
+                if self.dtype == "float32"
+                else (f" Rounded to {self.dtype}, it changes outputs by {error:.2%} at most.")
+            )
+            rank_zero_info(
+                f"Wrote {path} ({size:.1f} MB) and verified it by loading it back.{rounded}"
+            )
+            for line in adapter.left_out():
+                rank_zero_info(line)
 
     def folder_of(self, step: int) -> Path | None:
         """Say where the adapter of a step is.
@@ -87,7 +113,7 @@ class AdapterCheckpoint(PeriodicCallback):
         best = self.folder / BEST
         if step == technique.global_step:
             _drop(best)
-            self._write(technique, best, export=True)
+            self._write(technique, best)
             return
         source = self._kept(step)
         if source == best:
@@ -97,7 +123,6 @@ class AdapterCheckpoint(PeriodicCallback):
             for file in written_files(source):
                 with replaced_atomically(best / file.relative_to(source)) as temporary:
                     shutil.copyfile(file, temporary)
-            export_saved(best, technique.model)
 
     def state_dict(self) -> dict[str, Any]:
         """Remember the folder, for a run that is resumed in another one."""
@@ -118,14 +143,18 @@ class AdapterCheckpoint(PeriodicCallback):
         folders = [root / name for root in roots for name in (BEST, step_label(step))]
         return next((each for each in folders if _step_in(each) == str(step)), None)
 
-    def _write(self, technique: Technique, folder: Path, export: bool = False) -> Path:
+    def _write(self, technique: Technique, folder: Path) -> tuple[AdapterSet, Path, float]:
         with technique.averaged_weights():
-            adapter, metadata = technique.adapter(), technique.adapter_metadata()
+            adapter = technique.adapter().to(getattr(torch, self.dtype))
+            metadata = {**technique.adapter_metadata(), **self._named()}
             path = adapter.save(folder, metadata)
-            adapter.verify(path, technique.model)
-            if export:
-                adapter.export(folder, technique.model, metadata)
-        return path
+            return adapter, path, adapter.verify(path, technique.model)
+
+    def _named(self) -> dict[str, str]:
+        """Name the adapter by the recipe, if this is the folder of a recipe's run."""
+        run = RunFolder(self.folder.parent)
+        name = re.sub(r"[^\w.-]+", "_", run.recipe).strip("_.")
+        return {OUTPUT_NAME: name} if name and run.config.exists() else {}
 
     def _prune(self, step: int) -> None:
         if self.keep is None:

@@ -8,12 +8,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import Tensor
 
+from sdtune.files import pickled_tensors
 from sdtune.files.atomic_file import replaced_atomically
 
-__all__ = ["RESERVED", "TensorHeader", "is_ours", "read_header", "read_metadata", "write"]
+__all__ = [
+    "RESERVED",
+    "TensorHeader",
+    "is_ours",
+    "read_header",
+    "read_metadata",
+    "read_tensors",
+    "write",
+]
 
 _WRITER = {"writer": "sdtune"}
 RESERVED = {"format": "pt"} | _WRITER
@@ -46,10 +55,16 @@ def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str
     Raises:
         FileExistsError: If a file is there that sdtune did not write.
         TypeError: If a value in `metadata` is no string.
-        ValueError: If `metadata` uses a key of ours.
+        ValueError: If `metadata` uses a key of ours, or a tensor holds a value that is not finite.
     """
     _check_metadata(metadata)
     path = Path(path)
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise ValueError(
+                f"Expected finite numbers for {path}, but `{name}` holds some that are not, and is "
+                "not written."
+            )
     if path.exists() and not is_ours(path):
         raise FileExistsError(
             f"Expected {path} to be free, but a file is there that sdtune did not write: move it "
@@ -84,7 +99,7 @@ def read_header(path: str | Path) -> TensorHeader:
         path: A file of any kind, or a folder.
 
     Returns:
-        The header; an empty one if this is no safetensors file.
+        The header; an empty one if this is neither a safetensors file nor a pickle of tensors.
 
     Raises:
         FileNotFoundError: If there is nothing.
@@ -97,7 +112,57 @@ def read_header(path: str | Path) -> TensorHeader:
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
             return TensorHeader(shapes, file.metadata() or {})
     except SafetensorError:
+        return _pickle_header(Path(path))
+
+
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """Read the tensors of a file, all of them finite.
+
+    Args:
+        path: A safetensors file, or a pickle, which is read and not run.
+
+    Returns:
+        Name -> tensor on the CPU.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, is neither, or holds a value that is not finite.
+    """
+    if Path(path).suffix in pickled_tensors.SUFFIXES and not _is_safetensors(path):
+        tensors, _ = pickled_tensors.read_pickle(path)
+    else:
+        try:
+            tensors = load_file(path)
+        except SafetensorError as error:
+            raise ValueError(
+                f"Expected {path} to be a safetensors file, but it is damaged or of another kind: "
+                f"get it again. ({error})"
+            ) from error
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise ValueError(
+                f"Expected all numbers in {path} to be finite, but `{name}` holds some that are "
+                "not: the training that made it has failed; take an earlier checkpoint."
+            )
+    return tensors
+
+
+def _is_safetensors(path: str | Path) -> bool:
+    try:
+        with safe_open(path, framework="pt"):
+            return True
+    except SafetensorError:
+        return False
+
+
+def _pickle_header(path: Path) -> TensorHeader:
+    if path.suffix not in pickled_tensors.SUFFIXES:
         return TensorHeader()
+    try:
+        tensors, texts = pickled_tensors.read_pickle(path, shapes_only=True)
+    except ValueError:
+        return TensorHeader()
+    return TensorHeader({name: tuple(each.shape) for name, each in tensors.items()}, texts)
 
 
 def is_ours(path: str | Path) -> bool:

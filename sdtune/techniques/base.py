@@ -53,9 +53,8 @@ class DiffusionFineTuningModule(TunedModelModule):
     """Base of the techniques, and the arguments that they share.
 
     A technique names what learns, and what it learns beside. It declares its own arguments and
-    takes those below by `**kwargs`, which it hands on here: so they stand once, and are options
-    of the command line, keys of a recipe and part of `inspect.signature` for all techniques. All
-    randomness is a function of (seed, epoch, sample).
+    takes those below by `**kwargs`, which it hands on here: so they stand once, and are options,
+    keys and part of `inspect.signature` for all. Randomness is a function of (seed, epoch, sample).
 
     Lightning's `EMAWeightAveraging` averages what learns: the average is what is validated,
     sampled, scored and written, and training goes on from the current weights. In a recipe, below
@@ -72,12 +71,12 @@ class DiffusionFineTuningModule(TunedModelModule):
         lr_schedule: `constant`, `linear` or `cosine`, after the warm-up.
         warmup_steps: Optimizer steps on which the rates rise linearly.
         min_snr_gamma: Gamma of Min-SNR loss weights (Hang et al. 2023; 5 is usual); None is off.
-        noise_offset: Share of noise that is constant over a picture, 0 or more; lets the model
-            learn pictures that are dark or bright as a whole.
-        clip_skip: Text encoder layer, counted from the end; 1 is the last. Layers behind it do not
-            learn.
+        noise_offset: Share of noise that is constant over a picture, for dark and bright ones.
+        clip_skip: Text encoder layer, counted from the end. Layers behind it do not learn.
         gradient_checkpointing: Recompute activations in the backward pass: less memory, slower.
         seed: Seed of first values, noise, timesteps and dropout.
+        adapter: A file or folder to go on training from, in any format that is read. A LoRA's rank,
+            alpha and modules are the file's: arguments not left at their defaults must agree.
 
     Raises:
         TypeError: If an argument is of another type.
@@ -98,6 +97,7 @@ class DiffusionFineTuningModule(TunedModelModule):
         clip_skip: int = 1,
         gradient_checkpointing: bool = False,
         seed: int = 42,
+        adapter: str | None = None,
     ) -> None:
         super().__init__(
             learns=method.learns,
@@ -105,6 +105,7 @@ class DiffusionFineTuningModule(TunedModelModule):
             clip_skip=clip_skip,
             gradient_checkpointing=gradient_checkpointing,
             seed=seed,
+            adapter=adapter,
         )
         check_all(
             lambda: method.check(base),

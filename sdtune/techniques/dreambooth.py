@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sdtune.adapters.lora import LoRASettings, TargetModules
+from sdtune.adapters.lora import AdapterType, LoRASettings, TargetModules
 from sdtune.techniques.base import DiffusionFineTuningModule
 from sdtune.techniques.learned_lora import LearnedLoRA
 from sdtune.techniques.learned_unet import LearnedUNet
@@ -39,6 +39,8 @@ class DreamBoothModule(DiffusionFineTuningModule):
         target_modules: `attention`, `attention+feed_forward`, `all` (also convolutions), or a list
             of the ends of module names: `[to_q, to_v, q_proj, v_proj]` in PEFT's guide.
         use_dora: Decompose the update into magnitude and direction (Liu et al. 2024).
+        adapter_type: `lora`; or `loha` or `lokr`, LyCORIS' products of two (Yeh et al. 2024), which
+            A1111 and ComfyUI read, and diffusers does not.
         full_finetune: Train the whole UNet and no LoRA; the arguments above are then not used.
         prior_loss_weight: Factor of the class pictures' loss, 0 or more; 0 needs no class pictures.
         class_inference_steps: Steps of the noise scheduler for class pictures.
@@ -63,6 +65,7 @@ class DreamBoothModule(DiffusionFineTuningModule):
         dropout: float = 0.0,
         target_modules: TargetModules | list[str] = "attention",
         use_dora: bool = False,
+        adapter_type: AdapterType = "lora",
         full_finetune: bool = False,
         prior_loss_weight: float = 1.0,
         class_inference_steps: int = 25,
@@ -72,7 +75,14 @@ class DreamBoothModule(DiffusionFineTuningModule):
         **kwargs: Any,
     ) -> None:
         settings = LoRASettings(
-            rank, alpha, dropout, target_modules, use_dora, text_encoder_rank, text_encoder_alpha
+            rank,
+            alpha,
+            dropout,
+            target_modules,
+            use_dora,
+            text_encoder_rank,
+            text_encoder_alpha,
+            adapter_type,
         )
         has_text_encoder = text_encoder_learning_rate is not None
         method = Method(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import Tensor, nn
 
@@ -47,6 +48,36 @@ class Learned(ABC):
             clip_skip: Layer of the text encoder whose output is used, counted from the end: what
                 is added behind it would never learn.
         """
+
+    def start_from(
+        self, model: StableDiffusion, path: Path, stated: Mapping[str, object]
+    ) -> set[type[Adapter]]:
+        """Take values from an adapter's file, to go on training, if it holds what learns here.
+
+        Args:
+            model: The model, after `add_to`.
+            path: A file or folder of any format.
+            stated: Arguments of the technique that are not left at their defaults, and so must
+                agree with the file.
+
+        Returns:
+            The kinds of adapters in the file that it has taken all of; none by default.
+
+        Raises:
+            ValueError: If the file contradicts an argument or does not fit the model.
+        """
+        return set()
+
+    def record(self, model: StableDiffusion) -> dict[str, str]:
+        """Say what of it was taken from a file, in the place of the arguments that it overrules.
+
+        Args:
+            model: The model, after `start_from`.
+
+        Returns:
+            Strings for an adapter's header, such as `sdtune.rank`; none by default.
+        """
+        return {}
 
     @abstractmethod
     def groups(self, model: StableDiffusion) -> list[LearnedGroup]:

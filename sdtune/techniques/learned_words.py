@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -12,6 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from sdtune._checks import check_all
+from sdtune.adapters import registry
 from sdtune.adapters.adapter import Adapter
 from sdtune.adapters.words import (
     TokenEmbeddingAdapter,
@@ -92,6 +94,34 @@ class LearnedWords(Learned):
             for rows in embedding.rows
         ]
         self.after_step(model)
+
+    @torch.no_grad()
+    def start_from(
+        self, model: StableDiffusion, path: Path, stated: Mapping[str, object]
+    ) -> set[type[Adapter]]:
+        """Take the vectors of the words that are learned here."""
+        found = registry.read_words([path])
+        tokens = [each.token for each in self.words]
+        for adapter in found:
+            if adapter.placeholder_token not in tokens:
+                raise ValueError(
+                    f"Expected `placeholder_token` to be `{adapter.placeholder_token}`, as in "
+                    f"{path}, but got {', '.join(f'`{token}`' for token in tokens)}."
+                )
+            number = tokens.index(adapter.placeholder_token)
+            for embedding, vectors in zip(
+                find_token_embeddings(model), adapter.vectors, strict=True
+            ):
+                rows = embedding.rows[number]
+                if rows.shape != vectors.shape:
+                    raise ValueError(
+                        f"Expected `num_vectors` to be {len(vectors)} and the text encoder of "
+                        f"width {vectors.shape[1]}, as in {path}, but got {len(rows)} and "
+                        f"{rows.shape[1]}."
+                    )
+                rows.copy_(vectors)
+        self.after_step(model)
+        return {TokenEmbeddingAdapter} if found else set()
 
     def groups(self, model: StableDiffusion) -> list[LearnedGroup]:
         """Return the rows."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sdtune.adapters.lora import LoRASettings, TargetModules
+from sdtune.adapters.lora import AdapterType, LoRASettings, TargetModules
 from sdtune.techniques.base import DiffusionFineTuningModule
 from sdtune.techniques.learned_lora import LearnedLoRA
 from sdtune.techniques.method import Method
@@ -23,6 +23,8 @@ class LoRAStyleModule(DiffusionFineTuningModule):
         target_modules: `attention`, `attention+feed_forward`, `all` (also convolutions), or a list
             of the ends of module names.
         use_dora: Decompose the update into magnitude and direction (Liu et al. 2024).
+        adapter_type: `lora`; or `loha` or `lokr`, LyCORIS' products of two (Yeh et al. 2024), which
+            A1111 and ComfyUI read, and diffusers does not.
         learning_rate: Rate of the UNet's adapter.
         text_encoder_learning_rate: Rate of the text encoder's adapter; None leaves the text
             encoder frozen, and its outputs are then computed once.
@@ -41,11 +43,14 @@ class LoRAStyleModule(DiffusionFineTuningModule):
         dropout: float = 0.0,
         target_modules: TargetModules | list[str] = "attention",
         use_dora: bool = False,
+        adapter_type: AdapterType = "lora",
         learning_rate: float = 1e-4,
         text_encoder_learning_rate: float | None = None,
         **kwargs: Any,
     ) -> None:
-        settings = LoRASettings(rank, alpha, dropout, target_modules, use_dora)
+        settings = LoRASettings(
+            rank, alpha, dropout, target_modules, use_dora, adapter_type=adapter_type
+        )
         method = Method(
             learns=[LearnedLoRA(settings, text_encoder=text_encoder_learning_rate is not None)],
             learning_rates={

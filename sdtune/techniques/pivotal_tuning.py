@@ -7,7 +7,7 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from sdtune.adapters.lora import LoRASettings, TargetModules
+from sdtune.adapters.lora import AdapterType, LoRASettings, TargetModules
 from sdtune.adapters.words import EmbeddingNorm, Placeholder
 from sdtune.techniques.base import DiffusionFineTuningModule
 from sdtune.techniques.learned_lora import LearnedLoRA
@@ -40,6 +40,8 @@ class PivotalTuningModule(DiffusionFineTuningModule):
         target_modules: `attention`, `attention+feed_forward`, `all` (also convolutions), or a list
             of the ends of module names.
         use_dora: Decompose the update into magnitude and direction (Liu et al. 2024).
+        adapter_type: `lora`; or `loha` or `lokr`, LyCORIS' products of two (Yeh et al. 2024), which
+            A1111 and ComfyUI read, and diffusers does not.
         learning_rate: Rate of the UNet's LoRA.
         text_encoder_learning_rate: Rate of the text encoder's LoRA; None for none.
         **kwargs: See `DiffusionFineTuningModule`.
@@ -63,13 +65,16 @@ class PivotalTuningModule(DiffusionFineTuningModule):
         dropout: float = 0.0,
         target_modules: TargetModules | list[str] = "attention",
         use_dora: bool = False,
+        adapter_type: AdapterType = "lora",
         learning_rate: float = 1e-4,
         text_encoder_learning_rate: float | None = None,
         **kwargs: Any,
     ) -> None:
         word = Placeholder(placeholder_token, num_vectors, initializer_token)
         words = LearnedWords([word], embedding_norm)
-        settings = LoRASettings(rank, alpha, dropout, target_modules, use_dora)
+        settings = LoRASettings(
+            rank, alpha, dropout, target_modules, use_dora, adapter_type=adapter_type
+        )
         lora = LearnedLoRA(settings, text_encoder=text_encoder_learning_rate is not None)
         method = Method(
             learns=[lora, words],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, cast
@@ -17,6 +18,7 @@ from sdtune.adapters.adapter_set import AdapterSet
 from sdtune.models import load, sample
 from sdtune.techniques.learned import Learned, LearnedGroup
 from sdtune.techniques.optimization.averaged_weights import AveragedWeightsModule
+from sdtune.techniques.starting_adapter import adapter_sha256, start_from, starting_problems
 from sdtune.techniques.trainer_problems import BASE_DTYPES, trainer_problems
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class TunedModelModule(AveragedWeightsModule):
         clip_skip: Text encoder layer, counted from the end.
         gradient_checkpointing: Recompute activations in the backward pass: less memory, slower.
         seed: Seed of the first values of what learns.
+        adapter: A file or folder that they are taken from instead, to go on training.
     """
 
     model: StableDiffusion
@@ -52,6 +55,7 @@ class TunedModelModule(AveragedWeightsModule):
         clip_skip: int,
         gradient_checkpointing: bool,
         seed: int,
+        adapter: str | None = None,
     ) -> None:
         super().__init__()
         self.learns = list(learns)
@@ -59,6 +63,7 @@ class TunedModelModule(AveragedWeightsModule):
         self.clip_skip = clip_skip
         self.gradient_checkpointing = gradient_checkpointing
         self.seed = seed
+        self.starts_from = adapter
         self._learned_names: frozenset[str] = frozenset()
         self._has_exchanged = False
         self.register_load_state_dict_post_hook(_miss_nothing_frozen)  # type: ignore[no-untyped-call]
@@ -74,7 +79,10 @@ class TunedModelModule(AveragedWeightsModule):
         Returns:
             One sentence each.
         """
-        return [line for each in self.learns for line in each.problems(self.base)]
+        problems = [line for each in self.learns for line in each.problems(self.base)]
+        if self.starts_from and not problems:
+            problems += starting_problems(self.starts_from, self.base)
+        return problems
 
     def problems_with(self, data: object) -> list[str]:
         """List what keeps it from learning from some data; loads no weights.
@@ -130,7 +138,8 @@ class TunedModelModule(AveragedWeightsModule):
 
     def adapter(self) -> AdapterSet:
         """Return a copy of what has been learned, on the CPU."""
-        return AdapterSet(*(one for each in self.learns for one in each.adapters(self.model)))
+        adapters = [one for each in self.learns for one in each.adapters(self.model)]
+        return AdapterSet(*adapters, metadata=self.adapter_metadata())
 
     def load_base(self, dtype: torch.dtype = torch.float32) -> None:
         """Load the base and add what learns; does nothing the second time.
@@ -150,6 +159,8 @@ class TunedModelModule(AveragedWeightsModule):
                 part.to(dtype)
             for each in self.learns:
                 each.add_to(model, seed=self.seed, clip_skip=self.clip_skip)
+            if self.starts_from:
+                start_from(self.starts_from, self.learns, model, self._stated)
         self.model = model
         learned = {id(parameter) for group in self.groups() for parameter in group.parameters}
         for parameter in model.parameters():
@@ -237,12 +248,34 @@ class TunedModelModule(AveragedWeightsModule):
 
     def adapter_metadata(self) -> dict[str, str]:
         """Describe the run for the adapter's header, without any folder's name."""
-        hparams = {key: value for key, value in self.hparams.items() if key != "base"}
+        private = ("base", "adapter")
+        hparams = {key: value for key, value in self.hparams.items() if key not in private}
         metadata = {f"sdtune.{key}": str(value) for key, value in hparams.items()}
         metadata["sdtune.technique"] = type(self).__name__
         metadata["sdtune.base_unet_sha256"] = self.model.fingerprint("unet")
         metadata["sdtune.steps"] = str(self.global_step)
+        if self.starts_from:
+            metadata["sdtune.adapter_sha256"] = adapter_sha256(self.starts_from)
+            for each in self.learns:
+                metadata |= each.record(self.model)
+        data = None if self._trainer is None else getattr(self.trainer, "datamodule", None)
+        pictures = getattr(getattr(data, "train_dataset", None), "pictures", None)
+        if pictures is not None:
+            metadata["sdtune.num_train_images"] = str(len(pictures))
+        for name in ("resolution", "batch_size"):
+            if isinstance(getattr(data, name, None), int):
+                metadata[f"sdtune.{name}"] = str(getattr(data, name))
         return metadata
+
+    @property
+    def _stated(self) -> dict[str, object]:
+        """Arguments that are not left at their defaults."""
+        parameters = inspect.signature(type(self)).parameters
+        return {
+            name: value
+            for name, value in self.hparams.items()
+            if name in parameters and value != parameters[name].default
+        }
 
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True

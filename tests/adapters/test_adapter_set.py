@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors import safe_open
 
-from sdtune.adapters.adapter_set import AdapterSet, export_saved
+from sdtune.adapters import registry
+from sdtune.adapters.adapter_set import AdapterSet
 from sdtune.adapters.keys_values import CrossAttentionAdapter, add_tuned_projections
 from sdtune.adapters.lora import LoRAAdapter, add_lora, lora_parameters
 from sdtune.adapters.pipeline import find_adapter_files
@@ -32,7 +35,8 @@ def test_the_weights_header_names_a_file_for_each_word(tmp_path, model, words, n
     with safe_open(path, "pt") as file:
         assert file.metadata()["sdtune.embedding_file"].split() == names
         assert file.metadata()["sdtune.steps"] == "2"
-    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([*names, path.name])
+    written = {file.name for file in tmp_path.iterdir()}
+    assert written == {*names, path.name, "kohya_lora.safetensors", "peft"}
     assert [each.name for each in find_adapter_files(tmp_path)] == [*names, path.name]
     adapter.verify(path, model)
 
@@ -59,12 +63,14 @@ def test_a_word_that_went_on_learning_is_found(tmp_path, model):
         adapter.verify(path, model)
 
 
-def test_only_a_lora_has_files_for_other_programs(tmp_path, model):
+def test_programs_that_can_read_no_file_are_named(tmp_path, model):
     add_token_embedding(model, "<one>", "c")
     add_tuned_projections(model)
-    words = take(model, ["<one>"])
-    assert AdapterSet(*words, CrossAttentionAdapter.from_model(model)).export(tmp_path, model) == []
-    assert not list(tmp_path.iterdir())
+    adapter = AdapterSet(*take(model, ["<one>"]), CrossAttentionAdapter.from_model(model))
+    [line] = adapter.left_out()
+    assert line.startswith("No file of the keys and values is written for A1111 and ComfyUI")
+    adapter.save(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 @pytest.fixture
@@ -76,42 +82,66 @@ def tuned(model, train):
 
 def test_all_layouts_are_written_and_the_model_left_as_it_was(tmp_path, tuned):
     before = [parameter.clone() for parameter in lora_parameters(tuned)]
-    paths = AdapterSet(LoRAAdapter.from_model(tuned)).export(tmp_path, tuned, {"ss_steps": "4"})
-    assert [path.name for path in paths] == ["kohya_lora.safetensors", "peft"]
+    adapter = AdapterSet(LoRAAdapter.from_model(tuned), metadata={"ss_output_name": "mine"})
+    path = adapter.save(tmp_path, {"sdtune.steps": "4"})
+    assert adapter.verify(path, tuned) < 1e-5
+    names = ["mine.safetensors", "peft", "pytorch_lora_weights.safetensors"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == names
+    assert all(
+        registry.recognise(tmp_path / name).metadata(tmp_path / name)["sdtune.steps"] == "4"
+        for name in names
+    )
     pairs = zip(before, lora_parameters(tuned), strict=True)
     assert all(torch.equal(*pair) for pair in pairs)
+    assert adapter.left_out() == []
 
 
-def test_an_export_that_loses_something_is_found(tmp_path, tuned):
+@pytest.mark.parametrize("lossy", ["pytorch_lora_weights.safetensors", "kohya_lora.safetensors"])
+def test_a_file_that_loses_something_is_found(tmp_path, tuned, lossy):
     adapter = LoRAAdapter.from_model(tuned)
-    weak = LoRAAdapter(
-        {part: {key: 0.5 * each for key, each in weights.items()}
-         for part, weights in adapter.weights.items()},
-        adapter.configs,
-    )  # fmt: skip
-    with pytest.raises(AdapterVerificationError, match="to hold the trained"):
-        AdapterSet(weak).export(tmp_path, tuned)
+    weak = replace(
+        adapter,
+        weights={
+            part: {key: 0.5 * each for key, each in weights.items()}
+            for part, weights in adapter.weights.items()
+        },
+    )
+    path = AdapterSet(adapter).save(tmp_path)
+    registry.recognise(tmp_path / lossy).write(weak, tmp_path / lossy, {})
+    with pytest.raises(AdapterVerificationError, match=f"{lossy} to hold the trained"):
+        AdapterSet(adapter).verify(path, tuned)
 
 
-def test_a_dora_is_left_out(tmp_path, model):
+def test_a_dora_has_no_file_for_a1111(tmp_path, model):
     add_lora(model, rank=2, alpha=3.0, target_modules=["to_q"], use_dora=True)
-    assert AdapterSet(LoRAAdapter.from_model(model)).export(tmp_path, model) == []
-    assert not list(tmp_path.iterdir())
+    adapter = AdapterSet(LoRAAdapter.from_model(model))
+    adapter.verify(adapter.save(tmp_path), model)
+    names = ["peft", "pytorch_lora_weights.safetensors"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == names
+    assert adapter.left_out() == [
+        "No file of the DoRA is written for A1111 and ComfyUI: of this kind only diffusers can "
+        "read it."
+    ]
 
 
-def test_what_was_saved_before_is_exported_with_its_header(tmp_path, tuned):
-    AdapterSet(LoRAAdapter.from_model(tuned)).save(tmp_path, {"sdtune.steps": "4"})
-    at_that_time = [parameter.clone() for parameter in lora_parameters(tuned)]
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_half_the_size_and_its_error_is_told(tmp_path, tuned, dtype):
+    whole = AdapterSet(LoRAAdapter.from_model(tuned))
+    half = whole.to(dtype)
+    size = whole.save(tmp_path / "whole").stat().st_size
+    path = half.save(tmp_path / "half")
+    assert path.stat().st_size < 0.75 * size  # the header is as long
+    tensors = tensor_file.read_tensors(path)
+    assert {each.dtype for each in tensors.values()} == {dtype}
+    assert 1e-6 < half.verify(path, tuned) < 4 * torch.finfo(dtype).eps
+
+
+def test_what_is_not_finite_is_not_written(tmp_path, tuned):
     with torch.no_grad():
-        for parameter in lora_parameters(tuned):
-            parameter += 1
-    kohya, _ = export_saved(tmp_path, tuned)
-    assert tensor_file.read_metadata(kohya) == {
-        "format": "pt", "writer": "sdtune", "sdtune.steps": "4", "ss_network_alpha": "3",
-        "ss_network_dim": "2", "ss_network_module": "networks.lora",
-    }  # fmt: skip
-    pairs = zip(at_that_time, lora_parameters(tuned), strict=True)
-    assert all(torch.equal(before + 1, now) for before, now in pairs)
+        lora_parameters(tuned)[0][0, 0] = float("nan")
+    with pytest.raises(ValueError, match="holds some that are not, and is not written"):
+        AdapterSet(LoRAAdapter.from_model(tuned)).save(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_set_holds_adapters_of_kinds_that_are_known():

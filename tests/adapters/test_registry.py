@@ -286,6 +286,7 @@ def test_a_kind_and_its_formats_from_outside_are_as_good_as_ours(tmp_path, tiny_
         "adapter/output_bias.json",
         "adapter/output_bias.txt",
         "adapter/step_000003/output_bias.json",
+        "adapter/step_000003/output_bias.txt",
     ]
     callback.keep_best(3, technique)
     assert find_adapter_files(tmp_path / "adapter" / "best")[0].name == "output_bias.json"

@@ -39,8 +39,12 @@ class FakeAdapter:
     def verify(self, path, model):
         if not torch.equal(model.unet[0].weight, self.weight):
             raise AssertionError
+        return 0.0
 
-    def export(self, folder, model, metadata=None):
+    def to(self, dtype):
+        return self
+
+    def left_out(self):
         return []
 
 

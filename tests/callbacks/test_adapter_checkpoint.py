@@ -136,16 +136,17 @@ def test_a_lora_is_saved_as_diffusers_reads_it_and_training_is_not_disturbed(tmp
     assert all(torch.equal(a, b) for a, b in pairs)
     path = tmp_path / "adapter" / "pytorch_lora_weights.safetensors"
     config = json.loads(tensor_file.read_metadata(path)[diffusers_format.CONFIG_KEY])
-    assert (config["unet.r"], config["unet.lora_alpha"]) == (2, 1.0)
+    assert (config["unet.r"], config["unet.lora_alpha"]) == (2, 2)
+    names = {each.name for each in (tmp_path / "adapter" / "step_000001").iterdir()}
+    assert names == {path.name, "kohya_lora.safetensors", "peft"}
 
 
 def test_a_file_that_loses_something_stops_the_run(tmp_path, tiny_sd, monkeypatch):
-    def forgetful(config):
-        kept = {"rank_pattern": {}, "target_modules": sorted(config.target_modules)}
-        return {"r": config.r, **kept}
+    def forgetful(update):
+        return update.tensors
 
-    monkeypatch.setattr(diffusers_format, "_portable", forgetful)
+    monkeypatch.setattr(diffusers_format, "_folded", forgetful)
     technique = TinyLoRA(tiny_sd)
-    with pytest.raises(AdapterVerificationError, match="comes back scaled by"):
+    with pytest.raises(AdapterVerificationError, match="with alpha / rank in it"):
         make_trainer(tmp_path, AdapterCheckpoint(1), max_steps=4).fit(technique, FakeData())
     assert technique.global_step == 1

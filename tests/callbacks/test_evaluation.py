@@ -281,7 +281,6 @@ def test_the_best_of_a_given_up_future_gives_way(tmp_path, tiny_sd):
     keeper = AdapterCheckpoint(2)
     keeper.folder = tmp_path / "adapter"
     technique, best = TinyLoRA(str(tiny_sd)), keeper.folder / "best"
-    technique.adapter().export(tmp_path, technique.model, {"sdtune.steps": "2"})
     technique.adapter().save(keeper.folder / "step_000002", {"sdtune.steps": "2"})
     with torch.no_grad():
         for parameter in lora_parameters(technique):
@@ -290,9 +289,8 @@ def test_the_best_of_a_given_up_future_gives_way(tmp_path, tiny_sd):
     assert "kohya_lora.safetensors" in contents(best)
     keeper.keep_best(2, technique)
     kept = contents(best)
-    assert kept.items() >= contents(keeper.folder / "step_000002").items()
-    kohya = "kohya_lora.safetensors"
-    assert kept[kohya] == (tmp_path / kohya).read_bytes()
+    assert kept == contents(keeper.folder / "step_000002")
+    assert "kohya_lora.safetensors" in kept
     assert (best / "peft" / "unet" / "adapter_config.json").is_file()
     resumed = AdapterCheckpoint(2)
     resumed.folder = tmp_path / "elsewhere"

@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sdtune.adapters.format import AdapterFormat
@@ -88,10 +87,17 @@ class CustomDiffusionFormat(AdapterFormat[CrossAttentionAdapter]):
                 str(path.parent), weight_name=path.name, _pipeline=model.pipeline()
             )
 
-    def compare(self, path: Path, model: StableDiffusion, loaded: StableDiffusion) -> None:
+    def compare(
+        self,
+        adapter: CrossAttentionAdapter,
+        path: Path,
+        model: StableDiffusion,
+        loaded: StableDiffusion,
+    ) -> None:
         """Compare the file's keys and values with those that were trained.
 
         Args:
+            adapter: What was written.
             path: The file.
             model: The model in which they were trained.
             loaded: Another one, into which diffusers read them in the precision of the base.
@@ -134,7 +140,7 @@ class CustomDiffusionFormat(AdapterFormat[CrossAttentionAdapter]):
 def _read(path: Path) -> dict[str, Tensor]:
     """Read keys and values: name of a projection in the UNet (`….attn2.to_k`) -> (out, in)."""
     weights = {}
-    for key, tensor in load_file(path).items():
+    for key, tensor in tensor_file.read_tensors(path).items():
         attention, _, projection = key.removesuffix(_SUFFIX).rpartition(".processor.")
         if attention and projection in ("to_k", "to_v"):
             weights[f"{attention}.{projection}"] = tensor

@@ -9,8 +9,10 @@ from sdtune.adapters.lora.layers import (
     without_adapter,
 )
 from sdtune.adapters.lora.settings import LoRASettings, TargetModules
+from sdtune.adapters.lora.updates import AdapterType
 
 __all__ = [
+    "AdapterType",
     "LoRAAdapter",
     "LoRASettings",
     "TargetModules",

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, cast
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Self, cast
 
+import torch
 from torch import Tensor, nn
 
 from sdtune.adapters.adapter import Adapter
-from sdtune.adapters.lora.layers import ADAPTER_NAME, lora_layers, tunable_parts
+from sdtune.adapters.lora.base_kind import BaseKind, base_kind
+from sdtune.adapters.lora.layers import ADAPTER_NAME, lora_layers, remove_lora, tunable_parts
+from sdtune.adapters.lora.names import original_names, pattern_value
+from sdtune.adapters.lora.updates import AdapterType, ModuleUpdate, split_key
 from sdtune.models.stable_diffusion import StableDiffusion
-
-if TYPE_CHECKING:
-    from peft import LoraConfig
 
 __all__ = ["LoRAAdapter"]
 
@@ -26,13 +28,18 @@ class LoRAAdapter(Adapter):
 
     Attributes:
         weights: Part -> PEFT's key (`<module>.lora_A.weight`, …) -> tensor on the CPU.
-        configs: Part -> PEFT's configuration, which holds rank, alpha and whether it is a DoRA.
+        configs: Part -> PEFT's configuration, which holds rank, alpha and whether it is a DoRA: a
+            LoraConfig, LoHaConfig or LoKrConfig, the same for all parts.
+        base: For which kind of base it is.
+        original_names: Module of the UNet -> its name in the first implementation.
     """
 
     kind: ClassVar[str] = "LoRA"
 
     weights: Mapping[str, Mapping[str, Tensor]]
-    configs: Mapping[str, LoraConfig]
+    configs: Mapping[str, Any]
+    base: BaseKind = field(default_factory=BaseKind)
+    original_names: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_model(cls, model: StableDiffusion) -> LoRAAdapter:
@@ -55,7 +62,9 @@ class LoRAAdapter(Adapter):
             )
         return cls(
             weights={name: _weights(part) for name, part in parts.items()},
-            configs={name: _config(part) for name, part in parts.items()},
+            configs={name: copy.deepcopy(_config(part)) for name, part in parts.items()},
+            base=base_kind(model),
+            original_names=_original_names(model.unet),
         )
 
     @classmethod
@@ -65,12 +74,82 @@ class LoRAAdapter(Adapter):
         Args:
             model: A bundle. Without an adapter this does nothing.
         """
-        model.pipeline().unload_lora_weights()
+        for part in tunable_parts(model).values():
+            remove_lora(part)
+
+    @property
+    def adapter_type(self) -> AdapterType:
+        """Which method it is of."""
+        kinds: dict[str, AdapterType] = {"LORA": "lora", "LOHA": "loha", "LOKR": "lokr"}
+        return kinds[next(iter(self.configs.values())).peft_type.value]
+
+    @property
+    def title(self) -> str:
+        """LoRA, DoRA, LoHa or LoKr."""
+        names = {"lora": "DoRA" if self.is_dora else "LoRA", "loha": "LoHa", "lokr": "LoKr"}
+        return names[self.adapter_type]
+
+    @property
+    def is_dora(self) -> bool:
+        """Whether magnitudes are apart from directions."""
+        return any(getattr(config, "use_dora", False) for config in self.configs.values())
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of its tensors."""
+        return next(each.dtype for part in self.weights.values() for each in part.values())
+
+    def to(self, dtype: torch.dtype) -> Self:
+        """Round it.
+
+        Args:
+            dtype: A floating type.
+
+        Returns:
+            A copy with tensors of that type.
+        """
+        weights = {
+            part: {key: tensor.to(dtype) for key, tensor in tensors.items()}
+            for part, tensors in self.weights.items()
+        }
+        return replace(self, weights=weights)
+
+    def updates(self, part: str) -> dict[str, ModuleUpdate]:
+        """Sort a part's tensors by module.
+
+        Args:
+            part: One of its parts.
+
+        Returns:
+            Module -> update, in the precision of the adapter.
+        """
+        found: dict[str, dict[str, Tensor]] = {}
+        for key, tensor in self.weights[part].items():
+            split = split_key(key)
+            if split is None:
+                raise ValueError(f"Expected PEFT's names in an adapter's weights, but got `{key}`.")
+            found.setdefault(split[0], {})[split[1]] = tensor
+        return {name: self._update(part, name, tensors) for name, tensors in found.items()}
+
+    def _update(self, part: str, module: str, tensors: Mapping[str, Tensor]) -> ModuleUpdate:
+        config = self.configs[part]
+        default = config.lora_alpha if self.adapter_type == "lora" else config.alpha
+        rank = int(pattern_value(config.rank_pattern, module, config.r))
+        alpha = pattern_value(config.alpha_pattern, module, default)
+        if getattr(config, "use_rslora", False):
+            alpha *= rank**0.5  # alpha / sqrt(r), not / r
+        return ModuleUpdate(self.adapter_type, tensors, rank, float(alpha))
 
 
-def _config(part: nn.Module) -> LoraConfig:
-    configs = cast("dict[str, LoraConfig]", part.peft_config)
-    return configs[ADAPTER_NAME]
+def _config(part: nn.Module) -> Any:
+    return cast("dict[str, Any]", part.peft_config)[ADAPTER_NAME]
+
+
+def _original_names(unet: nn.Module) -> dict[str, str]:
+    layers = cast("Mapping[str, Any]", unet.config)["layers_per_block"]
+    # within a wrapped layer there are more modules
+    names = [name.removesuffix(".base_layer") for name, _ in unet.named_modules()]
+    return original_names(names, layers) if isinstance(layers, int) else {}
 
 
 def _weights(part: nn.Module) -> dict[str, Tensor]:

@@ -1,17 +1,24 @@
-"""Adapters as diffusers' `load_lora_weights` reads them, with nothing lost on the way.
+"""Adapters as diffusers' `load_lora_weights` reads them, and other programs with it.
 
-diffusers' own training scripts write no configuration, so that its reader takes alpha to be the
-rank and a LoRA comes back stronger or weaker than it was trained. The header written here keeps
-rank, alpha and DoRA, and `verify` proves it for each file.
+The update is alpha / rank * up @ down, but most readers of this layout take alpha to be the rank:
+every diffusers before 0.35, ComfyUI, and whoever follows diffusers' own training scripts, which
+write no alpha. So alpha / rank is worked into `up` here, and the configuration in the header says
+an alpha equal to the rank: all of them get the same function. The alpha that it was trained with is
+in the header too, apart, for training to go on.
+
+Attention is named as in diffusers' first files, `attn1.processor.to_q_lora.down.weight`, which all
+its versions read, and which is the only name that ComfyUI knows.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -25,74 +32,142 @@ from sdtune.adapters.lora.layers import (
     lora_parameters,
     tunable_parts,
 )
-from sdtune.adapters.lora.placement import text_module_name
+from sdtune.adapters.lora.names import pattern_value, text_module_name
+from sdtune.adapters.lora.reading import AlphaOf, Updates, read_updates
+from sdtune.adapters.lora.updates import ModuleUpdate, split_key
 from sdtune.files import tensor_file
 from sdtune.files.tensor_file import TensorHeader
 from sdtune.functional.randomness import isolated_random_state
 from sdtune.models.stable_diffusion import StableDiffusion
 
-if TYPE_CHECKING:
-    from peft import LoraConfig
-    from transformers import CLIPTextModel
-
 __all__ = ["CONFIG_KEY", "DiffusersLoRAFormat"]
 
 CONFIG_KEY = "lora_adapter_metadata"
+_TRAINED_KEY = "sdtune.lora_alpha"
 
-_UNET_NAMES = {".lora_A.": ".lora.down.", ".lora_B.": ".lora.up."}
-_TEXT_NAMES = {".lora_A.": ".lora_linear_layer.down.", ".lora_B.": ".lora_linear_layer.up."}
-_MAGNITUDE = ".lora_magnitude_vector"
-_PICKLES = (".bin", ".ckpt", ".pt", ".pth")  # diffusers reads tensors in them and nothing else
+_TEXT_LEVEL = "text_model."
+_ATTENTION = (".to_q", ".to_k", ".to_v", ".to_out.0")
+_SIDES = {"lora_A": "down.weight", "lora_B": "up.weight", "bias": "up.bias"}
 
 
 class DiffusersLoRAFormat(LoRAFormat):
-    """`pytorch_lora_weights.safetensors`, with names and a header as diffusers' scripts write."""
+    """`pytorch_lora_weights.safetensors`; files of other programs in diffusers' many namings."""
 
     name = "diffusers"
     file_name = "pytorch_lora_weights.safetensors"
-    own_keys = frozenset({CONFIG_KEY})
+    own_keys = frozenset({CONFIG_KEY, _TRAINED_KEY})
 
     def recognises(self, path: Path, header: TensorHeader) -> bool:
-        """Tell whether diffusers may be able to read it as a LoRA: it knows many layouts."""
-        if path.is_file() and not header.shapes:
-            return path.suffix in _PICKLES
-        return any("lora" in name.lower() for name in header.shapes)
+        """Tell whether it holds matrices of a LoRA, by whatever name."""
+        names = (split_key(name) for name in header.shapes)
+        return any(each is not None and each[1] != "alpha" for each in names)
+
+    def holds(self, adapter: LoRAAdapter) -> bool:
+        """Tell whether it is a LoRA, or a DoRA: no diffusers reads LoHa or LoKr."""
+        return adapter.adapter_type == "lora"
 
     def write(self, adapter: LoRAAdapter, path: Path, metadata: Mapping[str, str]) -> None:
-        """Write an adapter, its configuration in the header."""
-        configs = {
-            f"{part}.{key}": value
-            for part, config in adapter.configs.items()
-            for key, value in _portable(config).items()
-        }
+        """Write an adapter with alpha / rank worked in, its configuration in the header."""
+        tensors: dict[str, Tensor] = {}
+        trained: dict[str, dict[str, float]] = {}
+        configs: dict[str, Any] = {}
+        for part in adapter.weights:
+            for module, update in adapter.updates(part).items():
+                for kind, tensor in _folded(update).items():
+                    tensors[f"{part}.{_diffusers_key(part, module, kind)}"] = tensor
+                if update.alpha != update.rank:
+                    trained.setdefault(part, {})[module.removeprefix(_TEXT_LEVEL)] = update.alpha
+            for key, value in _portable(adapter.configs[part]).items():
+                configs[f"{part}.{key}"] = value
         header = {**metadata, CONFIG_KEY: json.dumps(configs, indent=2, sort_keys=True)}
-        tensors = {
-            f"{part}.{_diffusers_key(part, key)}": tensor
-            for part, weights in adapter.weights.items()
-            for key, tensor in weights.items()
-        }
+        if trained:
+            header[_TRAINED_KEY] = json.dumps(_shortened(trained), sort_keys=True)
         tensor_file.write(path, tensors, header)
 
-    def load(self, model: StableDiffusion, path: Path) -> None:
-        """Load an adapter into a model, in place and frozen, as diffusers reads it.
+    def read(
+        self, path: Path, parts: Mapping[str, nn.Module], *, unfolded: bool = False
+    ) -> Updates:
+        """Read a file in any of diffusers' namings; a LoHa or LoKr in them too.
 
-        The matrices are rounded to the precision of the base.
-
-        Args:
-            model: A bundle without a LoRA.
-            path: The file.
-
-        Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If it does not fit the model.
+        With `unfolded`, a file that sdtune wrote gives back the matrices that were trained: to the
+        last bit if alpha / rank is a power of two, and to a rounding of `up` (6e-8) if not.
         """
+        if not path.is_file():
+            raise FileNotFoundError(f"Expected an adapter at {path}, but there is no such file.")
+        tensors = tensor_file.read_tensors(path)
+        if any(name.startswith("base_model.model.") for name in tensors):
+            raise ValueError(
+                f"Expected {path}, weights of PEFT's, to be beside their adapter_config.json, "
+                "which says how strong they are: give the folder that holds both."
+            )
+        metadata = tensor_file.read_header(path).metadata
+        alpha_of = _alpha_of(_json(path, metadata, CONFIG_KEY))
+        updates = read_updates(tensors, parts, path, self.name, alpha_of=alpha_of)
+        trained = _json(path, metadata, _TRAINED_KEY) if unfolded else {}
+        return _unfolded(updates, trained) if trained else updates
+
+    def read_back(self, model: StableDiffusion, path: Path) -> None:
+        """Load with diffusers' own reader, in the precision of the base."""
         try:
             _load(model, path)
         except (KeyError, RuntimeError, ValueError) as error:
-            raise ValueError(
-                f"Expected {path} to be an adapter for a base of the architecture of "
-                f"{model.source}, but its weights do not fit: give the base that it was trained on."
-            ) from error
+            raise ValueError(f"Expected diffusers to read {path}, but: {error}") from error
+
+
+def _folded(update: ModuleUpdate) -> dict[str, Tensor]:
+    scale = update.alpha / update.rank
+    return {
+        kind: tensor if kind in ("lora_A", "magnitude") else (scale * tensor.float()).to(tensor)
+        for kind, tensor in update.tensors.items()
+    }
+
+
+def _unfolded(updates: Updates, trained: Mapping[str, Mapping[str, float]]) -> Updates:
+    result: Updates = {}
+    for part, modules in updates.items():
+        alphas = trained.get(part, {})
+        result[part] = {}
+        for module, update in modules.items():
+            alpha = alphas.get(module.removeprefix(_TEXT_LEVEL), alphas.get(""))
+            if alpha is None:
+                result[part][module] = update
+                continue
+            scale = alpha / update.rank
+            tensors = {
+                kind: tensor / scale if kind in ("lora_B", "bias") else tensor
+                for kind, tensor in update.tensors.items()
+            }
+            result[part][module] = replace(update, tensors=tensors, alpha=alpha)
+    return result
+
+
+def _shortened(trained: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Say an alpha that all modules of a part have once, for none in particular."""
+    return {
+        part: {"": next(iter(alphas.values()))} if len({*alphas.values()}) == 1 else dict(alphas)
+        for part, alphas in trained.items()
+    }
+
+
+def _json(path: Path, metadata: Mapping[str, str], key: str) -> dict[str, Any]:
+    try:
+        content = json.loads(metadata.get(key, "{}"))
+    except ValueError as error:
+        raise ValueError(f"Expected `{key}` in {path} to be JSON, but: {error}.") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _alpha_of(configs: Mapping[str, Any]) -> AlphaOf:
+    def alpha_of(part: str, module: str, rank: int) -> float | None:
+        default = configs.get(f"{part}.lora_alpha")
+        if default is None:
+            return None
+        patterns = configs.get(f"{part}.alpha_pattern") or {}
+        alpha = pattern_value(patterns, module, float(default))
+        is_by_root = configs.get(f"{part}.use_rslora")  # alpha / sqrt(r), not / r
+        return alpha * (rank**0.5 if is_by_root else 1.0)
+
+    return alpha_of
 
 
 def _load(model: StableDiffusion, path: Path) -> None:
@@ -101,8 +176,6 @@ def _load(model: StableDiffusion, path: Path) -> None:
     It would fill them through transformers' own `load_adapter`, which asks for a release of PEFT
     first (5.24 for one that does not exist).
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"Expected an adapter at {path}, but there is no such file.")
     pipeline = model.pipeline()
     # the reader draws initial values and then overwrites them
     with isolated_random_state(), _quiet_reader():
@@ -124,32 +197,47 @@ def _load(model: StableDiffusion, path: Path) -> None:
         cast(nn.Module, layer).requires_grad_(False)
 
 
-def _portable(config: LoraConfig) -> dict[str, Any]:
+def _portable(config: Any) -> dict[str, Any]:
     from peft import LoraConfig
 
+    config = copy.copy(config)
+    config.lora_alpha, config.alpha_pattern = config.r, dict(config.rank_pattern)
+    config.use_rslora = False
     # only what differs from PEFT's defaults: an older PEFT refuses any field it does not know
     default = LoraConfig().to_dict()
     # diffusers 0.38 looks the last two up without asking whether they are there
     always = ("r", "lora_alpha", "use_dora", "rank_pattern", "target_modules")
     # a reader adds layers in training mode, and would go on dropping inputs when it draws
     never = ("base_model_name_or_path", "lora_dropout")
-    return {
+    content = {
         key: sorted(value) if isinstance(value, set) else value
         for key, value in config.to_dict().items()
         if key in always or (value != default[key] and key not in never)
     }
+    # names that fit text encoders with and without the level that transformers 5.6 took out
+    for key in ("target_modules", "rank_pattern", "alpha_pattern"):
+        if isinstance(content.get(key), list):
+            content[key] = [each.removeprefix(_TEXT_LEVEL) for each in content[key]]
+        elif isinstance(content.get(key), dict):
+            items = content[key].items()
+            content[key] = {name.removeprefix(_TEXT_LEVEL): each for name, each in items}
+    return content
 
 
-def _diffusers_key(part: str, key: str) -> str:
-    # one naming for all modules of a part: the reader looks at the first key alone to tell which
-    for ours, theirs in (_UNET_NAMES if part == "unet" else _TEXT_NAMES).items():
-        key = key.replace(ours, theirs)
-    if part == "unet":
-        return key
-    if key.endswith(_MAGNITUDE):
-        key += ".weight"  # transformers' reader puts the adapter's name before a last level
-    # transformers 5.6 dropped a level from the modules' names, which older ones expect
-    return key if key.startswith("text_model.") else f"text_model.{key}"
+def _diffusers_key(part: str, module: str, kind: str) -> str:
+    if part != "unet":
+        # transformers 5.6 dropped a level from the modules' names, which older ones expect
+        module = f"{_TEXT_LEVEL}{module.removeprefix(_TEXT_LEVEL)}"
+        if kind == "magnitude":  # transformers' reader puts the adapter's name before a last level
+            return f"{module}.lora_magnitude_vector.weight"
+        return f"{module}.lora_linear_layer.{_SIDES[kind]}"
+    is_attention = module.endswith(_ATTENTION)
+    if is_attention:
+        parent, _, projection = module.removesuffix(".0").rpartition(".")
+        module = f"{parent}.processor.{projection}"
+    if kind == "magnitude":
+        return f"{module}.lora_magnitude_vector"
+    return f"{module}{'_' if is_attention else '.'}lora.{_SIDES[kind]}"
 
 
 def _load_text_encoder(
@@ -182,7 +270,7 @@ def _load_text_encoder(
     if result.unexpected_keys:
         raise ValueError(f"Expected the {name} to have `{result.unexpected_keys[0]}`.")
     for matrix in lora_parameters(part):  # new ones are float32
-        matrix.data = matrix.data.to(cast("CLIPTextModel", part).dtype)
+        matrix.data = matrix.data.to(cast(Any, part).dtype)
 
 
 def _below(name: str, mapping: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,27 +12,34 @@ import torch
 from torch import Tensor, nn
 
 from sdtune.adapters.lora.settings import LoRASettings, TargetModules
+from sdtune.adapters.lora.updates import AdapterType
 from sdtune.functional.randomness import Stream, counter_generator, isolated_random_state
 from sdtune.models.stable_diffusion import StableDiffusion
 
 if TYPE_CHECKING:
-    from peft import LoraConfig
+    from peft import PeftConfig
     from peft.tuners.lora import LoraLayer
+    from peft.tuners.tuners_utils import BaseTunerLayer
     from transformers import CLIPTextModel
 
 __all__ = [
     "ADAPTER_NAME",
+    "PARAMETER_PREFIXES",
     "add_lora",
     "find_targets",
     "inject_lora",
     "lora_layers",
     "lora_pair",
     "lora_parameters",
+    "remove_lora",
     "tunable_parts",
     "without_adapter",
 ]
 
 ADAPTER_NAME = "default"
+
+PARAMETER_PREFIXES = ("lora_", "hada_", "lokr_")
+"""How the names of a layer's own parameters begin."""
 
 _UNET_ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 _UNET_FEED_FORWARD = ("proj_in", "proj_out", "ff.net.0.proj", "ff.net.2")
@@ -70,6 +77,7 @@ def add_lora(
     text_encoder: bool = False,
     text_encoder_rank: int | None = None,
     text_encoder_alpha: float | None = None,
+    adapter_type: AdapterType = "lora",
     clip_skip: int = 1,
     seed: int = 0,
 ) -> None:
@@ -92,6 +100,9 @@ def add_lora(
         text_encoder: Tune the text encoders too.
         text_encoder_rank: Their rank; None for `rank`.
         text_encoder_alpha: Their alpha; None for `alpha`.
+        adapter_type: `lora`; `loha`, the product by elements of two (Hyeon-Woo et al. 2022,
+            https://arxiv.org/abs/2108.06098); or `lokr`, a Kronecker product (Yeh et al. 2024,
+            https://arxiv.org/abs/2309.14859).
         clip_skip: Layer of a text encoder whose output is used, counted from the end. Those behind
             it would never learn, and get no matrices.
         seed: Seed of the initial matrices.
@@ -102,7 +113,14 @@ def add_lora(
             has an adapter.
     """
     settings = LoRASettings(
-        rank, alpha, dropout, target_modules, use_dora, text_encoder_rank, text_encoder_alpha
+        rank,
+        alpha,
+        dropout,
+        target_modules,
+        use_dora,
+        text_encoder_rank,
+        text_encoder_alpha,
+        adapter_type,
     )
     settings.check()
     if lora_parameters(model):
@@ -112,7 +130,7 @@ def add_lora(
     targets = find_targets(parts, target_modules)
     with isolated_random_state():  # PEFT draws initial values, which `_initialize` replaces
         for name, part in parts.items():
-            config = settings.config(name, targets[name])
+            config: Any = settings.config(name, targets[name])
             if name != "unet" and clip_skip > 1:
                 layers = cast("CLIPTextModel", part).config.num_hidden_layers - (clip_skip - 1)
                 config.layers_to_transform = list(range(max(1, layers)))
@@ -122,7 +140,7 @@ def add_lora(
         _initialize(part, name, seed)
 
 
-def inject_lora(part: nn.Module, config: LoraConfig) -> None:
+def inject_lora(part: nn.Module, config: PeftConfig) -> None:
     """Wrap the modules of a part that a configuration names in PEFT's layers, in place.
 
     PEFT does it alone: the `add_adapter` of transformers' models asks for a release of PEFT first,
@@ -139,6 +157,20 @@ def inject_lora(part: nn.Module, config: LoraConfig) -> None:
     part._hf_peft_config_loaded = True  # type: ignore[assignment]
 
 
+def remove_lora(part: nn.Module) -> None:
+    """Put the frozen layers of a part back in their places.
+
+    Args:
+        part: A UNet or a text encoder. Without an adapter this does nothing.
+    """
+    for name, layer in lora_layers(part).items():
+        parent, _, attribute = name.rpartition(".")
+        setattr(part.get_submodule(parent), attribute, layer.get_base_layer())
+    if hasattr(part, "peft_config"):
+        del part.peft_config
+        part._hf_peft_config_loaded = False  # type: ignore[assignment]
+
+
 def tunable_parts(model: StableDiffusion) -> dict[str, nn.Module]:
     """Name the parts that an adapter can tune as diffusers' pipelines and files name them.
 
@@ -153,7 +185,7 @@ def tunable_parts(model: StableDiffusion) -> dict[str, nn.Module]:
     return {"unet": model.unet, **dict(zip(names, model.text_encoders, strict=True))}
 
 
-def lora_layers(module: nn.Module) -> dict[str, LoraLayer]:
+def lora_layers(module: nn.Module) -> dict[str, BaseTunerLayer]:
     """Find the layers that an adapter wraps.
 
     Args:
@@ -163,8 +195,10 @@ def lora_layers(module: nn.Module) -> dict[str, LoraLayer]:
         Module name -> PEFT's layer around the frozen one, in the order of the modules.
     """
     from peft.tuners.lora import LoraLayer
+    from peft.tuners.lycoris_utils import LycorisLayer
 
-    return {name: each for name, each in module.named_modules() if isinstance(each, LoraLayer)}
+    kinds = (LoraLayer, LycorisLayer)
+    return {name: each for name, each in module.named_modules() if isinstance(each, kinds)}
 
 
 def lora_pair(layer: LoraLayer) -> tuple[Tensor, Tensor]:
@@ -189,7 +223,8 @@ def lora_parameters(module: nn.Module) -> list[nn.Parameter]:
     Returns:
         The parameters, frozen or not. Empty if there is no adapter.
     """
-    return [parameter for name, parameter in module.named_parameters() if "lora_" in name]
+    named = module.named_parameters()
+    return [each for name, each in named if any(prefix in name for prefix in PARAMETER_PREFIXES)]
 
 
 @contextmanager
@@ -260,21 +295,46 @@ def _matching(part: nn.Module, names: Sequence[str]) -> list[str]:
 
 @torch.no_grad()
 def _initialize(part: nn.Module, part_name: str, seed: int) -> None:
+    from peft.tuners.lora import LoraLayer
+
     for name, layer in lora_layers(part).items():
         # by name, so that a module starts the same whichever others are tuned beside it
         key = zlib.crc32(f"{part_name}.{name}".encode())
         generator = counter_generator(seed, Stream.INITIALIZATION, key)
-        down, up = lora_pair(layer)
-        initial = torch.empty(down.shape, device="cpu")
-        nn.init.kaiming_uniform_(initial, a=math.sqrt(5), generator=generator)
-        down.data = initial.to(down.device)
-        up.data = torch.zeros_like(up, dtype=torch.float32)
-        if ADAPTER_NAME in layer.lora_magnitude_vector:
-            # anew in float32: norms rounded to the base's precision would change its output
-            magnitude: Any = layer.lora_magnitude_vector[ADAPTER_NAME]
-            magnitude.update_layer(
-                base_layer=layer.get_base_layer(),
-                lora_A=down,
-                lora_B=up,
-                scaling=layer.scaling[ADAPTER_NAME],
-            )
+        if isinstance(layer, LoraLayer):
+            _initialize_lora(layer, generator)
+        else:
+            _initialize_product(cast(nn.Module, layer), generator)
+
+
+def _initialize_lora(layer: LoraLayer, generator: torch.Generator) -> None:
+    down, up = lora_pair(layer)
+    down.data = _drawn(down, generator)
+    up.data = torch.zeros_like(up, dtype=torch.float32)
+    if ADAPTER_NAME in layer.lora_magnitude_vector:
+        # anew in float32: norms rounded to the base's precision would change its output
+        magnitude: Any = layer.lora_magnitude_vector[ADAPTER_NAME]
+        magnitude.update_layer(
+            base_layer=layer.get_base_layer(),
+            lora_A=down,
+            lora_B=up,
+            scaling=layer.scaling[ADAPTER_NAME],
+        )
+
+
+def _initialize_product(layer: nn.Module, generator: torch.Generator) -> None:
+    named = [(n, p) for n, p in layer.named_parameters() if n.startswith(PARAMETER_PREFIXES)]
+    for name, parameter in named:
+        # one factor of zeros, as LyCORIS has it: lokr's second, or the last of its second
+        is_zero = name.startswith(("hada_w2_b.", "lokr_w2_b.", "lokr_w2."))
+        parameter.data = (
+            torch.zeros_like(parameter, dtype=torch.float32)
+            if is_zero
+            else _drawn(parameter, generator)
+        )
+
+
+def _drawn(parameter: Tensor, generator: torch.Generator) -> Tensor:
+    initial = torch.empty(parameter.shape, device="cpu")
+    nn.init.kaiming_uniform_(initial, a=math.sqrt(5), generator=generator)
+    return initial.to(parameter.device)

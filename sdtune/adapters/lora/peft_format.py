@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from safetensors.torch import load_file
-from torch import Tensor
+from torch import nn
 
 from sdtune.adapters.format import AdapterFormat
 from sdtune.adapters.lora.adapter import LoRAAdapter
 from sdtune.adapters.lora.format import LoRAFormat
-from sdtune.adapters.lora.layers import tunable_parts
-from sdtune.adapters.lora.placement import LoRAMatrices, place_lora, text_module_name
+from sdtune.adapters.lora.names import pattern_value
+from sdtune.adapters.lora.reading import AlphaOf, Updates, read_updates
 from sdtune.adapters.usage import Program, Use
 from sdtune.files import tensor_file
 from sdtune.files.atomic_file import replaced_atomically
 from sdtune.files.tensor_file import TensorHeader
-from sdtune.models.stable_diffusion import StableDiffusion
 
 __all__ = ["PEFTFormat"]
 
@@ -33,7 +31,7 @@ _WEIGHTS = "adapter_model.safetensors"
 
 _PARTS = ("unet", "text_encoder", "text_encoder_2")
 _PREFIX = "base_model.model."
-_KEY = re.compile(r"(?P<module>.+)\.lora_(?P<side>[AB])(?:\.default)?\.weight")
+_ALPHAS = {"LORA": "lora_alpha", "LOHA": "alpha", "LOKR": "alpha"}
 
 
 class PEFTFormat(LoRAFormat):
@@ -44,7 +42,7 @@ class PEFTFormat(LoRAFormat):
     made_for = ()
 
     def recognises(self, path: Path, header: TensorHeader) -> bool:
-        """Tell whether it is a folder that holds a configuration and weights."""
+        """Tell whether it is a folder that holds a configuration and weights, or those weights."""
         return bool(_part_folders(path))
 
     def find(self, folder: Path) -> Path | None:
@@ -53,18 +51,17 @@ class PEFTFormat(LoRAFormat):
             (each for each in (folder / self.file_name, folder) if _part_folders(each)), None
         )
 
-    def holds(self, adapter: LoRAAdapter) -> bool:
-        """Tell whether it is no DoRA, which other readers of the layout refuse."""
-        return not any(config.use_dora for config in adapter.configs.values())
-
     def metadata(self, path: Path) -> Mapping[str, str]:
         """Read the strings in the header of the first part's weights."""
         return next(
-            iter(tensor_file.read_metadata(each / _WEIGHTS) for each in _part_folders(path)), {}
+            iter(tensor_file.read_header(each / _WEIGHTS).metadata for each in _part_folders(path)),
+            {},
         )
 
     def written_files(self, path: Path) -> list[Path]:
         """List weights and configurations, if sdtune wrote them."""
+        if path.is_file():
+            return []  # of the folder, which is asked too
         folders = [each for each in _part_folders(path) if tensor_file.is_ours(each / _WEIGHTS)]
         return [each / name for each in folders for name in (_WEIGHTS, _CONFIG)]
 
@@ -83,55 +80,57 @@ class PEFTFormat(LoRAFormat):
             with replaced_atomically(below / _CONFIG) as temporary:
                 temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
 
-    def load(self, model: StableDiffusion, path: Path) -> None:
-        """Load a LoRA from PEFT's folders into a model, in place and frozen.
-
-        Args:
-            model: A bundle without a LoRA.
-            path: The folder.
-
-        Raises:
-            ValueError: If it is for another architecture, or no plain LoRA.
-        """
-        place_lora(model, dict(_read(each, model) for each in _part_folders(path)), path)
+    def read(
+        self, path: Path, parts: Mapping[str, nn.Module], *, unfolded: bool = False
+    ) -> Updates:
+        """Read PEFT's folders: LoRA with DoRA and biases of its own, LoHa and LoKr."""
+        updates: Updates = {}
+        for folder in _part_folders(path):
+            config = _read_config(folder)
+            part = folder.name if folder.name in _PARTS else ""
+            tensors = tensor_file.read_tensors(folder / _WEIGHTS)
+            updates |= read_updates(
+                tensors, parts, folder, self.name, part=part, alpha_of=_alpha_of(config)
+            )
+        return updates
 
     def use(self, program: Program, path: Path, name: str) -> Use:
         """Say that other programs are given another layout."""
         return AdapterFormat.use(self, program, path, name)
 
 
-def _part_folders(folder: Path) -> list[Path]:
-    candidates = (folder, *(folder / part for part in _PARTS))
+def _part_folders(path: Path) -> list[Path]:
+    if path.is_file():
+        path = path.parent if path.name == _WEIGHTS else path
+    candidates = (path, *(path / part for part in _PARTS))
     return [
         each for each in candidates if (each / _CONFIG).is_file() and (each / _WEIGHTS).is_file()
     ]
 
 
-def _read(folder: Path, model: StableDiffusion) -> tuple[str, LoRAMatrices]:
-    from peft.tuners.lora import LoraConfig
-    from peft.utils.other import get_pattern_key
-
-    kind = json.loads((folder / _CONFIG).read_text(encoding="utf-8")).get("peft_type")
-    if kind != "LORA":
-        raise ValueError(f"Expected {folder} to hold a LoRA, but its `peft_type` is {kind}.")
-    config = LoraConfig.from_pretrained(str(folder))
-    pairs: dict[str, dict[str, Tensor]] = {}
-    for key, tensor in load_file(folder / _WEIGHTS).items():
-        match = _KEY.fullmatch(key.removeprefix(_PREFIX))
-        if match is None or config.use_dora:
-            raise ValueError(f"Expected {folder} to be a plain LoRA, but it holds `{key}`.")
-        pairs.setdefault(match["module"], {})[match["side"]] = tensor.float()
-    parts = tunable_parts(model)
-    part = folder.name if folder.name in parts else _part_of(pairs)
-    matrices = LoRAMatrices()
-    for module, pair in pairs.items():
-        name = module if part == "unet" else text_module_name(module, parts[part])
-        pattern = get_pattern_key(config.alpha_pattern.keys(), module)
-        alpha = config.alpha_pattern.get(pattern, config.lora_alpha)
-        scale = len(pair["A"]) ** 0.5 if config.use_rslora else 1.0  # alpha / sqrt(r), not / r
-        matrices[name] = (pair["A"], pair["B"], alpha * scale)
-    return part, matrices
+def _read_config(folder: Path) -> Mapping[str, Any]:
+    path = folder / _CONFIG
+    try:
+        config: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"Expected {path} to be PEFT's configuration, but: {error}.") from error
+    kind = config.get("peft_type") if isinstance(config, dict) else None
+    if kind not in _ALPHAS:
+        raise ValueError(
+            f"Expected {folder} to hold a LoRA, LoHa or LoKr, but its `peft_type` is {kind}."
+        )
+    return config  # type: ignore[no-any-return]
 
 
-def _part_of(modules: Mapping[str, object]) -> str:
-    return "unet" if any("_blocks." in module for module in modules) else "text_encoder"
+def _alpha_of(config: Mapping[str, Any]) -> AlphaOf:
+    ranks, alphas = config.get("rank_pattern") or {}, config.get("alpha_pattern") or {}
+
+    def alpha_of(part: str, module: str, rank: int) -> float:
+        default = float(config[_ALPHAS[config["peft_type"]]])
+        alpha = pattern_value(alphas, module, default)
+        if rank == 0:
+            return alpha / pattern_value(ranks, module, float(config["r"]))
+        # alpha / sqrt(r), not / r
+        return alpha * rank**0.5 if config.get("use_rslora") else alpha
+
+    return alpha_of

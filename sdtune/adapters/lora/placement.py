@@ -4,123 +4,132 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from sdtune.adapters.lora.adapter import LoRAAdapter
-from sdtune.adapters.lora.layers import inject_lora, lora_layers, lora_pair, tunable_parts
+from sdtune.adapters.lora.layers import ADAPTER_NAME, inject_lora, lora_layers
+from sdtune.adapters.lora.updates import AdapterType, ModuleUpdate
 from sdtune.functional.randomness import isolated_random_state
-from sdtune.models.stable_diffusion import StableDiffusion
 
-__all__ = ["LoRAMatrices", "matrices_of", "place_lora", "text_module_name"]
+__all__ = ["place_updates"]
 
-_TEXT_LEVEL = "text_model."
-_DOWN, _UP = ".lora_A.weight", ".lora_B.weight"
-
-
-class LoRAMatrices(dict[str, tuple[Tensor, Tensor, float]]):
-    """Module name -> down (r, in[, k, k]), up (out, r[, 1, 1]) and alpha, of one part."""
-
-
-def place_lora(model: StableDiffusion, parts: Mapping[str, LoRAMatrices], path: str | Path) -> None:
-    """Put a LoRA into a model, in place and frozen.
-
-    Args:
-        model: A bundle without an adapter.
-        parts: Part, as `tunable_parts` names it -> its matrices.
-        path: Where they come from, for messages.
-
-    Raises:
-        ValueError: If the model lacks a part or a module, or one of another shape is in its place.
-    """
-    tunable = tunable_parts(model)
-    for name, matrices in parts.items():
-        if name not in tunable:
-            raise ValueError(f"{_unfit(model, path)} it tunes a `{name}`, which the base lacks.")
-        _check_shapes(model, tunable[name], matrices, path)
-    with isolated_random_state():  # PEFT draws initial values, which are replaced
-        for name, matrices in parts.items():
-            _place(tunable[name], matrices)
-
-
-def text_module_name(module: str, part: nn.Module) -> str:
-    """Name a text encoder's module as the installed transformers does.
-
-    Args:
-        module: With or without the level `text_model.`, which transformers 5.6 took out.
-        part: The text encoder.
-
-    Returns:
-        The name in this text encoder.
-    """
-    module = module.removeprefix(_TEXT_LEVEL)
-    return f"{_TEXT_LEVEL}{module}" if hasattr(part, "text_model") else module
-
-
-def _unfit(model: StableDiffusion, path: str | Path) -> str:
-    return f"Expected {path} to be a LoRA for a base of the architecture of {model.source}, but"
-
-
-def _check_shapes(
-    model: StableDiffusion, part: nn.Module, matrices: LoRAMatrices, path: str | Path
-) -> None:
-    modules = dict(part.named_modules())
-    for name, (down, up, _) in matrices.items():
-        weight = getattr(modules.get(name), "weight", None)
-        if not isinstance(weight, Tensor):
-            raise ValueError(f"{_unfit(model, path)} that has no `{name}`.")
-        found, wanted = (up.shape[0], down[0].numel()), (weight.shape[0], weight[0].numel())
-        if found != wanted:
-            raise ValueError(
-                f"{_unfit(model, path)} its `{name}` is {found[0]} x {found[1]} and not "
-                f"{wanted[0]} x {wanted[1]}: give the base that it was trained on."
-            )
+_MAGNITUDE = "magnitude"
 
 
 @torch.no_grad()
-def _place(part: nn.Module, matrices: LoRAMatrices) -> None:
-    from peft import LoraConfig
-
-    ranks = {name: len(down) for name, (down, _, _) in matrices.items()}
-    alphas = {name: alpha for name, (_, _, alpha) in matrices.items()}
-    rank = Counter(ranks.values()).most_common(1)[0][0]
-    alpha = Counter(alphas.values()).most_common(1)[0][0]
-    config = LoraConfig(
-        r=rank,
-        lora_alpha=alpha,  # type: ignore[arg-type]  # a float serves as well
-        target_modules=list(matrices),
-        rank_pattern={name: each for name, each in ranks.items() if each != rank},
-        alpha_pattern={name: each for name, each in alphas.items() if each != alpha},
-    )
-    inject_lora(part, config)
-    for name, layer in lora_layers(part).items():
-        down, up, _ = matrices[name]
-        for weight, tensor in zip(lora_pair(layer), (down, up), strict=True):
-            # a 1 x 1 convolution is a linear layer in some files
-            weight.copy_(tensor.reshape(weight.shape))
-        cast(nn.Module, layer).requires_grad_(False).eval()
-
-
-def matrices_of(adapter: LoRAAdapter, part: str) -> LoRAMatrices:
-    """Take a part's matrices out of an adapter.
+def place_updates(
+    parts: Mapping[str, nn.Module],
+    updates: Mapping[str, Mapping[str, ModuleUpdate]],
+    dropout: float = 0.0,
+) -> None:
+    """Put a LoRA into a model, in place, in float32 and frozen.
 
     Args:
-        adapter: A LoRA.
-        part: One of its parts.
-
-    Returns:
-        Its matrices with their alphas.
-
-    Raises:
-        ValueError: If it is a DoRA, whose magnitudes the other layouts have no common name for.
+        parts: As `tunable_parts` names them, without an adapter.
+        updates: Part -> module -> update, which fit: see `read_updates`.
+        dropout: Probability of dropping an input of the update while training.
     """
-    config, weights = adapter.configs[part], adapter.weights[part]
-    if config.use_dora:
-        raise ValueError("Expected a LoRA without DoRA, whose magnitudes this file cannot hold.")
-    names = [key.removesuffix(_DOWN) for key in weights if key.endswith(_DOWN)]
-    return LoRAMatrices(
-        {name: (weights[name + _DOWN], weights[name + _UP], config.lora_alpha) for name in names}
+    with isolated_random_state():  # PEFT draws initial values, which are replaced
+        for name, modules in updates.items():
+            inject_lora(parts[name], _config(modules, dropout))
+            for module, layer in lora_layers(parts[name]).items():
+                update = modules[module]
+                if update.adapter_type == "lora":
+                    _fill_lora(layer, update)
+                else:
+                    _fill_product(layer, update)
+                cast(nn.Module, layer).requires_grad_(False).eval()
+
+
+def _config(modules: Mapping[str, ModuleUpdate], dropout: float) -> Any:
+    from peft import LoHaConfig, LoKrConfig, LoraConfig
+
+    ranks = {name: each.rank for name, each in modules.items()}
+    alphas = {name: each.alpha for name, each in modules.items()}
+    rank, alpha = (Counter(each.values()).most_common(1)[0][0] for each in (ranks, alphas))
+    shared: dict[str, Any] = {
+        "r": rank,
+        "target_modules": list(modules),
+        "rank_pattern": {name: each for name, each in ranks.items() if each != rank},
+        "alpha_pattern": {name: each for name, each in alphas.items() if each != alpha},
+    }
+    held = {name for each in modules.values() for name in each.tensors}
+    kind: AdapterType = next(iter(modules.values())).adapter_type
+    if kind == "loha":
+        return LoHaConfig(alpha=alpha, use_effective_conv2d="hada_t1" in held, **shared)  # type: ignore[arg-type]
+    if kind == "lokr":
+        return LoKrConfig(
+            alpha=alpha,  # type: ignore[arg-type]  # a float serves as well
+            use_effective_conv2d="lokr_t2" in held,
+            decompose_both="lokr_w1_a" in held,
+            decompose_factor=_factor(modules),
+            **shared,
+        )
+    return LoraConfig(
+        lora_alpha=alpha,  # type: ignore[arg-type]
+        lora_dropout=dropout,
+        use_dora=_MAGNITUDE in held,
+        lora_bias="bias" in held,
+        **shared,
     )
+
+
+def _factor(modules: Mapping[str, ModuleUpdate]) -> int:
+    """Find the `decompose_factor` by which PEFT makes matrices of these sizes; -1 if none does."""
+    from peft.tuners.lokr.layer import factorization
+
+    first = {name: _first_size(each) for name, each in modules.items()}
+    for factor in (-1, *sorted({side for size in first.values() for side in size})):
+        made = {
+            name: tuple(
+                factorization(whole, factor)[0]
+                for whole in (each.size[0], _inputs(each, first[name][1]))
+            )
+            for name, each in modules.items()
+        }
+        if made == first:
+            return factor
+    return -1
+
+
+def _first_size(update: ModuleUpdate) -> tuple[int, int]:
+    tensors = update.tensors
+    if "lokr_w1" in tensors:
+        return tensors["lokr_w1"].shape[0], tensors["lokr_w1"].shape[1]
+    return tensors["lokr_w1_a"].shape[0], tensors["lokr_w1_b"].shape[1]
+
+
+def _inputs(update: ModuleUpdate, first: int) -> int:
+    """Count the inputs of a module; of a convolution's kernel, which is in the second, once."""
+    tensors = update.tensors
+    if "lokr_w2" in tensors:
+        return first * tensors["lokr_w2"].shape[1]
+    return first * tensors["lokr_w2_b"].shape[1]
+
+
+def _fill_lora(layer: Any, update: ModuleUpdate) -> None:
+    _fill(layer.lora_A[ADAPTER_NAME].weight, update.tensors["lora_A"])
+    _fill(layer.lora_B[ADAPTER_NAME].weight, update.tensors["lora_B"])
+    if "bias" in update.tensors:
+        _fill(layer.lora_B[ADAPTER_NAME].bias, update.tensors["bias"])
+    if _MAGNITUDE in update.tensors:
+        _fill(layer.lora_magnitude_vector[ADAPTER_NAME].weight, update.tensors[_MAGNITUDE])
+
+
+def _fill(parameter: nn.Parameter, tensor: Tensor) -> None:
+    # a 1 x 1 convolution is a linear layer in some files
+    parameter.data = tensor.reshape(parameter.shape).to(parameter.device, torch.float32, copy=True)
+
+
+def _fill_product(layer: Any, update: ModuleUpdate) -> None:
+    """Take the file's own matrices: which are products, and how large, differs between programs."""
+    device = layer.get_base_layer().weight.device
+    for name in layer.adapter_layer_names:
+        matrices: nn.ParameterDict = getattr(layer, name)
+        if name in update.tensors:
+            tensor = update.tensors[name].to(device, torch.float32, copy=True)
+            matrices[ADAPTER_NAME] = nn.Parameter(tensor, requires_grad=False)
+        elif ADAPTER_NAME in matrices:
+            del matrices[ADAPTER_NAME]

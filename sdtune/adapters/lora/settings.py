@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from sdtune.adapters.lora.updates import AdapterType
 
 if TYPE_CHECKING:
-    from peft import LoraConfig
+    from peft import PeftConfig
 
 __all__ = ["LoRASettings", "TargetModules"]
 
@@ -27,6 +29,7 @@ class LoRASettings:
         use_dora: Decompose into magnitude and direction.
         text_encoder_rank: As `rank`, in the text encoders; None for the same.
         text_encoder_alpha: As `alpha`, likewise.
+        adapter_type: `lora`; or `loha` or `lokr`, LyCORIS' products by elements or by Kronecker.
     """
 
     rank: int
@@ -36,6 +39,7 @@ class LoRASettings:
     use_dora: bool
     text_encoder_rank: int | None = None
     text_encoder_alpha: float | None = None
+    adapter_type: AdapterType = "lora"
 
     def size_in(self, part: str) -> tuple[int, float]:
         """Give rank and alpha in a part of the model.
@@ -51,7 +55,7 @@ class LoRASettings:
         rank, alpha = self.text_encoder_rank, self.text_encoder_alpha
         return self.rank if rank is None else rank, self.alpha if alpha is None else alpha
 
-    def config(self, part: str, targets: Sequence[str]) -> LoraConfig:
+    def config(self, part: str, targets: Sequence[str]) -> PeftConfig:
         """Say the same to PEFT.
 
         Args:
@@ -61,15 +65,19 @@ class LoRASettings:
         Returns:
             PEFT's configuration.
         """
-        from peft import LoraConfig
+        from peft import LoHaConfig, LoKrConfig, LoraConfig
 
         rank, alpha = self.size_in(part)
+        shared: dict[str, Any] = {"r": rank, "target_modules": list(targets)}
+        if self.adapter_type == "loha":
+            return LoHaConfig(alpha=alpha, **shared)  # type: ignore[arg-type]  # a float serves too
+        if self.adapter_type == "lokr":
+            return LoKrConfig(alpha=alpha, **shared)  # type: ignore[arg-type]
         return LoraConfig(
-            r=rank,
-            lora_alpha=alpha,  # type: ignore[arg-type]  # a float serves as well
+            lora_alpha=alpha,  # type: ignore[arg-type]
             lora_dropout=self.dropout,
-            target_modules=list(targets),
             use_dora=self.use_dora,
+            **shared,
         )
 
     def check(self) -> None:
@@ -85,6 +93,7 @@ class LoRASettings:
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"Expected `dropout` to be in [0, 1), but got {self.dropout}.")
         _check_target_modules(self.target_modules)
+        _check_adapter_type(self)
 
 
 def _check_target_modules(target_modules: TargetModules | list[str]) -> None:
@@ -109,3 +118,19 @@ def _check_rank_and_alpha(rank_name: str, rank: int, alpha_name: str, alpha: flo
         raise ValueError(f"Expected `{rank_name}` to be a positive integer, but got {rank}.")
     if not (math.isfinite(alpha) and alpha > 0):
         raise ValueError(f"Expected `{alpha_name}` to be a positive number, but got {alpha}.")
+
+
+def _check_adapter_type(settings: LoRASettings) -> None:
+    found = settings.adapter_type
+    if found not in get_args(AdapterType):
+        allowed = ", ".join(f"`{each}`" for each in get_args(AdapterType))
+        raise ValueError(f"Expected `adapter_type` to be one of {allowed}, but got `{found}`.")
+    if found != "lora" and settings.use_dora:
+        raise ValueError(
+            f"Expected `use_dora` with `adapter_type` `lora` alone, but got `{found}`."
+        )
+    if found != "lora" and settings.dropout:
+        raise ValueError(
+            f"Expected `dropout` to be 0 with `adapter_type` `{found}`, which has none, but got "
+            f"{settings.dropout}."
+        )

@@ -32,6 +32,7 @@ class DiffusersUNetFormat(AdapterFormat[TunedUNet]):
     adapter_type = TunedUNet
     name = "diffusers"
     file_name = "diffusion_pytorch_model.safetensors"
+    made_for = ("diffusers", "ComfyUI")
 
     def recognises(self, path: Path, header: TensorHeader) -> bool:
         """Tell by the name, which diffusers fixes, and the configuration beside it."""
@@ -74,14 +75,23 @@ class DiffusersUNetFormat(AdapterFormat[TunedUNet]):
                 f"{different[0]}` is {other.get(different[0])} and not {own.get(different[0])}: "
                 "give the base that it was tuned from."
             )
+        for name, weight in unet.state_dict().items():
+            if not weight.isfinite().all():
+                raise ValueError(
+                    f"Expected all numbers in {path} to be finite, but `{name}` holds some that "
+                    "are not: the training that made it has failed; take an earlier checkpoint."
+                )
         cast(Any, unet).to(model.device, model.dtype, memory_format=torch.channels_last)
         model.unet = unet
         model.unet.requires_grad_(False).eval()
 
-    def compare(self, path: Path, model: StableDiffusion, loaded: StableDiffusion) -> None:
+    def compare(
+        self, adapter: TunedUNet, path: Path, model: StableDiffusion, loaded: StableDiffusion
+    ) -> None:
         """Compare all weights.
 
         Args:
+            adapter: What was written.
             path: The file of the weights.
             model: The model in which the UNet was tuned.
             loaded: Another one, into which it was loaded.

@@ -30,3 +30,7 @@ class WordsFormat(AdapterFormat[TokenEmbeddingAdapter]):
             FileNotFoundError: If there is no such file.
             ValueError: If it holds anything else than one word.
         """
+
+    def words(self, path: Path) -> list[TokenEmbeddingAdapter]:
+        """Read the word."""
+        return [self.read(path)]

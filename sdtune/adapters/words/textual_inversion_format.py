@@ -2,19 +2,19 @@
 
 The file holds one tensor, {`<erica>`: (n, d)}. diffusers takes the word from its key; A1111 takes
 it from the file's name instead, so there a copy named `erica.safetensors` is called by `erica`.
+For two text encoders it holds two, `clip_l` and `clip_g`, and the word is in the header.
+
+Read are also kohya's `emb_params`, which name no word, A1111's `.pt` and `.bin`, and bare vectors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 import torch
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from sdtune.adapters.library_messages import dropped_messages
 from sdtune.adapters.usage import Program, Use, literal, quoted, shown
 from sdtune.adapters.verification import (
     AdapterVerificationError,
@@ -25,14 +25,11 @@ from sdtune.adapters.verification import (
 from sdtune.adapters.words.adapter import TokenEmbeddingAdapter
 from sdtune.adapters.words.format import WordsFormat
 from sdtune.adapters.words.layers import remove_token_embeddings
-from sdtune.adapters.words.placeholder import Placeholder
+from sdtune.adapters.words.loading import ENCODERS, load_word, vectors_of
 from sdtune.files import tensor_file
 from sdtune.files.tensor_file import TensorHeader
 from sdtune.functional.randomness import isolated_random_state
 from sdtune.models.stable_diffusion import StableDiffusion
-
-if TYPE_CHECKING:
-    from transformers import CLIPTextModel
 
 __all__ = ["TextualInversionFormat"]
 
@@ -40,8 +37,9 @@ __all__ = ["TextualInversionFormat"]
 _INITIALIZER_KEY = "sdtune.initializer_token"
 _TRIGGER_KEY = "modelspec.trigger_phrase"
 
-# the reader overwrites what it is about
-_MISLEADING = "The new embeddings will be initialized"
+_A1111 = "string_to_param.*"
+_NAMELESS = {"emb_params", "*", "tensor", _A1111, *ENCODERS}
+"""Names of tensors that are no words."""
 
 
 class TextualInversionFormat(WordsFormat):
@@ -53,7 +51,10 @@ class TextualInversionFormat(WordsFormat):
     own_keys = frozenset({_INITIALIZER_KEY, _TRIGGER_KEY})
 
     def recognises(self, path: Path, header: TensorHeader) -> bool:
-        """Tell whether it is one tensor of one or two dimensions."""
+        """Tell whether it is one tensor of one or two dimensions, or one for each text encoder."""
+        names = header.shapes.keys()
+        if _A1111 in names or (names and names <= {*ENCODERS}):
+            return True
         return [len(shape) in (1, 2) for shape in header.shapes.values()] == [True]
 
     def write(
@@ -64,17 +65,18 @@ class TextualInversionFormat(WordsFormat):
         Raises:
             ValueError: If the word has vectors for several text encoders.
         """
-        if len(adapter.vectors) != 1:
+        count = len(adapter.vectors)
+        if count > len(ENCODERS):
             raise ValueError(
-                f"Expected a word for one text encoder, but `{adapter.placeholder_token}` has "
-                f"vectors for {len(adapter.vectors)}, which the {self.name} format cannot hold."
+                f"Expected a word for one or two text encoders, but `{adapter.placeholder_token}` "
+                f"has vectors for {count}, which the {self.name} format cannot hold."
             )
         header = {**metadata, _TRIGGER_KEY: adapter.placeholder_token}
         if adapter.initializer_token:
             header[_INITIALIZER_KEY] = adapter.initializer_token
-        tensor_file.write(
-            path, {adapter.placeholder_token: adapter.vectors[0].contiguous()}, header
-        )
+        names = (adapter.placeholder_token,) if count == 1 else ENCODERS
+        tensors = dict(zip(names, (each.contiguous() for each in adapter.vectors), strict=True))
+        tensor_file.write(path, tensors, header)
 
     def read(self, path: Path) -> TokenEmbeddingAdapter:
         """Read a word without a model.
@@ -90,11 +92,18 @@ class TextualInversionFormat(WordsFormat):
             ValueError: If it holds anything else than one word.
         """
         header = tensor_file.read_header(path)
-        if not self.recognises(path, header):
-            raise ValueError(f"Expected {path} to hold one tensor of a word, but it does not.")
-        [(token, vectors)] = load_file(path).items()
-        initializer = header.metadata.get(_INITIALIZER_KEY, "")
-        return TokenEmbeddingAdapter(token, [torch.atleast_2d(vectors).float()], initializer)
+        tensors = tensor_file.read_tensors(path)
+        vectors = vectors_of(tensors)
+        if vectors is None:
+            raise ValueError(
+                f"Expected {path} to hold one word, but it holds "
+                f"{', '.join(f'`{name}`' for name in list(tensors)[:4]) or 'no tensor'}."
+            )
+        [*names] = (name for name in tensors if name not in _NAMELESS)
+        is_named = len(tensors) == 1 and len(names) == 1
+        said = header.metadata.get("name") or header.metadata.get(_TRIGGER_KEY)
+        token = names[0] if is_named else (said or path.stem)
+        return TokenEmbeddingAdapter(token, vectors, header.metadata.get(_INITIALIZER_KEY, ""))
 
     def load(self, model: StableDiffusion, path: Path) -> None:
         """Load a word into a model, in place and frozen, with diffusers' own reader.
@@ -110,28 +119,16 @@ class TextualInversionFormat(WordsFormat):
             ValueError: If it holds anything else, the word is in the vocabulary, or the vectors
                 are of another width than the text encoder's.
         """
-        adapter = self.read(path)
-        tables = [
-            cast(nn.Embedding, cast("CLIPTextModel", each).get_input_embeddings())
-            for each in model.text_encoders
-        ]
-        widths = [table.weight.shape[1] for table in tables]
-        if [vectors.shape[1] for vectors in adapter.vectors] != widths:
-            raise ValueError(
-                f"Expected {path} to be for a text encoder of width {', '.join(map(str, widths))}, "
-                f"but it holds vectors of {adapter.vectors[0].shape[1]}: it was trained on another "
-                "kind of base."
-            )
-        # the reader draws initial values and then overwrites them
-        with isolated_random_state(), dropped_messages(_MISLEADING, "transformers.modeling_utils"):
-            model.pipeline().load_textual_inversion(path.parent, weight_name=path.name)
-        for table in tables:
-            table.requires_grad_(False)
-        placeholder = Placeholder(adapter.placeholder_token, adapter.num_vectors)
-        model.substitutions[placeholder.token] = placeholder.expanded
+        load_word(model, self.read(path), path)
 
     @torch.no_grad()
-    def verify(self, adapter: TokenEmbeddingAdapter, path: Path, model: StableDiffusion) -> None:
+    def verify(
+        self,
+        adapter: TokenEmbeddingAdapter,
+        path: Path,
+        model: StableDiffusion,
+        predicted: Tensor | None = None,
+    ) -> float:
         """Load a file back into a fresh text encoder and compare with the model it came from.
 
         Compared are the vectors, and what a prompt with the word is encoded to, by diffusers'
@@ -141,6 +138,10 @@ class TextualInversionFormat(WordsFormat):
             adapter: The word.
             path: The file.
             model: The bundle whose word was saved.
+            predicted: Not used: words are compared by what prompts are encoded to.
+
+        Returns:
+            The relative difference of what the prompt is encoded to.
 
         Raises:
             AdapterVerificationError: If anything differs.
@@ -148,8 +149,12 @@ class TextualInversionFormat(WordsFormat):
         """
         token = adapter.placeholder_token
         trained, saved = TokenEmbeddingAdapter.from_model(model, token), self.read(path)
-        equal = map(torch.equal, saved.vectors, trained.vectors)  # the file is of one encoder
-        if saved.placeholder_token != token or not all(equal):
+        equal = map(torch.equal, saved.vectors, trained.vectors)
+        if (
+            len(saved.vectors) != len(trained.vectors)
+            or saved.placeholder_token != token
+            or not all(equal)
+        ):
             raise AdapterVerificationError(
                 f"Expected {path} to hold the {trained.num_vectors} trained vectors of "
                 f"`{token}`, but it does not."
@@ -161,12 +166,12 @@ class TextualInversionFormat(WordsFormat):
             remove_token_embeddings(fresh)
             self.load(fresh, path)
             found = _encode_with_diffusers(fresh, prompt)
-        check_same_output(path, "text encoder", expected, found, expected.dtype)
+        return check_same_output(path, "text encoder", expected, found, expected.dtype)
 
     def use(self, program: Program, path: Path, name: str) -> Use:
         """Say how the word is used in another program."""
         if program == "diffusers":
-            return Use((f"pipeline.load_textual_inversion({literal(shown(path))})",))
+            return self._use_in_diffusers(path)
         token = self.read(path).placeholder_token
         word = token.strip("<>") or name  # these programs call a word by its file's name
         if program == "A1111":
@@ -175,10 +180,28 @@ class TextualInversionFormat(WordsFormat):
         line = f"cp {quoted(path)} ComfyUI/models/embeddings/{word}.safetensors"
         return Use((line,), words={token: f"embedding:{word}"})
 
+    def _use_in_diffusers(self, path: Path) -> Use:
+        adapter = self.read(path)
+        where, token = literal(shown(path)), literal(adapter.placeholder_token)
+        if len(adapter.vectors) == 1:
+            is_named = adapter.placeholder_token in tensor_file.read_header(path).shapes
+            named = "" if is_named else f", token={token}"
+            return Use((f"pipeline.load_textual_inversion({where}{named})",))
+        lines = [f"vectors = load_file({where})"]
+        for name, end in zip(ENCODERS, ("", "_2"), strict=True):
+            lines += [
+                "pipeline.load_textual_inversion(",
+                f"    {{{token}: vectors[{literal(name)}]}},",
+                f"    tokenizer=pipeline.tokenizer{end},",
+                f"    text_encoder=pipeline.text_encoder{end},",
+                ")",
+            ]
+        return Use(tuple(lines), imports=("from safetensors.torch import load_file",))
+
 
 def _encode_with_diffusers(model: StableDiffusion, prompt: str) -> Tensor:
     device = next(model.text_encoders.parameters()).device
     embeddings: Tensor = model.pipeline().encode_prompt(
-        prompt, device, num_images_per_prompt=1, do_classifier_free_guidance=False
+        prompt=prompt, device=device, num_images_per_prompt=1, do_classifier_free_guidance=False
     )[0]
     return embeddings

@@ -9,7 +9,7 @@ from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY, LORA_WEIGHT_N
 from safetensors.torch import load_file, save_file
 
 from sdtune.adapters.adapter_set import AdapterSet
-from sdtune.adapters.lora import LoRAAdapter, add_lora
+from sdtune.adapters.lora import LoRAAdapter, add_lora, tunable_parts
 from sdtune.adapters.lora.diffusers_format import CONFIG_KEY, DiffusersLoRAFormat
 from sdtune.adapters.verification import AdapterVerificationError
 from sdtune.files import tensor_file
@@ -58,7 +58,6 @@ def test_no_release_of_transformers_is_asked_whether_it_takes_peft(
     adapter = AdapterSet(LoRAAdapter.from_model(model))
     path = adapter.save(tmp_path)
     adapter.verify(path, model)
-    adapter.export(tmp_path, model)
     fresh = copy.deepcopy(base)
     FORMAT.load(fresh, path)
     torch.testing.assert_close(predict(fresh), predict(model), rtol=1e-4, atol=1e-5)
@@ -101,27 +100,45 @@ def test_diffusers_reads_back_what_was_trained(
     AdapterSet(LoRAAdapter.from_model(model)).verify(path, model)
 
 
-def test_the_header_keeps_rank_alpha_and_what_the_caller_adds(tmp_path, tuned):
+def test_the_header_says_the_rank_for_alpha_and_the_trained_one_apart(tmp_path, tuned):
     path = AdapterSet(LoRAAdapter.from_model(tuned)).save(tmp_path, {"ss_steps": "200"})
     header = tensor_file.read_metadata(path)
     config = json.loads(header[CONFIG_KEY])
     assert path == tmp_path / "pytorch_lora_weights.safetensors"
-    assert (config["unet.r"], config["unet.lora_alpha"]) == (4, 1.0)
-    assert (config["text_encoder.r"], config["text_encoder.lora_alpha"]) == (4, 10.0)
+    assert (config["unet.r"], config["unet.lora_alpha"]) == (4, 4)
+    assert (config["text_encoder.r"], config["text_encoder.lora_alpha"]) == (4, 4)
+    trained = json.loads(header["sdtune.lora_alpha"])
+    assert trained == {"unet": {"": 1.0}, "text_encoder": {"": 10.0}}
     assert config["unet.target_modules"] == ["to_k", "to_out.0", "to_q", "to_v"]
     assert config["unet.rank_pattern"] == config["text_encoder.rank_pattern"] == {}  # 0.38 asks
     assert "unet.layer_replication" not in config
     assert (header["ss_steps"], header["format"]) == ("200", "pt")
 
 
-def test_keys_are_those_of_diffusers(tmp_path, tuned):
+def test_keys_are_those_that_diffusers_and_comfyui_read(tmp_path, tuned):
     tensors = load_file(AdapterSet(LoRAAdapter.from_model(tuned)).save(tmp_path))
-    block = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1"
-    assert tensors[f"{block}.to_q.lora.down.weight"].shape == (4, 16)
-    assert tensors[f"{block}.to_out.0.lora.up.weight"].shape == (16, 4)
+    block = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.processor"
+    assert tensors[f"{block}.to_q_lora.down.weight"].shape == (4, 16)
+    assert tensors[f"{block}.to_out_lora.up.weight"].shape == (16, 4)
     layer = "text_encoder.text_model.encoder.layers.11.self_attn.q_proj.lora_linear_layer"
     assert tensors[f"{layer}.up.weight"].shape == (32, 4)
     assert len(tensors) == 2 * (128 + 48)
+
+
+@pytest.mark.parametrize(("alpha", "is_exact"), [(1.0, True), (0.7, False)])
+def test_the_trained_matrices_come_back_to_go_on_training(tmp_path, model, train, alpha, is_exact):
+    add_lora(model, rank=4, alpha=alpha, target_modules=["to_q", "conv1"])
+    train(model)
+    adapter = LoRAAdapter.from_model(model)
+    path = AdapterSet(adapter).save(tmp_path)
+    LoRAAdapter.remove(model)
+    read = FORMAT.read(path, tunable_parts(model), unfolded=True)["unet"]
+    for name, expected in adapter.updates("unet").items():
+        assert (read[name].rank, read[name].alpha) == (4, alpha)
+        assert torch.equal(read[name].tensors["lora_A"], expected.tensors["lora_A"])
+        up, trained = read[name].tensors["lora_B"], expected.tensors["lora_B"]
+        assert torch.equal(up, trained) or not is_exact
+        torch.testing.assert_close(up, trained, rtol=1.2e-7, atol=0)
 
 
 def test_two_saves_write_the_same_bytes(tmp_path, tuned):
@@ -129,27 +146,11 @@ def test_two_saves_write_the_same_bytes(tmp_path, tuned):
     assert AdapterSet(LoRAAdapter.from_model(tuned)).save(tmp_path / "b").read_bytes() == first
 
 
-def test_a_lost_alpha_is_caught(tmp_path, tuned):
-    path = AdapterSet(LoRAAdapter.from_model(tuned)).save(tmp_path)
+def test_no_reader_needs_the_header(tmp_path, tuned):
+    adapter = LoRAAdapter.from_model(tuned)
+    path = AdapterSet(adapter).save(tmp_path)
     rewrite(path, lambda tensors, header: header.pop(CONFIG_KEY))
-    with pytest.raises(AdapterVerificationError, match=r"by 0.25 .*comes back scaled by 1\."):
-        AdapterSet(LoRAAdapter.from_model(tuned)).verify(path, tuned)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_lost_alpha_is_caught_even_if_the_layers_look_right(
-    tmp_path, model, train, dtype, monkeypatch
-):
-    model.unet.to(dtype), model.text_encoders.to(dtype)
-    add_lora(model, rank=4, alpha=1.0, text_encoder=True)
-    train(model)
-    path = AdapterSet(LoRAAdapter.from_model(model)).save(tmp_path)
-    monkeypatch.setattr(DiffusersLoRAFormat, "compare", lambda *arguments: None)
-    AdapterSet(LoRAAdapter.from_model(model)).verify(path, model)
-    rewrite(path, lambda tensors, header: header.pop(CONFIG_KEY))
-    with pytest.raises(AdapterVerificationError, match="output differs by"):
-        AdapterSet(LoRAAdapter.from_model(model)).verify(path, model)
+    assert FORMAT.verify(adapter, path, tuned) < 1e-5
 
 
 def test_a_changed_matrix_is_caught(tmp_path, tuned):
@@ -191,7 +192,7 @@ def test_load_puts_the_adapter_on_another_copy_of_the_base(tmp_path, base, tuned
     torch.testing.assert_close(predict(other), predict(tuned))
     assert not any(parameter.requires_grad for parameter in other.parameters())
     again = LoRAAdapter.from_model(other)
-    assert again.configs["text_encoder"].lora_alpha == 10.0
+    assert again.configs["text_encoder"].lora_alpha == 4
     assert again.weights["unet"].keys() == LoRAAdapter.from_model(tuned).weights["unet"].keys()
 
 

@@ -1,3 +1,6 @@
+import hashlib
+import json
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -6,6 +9,7 @@ from sdtune.adapters.lora import LoRAAdapter, add_lora, lora_layers, lora_parame
 from sdtune.adapters.lora.kohya_format import KohyaFormat
 from sdtune.adapters.pipeline import load_adapter
 from sdtune.adapters.verification import prediction
+from sdtune.files import tensor_file
 from sdtune.models import load
 
 
@@ -74,16 +78,67 @@ def test_what_does_not_fit_is_one_sentence(tmp_path, trained, tiny_sd):
     path = tmp_path / "other.safetensors"
     for tensors, message in (
         ({f"{name}.lora_down.weight": (2, 7), f"{name}.lora_up.weight": (9, 2)}, "is 9 x 7 and"),
-        ({f"{name}9.lora_down.weight": (2, 7), f"{name}9.lora_up.weight": (9, 2)}, "has no `"),
-        ({f"{name}.lora_down.weight": (2, 7), f"{name}.alpha": ()}, "to hold two matrices"),
-        ({f"{name}.hada_w1_{n}": (2, 7) for n in "ab"}, "to be a plain LoRA"),
+        ({f"{name}.lora_down.weight": (2, 16), f"{name}.lora_up.weight": (16, 3)}, "different r"),
+        ({f"{name}.lora_down.weight": (2, 7), f"{name}.alpha": ()}, "`lora_B` is missing"),
+        ({f"{name}.hada_w1_{n}": (2, 7) for n in "ab"}, "`hada_w2_a` is missing"),
         ({f"lora_te2_{n}": (2, 7) for n in ("x.lora_down.weight", "x.lora_up.weight")},
-         "tunes a `text_encoder_2`"),
+         "a kohya file for Stable Diffusion XL, to fit .* but 2 of its 2 tensors have no place"),
     ):  # fmt: skip
         save_file({key: torch.zeros(shape) for key, shape in tensors.items()}, path)
         with pytest.raises(ValueError, match=message):
             load_adapter(load(tiny_sd), path)
-    dora = load(tiny_sd)
-    add_lora(dora, rank=1, alpha=1.0, target_modules=["to_q"], use_dora=True)
-    with pytest.raises(ValueError, match="without DoRA"):
-        save(LoRAAdapter.from_model(dora), tmp_path)
+
+
+def test_the_file_has_the_runs_name_and_what_programs_read_in_its_header(tmp_path, trained):
+    run = {
+        "ss_output_name": "cats",
+        "sdtune.clip_skip": "2",
+        "sdtune.learning_rate": "0.0001",
+        "sdtune.text_encoder_learning_rate": "None",
+        "sdtune.num_train_images": "20",
+    }
+    adapter = LoRAAdapter.from_model(trained)
+    path = KohyaFormat().path_in(tmp_path, run)
+    assert path == tmp_path / "cats.safetensors"
+    KohyaFormat().write(adapter, path, run)
+    assert KohyaFormat().find(tmp_path) == path
+    header = tensor_file.read_metadata(path)
+    wanted = {
+        "ss_output_name": "cats",
+        "ss_base_model_version": "sd_v1",
+        "ss_v2": "False",
+        "ss_network_module": "networks.lora",
+        "ss_network_dim": "3",
+        "ss_network_alpha": "5",
+        "ss_clip_skip": "2",
+        "ss_num_train_images": "20",
+        "ss_unet_lr": "0.0001",
+        "modelspec.architecture": "stable-diffusion-v1/lora",
+        "modelspec.title": "cats",
+        "modelspec.prediction_type": "epsilon",
+        "modelspec.encoder_layer": "2",
+    }
+    assert header.items() >= wanted.items()
+    assert "ss_text_encoder_lr" not in header
+    content = path.read_bytes()
+    tensors = content[8 + int.from_bytes(content[:8], "little") :]
+    assert header["sshs_model_hash"] == hashlib.sha256(tensors).hexdigest()
+    assert len(header["sshs_legacy_hash"]) == 8
+    KohyaFormat().write(adapter, tmp_path / "again.safetensors", run)
+    assert (tmp_path / "again.safetensors").read_bytes() == content
+
+
+def test_the_text_encoders_own_rank_and_alpha(tmp_path, tiny_sd):
+    model = load(tiny_sd)
+    add_lora(
+        model, rank=4, alpha=2.0, text_encoder=True, text_encoder_rank=2, text_encoder_alpha=1.5
+    )
+    path = save(LoRAAdapter.from_model(model), tmp_path)
+    tensors, header = load_file(path), tensor_file.read_metadata(path)
+    text = "lora_te_text_model_encoder_layers_0_self_attn_q_proj"
+    assert tensors[f"{text}.lora_down.weight"].shape[0] == 2
+    assert tensors[f"{text}.alpha"].item() == 1.5
+    assert (header["ss_network_dim"], header["ss_network_alpha"]) == ("4", "2")
+    assert json.loads(header["ss_network_args"]) == {
+        "text_encoder_dim": "2", "text_encoder_alpha": "1.5",
+    }  # fmt: skip

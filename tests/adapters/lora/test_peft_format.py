@@ -51,6 +51,6 @@ def test_a_folder_that_peft_wrote(tmp_path, tiny_sd):
 
 def test_another_kind_of_adapter_is_one_sentence(tmp_path, tiny_sd):
     (tmp_path / "adapter_model.safetensors").touch()
-    (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LOHA"}))
-    with pytest.raises(ValueError, match="`peft_type` is LOHA"):
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "IA3"}))
+    with pytest.raises(ValueError, match="`peft_type` is IA3"):
         load_adapter(load(tiny_sd), tmp_path)

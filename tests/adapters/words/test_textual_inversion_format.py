@@ -150,7 +150,7 @@ def test_vectors_of_another_width_are_refused(model: StableDiffusion, tmp_path: 
 def test_a_lora_is_no_word(tmp_path: Path) -> None:
     path = tmp_path / "lora.safetensors"
     save_file({"a": torch.zeros(1, 2), "b": torch.zeros(1, 2)}, path)
-    with pytest.raises(ValueError, match="to hold one tensor of a word"):
+    with pytest.raises(ValueError, match="to hold one word, but it holds `a`, `b`"):
         FORMAT.read(path)
     with pytest.raises(FileNotFoundError):
         FORMAT.read(tmp_path / "nowhere.safetensors")
