@@ -50,6 +50,7 @@ Train by a recipe. The same as: sdtune fit --config RECIPE.yaml [--key value ...
 --trainer.KEY             an argument of Lightning's Trainer: max_steps, devices, precision ...
 --seed N                  seed of everything random (default: 42)
 --run NAME                name of the run's folder (default: the next version_N)
+--trust MODULE            let the recipe name classes of a module of your own
 --resume [PATH]           go on from a run folder or a checkpoint (default: the newest run)
 --print_config            print the resolved recipe and exit
 

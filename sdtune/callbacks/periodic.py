@@ -9,7 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from sdtune._checks import check_positive
-from sdtune.evaluation.technique import Technique, as_technique
+from sdtune.evaluation.technique import Technique, WatchesNumbers, as_technique
 from sdtune.evaluation.whole_model import refuse_sharded_model, sharding_problems
 from sdtune.run_folder.fresh_folder import refuse_used_folder
 
@@ -174,6 +174,8 @@ class PeriodicCallback(Callback):
         step = trainer.global_step
         if trainer.state.fn != TrainerFn.FITTING or self._is_visited(trainer, step):
             return
+        if isinstance(pl_module, WatchesNumbers):
+            pl_module.check_numbers()
         self._last_step, self._is_in_doubt = step, False
         if not is_trial(trainer):
             self.at_step(trainer, as_technique(pl_module), step)

@@ -176,7 +176,9 @@ class Progress(TQDMProgressBar):
         loss = outputs["loss"].detach().float() * trainer.accumulate_grad_batches
         # on the device: reading the number at every batch would make the GPU wait
         old = torch.zeros_like(loss) if self._loss is None else self._loss
-        self._loss = self.smoothing * old + (1.0 - self.smoothing) * loss
+        new = self.smoothing * old + (1.0 - self.smoothing) * loss
+        # one that is lost is not for ever: training may go back
+        self._loss = torch.where(loss.isfinite(), new, old)
 
     def _line(self, step: int) -> str:
         of = "" if self._total is None else f"/{self._total}"

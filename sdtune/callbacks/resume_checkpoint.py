@@ -9,6 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 
 from sdtune.callbacks.periodic import begins_to_write
+from sdtune.evaluation.technique import WatchesNumbers
 from sdtune.files.atomic_file import sync_and_replace, temporary_sibling
 from sdtune.run_folder.fresh_folder import refuse_used_folder
 
@@ -71,6 +72,8 @@ class ResumeCheckpoint(ModelCheckpoint):
             self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
 
     def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
+        if isinstance(trainer.lightning_module, WatchesNumbers):
+            trainer.lightning_module.check_numbers()  # before it is copied: it may go back
         temporary = temporary_sibling(filepath)
         # whatever the strategy does to write it; all ranks take part and wait for each other
         super()._save_checkpoint(trainer, str(temporary))

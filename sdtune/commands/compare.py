@@ -8,7 +8,7 @@ from sdtune.commands.compare_call import CompareCall
 
 __all__ = ["main"]
 
-_PASSED_ON = ("model", "data", "trainer", "seed")
+_PASSED_ON = ("model", "data", "trainer", "seed", "trust")
 
 
 def main(arguments: Sequence[str]) -> int:

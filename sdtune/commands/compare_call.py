@@ -17,7 +17,8 @@ class CompareCall:
       sdtune compare recipes/textual_inversion.yaml recipes/pivotal_tuning.yaml --budget_steps 400
       sdtune compare recipes/paper/style.yaml --publish results/
 
-    --model.KEY, --data.KEY, --trainer.KEY and --seed are those of `sdtune fit`, for all runs.
+    --model.KEY, --data.KEY, --trainer.KEY, --seed and --trust are those of `sdtune fit`, for all
+    runs.
 
     Args:
         recipes: Recipes, or one comparison's file.

@@ -21,6 +21,7 @@ from sdtune.commands.errors import nearest, on_one_line
 from sdtune.commands.recipe import CLASS_KEYS
 from sdtune.commands.recipe_classes import argument_names, import_chosen, is_chosen, type_name
 from sdtune.commands.recipe_parser import RecipeParser, lenient
+from sdtune.commands.trust import is_trusted, untrusted
 
 __all__ = ["ROOT_TYPES", "Diagnosis", "class_missing", "diagnose", "unchosen"]
 
@@ -28,6 +29,7 @@ ROOT_TYPES: dict[str, Any] = {"seed": NonNegativeInt, "resume": str | None, "run
 """The keys of a recipe that are no argument of a class."""
 
 _BASES: dict[str, type] = {"model": LightningModule, "data": LightningDataModule}
+_DENIED = re.compile(r"Importing '([\w.]+)' is not allowed")
 _NO_CLASS = re.compile(r"given class_path|Import path|valid subclass|not accessible")
 
 
@@ -142,6 +144,8 @@ def _problem(
         above = place.key.rpartition(".")[0]
         inside = f"Expected `{place.name}` to stand below `{above}.init_args`"
         return f"{inside}, but got `{place.key}`.", False
+    if denied := _DENIED.search(error):
+        return untrusted(place.key, denied[1]), True
     annotation = ROOT_TYPES.get(place.key)
     if place.owner is not None:
         annotation = annotation_of(place.owner, place.name)
@@ -213,6 +217,8 @@ def _class_problem(key: str, path: Any, error: str) -> str:
     """Say why a class cannot be taken."""
     if not isinstance(path, str):
         return class_missing(key)
+    if not is_trusted(path):
+        return untrusted(key, path)
     module, _, name = path.rpartition(".")
     known = [f"sdtune.{public}" for public in sdtune.__all__]
     if not module:

@@ -6,6 +6,8 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
+from sdtune.commands.trust import is_trusted
+
 __all__ = ["argument_names", "import_chosen", "is_chosen", "type_name"]
 
 
@@ -28,9 +30,9 @@ def import_chosen(value: Any) -> type | None:
         value: A value of a recipe.
 
     Returns:
-        The class; None if it chooses none, or none that there is.
+        The class; None if it chooses none, or none that there is, or that is trusted.
     """
-    if not is_chosen(value):
+    if not is_chosen(value) or not is_trusted(value.class_path):
         return None
     module, _, name = value.class_path.rpartition(".")
     try:

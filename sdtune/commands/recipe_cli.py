@@ -24,6 +24,7 @@ from sdtune.commands.quiet import quiet_devices, quiet_loader_advice
 from sdtune.commands.recipe import CALL_KEYS, CLASS_KEYS, options
 from sdtune.commands.recipe_parser import RecipeParser
 from sdtune.commands.run_folder import DEFAULT_ROOT, Destination, choose_run_folder
+from sdtune.commands.trust import split_trust, trust
 from sdtune.evaluation.technique import is_technique
 from sdtune.evaluation.whole_model import splits_model
 
@@ -38,6 +39,7 @@ class RecipeCLI(LightningCLI):
 
     Args:
         arguments: The command line, such as ["--config", "recipe.yaml", "--model.rank", "8"].
+            Modules besides sdtune's own that the recipe may name classes of are named by `--trust`.
         build: Whether to build the classes; else `config` is all that there is.
 
     Attributes:
@@ -51,7 +53,8 @@ class RecipeCLI(LightningCLI):
     run_folder: Destination
 
     def __init__(self, arguments: Sequence[str], build: bool = True) -> None:
-        self.arguments = list(arguments)
+        self.arguments, modules = split_trust(arguments)
+        trust(modules)
         self.build = build
         self.notes: list[str] = []
         self._problems: list[str] = []
@@ -65,7 +68,10 @@ class RecipeCLI(LightningCLI):
             parser_kwargs={
                 "prog": "sdtune fit",
                 "usage": "sdtune fit --config RECIPE.yaml [--key value ...]",
-                "description": "Train by a recipe. `lightning run --help` is the short of it.",
+                "description": (
+                    "Train by a recipe. `lightning run --help` is the short of it. `--trust MODULE`"
+                    " lets the recipe name classes of a module of your own."
+                ),
                 "exit_on_error": False,
                 "dump_header": [f"sdtune {sdtune.__version__}, torch {torch.__version__}"],
             },

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from torch import Tensor
 
 from sdtune.adapters.adapter_set import AdapterSet
 from sdtune.models.stable_diffusion import StableDiffusion
 
-__all__ = ["Technique", "as_technique", "is_technique"]
+__all__ = ["Technique", "WatchesNumbers", "as_technique", "is_technique"]
 
 _WANTED = ("generate", "adapter", "adapter_metadata", "averaged_weights")
 
@@ -49,6 +49,15 @@ class Technique(Protocol):
 
     def adapter_metadata(self) -> dict[str, str]:
         """Tell what an adapter's header should say of this run."""
+        ...
+
+
+@runtime_checkable
+class WatchesNumbers(Protocol):
+    """A technique that knows whether training has come to what is not a finite number."""
+
+    def check_numbers(self) -> None:
+        """Raise if it has, or go back to where it had not. Called on every rank."""
         ...
 
 

@@ -41,7 +41,7 @@ from sdtune.techniques.optimization import (
 )
 from sdtune.techniques.prior_preservation import PriorPreservation
 from sdtune.techniques.trainer_problems import finder_problems
-from sdtune.techniques.tuned_model import TunedModelModule
+from sdtune.techniques.watched_module import WatchedModule, check_roll_backs
 
 __all__ = ["DiffusionFineTuningModule"]
 
@@ -49,7 +49,7 @@ __all__ = ["DiffusionFineTuningModule"]
 _VALIDATION_LEVELS = (0.2, 0.4, 0.6, 0.8)
 
 
-class DiffusionFineTuningModule(TunedModelModule):
+class DiffusionFineTuningModule(WatchedModule):
     """Base of the techniques, and the arguments that they share.
 
     A technique names what learns, and what it learns beside. It declares its own arguments and
@@ -74,6 +74,7 @@ class DiffusionFineTuningModule(TunedModelModule):
         noise_offset: Share of noise that is constant over a picture, for dark and bright ones.
         clip_skip: Text encoder layer, counted from the end. Layers behind it do not learn.
         gradient_checkpointing: Recompute activations in the backward pass: less memory, slower.
+        roll_backs: How often training goes back, at half the rates, when numbers are lost.
         seed: Seed of first values, noise, timesteps and dropout.
         adapter: A file or folder to go on training from, in any format that is read. A LoRA's rank,
             alpha and modules are the file's: arguments not left at their defaults must agree.
@@ -96,10 +97,12 @@ class DiffusionFineTuningModule(TunedModelModule):
         noise_offset: float = 0.0,
         clip_skip: int = 1,
         gradient_checkpointing: bool = False,
+        roll_backs: int = 0,
         seed: int = 42,
         adapter: str | None = None,
     ) -> None:
         super().__init__(
+            roll_backs=roll_backs,
             learns=method.learns,
             base=base,
             clip_skip=clip_skip,
@@ -116,6 +119,7 @@ class DiffusionFineTuningModule(TunedModelModule):
             lambda: check_positive("min_snr_gamma", min_snr_gamma),
             lambda: check_not_negative("noise_offset", noise_offset),
             lambda: check_positive("clip_skip", clip_skip, of="integer"),
+            lambda: check_roll_backs(roll_backs, optimizer),
         )
         # a technique's own arguments too; Lightning would keep a frame that it finds by itself
         self.save_hyperparameters(ignore="method", frame=currentframe())
@@ -197,7 +201,10 @@ class DiffusionFineTuningModule(TunedModelModule):
         noise = self._noise(latents, batch["index"])
         timesteps = self._timesteps(batch["index"]).to(latents.device)
         with self._reproducible_dropout(batch["index"]):
-            return self._losses(batch, latents, noise, timesteps), timesteps
+            losses = self._losses(batch, latents, noise, timesteps)
+        names = batch.get("name", map(str, batch["index"]))
+        self._watch.see_batch(self.global_step + 1, names, timesteps, losses)
+        return losses, timesteps
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Measure the loss at noise and timesteps that never change.
@@ -296,12 +303,6 @@ class DiffusionFineTuningModule(TunedModelModule):
         # what is encoded with an average is no input of training
         if self.encodes_prompts_every_step:
             self._prompts = PromptCache()
-
-    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Take a step, and correct what it has moved too far."""
-        super().optimizer_step(*args, **kwargs)
-        for each in self.learns:
-            each.after_step(self.model)
 
     def on_fit_start(self) -> None:
         """Let the base draw class pictures; encode once what nothing random touches."""

@@ -89,7 +89,9 @@ class PriorPreservation:
             2B samples.
         """
         pixels = "moments" if "moments" in batch else "pixel_values"
+        names = {"name": [*batch["name"], *batch["class_name"]]} if "name" in batch else {}
         return {
+            **names,
             pixels: torch.cat([batch[pixels], batch[f"class_{pixels}"]]),  # (2B, …)
             "caption": [*batch["caption"], *batch["class_caption"]],
             # below zero: each class sample has noise and a timestep of its own, also where one

@@ -5,6 +5,8 @@ from pathlib import Path
 import lightning.pytorch  # noqa: F401
 import pytest
 
+from sdtune.commands import trust
+
 RECIPE = """\
 trainer:
   max_steps: 3
@@ -24,6 +26,11 @@ data:
   init_args:
     folder: .
 """
+
+
+@pytest.fixture(autouse=True)
+def _toys_are_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trust, "TRUSTED", (*trust.TRUSTED, "tests"))
 
 
 @pytest.fixture

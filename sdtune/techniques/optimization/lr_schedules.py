@@ -119,12 +119,20 @@ class RateSchedule(LRScheduler):
         self.warmup_steps = warmup_steps
         self.max_steps = max_steps
         self.ceiling = 1.0
+        self.share = 1.0  # of the recipe's rates, after `halve`
         super().__init__(optimizer)
 
     def get_lr(self) -> list[float]:  # type: ignore[override]
         """Return each group's rate at the present step."""
-        factor = self._factor(self.last_epoch)
+        factor = self._factor(self.last_epoch) * self.share
         return [float(rate) * factor for rate in self.base_lrs]
+
+    def halve(self) -> None:
+        """Go on with half the rates, also when the run is resumed."""
+        self.share /= 2
+        self._last_lr = self.get_lr()
+        for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
+            group["lr"] = rate
 
     def begin_from(self, base_lrs: list[float]) -> None:
         """Scale other rates, before the first step.
@@ -151,7 +159,9 @@ class RateSchedule(LRScheduler):
         self._step_count = state_dict["_step_count"]
         # the rates of the step that training would have gone on with
         before = [float(rate) for rate in state_dict["_last_lr"]]
-        self._limit(step, before[0] / float(state_dict["base_lrs"][0]), state_dict)
+        self.share = float(state_dict.get("share", 1.0))
+        full = float(state_dict["base_lrs"][0]) * self.share
+        self._limit(step, before[0] / full, state_dict)
         rates = self.get_lr()
         self._last_lr = list(rates)
         for group, rate, base in zip(

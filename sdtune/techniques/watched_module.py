@@ -1,0 +1,232 @@
+"""A LightningModule that writes nothing that is not finite, and can go back to where it was."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+import torch.distributed as dist
+from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from lightning_utilities.core.apply_func import apply_to_collection
+from torch import Tensor
+from torch.nn.utils import get_total_norm
+
+from sdtune._checks import check_not_negative
+from sdtune.techniques.number_watch import Fault, NotFiniteError, NumberWatch
+from sdtune.techniques.optimization.lr_schedules import RateSchedule
+from sdtune.techniques.tuned_model import TunedModelModule
+
+__all__ = ["WatchedModule", "check_roll_backs"]
+
+_ROLL_BACKS = "roll_backs_taken"
+_WRITTEN = ("state_dict", "current_model_state", "optimizer_states")
+"""What of a checkpoint must be finite."""
+
+
+@dataclass(frozen=True)
+class _GoodState:
+    """What training goes back to, on the CPU.
+
+    Attributes:
+        step: Optimizer steps that it has taken.
+        weights: Name -> what learns.
+        optimizers: The state of each optimizer.
+    """
+
+    step: int
+    weights: Mapping[str, Tensor]
+    optimizers: list[dict[str, Any]]
+
+
+def check_roll_backs(roll_backs: int, optimizer: str) -> None:
+    """Check that training can go back, if it is to.
+
+    Args:
+        roll_backs: How often.
+        optimizer: Name of the optimizer, which need not exist.
+
+    Raises:
+        ValueError: If it is below 0, or the optimizer's rates cannot be halved.
+    """
+    check_not_negative("roll_backs", roll_backs)
+    if roll_backs and optimizer == "adafactor_relative_step":
+        raise ValueError(
+            f"Expected `roll_backs` to be 0 with `optimizer` `{optimizer}`, which sets its rates "
+            f"itself, but got {roll_backs}."
+        )
+
+
+class WatchedModule(TunedModelModule):
+    """What learns, watched: a loss, gradient or weight that is not finite is never written.
+
+    Whether numbers are finite is noted on the device and read every `trainer.log_every_n_steps`
+    steps, at the end of an epoch, and before anything is validated, drawn or written, so that no
+    step waits for it. All processes come to the same answer. Under `16-mixed` the scaler skips
+    steps whose gradients overflow, and those are no faults.
+
+    Args:
+        roll_backs: How often training goes back to the last state that was seen to be good, with
+            half the rates, when numbers are lost; after that, and with 0, it stops. Steps count
+            on. Beside 0, copies of what learns and of the optimizer's state are kept in memory.
+        **arguments: As for `TunedModelModule`.
+    """
+
+    def __init__(self, *, roll_backs: int = 0, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.roll_backs = roll_backs
+        self._roll_backs_taken = 0
+        self._watch = NumberWatch()
+        self._good: _GoodState | None = None
+
+    def problems_with_trainer(self, trainer: pl.Trainer) -> list[str]:
+        """List what keeps this technique from being trained by a Trainer; loads no weights."""
+        problems = super().problems_with_trainer(trainer)
+        split = (DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy)
+        beside = [type(each).__name__ for each in self._averaging_callbacks]
+        if isinstance(trainer.strategy, split):
+            beside.append(type(trainer.strategy).__name__)
+        if self.roll_backs and beside:
+            problems.append(
+                f"Expected `model.roll_backs` to be 0 beside {beside[0]}, whose state cannot be "
+                f"set back, but got {self.roll_backs}."
+            )
+        return problems
+
+    def check_numbers(self) -> None:
+        """Look at all numbers since the last look. Called on every rank.
+
+        Raises:
+            NotFiniteError: If one was not finite, and training is not to go back any more.
+        """
+        step = self._watch.last_step
+        if step is None:
+            return
+        fault = self._first_fault(self._watch.look() or self._fault_of_weights(step))
+        if fault is None:
+            self._keep(step)
+        elif self._good is not None and self._roll_backs_taken < self.roll_backs:
+            self._roll_back(self._good, fault)
+        else:
+            tried = f", for {self._roll_backs_taken} times in vain" if self.roll_backs else ""
+            raise NotFiniteError(
+                f"{fault.sentence()} Nothing of it was written: checkpoints and adapters are of "
+                "earlier steps, and `--resume` goes on from there. `model.roll_backs` lets "
+                f"training go back and halve its rates by itself{tried}."
+            )
+
+    def on_train_start(self) -> None:
+        """Begin to watch, from the state that training starts or resumes from."""
+        super().on_train_start()
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        self._watch = NumberWatch(scaled=scaler is not None)
+        self._keep(self.global_step)
+
+    def on_before_optimizer_step(self, optimizer: Any) -> None:
+        """Note whether the gradients are finite, before they are clipped."""
+        super().on_before_optimizer_step(optimizer)
+        gradients = [each.grad for each in self.parameters() if each.grad is not None]
+        self._watch.see_gradients(self.global_step + 1, gradients)
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """Take a step, correct what it has moved too far, and look at the numbers now and then."""
+        super().optimizer_step(*args, **kwargs)
+        for each in self.learns:
+            each.after_step(self.model)
+        step = self.global_step + 1  # it is counted after this
+        interval = self.trainer.log_every_n_steps or math.inf  # type: ignore[attr-defined]
+        if step % interval == 0 or step == self.trainer.max_steps or self.trainer.is_last_batch:
+            self.check_numbers()
+
+    def on_validation_start(self) -> None:
+        """Validate nothing that is not finite."""
+        if self.is_fitting and not self.trainer.sanity_checking:
+            self.check_numbers()
+        super().on_validation_start()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Write nothing that is not finite.
+
+        Raises:
+            NotFiniteError: If anything that was learned, or an optimizer's state, is not finite.
+        """
+        super().on_save_checkpoint(checkpoint)
+        checkpoint[_ROLL_BACKS] = self._roll_backs_taken
+        seen = self._watch.look()
+        lost = next(_not_finite({name: checkpoint.get(name) for name in _WRITTEN}), None)
+        if lost is not None and seen is None:
+            seen = Fault(self.global_step, f"`{lost}`")
+        fault = self._first_fault(seen)
+        if fault is not None:
+            raise NotFiniteError(f"{fault.sentence()} The checkpoint was not written.")
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Recall how often training has gone back."""
+        super().on_load_checkpoint(checkpoint)
+        self._roll_backs_taken = int(checkpoint.get(_ROLL_BACKS, 0))
+
+    def _fault_of_weights(self, step: int) -> Fault | None:
+        weights = [each.detach() for each in self.parameters()]
+        if not weights or math.isfinite(get_total_norm(weights, norm_type=math.inf).item()):
+            return None
+        return Fault(step, "result")
+
+    def _first_fault(self, own: Fault | None) -> Fault | None:
+        """Find the first fault of all processes, which all of them then know."""
+        if self._trainer is None or not self.trainer.strategy.reduce_boolean_decision(
+            own is not None, all=False
+        ):
+            return own
+        found: list[Fault | None] = [own]
+        if dist.is_available() and dist.is_initialized():
+            found = [None] * dist.get_world_size()
+            dist.all_gather_object(found, own)
+        return min(filter(None, found), key=lambda each: each.step)
+
+    def _keep(self, step: int) -> None:
+        if not self.roll_backs:
+            return
+        optimizers = self.trainer.optimizers
+        self._good = _GoodState(
+            step,
+            {name: _copied(each) for name, each in self.named_parameters()},
+            [apply_to_collection(each.state_dict(), Tensor, _copied) for each in optimizers],
+        )
+
+    @torch.no_grad()
+    def _roll_back(self, good: _GoodState, fault: Fault) -> None:
+        self._roll_backs_taken += 1
+        for name, each in self.named_parameters():
+            each.copy_(good.weights[name])
+        for optimizer, state in zip(self.trainer.optimizers, good.optimizers, strict=True):
+            # a copy: the optimizer goes on with what it is given
+            optimizer.load_state_dict(apply_to_collection(state, Tensor, _copied))
+        for config in self.trainer.lr_scheduler_configs:
+            if isinstance(config.scheduler, RateSchedule):
+                config.scheduler.halve()
+        rank_zero_warn(
+            f"{fault.sentence()} What is learned is set back to that of step {good.step}, and "
+            f"training goes on with half the rates ({self._roll_backs_taken} of "
+            f"{self.roll_backs} times)."
+        )
+
+
+def _copied(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", copy=True)
+
+
+def _not_finite(content: Any, name: str = "") -> Iterator[str]:
+    """Name the tensors in nested mappings and lists that hold what is not finite."""
+    if type(content) in (Tensor, torch.nn.Parameter):  # pieces of a split one are not looked at
+        if content.is_floating_point() and not bool(content.isfinite().all()):
+            yield name
+    elif isinstance(content, Mapping):
+        for key, value in content.items():
+            yield from _not_finite(value, f"{name}.{key}".lstrip("."))
+    elif isinstance(content, list | tuple):
+        for number, value in enumerate(content):
+            yield from _not_finite(value, f"{name}.{number}")
