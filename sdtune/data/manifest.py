@@ -17,8 +17,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from sdtune.data.decoding import PictureError, header_size, read_picture
-from sdtune.data.latent_cache import default_cache_dir
 from sdtune.files.atomic_file import replaced_atomically
+from sdtune.files.cache_folder import default_cache_dir
 
 __all__ = ["FileFacts", "Manifest", "perceptual_hash"]
 

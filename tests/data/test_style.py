@@ -5,6 +5,7 @@ from lightning.pytorch.demos.boring_classes import BoringModel
 
 from sdtune.data.problems import DataError
 from sdtune.data.style import StyleDataModule
+from sdtune.files.feature_store import FeatureStore
 
 
 @pytest.mark.parametrize(
@@ -135,7 +136,7 @@ def test_a_module_may_cache_when_the_fit_starts(make_folder, tmp_path):
     )
     trainer.fit(CachingModule(), data)
     assert trainer.global_step == 6
-    assert len(list((tmp_path / "cache").rglob("*.safetensors"))) == 7
+    assert len(FeatureStore(tmp_path / "cache" / "features")) == 7
 
 
 def test_hyperparameters_can_be_read_back_without_pickle(make_folder, tmp_path):
