@@ -68,9 +68,18 @@ class ConceptPicturesModule(PictureDataModule):
         if others:
             folders = {str(each.instance_dir): each.repeats for each in self.concepts}
             sources = {each.source for each in self.concepts}
-            return {"folder": folders, "source": first.source if len(sources) == 1 else None}
+            return {
+                "folder": folders,
+                "source": first.source if len(sources) == 1 else None,
+                **self._skipping,
+            }
         columns = {"caption_column": first.caption_column, "image_column": first.image_column}
-        return {"folder": str(first.instance_dir), "source": first.source, **columns}
+        return {
+            "folder": str(first.instance_dir),
+            "source": first.source,
+            **columns,
+            **self._skipping,
+        }
 
     def problems(self) -> list[str]:
         """List everything that keeps the folders from being trained on; reads files, no weights.

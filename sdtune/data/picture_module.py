@@ -257,6 +257,10 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         """List what is wrong with the pictures that are left out, a line each."""
         return []
 
+    @property
+    def _skipping(self) -> dict[str, Any]:
+        return {"on_problem": self.on_problem} if self.on_problem == "skip" else {}
+
     def _notes(self) -> list[str]:
         """Say what is left out, and what random crops mean for the cache."""
         notes = []

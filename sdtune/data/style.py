@@ -86,7 +86,7 @@ class StyleDataModule(PictureDataModule):
     def location(self) -> dict[str, Any]:
         """Where the pictures are and what reads them, see `TrainingSet.from_folder`."""
         columns = {"caption_column": self.caption_column, "image_column": self.image_column}
-        return {"folder": self.folder, "source": self.source, **columns}
+        return {"folder": self.folder, "source": self.source, **columns, **self._skipping}
 
     def problems(self) -> list[str]:
         """List everything that keeps the folder from being trained on; reads files, no weights.
