@@ -29,6 +29,8 @@ def held_out(
     Returns:
         Positions, sorted.
     """
+    if not count and not share:
+        return []
     draws = [
         counter_uniform(seed, Stream.SPLIT, int(picture.sha256[:16], 16)) for picture in pictures
     ]
