@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 
 import sdtune
 from sdtune.commands.errors import CallError, nearest
+from sdtune.files.line_list import cut_list
 
 __all__ = ["COMMANDS", "lightning_main", "main"]
 
@@ -134,7 +135,7 @@ def _refuse(problems: Sequence[str]) -> int:
         print(f"sdtune: {problems[0]}", file=sys.stderr)
     else:
         print(f"sdtune: {len(problems)} problems, and nothing was started:", file=sys.stderr)
-        for problem in problems:
+        for problem in cut_list(problems):
             print(f"  - {problem}", file=sys.stderr)
     return 2
 

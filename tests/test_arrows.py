@@ -12,7 +12,7 @@ PACKAGE = ROOT / "sdtune"
 ARROWS: dict[str, set[str]] = {
     "functional": set(),
     "files": set(),
-    "models": {"functional"},
+    "models": {"functional", "files"},
     "adapters": {"models", "functional", "files"},
     "metrics": {"functional"},
     "data": {"functional", "files"},
@@ -54,7 +54,7 @@ ARROWS: dict[str, set[str]] = {
         "files",
         "sdtune",
     },
-    "cli": {"commands", "sdtune"},
+    "cli": {"commands", "files", "sdtune"},
     "__main__": {"cli"},
     "__init__": set(),
     "_arguments": set(),

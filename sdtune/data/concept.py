@@ -16,6 +16,7 @@ import torch
 from sdtune._checks import check_all, check_positive
 from sdtune.data.buckets import Size
 from sdtune.data.pictures import Picture, PictureDataset
+from sdtune.data.problems import OnProblem
 from sdtune.data.prompt_templates import OBJECT_TEMPLATES, STYLE_TEMPLATES, LearnableProperty
 from sdtune.data.rounds import Rounds
 from sdtune.data.scan import Scan, scan_folder
@@ -102,11 +103,12 @@ class Concept:
         """Texts with `{}`, one of which goes around the caption of a sample."""
         return list(self._named_templates or [_SLOT])
 
-    def scan(self, cache_dir: str | Path | None = None) -> Scan:
+    def scan(self, cache_dir: str | Path | None = None, on_problem: OnProblem = "error") -> Scan:
         """Read the instance pictures.
 
         Args:
             cache_dir: The cache, see `scan_folder`.
+            on_problem: Likewise.
 
         Returns:
             Those that open, with the captions that they are trained with; and a line for each
@@ -119,6 +121,7 @@ class Concept:
             source=self.source,
             caption_column=self.caption_column,
             image_column=self.image_column,
+            on_problem=on_problem,
         )
         pictures = scan.pictures
         named = [replace(each, caption=self._replaced(each.caption)) for each in pictures]
@@ -129,13 +132,19 @@ class Concept:
             f"`caption_replacements` replaces ({words}); change one or the other."
             for picture in unchanged
         ]
-        return replace(scan, pictures=named, problems=[*scan.problems, *unnamed])
+        scan = replace(scan, pictures=named)
+        if on_problem == "skip" and unnamed:
+            return scan.leaving_out(unnamed)
+        return replace(scan, problems=[*scan.problems, *unnamed])
 
-    def scan_class(self, cache_dir: str | Path | None = None) -> Scan:
+    def scan_class(
+        self, cache_dir: str | Path | None = None, on_problem: OnProblem = "error"
+    ) -> Scan:
         """Read the pictures in `class_dir`.
 
         Args:
             cache_dir: The cache, see `scan_folder`.
+            on_problem: Likewise.
 
         Returns:
             Those that open and have a caption; and a line for each problem. Empty if there is no
@@ -144,7 +153,7 @@ class Concept:
         if self.class_dir is None:
             return Scan()
         caption = self.class_prompts[0] if self.class_prompts else None
-        scan = scan_folder(self.class_dir, caption, cache_dir)
+        scan = scan_folder(self.class_dir, caption, cache_dir, on_problem=on_problem)
         problems = list(scan.problems)
         if Path(self.class_dir).resolve().is_relative_to(Path(self.instance_dir).resolve()):
             problems.insert(
@@ -282,9 +291,9 @@ class ConceptDataset(PictureDataset):
             index -= length
         raise IndexError(f"Expected an index below {len(self)}, but got {index + len(self)}.")
 
-    def _is_flipped(self, epoch: int, index: int) -> bool:
+    def _may_flip(self, position: int) -> bool:
         # mirrored, a mixed picture would not show what its prompt says from left to right
-        return super()._is_flipped(epoch, index) and self._locate(index)[0] < self._concepts
+        return super()._may_flip(position) and position < sum(self._counts[: self._concepts])
 
     def _position(self, index: int) -> int:
         concept, number = self._locate(index)

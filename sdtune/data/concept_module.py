@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from sdtune.data.class_pictures import ClassPictures, Draw
 from sdtune.data.concept import Concept, ConceptDataset
 from sdtune.data.picture_module import PictureDataModule
 from sdtune.data.pictures import Picture, PictureDataset
+from sdtune.data.scan import Scan
 
 __all__ = ["ConceptPicturesModule"]
+
+
+class _Scans(NamedTuple):
+    """What was found of one subject."""
+
+    instance: Scan
+    of_class: Scan
 
 
 class ConceptPicturesModule(PictureDataModule):
@@ -43,6 +51,7 @@ class ConceptPicturesModule(PictureDataModule):
             **kwargs,
         )
         self.concepts = list(concepts)
+        self._scans: list[_Scans] | None = None
 
     def _check_concept(self, number: int, concept: Concept) -> None:
         concept.check()
@@ -59,9 +68,18 @@ class ConceptPicturesModule(PictureDataModule):
         if others:
             folders = {str(each.instance_dir): each.repeats for each in self.concepts}
             sources = {each.source for each in self.concepts}
-            return {"folder": folders, "source": first.source if len(sources) == 1 else None}
+            return {
+                "folder": folders,
+                "source": first.source if len(sources) == 1 else None,
+                **self._skipping,
+            }
         columns = {"caption_column": first.caption_column, "image_column": first.image_column}
-        return {"folder": str(first.instance_dir), "source": first.source, **columns}
+        return {
+            "folder": str(first.instance_dir),
+            "source": first.source,
+            **columns,
+            **self._skipping,
+        }
 
     def problems(self) -> list[str]:
         """List everything that keeps the folders from being trained on; reads files, no weights.
@@ -69,23 +87,23 @@ class ConceptPicturesModule(PictureDataModule):
         Returns:
             One line each: a path, what is wrong with it, and what to do. Empty if all is well.
         """
-        return [
-            problem
-            for concept in self.concepts
-            for scan in [concept.scan(self.cache_dir), concept.scan_class(self.cache_dir)]
-            for problem in scan.problems
-        ]
+        self._scans = None  # files may have changed
+        return [problem for pair in self._scanned() for scan in pair for problem in scan.problems]
+
+    def left_out(self) -> list[str]:
+        """List what is wrong with the pictures that are left out, a line each."""
+        return [line for pair in self._scanned() for scan in pair for line in scan.left_out]
 
     def found(self) -> list[str]:
         """Say what the folders were taken for and what was left out, a line each."""
         one = len(self.concepts) == 1
         lines: list[str] = []
-        for number, concept in enumerate(self.concepts):
+        for number, (concept, pair) in enumerate(zip(self.concepts, self._scanned(), strict=True)):
             key = "data" if one else f"data.concepts[{number}]"
-            lines += concept.scan(self.cache_dir).lines(f"{key}.instance_dir")
+            lines += pair.instance.lines(f"{key}.instance_dir")
             if concept.class_dir is not None:
-                lines += concept.scan_class(self.cache_dir).lines(f"{key}.class_dir")
-        return lines
+                lines += pair.of_class.lines(f"{key}.class_dir")
+        return lines + self._notes()
 
     def build_datasets(self) -> tuple[PictureDataset, ...]:
         """Read the instance pictures; class pictures come with `make_class_pictures`."""
@@ -94,7 +112,7 @@ class ConceptPicturesModule(PictureDataModule):
     def _build_train(self, mixed: Sequence[Picture] = (), mixed_repeats: int = 1) -> ConceptDataset:
         return ConceptDataset(
             self.concepts,
-            [concept.scan(self.cache_dir).pictures for concept in self.concepts],
+            [pair.instance.pictures for pair in self._scanned()],
             mixed,
             mixed_repeats,
             resolution=self.resolution,
@@ -102,8 +120,15 @@ class ConceptPicturesModule(PictureDataModule):
             buckets=self.buckets,
             flip=self.flip,
             caption_dropout=self.caption_dropout,
+            cached_views=self.cached_views,
             seed=self.seed,
         )
+
+    def _scanned(self) -> list[_Scans]:
+        if self._scans is None:
+            how = self.cache_dir, self.on_problem
+            self._scans = [_Scans(each.scan(*how), each.scan_class(*how)) for each in self.concepts]
+        return self._scans
 
     def _sized_datasets(self) -> tuple[PictureDataset, ...]:
         datasets = super()._sized_datasets()
@@ -141,10 +166,8 @@ class ConceptPicturesModule(PictureDataModule):
         if not isinstance(train, ConceptDataset):
             raise TypeError(f"Expected a ConceptDataset, but got {type(train).__name__}.")
         pictures = [
-            concept.scan_class(self.cache_dir).pictures
-            if concept.class_dir
-            else self._drawn(concept, draw, key)
-            for concept in self.concepts
+            pair.of_class.pictures if concept.class_dir else self._drawn(concept, draw, key)
+            for concept, pair in zip(self.concepts, self._scanned(), strict=True)
         ]
         if len(train.pictures) > len(train.originals):  # beside mixed pictures stand those of all
             pictures.append([picture for each in pictures for picture in each])

@@ -81,6 +81,7 @@ class ConceptsDataModule(ConceptPicturesModule):
             One line each. A word that stands in all captions of two subjects is a problem too:
             they would be learned as one; and so is a mixed prompt without the words of two.
         """
+        problems = super().problems()
         train = self._build_train()
         words = self._words(train)
         shared = [
@@ -92,7 +93,7 @@ class ConceptsDataModule(ConceptPicturesModule):
         ]
         # a concept without pictures is listed itself, and would make every prompt wrong
         mixed = self._mixed_problems(words) if all(train.pictures_by_concept()) else []
-        return [*super().problems(), *shared, *mixed]
+        return [*problems, *shared, *mixed]
 
     def build_datasets(self) -> tuple[PictureDataset, ...]:
         """Read the instance pictures; mixed ones are composed once the resolution is known."""

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 
 from sdtune.data.decoding import IMAGE_SUFFIXES, PictureError, header_size, read_picture
 
-__all__ = ["check_picture", "find_files", "find_pictures", "picture_size"]
+__all__ = [
+    "check_picture",
+    "find_files",
+    "find_pictures",
+    "list_files",
+    "name_below",
+    "picture_size",
+    "walk_files",
+]
 
 
 def find_files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
@@ -23,12 +32,12 @@ def find_files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
         Sorted paths. Hidden files and everything in hidden folders or `__MACOSX` are left out.
     """
     wanted = frozenset(suffixes)
-    return [path for path in list_files(folder) if path.suffix.lower() in wanted]
+    return [path for path in walk_files(folder) if path.suffix.lower() in wanted]
 
 
 def list_files(folder: Path) -> list[Path]:
     """List the files below a folder, sorted; see `find_files`."""
-    return sorted(_walk(folder))
+    return list(walk_files(folder))
 
 
 def find_pictures(folder: Path) -> list[Path]:
@@ -84,7 +93,49 @@ def _header_size(path: Path, _modified: int, _bytes: int) -> tuple[int, int]:
     return header_size(path)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name[0] != "." and name != "__MACOSX"]
-        yield from (Path(parent, name) for name in names if name[0] != ".")
+def name_below(folder: Path) -> Callable[[Path], str]:
+    """Make a function that names paths below a folder, with slashes.
+
+    As `path.relative_to(folder).as_posix()` for paths that were found below it, at a tenth of the
+    time, which counts where they are a million.
+
+    Args:
+        folder: The folder, as it was when they were found.
+
+    Returns:
+        Path -> name.
+    """
+    if str(folder) == ".":
+        return Path.as_posix
+    start = len(str(folder).rstrip(os.sep)) + 1
+    return (
+        (lambda path: str(path)[start:])
+        if os.sep == "/"
+        else (lambda path: str(path)[start:].replace(os.sep, "/"))
+    )
+
+
+def walk_files(folder: Path) -> Iterator[Path]:
+    """Yield files in the order in which their paths are sorted, without sorting all of them."""
+    try:
+        with os.scandir(folder) as entries:
+            kinds = {each.name: _is_folder(each) for each in entries if each.name[0] != "."}
+        paths = sorted(folder.iterdir(), key=_name)  # makes them faster than joining does
+    except OSError:
+        return
+    for path in paths:
+        kind = kinds.get(path.name)
+        if kind is False:
+            yield path
+        elif kind and path.name != "__MACOSX":
+            yield from walk_files(path)
+
+
+_name = attrgetter("name")
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool | None:
+    """Tell whether to look into an entry; None if it is neither a file nor that."""
+    if not entry.is_dir():
+        return False
+    return None if entry.is_symlink() else True

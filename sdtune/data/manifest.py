@@ -17,8 +17,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from sdtune.data.decoding import PictureError, header_size, read_picture
-from sdtune.data.latent_cache import default_cache_dir
+from sdtune.data.image_folder import name_below
 from sdtune.files.atomic_file import replaced_atomically
+from sdtune.files.cache_folder import default_cache_dir
 
 __all__ = ["FileFacts", "Manifest", "perceptual_hash"]
 
@@ -100,28 +101,22 @@ class Manifest:
             decode = len(paths) <= DECODED_AT_MOST
         kept = self._read()
         entries: dict[Path, _Entry] = {}
-        unknown: list[Path] = []
-        versions = {path: self._version(path) for path in paths}
-        for path, version in versions.items():
-            entry = kept.get(version.name)
+        versions: dict[Path, _Version] = {}
+        name_of = name_below(self.folder)
+        for path in paths:
+            version = _version(path, name_of(path))
+            entry = kept.pop(version.name, None)  # memory counts where there are a million
             # what did not open is tried again: a plug-in may have been installed since
             if entry and entry.version == version and not entry.facts.problem:
                 entries[path] = entry
             if path not in entries or decode > entries[path].decoded:
-                unknown.append(path)
+                versions[path] = version
+        unknown = list(versions)
         for path, facts in _find_out(unknown, decode):
-            entries[path] = _Entry(versions[path], decode, facts)
+            entries[path] = _Entry(versions.pop(path), decode, facts)
         if unknown:
             self._write(entries.values())
         return {path: entries[path].facts for path in paths}
-
-    def _version(self, path: Path) -> _Version:
-        name = path.relative_to(self.folder).as_posix()
-        try:
-            status = path.stat()
-        except OSError:
-            return _Version(name, 0, 0)
-        return _Version(name, status.st_size, status.st_mtime_ns)
 
     def _read(self) -> dict[str, _Entry]:
         try:
@@ -168,6 +163,14 @@ def perceptual_hash(image: Image.Image) -> int:
     grey = np.asarray(image.convert("L").resize((9, 8), Image.Resampling.BOX), np.int16)
     bits = (grey[:, :-1] > grey[:, 1:]).ravel()  # (8, 9) -> (64,)
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+
+def _version(path: Path, name: str) -> _Version:
+    try:
+        status = path.stat()
+    except OSError:
+        return _Version(name, 0, 0)
+    return _Version(name, status.st_size, status.st_mtime_ns)
 
 
 def _find_out(paths: Sequence[Path], decode: bool) -> Iterator[tuple[Path, FileFacts]]:

@@ -17,11 +17,15 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from sdtune._arguments import whole_signature
 from sdtune._checks import check_all, check_not_negative, check_positive, check_share
 from sdtune.data.buckets import DEFAULT_BUCKETS, BucketSettings
-from sdtune.data.latent_cache import LatentCache, default_cache_dir
+from sdtune.data.encoded import Encode, Encoded
 from sdtune.data.order import Batches, BatchOrder, FixedBatchOrder, ResumableLoader
-from sdtune.data.pictures import Crop, Encode, PictureDataset, too_small
-from sdtune.data.problems import DataError
+from sdtune.data.pictures import Crop, PictureDataset, too_small
+from sdtune.data.problems import LEFT_OUT_NAME, DataError, OnProblem, check_on_problem
 from sdtune.data.resume import resume_position
+from sdtune.data.workers import choose_workers
+from sdtune.files.cache_folder import default_cache_dir
+from sdtune.files.feature_store import FeatureStore
+from sdtune.files.line_list import cut_list, list_path, write_list
 
 __all__ = ["PictureDataModule"]
 
@@ -46,8 +50,14 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         flip: Whether half of the training samples are mirrored, left to right.
         caption_dropout: Share of the training samples that get an empty caption, in [0, 1]; lets
             the adapter learn the unconditional half of guidance.
-        num_workers: Processes that read pictures; cached latents are in memory and use none.
-        cache_latents: Whether every picture is encoded once and kept, when the crop is not random.
+        num_workers: Processes that read pictures; None chooses by the processor's cores, and none
+            where pictures are small. Cached latents need none.
+        cache_latents: Whether every picture is encoded once and kept, unless every sample has a
+            random crop of its own.
+        cached_views: Random crops of each picture that are kept, of which each sample draws one;
+            0 keeps none, and each sample is cropped anew.
+        on_problem: What becomes of pictures that cannot be used: "error" lists them and starts
+            nothing, "skip" goes on without them and writes the list into the run's folder.
         cache_dir: Folder for cached latents and for pictures that are made; None is
             `$SDTUNE_CACHE` or `~/.cache/sdtune`.
         seed: Seed of all that is random: order, crop, flip, templates, caption dropout, validation
@@ -70,8 +80,10 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         buckets: BucketSettings | None = DEFAULT_BUCKETS,
         flip: bool = False,
         caption_dropout: float = 0.0,
-        num_workers: int = 0,
+        num_workers: int | None = None,
         cache_latents: bool = True,
+        cached_views: int = 0,
+        on_problem: OnProblem = "error",
         cache_dir: str | Path | None = None,
         seed: int = 42,
     ) -> None:
@@ -82,7 +94,9 @@ class PictureDataModule(pl.LightningDataModule, ABC):
             lambda: _check_crop(crop),
             lambda: _check_buckets(buckets, resolution),
             lambda: check_share("caption_dropout", caption_dropout),
-            lambda: check_not_negative("num_workers", num_workers),
+            lambda: check_not_negative("num_workers", num_workers or 0),
+            lambda: check_not_negative("cached_views", cached_views),
+            lambda: check_on_problem(on_problem),
             *checks,
         )
         # a subclass's own arguments too. Plain values alone: a class of ours in a checkpoint would
@@ -100,7 +114,11 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         self.num_workers = num_workers
         self.cache_dir = cache_dir
         self.seed = seed
+        self.cached_views = cached_views
+        self.on_problem = on_problem
         self._may_cache = cache_latents
+        self._features: FeatureStore | None = None
+        self._left_out_path: Path | None = None
         self._datasets: tuple[PictureDataset, ...] | None = None
 
     def save_plain(self, **values: Any) -> None:
@@ -120,8 +138,15 @@ class PictureDataModule(pl.LightningDataModule, ABC):
 
     @property
     def can_cache_latents(self) -> bool:
-        """Whether every epoch shows the same pixels, so that the VAE has to see them only once."""
-        return self._may_cache and self.crop == "center"
+        """Whether it is known before which pixels are shown, so that each is encoded once."""
+        return self._may_cache and (self.crop == "center" or self.cached_views > 0)
+
+    @property
+    def features(self) -> FeatureStore:
+        """Where what encoders make of pictures and captions is kept."""
+        if self._features is None:
+            self._features = FeatureStore(self._cache_folder() / "features")
+        return self._features
 
     @abstractmethod
     def problems(self) -> list[str]:
@@ -152,6 +177,7 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         if problems:
             raise DataError(problems)
         self._datasets = self.build_datasets()
+        self._left_out_path = self._list_left_out()
         for line in self.found():
             rank_zero_info(line)
 
@@ -217,26 +243,68 @@ class PictureDataModule(pl.LightningDataModule, ABC):
             device: Where the VAE is.
 
         Raises:
-            RuntimeError: If the crop is random or caching is off.
+            RuntimeError: If every sample has a crop of its own, or caching is off.
         """
         if not self.can_cache_latents:
             raise RuntimeError(
-                "Expected `crop` to be 'center' and `cache_latents` to be on, "
-                f"but got crop {self.crop!r} and cache_latents {self._may_cache}."
+                "Expected `crop` to be 'center', or `cached_views` to be above 0, and "
+                f"`cache_latents` to be on, but got crop {self.crop!r}, cached_views "
+                f"{self.cached_views} and cache_latents {self._may_cache}."
             )
-        cache = LatentCache(self._cache_folder() / "latents")
+        encoded = Encoded(self.features, key)
         rank, processes = self._rank()
         for dataset in self._sized_datasets():
             if processes > 1 and self.trainer is not None:
                 share = range(rank, len(dataset.pictures), processes)
-                dataset.encode(encode, key, cache, device, share)
+                dataset.encode(encode, encoded, device, share)
                 self.trainer.strategy.barrier("cache_latents")
-            dataset.moments = dataset.encode(encode, key, cache, device)
-        log.info("The latents of all pictures are in memory and below %s.", cache.folder)
+                self.features.refresh()
+            dataset.encode(encode, encoded, device)
+            dataset.encoded = encoded
+        log.info("The latents of all pictures are in %s.", self.features.folder)
+
+    def left_out(self) -> list[str]:
+        """List what is wrong with the pictures that are left out, a line each."""
+        return []
+
+    @property
+    def _skipping(self) -> dict[str, Any]:
+        return {"on_problem": self.on_problem} if self.on_problem == "skip" else {}
+
+    def _notes(self) -> list[str]:
+        """Say what is left out, and what random crops mean for the cache."""
+        notes = []
+        if lines := self.left_out():
+            path = self._left_out_path or self._list_left_out()
+            noun = "problem" if len(lines) == 1 else "problems"
+            notes.append(
+                f"data.on_problem: pictures with {len(lines)} {noun} are left out, listed in {path}"
+            )
+            notes += [f"  - {line}" for line in cut_list(lines, path)]
+        if self.crop != "center" and self._may_cache:
+            notes.append(
+                f"data.cached_views: {self.cached_views} random crops of each picture are encoded "
+                "once and kept; a sample draws one of them."
+                if self.cached_views
+                else "data.crop: each sample has a random crop of its own, so no latents are kept; "
+                "`data.cached_views` keeps some crops of each picture."
+            )
+        return notes
+
+    def _list_left_out(self) -> Path | None:
+        """Write what is left out into the run's folder, or else into the cache."""
+        lines = self.left_out()
+        if not lines:
+            return None
+        folder = None if self.trainer is None else getattr(self.trainer, "log_dir", None)
+        path = Path(folder) / LEFT_OUT_NAME if folder else list_path(lines)
+        if self._rank()[0] == 0 and not write_list(path, lines):
+            log.warning("%s cannot be written.", path)
+        return path
 
     def _loader(self, dataset: PictureDataset, shuffle: bool) -> ResumableLoader:
         rank, processes = self._rank()
-        workers = 0 if dataset.moments else self.num_workers
+        workers = self._workers(dataset)
         overfits = self.trainer is not None and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
         order = BatchOrder if shuffle and not overfits else FixedBatchOrder
         return ResumableLoader(
@@ -256,6 +324,13 @@ class PictureDataModule(pl.LightningDataModule, ABC):
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # else every epoch would draw from the global state
         )
+
+    def _workers(self, dataset: PictureDataset) -> int:
+        if dataset.encoded is not None:
+            return 0
+        if self.num_workers is not None:
+            return self.num_workers
+        return choose_workers(dataset.pictures, getattr(self.trainer, "num_devices", 1))
 
     def _cache_folder(self) -> Path:
         return Path(self.cache_dir).expanduser() if self.cache_dir else default_cache_dir()

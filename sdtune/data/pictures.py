@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from sdtune.data.buckets import BucketSettings, Size
 from sdtune.data.decoding import read_part
+from sdtune.data.encoded import Encode, Encoded, Part, encode_parts
 from sdtune.data.image_folder import picture_size
-from sdtune.data.latent_cache import LatentCache, latent_key
 from sdtune.data.rounds import Rounds
 from sdtune.data.transforms import Box, crop_box, to_pixel_values
 from sdtune.functional.randomness import Stream, counter_uniform
@@ -24,9 +23,6 @@ from sdtune.functional.randomness import Stream, counter_uniform
 __all__ = ["Crop", "Encode", "Picture", "PictureDataset", "too_small"]
 
 Crop = Literal["center", "random"]
-Encode = Callable[[Tensor], Tensor]
-MomentsKey = tuple[int, Size, bool]
-"""Position of a picture, the size at which it is read, and whether it is mirrored."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +88,14 @@ class PictureDataset(Dataset[dict[str, Any]]):
         flip: Whether half of the samples are mirrored, left to right.
         repeats: How often an epoch shows each picture, times its own `Picture.repeats`.
         caption_dropout: Share of the samples whose caption is left empty, in [0, 1].
+        cached_views: How many random crops of each picture there are, one of which a sample
+            draws; 0 crops each sample anew. Centred crops do not ask for it.
         seed: Seed of crop, flip and dropout.
 
     Attributes:
         beside: Sizes of the samples that these pictures stand beside, as class pictures do.
-        moments: What the VAE made of the pictures, if it has seen them; see `encode`.
+        encoded: What the VAE made of the pictures, if samples hold that in place of pixels; see
+            `encode`.
     """
 
     def __init__(
@@ -109,6 +108,7 @@ class PictureDataset(Dataset[dict[str, Any]]):
         flip: bool = False,
         repeats: int = 1,
         caption_dropout: float = 0.0,
+        cached_views: int = 0,
         seed: int = 42,
     ) -> None:
         self.pictures = list(pictures)
@@ -118,11 +118,12 @@ class PictureDataset(Dataset[dict[str, Any]]):
         self.flip = flip
         self.rounds = Rounds([repeats * picture.repeats for picture in self.pictures])
         self.caption_dropout = caption_dropout
+        self.cached_views = 0 if crop == "center" else cached_views
         self.seed = seed
         self.beside: Sequence[Size] = ()
         self._found: Sequence[Size] = ()
         self._found_for: tuple[int, int] | None = None
-        self.moments: dict[MomentsKey, Tensor] = {}
+        self.encoded: Encoded | None = None
 
     def __len__(self) -> int:
         return len(self.rounds)
@@ -151,7 +152,8 @@ class PictureDataset(Dataset[dict[str, Any]]):
             raise IndexError(f"Expected an index below {len(self)}, but got {index}.")
         position = self._position(index)
         picture = self.pictures[position]
-        flipped = self._is_flipped(epoch, index)
+        drawn_at = self._drawn_at(epoch, index, position)
+        flipped = self._is_flipped(drawn_at, position)
         dropped = self._uniform(Stream.CAPTION_DROPOUT, epoch, index) < self.caption_dropout
         sample = {
             "caption": "" if dropped else picture.caption,
@@ -159,10 +161,11 @@ class PictureDataset(Dataset[dict[str, Any]]):
             "name": picture.name,
         }
         target = target or self.target_of(position)
-        box = self._crop_box(picture, target, epoch, index)
+        box = self._crop_box(picture, target, drawn_at)
         sample |= _told_sizes(picture, target, box, flipped)
-        if self.moments:
-            return {"moments": self.moments[position, target, flipped], **sample}
+        if self.encoded is not None:
+            part = self._part(position, target, box, flipped)
+            return {"moments": self.encoded.moments(part), **sample}
         pixel_values = to_pixel_values(read_part(picture.path, target, box), flipped)
         return {"pixel_values": pixel_values, **sample}
 
@@ -195,57 +198,66 @@ class PictureDataset(Dataset[dict[str, Any]]):
         dropped = [""] if self.caption_dropout > 0 else []
         return list(dict.fromkeys([picture.caption for picture in self.pictures] + dropped))
 
-    @torch.no_grad()
     def encode(
         self,
         encode: Encode,
-        encoder: str,
-        cache: LatentCache,
+        encoded: Encoded,
         device: torch.device | str = "cpu",
-        positions: Iterable[int] | None = None,
-    ) -> dict[MomentsKey, Tensor]:
-        """Encode pictures whose crop is fixed, or read what was encoded before.
+        positions: Sequence[int] | None = None,
+    ) -> None:
+        """Encode the parts of pictures that samples may show, unless that was done before.
 
-        Pictures go through the VAE one by one, so that their latents do not depend, in the last
-        bit, on which others happened to be missing.
+        Each picture at its own size or, if there are any, at those of `beside`; mirrored too if
+        samples may be.
 
         Args:
-            encode: The VAE: (1, 3, H, W) in [-1, 1] to (1, 2C, h, w) mean and log-variance.
-            encoder: What the VAE is: its weights, its dtype.
-            cache: Where moments are looked up and kept.
+            encode: The VAE, see `encode_parts`.
+            encoded: Where moments are looked up and kept.
             device: Where the VAE is.
             positions: Which of `pictures`; None is all.
 
-        Returns:
-            (2C, h, w) float32 moments on the CPU for each (position, size, flipped): of each
-            picture at its own size, or, if there are any, at those of `beside`.
-
         Raises:
-            ValueError: If the VAE returns a number that is not finite.
+            ValueError: If every sample is cropped anew, or see `encode_parts`.
         """
-        moments = {}
-        for position in range(len(self.pictures)) if positions is None else positions:
-            picture = self.pictures[position]
-            data = picture.path.read_bytes()
-            targets = self.beside or [self.target_of(position)]
-            for target, flipped in product(targets, (False, True) if self.flip else (False,)):
-                box = self._crop_box(picture, target, epoch=0, index=position)
-                key = latent_key(data, encoder, target, box, flipped)
-                found = cache.get(key)
-                if found is None:
-                    pixel_values = to_pixel_values(read_part(picture.path, target, box), flipped)
-                    found = encode(pixel_values[None].to(device))[0].to("cpu", torch.float32)
-                    if not found.isfinite().all():
-                        raise ValueError(
-                            f"Expected finite latents, but the VAE returned NaN or infinity for "
-                            f"{picture.path}: use `trainer.precision` 32-true or bf16-mixed."
-                        )
-                    cache.put(key, found)
-                moments[position, target, flipped] = found
-        return moments
+        if self.crop != "center" and not self.cached_views:
+            raise ValueError("Expected crops that are known before, but each sample has its own.")
+        positions = range(len(self.pictures)) if positions is None else positions
+        count = len(positions) * max(len(self.beside), 1) * (self.cached_views or 1 + self.flip)
+        encode_parts(self._parts(positions), count, encode, encoded, device)
 
-    def _is_flipped(self, epoch: int, index: int) -> bool:
-        return self.flip and self._uniform(Stream.FLIP, epoch, index) < 0.5
+    def _parts(self, positions: Iterable[int]) -> Iterator[Part]:
+        """List the parts of pictures that samples may show."""
+        for position in positions:
+            picture = self.pictures[position]
+            for target in self.beside or [self.target_of(position)]:
+                if self.cached_views:
+                    for view in range(self.cached_views):
+                        box = self._crop_box(picture, target, (view, position))
+                        flipped = self._is_flipped((view, position), position)
+                        yield self._part(position, target, box, flipped)
+                else:
+                    box = self._crop_box(picture, target, (0, position))
+                    for flipped in (False, True) if self._may_flip(position) else (False,):
+                        yield self._part(position, target, box, flipped)
+
+    def _part(self, position: int, target: Size, box: Box, flipped: bool) -> Part:
+        picture = self.pictures[position]
+        if not picture.sha256:  # drawn or composed, and never looked at
+            digest = hashlib.sha256(picture.path.read_bytes()).hexdigest()
+            picture = self.pictures[position] = replace(picture, sha256=digest)
+        return Part(picture.path, picture.sha256, target, box, flipped)
+
+    def _drawn_at(self, epoch: int, index: int, position: int) -> tuple[int, int]:
+        """Say at which counters a sample's crop and flip are drawn: its own, or those of a view."""
+        if not self.cached_views:
+            return epoch, index
+        return int(self._uniform(Stream.CROP, epoch, index, 2) * self.cached_views), position
+
+    def _may_flip(self, position: int) -> bool:
+        return self.flip
+
+    def _is_flipped(self, drawn_at: tuple[int, int], position: int) -> bool:
+        return self._may_flip(position) and self._uniform(Stream.FLIP, *drawn_at) < 0.5
 
     def _position(self, index: int) -> int:
         """Find the picture of a sample."""
@@ -270,10 +282,10 @@ class PictureDataset(Dataset[dict[str, Any]]):
             self._found_for = (resolution, len(self.pictures))
         return self._found
 
-    def _crop_box(self, picture: Picture, target: Size, epoch: int, index: int) -> Box:
+    def _crop_box(self, picture: Picture, target: Size, drawn_at: tuple[int, int]) -> Box:
         centered = self.crop == "center"
         across, down = (
-            0.5 if centered else self._uniform(Stream.CROP, epoch, index, axis) for axis in (0, 1)
+            0.5 if centered else self._uniform(Stream.CROP, *drawn_at, axis) for axis in (0, 1)
         )
         return crop_box(picture.size, target, (across, down))
 

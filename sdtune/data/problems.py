@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, get_args
 
-__all__ = ["DataError"]
+from sdtune.files.line_list import cut_list
+
+__all__ = ["LEFT_OUT_NAME", "DataError", "OnProblem", "check_on_problem"]
+
+OnProblem = Literal["error", "skip"]
+"""What becomes of pictures that cannot be used: nothing starts, or they are left out."""
+
+LEFT_OUT_NAME = "left_out.txt"
+"""The list of what was left out, in the folder of the run."""
 
 
 class DataError(ValueError):
     """A data set that cannot be trained on, with every reason.
 
     Args:
-        problems: One line each: a path, what is wrong with it, and what to do.
+        problems: One line each: a path, what is wrong with it, and what to do. The message has 20
+            of them, and names a file with all.
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = list(problems)
         noun = "problem" if len(self.problems) == 1 else "problems"
-        lines = [f"Found {len(self.problems)} {noun} in the data:", *self.problems]
+        lines = [f"Found {len(self.problems)} {noun} in the data:", *cut_list(self.problems)]
         super().__init__("\n  - ".join(lines))
+
+
+def check_on_problem(value: str) -> None:
+    """Check the argument of this name.
+
+    Raises:
+        ValueError: If there is no such choice.
+    """
+    if value not in get_args(OnProblem):
+        raise ValueError(f"Expected `on_problem` to be 'error' or 'skip', but got {value!r}.")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from sdtune.data.manifest import Manifest
 from sdtune.data.pictures import Picture
+from sdtune.data.problems import OnProblem
+from sdtune.data.scan_snapshot import KEPT_ABOVE, ScanSnapshot
 from sdtune.data.sources.locations import Location, Part, list_location, overlaps
 from sdtune.data.sources.source import Asked
 
@@ -26,6 +28,7 @@ class Scan:
         passed_over: Files that are neither pictures nor captions.
         found: What the location was taken for, and how many pictures it holds.
         notes: A sentence for each thing to know, such as folders that were left out.
+        left_out: A line for each problem that was asked to be passed over, see `leaving_out`.
     """
 
     pictures: Sequence[Picture] = ()
@@ -33,6 +36,23 @@ class Scan:
     passed_over: Sequence[Path] = field(default=(), compare=False)
     found: str = ""
     notes: Sequence[str] = ()
+    left_out: Sequence[str] = ()
+
+    def leaving_out(self, problems: Sequence[str]) -> Scan:
+        """Go on without what has problems, if pictures remain.
+
+        Args:
+            problems: A line each, which begins with the path or name that it is about.
+
+        Returns:
+            A scan without the pictures that they name, which lists them as left out; or, if no
+            picture would remain, with the problems as they are.
+        """
+        named = {line.partition(": ")[0] for line in problems}
+        remaining = [each for each in self.pictures if str(each.path) not in named]
+        if not remaining:
+            return replace(self, problems=[*self.problems, *problems])
+        return replace(self, pictures=remaining, left_out=[*self.left_out, *problems])
 
     def passed_over_line(self) -> str:
         """Say which files were passed over because of their suffix; empty if there are none."""
@@ -66,6 +86,7 @@ def scan_folder(
     source: str | None = None,
     caption_column: str | None = None,
     image_column: str | None = None,
+    on_problem: OnProblem = "error",
 ) -> Scan:
     """Read pictures and everything that is wrong with them.
 
@@ -77,6 +98,8 @@ def scan_folder(
         source: Name of the source that reads it; None looks what it is.
         caption_column: Where tables and metadata hold captions; None finds it.
         image_column: Where tables hold pictures; None finds it.
+        on_problem: With "skip", each location of which pictures remain goes on without those that
+            have problems.
 
     Returns:
         What was found. What is known of a file is found once, as long as it does not change.
@@ -85,19 +108,35 @@ def scan_folder(
         ValueError: If there is no source of that name.
     """
     asked = Asked(caption, caption_column, image_column, cache_dir)
-    pictures: list[Picture] = []
-    problems = overlaps(folder)
+    snapshot = None
+    if not isinstance(folder, Mapping) and Path(folder).is_dir():
+        how = {"asked": asdict(asked), "source": source, "on_problem": on_problem}
+        snapshot = ScanSnapshot(Path(folder), cache_dir, how)
+        kept = snapshot.read()
+        if kept is not None:
+            pictures, rest = kept
+            passed_over = [Path(each) for each in rest.pop("passed_over")]
+            return Scan(pictures, [], passed_over, **rest)
+    scan = _scan(folder, asked, source, on_problem)
+    if snapshot is not None and len(scan.pictures) > KEPT_ABOVE and not scan.problems:
+        rest = {"found": scan.found, "notes": scan.notes, "left_out": scan.left_out}
+        rest["passed_over"] = [str(path) for path in scan.passed_over]
+        snapshot.write(list(scan.pictures), rest)
+    return scan
+
+
+def _scan(folder: Location, asked: Asked, source: str | None, on_problem: OnProblem) -> Scan:
     parts = list_location(folder, asked, source)
-    for part in parts:
-        opened, wrong = _open_pictures(part, cache_dir)
-        pictures += opened
-        problems += [*wrong, *part.listing.problems]
+    cache_dir = asked.cache_dir
+    scans = [_scan_part(part, cache_dir, on_problem) for part in parts]
+    pictures = [picture for scan in scans for picture in scan.pictures]
     return Scan(
         pictures,
-        problems,
+        [*overlaps(folder), *(line for scan in scans for line in scan.problems)],
         [path for part in parts for path in part.listing.passed_over],
         _found(parts, len(pictures)),
         [note for part in parts for note in part.listing.notes],
+        [line for scan in scans for line in scan.left_out],
     )
 
 
@@ -107,6 +146,14 @@ def scan_pictures(
     """Read pictures and everything that is wrong with them, see `scan_folder`."""
     scan = scan_folder(folder, caption, source=source)
     return list(scan.pictures), list(scan.problems)
+
+
+def _scan_part(part: Part, cache_dir: str | Path | None, on_problem: OnProblem) -> Scan:
+    pictures, wrong = _open_pictures(part, cache_dir)
+    problems = [*wrong, *part.listing.problems]
+    if on_problem == "skip" and problems:
+        return Scan(pictures).leaving_out(problems)
+    return Scan(pictures, problems)
 
 
 def _open_pictures(part: Part, cache_dir: str | Path | None) -> tuple[list[Picture], list[str]]:

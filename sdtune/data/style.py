@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sdtune._checks import check_not_negative, check_positive
+from sdtune._checks import check_not_negative, check_positive, check_share
 from sdtune.data.picture_module import PictureDataModule
 from sdtune.data.pictures import Picture, PictureDataset
 from sdtune.data.scan import Scan, scan_folder
 from sdtune.data.sources.locations import check_location, plain_location
 from sdtune.data.sources.registry import check_source
-from sdtune.functional.randomness import Stream, counter_uniform
+from sdtune.data.split import held_out
 
 __all__ = ["StyleDataModule"]
 
@@ -32,7 +33,10 @@ class StyleDataModule(PictureDataModule):
         batch_size: Samples in a batch, on each device.
         repeats: How often an epoch shows each picture.
         trigger: Words added to every caption after a comma, such as "openmoji style".
-        validation_count: Pictures held out of training for the validation loss.
+        validation_count: Pictures held out of training for the validation loss, chosen by what
+            they show: one that is added can take the place of one of them.
+        validation_share: Share of the pictures to hold out, in [0, 1): each stays on its side
+            whatever is added.
         source: What reads the folder: `folder`, `kohya`, `imagefolder`, `saved_dataset`, `hub`,
             `webdataset` or one that was registered; None looks what it is.
         caption_column: Where tables and metadata hold captions; None finds it.
@@ -50,6 +54,7 @@ class StyleDataModule(PictureDataModule):
         repeats: int = 1,
         trigger: str = "",
         validation_count: int = 0,
+        validation_share: float = 0.0,
         source: str | None = None,
         caption_column: str | None = None,
         image_column: str | None = None,
@@ -60,6 +65,7 @@ class StyleDataModule(PictureDataModule):
             [
                 lambda: check_positive("repeats", repeats, of="integer"),
                 lambda: check_not_negative("validation_count", validation_count),
+                lambda: check_share("validation_share", validation_share),
                 lambda: check_location("folder", folder),
                 lambda: check_source(source),
             ],
@@ -73,13 +79,14 @@ class StyleDataModule(PictureDataModule):
         self.repeats = repeats
         self.trigger = trigger
         self.validation_count = validation_count
+        self.validation_share = validation_share
         self._scan: Scan | None = None
 
     @property
     def location(self) -> dict[str, Any]:
         """Where the pictures are and what reads them, see `TrainingSet.from_folder`."""
         columns = {"caption_column": self.caption_column, "image_column": self.image_column}
-        return {"folder": self.folder, "source": self.source, **columns}
+        return {"folder": self.folder, "source": self.source, **columns, **self._skipping}
 
     def problems(self) -> list[str]:
         """List everything that keeps the folder from being trained on; reads files, no weights.
@@ -90,40 +97,50 @@ class StyleDataModule(PictureDataModule):
         self._scan = None  # files may have changed
         scan = self._scanned()
         pictures, problems = scan.pictures, list(scan.problems)
-        if pictures and self.validation_count >= len(pictures):
+        held = len(self._held_out(pictures))
+        if pictures and held == len(pictures):
             where = self.folder if isinstance(self.folder, str) else ", ".join(self.folder)
+            name = "validation_count" if self.validation_count else "validation_share"
             problems.append(
-                f"{where}: holding out {self.validation_count} of {len(pictures)} pictures "
-                "leaves none to train on; lower `data.validation_count`."
+                f"{where}: holding out {held} of {len(pictures)} pictures leaves none to train "
+                f"on; lower `data.{name}`."
             )
         return problems
 
     def found(self) -> list[str]:
         """Say what the folder was taken for and what was left out, a line each."""
-        return self._scanned().lines("data.folder")
+        return self._scanned().lines("data.folder") + self._notes()
 
     def build_datasets(self) -> tuple[PictureDataset, PictureDataset]:
-        """Split the folder; which pictures are held out depends on their number and the seed."""
+        """Split the folder, see `held_out`."""
         pictures = self._captioned()
-        draws = [counter_uniform(self.seed, Stream.SPLIT, index) for index in range(len(pictures))]
-        by_draw = sorted(range(len(pictures)), key=draws.__getitem__)
-        held_out = frozenset(by_draw[: self.validation_count])
+        held = self._held_out(pictures)
+        is_held = frozenset(held)
         train = PictureDataset(
-            [picture for index, picture in enumerate(pictures) if index not in held_out],
+            [picture for index, picture in enumerate(pictures) if index not in is_held],
             resolution=self.resolution,
             crop=self.crop,
             buckets=self.buckets,
             flip=self.flip,
             repeats=self.repeats,
             caption_dropout=self.caption_dropout,
+            cached_views=self.cached_views,
             seed=self.seed,
         )
         validation = PictureDataset(
-            [replace(pictures[index], repeats=1) for index in sorted(held_out)],
+            [replace(pictures[index], repeats=1) for index in held],
             resolution=self.resolution,
             buckets=self.buckets,
         )
         return train, validation
+
+    def left_out(self) -> list[str]:
+        """List what is wrong with the pictures that are left out, a line each."""
+        return list(self._scanned().left_out)
+
+    def _held_out(self, pictures: Sequence[Picture]) -> list[int]:
+        count, share = self.validation_count, self.validation_share
+        return held_out(pictures, self.seed, count=count, share=share)
 
     def _captioned(self) -> list[Picture]:
         pictures = list(self._scanned().pictures)
@@ -141,5 +158,6 @@ class StyleDataModule(PictureDataModule):
                 source=self.source,
                 caption_column=self.caption_column,
                 image_column=self.image_column,
+                on_problem=self.on_problem,
             )
         return self._scan

@@ -14,8 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from sdtune.data.latent_cache import default_cache_dir
 from sdtune.files.atomic_file import replaced_atomically
+from sdtune.files.cache_folder import default_cache_dir
 from sdtune.models.stable_diffusion import Part, StableDiffusion
 from sdtune.run_folder.picture_file import to_bytes
 

@@ -15,9 +15,11 @@ from torch import Tensor
 
 from sdtune.data.decoding import read_part
 from sdtune.data.pictures import Picture
+from sdtune.data.problems import OnProblem
 from sdtune.data.scan import scan_folder
 from sdtune.data.sources.locations import Location, plain_location
 from sdtune.data.transforms import crop_box, to_pixel_values
+from sdtune.files.line_list import cut_list
 from sdtune.run_folder.record import TrainingPictures
 
 __all__ = ["TrainingSet"]
@@ -58,6 +60,7 @@ class TrainingSet:
         source: str | None = None,
         caption_column: str | None = None,
         image_column: str | None = None,
+        on_problem: OnProblem = "error",
     ) -> TrainingSet:
         """Read pictures; those without a caption have an empty one.
 
@@ -67,6 +70,7 @@ class TrainingSet:
             source: Name of the source that reads it; None looks what it is.
             caption_column: Where tables and metadata hold captions; None finds it.
             image_column: Where tables hold pictures; None finds it.
+            on_problem: With "skip", what was left out of training is left out here.
 
         Returns:
             Its pictures.
@@ -74,11 +78,19 @@ class TrainingSet:
         Raises:
             ValueError: If there is no such folder, or there are fewer than two pictures.
         """
-        how = {"source": source, "caption_column": caption_column, "image_column": image_column}
+        how: dict[str, Any] = {
+            "source": source,
+            "caption_column": caption_column,
+            "image_column": image_column,
+        }
+        if on_problem == "skip":
+            how["on_problem"] = on_problem
         captioned = scan_folder(folder, **how).pictures
         scan = scan_folder(folder, caption="", **how)
         if scan.problems:
-            raise ValueError(" ".join(scan.problems))
+            raise ValueError(" ".join(cut_list(scan.problems)))
+        if on_problem == "skip" and captioned:
+            return cls(captioned, location={"folder": plain_location(folder), **how})
         by_name = {each.name: each for each in captioned}
         pictures = [by_name.get(each.name, each) for each in scan.pictures]
         return cls(pictures, location={"folder": plain_location(folder), **how})

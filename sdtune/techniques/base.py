@@ -40,6 +40,7 @@ from sdtune.techniques.optimization import (
     total_steps,
 )
 from sdtune.techniques.prior_preservation import PriorPreservation
+from sdtune.techniques.remembered_prompts import remembered_prompts
 from sdtune.techniques.trainer_problems import finder_problems
 from sdtune.techniques.watched_module import WatchedModule, check_roll_backs
 
@@ -316,8 +317,9 @@ class DiffusionFineTuningModule(WatchedModule):
             data.cache_latents(self.model.encode_images, vae, self.device)
             self.model.vae.cpu()
         if not self.encodes_prompts_every_step:
-            if hasattr(data, "captions"):
-                self._prompts.remember(data.captions(), self._encode)
+            self._prompts = self._trained_prompts = remembered_prompts(
+                self.model, self.clip_skip, self._encode, data, self.trainer, self.device
+            )
             self.model.text_encoders.to("cpu")
         begin_schedules(self.trainer, self.parameter_groups())
         # a loader that counted batches, or fed a finder, knows of no checkpoint, which is read

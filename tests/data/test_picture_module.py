@@ -80,7 +80,7 @@ def test_what_is_random_is_not_cached(make_data):
     assert not make_data(cache_latents=False).can_cache_latents
     data = make_data(crop="random")
     assert not data.can_cache_latents
-    with pytest.raises(RuntimeError, match="Expected `crop` to be 'center'"):
+    with pytest.raises(RuntimeError, match="Expected `crop` to be 'center', or `cached_views`"):
         data.cache_latents(_encode, "vae")
 
 

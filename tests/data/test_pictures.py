@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -6,9 +7,10 @@ import torch
 from PIL import Image
 
 from sdtune.data.buckets import BucketSettings
-from sdtune.data.latent_cache import LatentCache
+from sdtune.data.encoded import Encoded
 from sdtune.data.pictures import PictureDataset, too_small
 from sdtune.data.scan import scan_pictures
+from sdtune.files.feature_store import FeatureStore
 
 
 @pytest.fixture
@@ -26,6 +28,10 @@ class Encoder:
         assert pixel_values.shape[0] == 1
         self.calls += 1
         return torch.nn.functional.avg_pool2d(pixel_values, 4).repeat(1, 3, 1, 1)[:, :8]
+
+
+def encoded_in(folder, encoder="vae"):
+    return Encoded(FeatureStore(folder / "features"), encoder)
 
 
 def test_small_pictures_are_pointed_out(pictures):
@@ -92,7 +98,8 @@ def test_moments_stand_for_what_would_be_encoded(pictures, tmp_path):
     options = {"resolution": 16, "flip": True, "repeats": 3}
     dataset, plain = PictureDataset(pictures, **options), PictureDataset(pictures, **options)
     encoder = Encoder()
-    dataset.moments = dataset.encode(encoder, "vae", LatentCache(tmp_path / "cache"))
+    dataset.encoded = encoded_in(tmp_path)
+    dataset.encode(encoder, dataset.encoded)
     assert encoder.calls == 12
     for key in ((epoch, index) for epoch in range(2) for index in range(len(dataset))):
         cached, sample = dataset[key], plain[key]
@@ -101,14 +108,13 @@ def test_moments_stand_for_what_would_be_encoded(pictures, tmp_path):
         assert all(cached[name] == value for name, value in sample.items())
 
 
-def test_only_what_is_missing_or_changed_is_encoded(pictures, tmp_path):
-    cache = LatentCache(tmp_path / "cache")
+def test_only_what_is_missing_or_changed_is_encoded(make_folder, tmp_path):
+    folder = make_folder(6)
 
     def calls(encoder_key="vae", resolution=16, **options):
         encoder = Encoder()
-        PictureDataset(pictures, resolution=resolution, **options).encode(
-            encoder, encoder_key, cache
-        )
+        dataset = PictureDataset(scan_pictures(folder)[0], resolution=resolution, **options)
+        dataset.encode(encoder, encoded_in(tmp_path, encoder_key))
         return encoder.calls
 
     assert calls() == 6
@@ -116,40 +122,75 @@ def test_only_what_is_missing_or_changed_is_encoded(pictures, tmp_path):
     assert calls(resolution=8) == 6
     assert calls(encoder_key="another vae") == 6
     assert calls(flip=True) == 6
-    Image.new("RGB", (24, 16), "red").save(pictures[2].path)  # edited in place
+    Image.new("RGB", (24, 16), "red").save(folder / "02.png")  # edited in place
     assert calls() == 1
-    Image.new("RGB", (30, 16), "red").save(pictures[2].path)
+    Image.new("RGB", (30, 16), "red").save(folder / "02.png")
     assert calls() == 1
+    shutil.copy(folder / "02.png", folder / "03.png")
+    assert calls() == 0
 
 
-def test_a_damaged_entry_is_encoded_again(pictures, tmp_path):
-    cache = LatentCache(tmp_path / "cache")
+def test_damaged_entries_are_encoded_again(pictures, tmp_path):
     dataset = PictureDataset(pictures, resolution=16)
-    before = dataset.encode(Encoder(), "vae", cache)
-    victim = next((tmp_path / "cache").rglob("*.safetensors"))
-    victim.write_bytes(victim.read_bytes()[:-1])
-    for calls in (1, 0):
+    dataset.encoded = encoded_in(tmp_path)
+    dataset.encode(Encoder(), dataset.encoded)
+    before = [dataset[index]["moments"] for index in range(6)]
+    (victim,) = (tmp_path / "features").iterdir()
+    content = bytearray(victim.read_bytes())
+    content[len(content) // 2] ^= 1
+    victim.write_bytes(content)
+    for calls in (6, 0):
         encoder = Encoder()
-        after = dataset.encode(encoder, "vae", cache)
+        dataset.encoded = encoded_in(tmp_path)
+        dataset.encode(encoder, dataset.encoded)
         assert encoder.calls == calls
-        assert all(torch.equal(after[key], moments) for key, moments in before.items())
+        after = [dataset[index]["moments"] for index in range(6)]
+        assert all(map(torch.equal, before, after))
 
 
-def test_an_edited_picture_shows_its_new_self(pictures, tmp_path):
-    cache = LatentCache(tmp_path / "cache")
-    dataset = PictureDataset(pictures, resolution=16)
-    before = dataset.encode(Encoder(), "vae", cache)
+def test_a_picture_that_changes_after_it_was_looked_at_is_not_encoded(pictures, tmp_path):
     Image.new("RGB", (24, 16), "white").save(pictures[2].path)
-    after = dataset.encode(Encoder(), "vae", cache)
-    assert torch.equal(after[2, (16, 16), False], torch.ones(8, 4, 4))
-    assert torch.equal(after[3, (16, 16), False], before[3, (16, 16), False])
+    dataset = PictureDataset(pictures, resolution=16)
+    with pytest.raises(ValueError, match=r"02\.png to be as it was when it was looked at"):
+        dataset.encode(Encoder(), encoded_in(tmp_path))
+
+
+def test_latents_that_go_while_training_are_told(pictures, tmp_path):
+    dataset = PictureDataset(pictures, resolution=16)
+    dataset.encoded = encoded_in(tmp_path)
+    dataset.encode(Encoder(), dataset.encoded)
+    shutil.rmtree(tmp_path / "features")
+    with pytest.raises(RuntimeError, match=r"00\.png in .*go on with `--resume`"):
+        _ = dataset[0]
 
 
 def test_latents_that_are_not_finite_name_the_picture(pictures, tmp_path):
     dataset = PictureDataset(pictures, resolution=16)
     with pytest.raises(ValueError, match=r"Expected finite latents.*00\.png"):
-        dataset.encode(lambda pixels: pixels * float("nan"), "vae", LatentCache(tmp_path / "cache"))
-    assert not (tmp_path / "cache").exists()
+        dataset.encode(lambda pixels: pixels * float("nan"), encoded_in(tmp_path))
+    assert not (tmp_path / "features").exists()
+
+
+def test_of_random_crops_so_many_are_kept_as_asked_for(pictures, tmp_path):
+    options = {"resolution": 16, "crop": "random", "flip": True, "repeats": 4}
+    dataset, plain = (PictureDataset(pictures, cached_views=3, **options) for _ in range(2))
+    encoder = Encoder()
+    dataset.encoded = encoded_in(tmp_path)
+    dataset.encode(encoder, dataset.encoded)
+    assert encoder.calls == 18
+    seen = {name: set() for name in (picture.name for picture in pictures)}
+    for key in ((epoch, index) for epoch in range(3) for index in range(len(dataset))):
+        sample, expected = dataset[key], plain[key]
+        moments = Encoder()(expected.pop("pixel_values")[None])[0]
+        assert torch.equal(sample.pop("moments"), moments)
+        assert sample == expected
+        seen[sample["name"]].add(moments.numpy().tobytes())
+    assert {len(views) for views in seen.values()} == {3}
+    anew = PictureDataset(pictures, **options)
+    with pytest.raises(ValueError, match="Expected crops that are known before"):
+        anew.encode(encoder, dataset.encoded)
+    drawn = {anew[epoch, 0]["pixel_values"].numpy().tobytes() for epoch in range(12)}
+    assert len(drawn) > 6
 
 
 @pytest.fixture
@@ -192,8 +233,9 @@ def test_a_sample_tells_its_picture_s_size_and_where_it_was_cut(wide_and_tall):
 def test_pictures_that_stand_beside_others_are_encoded_at_their_sizes(wide_and_tall, tmp_path):
     dataset = PictureDataset(wide_and_tall, resolution=64)
     dataset.beside = [(80, 48), (56, 72)]
-    dataset.moments = dataset.encode(Encoder(), "vae", LatentCache(tmp_path / "cache"))
-    assert len(dataset.moments) == 10
+    dataset.encoded = encoded_in(tmp_path)
+    dataset.encode(Encoder(), dataset.encoded)
+    assert len(dataset.encoded.store) == 10
     for target in dataset.beside:
         moments = dataset.sample(0, 3, target)["moments"]
         assert moments.shape == (8, target[1] // 4, target[0] // 4)

@@ -1,10 +1,16 @@
+import shutil
+from pathlib import Path
+
 import lightning.pytorch as pl
 import pytest
 import torch
 from lightning.pytorch.demos.boring_classes import BoringModel
+from lightning.pytorch.loggers import CSVLogger
+from PIL import Image
 
 from sdtune.data.problems import DataError
 from sdtune.data.style import StyleDataModule
+from sdtune.files.feature_store import FeatureStore
 
 
 @pytest.mark.parametrize(
@@ -51,6 +57,105 @@ def test_holding_out_everything_is_a_problem(make_folder):
     assert StyleDataModule(folder, validation_count=2).problems() == []
     (problem,) = StyleDataModule(folder, validation_count=3).problems()
     assert "holding out 3 of 3 pictures leaves none to train on" in problem
+
+
+def test_the_split_is_by_content(make_folder):
+    folder = make_folder(12)
+
+    def held(**options):
+        data = StyleDataModule(folder, resolution=8, cache_latents=False, **options)
+        train, validation = data.train_dataset.pictures, data.val_dataset.pictures
+        assert len(train) + len(validation) == len(list(folder.glob("*.png")))
+        return {picture.name for picture in validation}
+
+    by_count, by_share = held(validation_count=3), held(validation_share=0.3)
+    assert len(by_count) == 3
+    assert 0 < len(by_share) < 9
+    copied = sorted(by_count & by_share)[0]
+    copy = f"zz{copied}"
+    shutil.copy(folder / copied, folder / copy)
+    (folder / copy).with_suffix(".txt").write_text("a copy")
+    # copies stay on one side
+    assert held(validation_share=0.3) == by_share | {copy}
+    assert {copied, copy} <= held(validation_count=3)
+    (folder / copy).unlink()
+    (folder / copy).with_suffix(".txt").unlink()
+    moved = set()
+    for number in range(20):
+        Image.new("RGB", (24, 16), (number, 0, 0)).save(folder / f"a{number}.png")
+        (folder / f"a{number}.txt").write_text("new")
+        new = {f"a{each}.png" for each in range(number + 1)}
+        assert held(validation_share=0.3) - new == by_share
+        count = held(validation_count=3)
+        assert len(count) == 3
+        assert count - new <= by_count  # none moves into validation
+        moved |= by_count - count
+    assert moved
+    (folder / "00.png").rename(folder / "renamed.png")
+    (folder / "00.txt").rename(folder / "renamed.txt")
+    renamed = {"renamed.png" if name == "00.png" else name for name in by_share}
+    assert held(validation_share=0.3) - new == renamed
+
+
+def test_bad_pictures_may_be_left_out(make_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("SDTUNE_CACHE", str(tmp_path / "cache"))
+    folder = make_folder(6)
+    (folder / "00.png").write_bytes(b"no picture")
+    (folder / "01.png").unlink()
+    (folder / "02.txt").write_text("")
+    (folder / "03.caption").write_text("something else")
+    expected = StyleDataModule(folder, resolution=8).problems()
+    data = StyleDataModule(folder, resolution=8, batch_size=1, on_problem="skip")
+    assert data.problems() == []
+    assert data.left_out() == expected
+    assert len(expected) == 4
+    said = [line for line in data.found() if "on_problem" in line]
+    path = Path(said[0].rpartition(" ")[2])
+    assert path.is_relative_to(tmp_path / "cache")
+    assert said[0].startswith("data.on_problem: pictures with 4 problems are left out, listed in")
+    assert path.read_text().splitlines() == expected
+    trainer = pl.Trainer(
+        accelerator="cpu", max_steps=1, default_root_dir=tmp_path, logger=CSVLogger(tmp_path),
+        enable_checkpointing=False, enable_progress_bar=False, barebones=False,
+    )  # fmt: skip
+    trainer.fit(PassesBy(), data)
+    assert [picture.name for picture in data.train_dataset.pictures] == ["04.png", "05.png"]
+    list_of_run = Path(trainer.log_dir) / "left_out.txt"
+    assert list_of_run.read_text().splitlines() == expected
+
+
+class PassesBy(BoringModel):
+    def training_step(self, batch, batch_idx):
+        return super().training_step(torch.zeros(2, 32), batch_idx)
+
+    train_dataloader = val_dataloader = None
+
+
+def test_what_leaves_nothing_is_a_problem_though_bad_pictures_are_left_out(make_folder, tmp_path):
+    bad = make_folder(2, name="bad")
+    for path in bad.glob("*.png"):
+        path.write_bytes(b"no picture")
+    assert len(StyleDataModule(bad, on_problem="skip").problems()) == 2
+    good = make_folder(2, name="good")
+    (problem,) = StyleDataModule({good: 1, tmp_path / "gone": 1}, on_problem="skip").problems()
+    assert problem.startswith(f"{tmp_path / 'gone'}: there is no such folder")
+    with pytest.raises(ValueError, match="Expected `on_problem` to be 'error' or 'skip'"):
+        StyleDataModule(good, on_problem="ignore")
+
+
+def test_a_long_list_is_cut_and_all_of_it_in_a_file(make_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("SDTUNE_CACHE", str(tmp_path / "cache"))
+    folder = make_folder(30)
+    for path in folder.glob("*.png"):
+        path.write_bytes(b"no picture")
+    with pytest.raises(DataError) as caught:
+        StyleDataModule(folder).setup("fit")
+    assert len(caught.value.problems) == 30
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 22
+    assert "and 10 more: all 30 are in " in lines[-1]
+    path = Path(lines[-1].rpartition(" ")[2])
+    assert path.read_text().splitlines() == caught.value.problems
 
 
 def test_the_split_depends_on_the_seed(make_folder):
@@ -135,7 +240,7 @@ def test_a_module_may_cache_when_the_fit_starts(make_folder, tmp_path):
     )
     trainer.fit(CachingModule(), data)
     assert trainer.global_step == 6
-    assert len(list((tmp_path / "cache").rglob("*.safetensors"))) == 7
+    assert len(FeatureStore(tmp_path / "cache" / "features")) == 7
 
 
 def test_hyperparameters_can_be_read_back_without_pickle(make_folder, tmp_path):

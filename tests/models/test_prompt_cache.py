@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from sdtune.files.feature_store import FeatureStore
 from sdtune.models import Conditioning, PromptCache
 
 CPU = torch.device("cpu")
@@ -31,15 +33,54 @@ def _lengths(conditioning: Conditioning) -> list[float]:
     return rows.tolist()
 
 
-def test_known_captions_are_encoded_once_in_bounded_batches_and_kept_whole() -> None:
-    cache, encode = PromptCache(), Encoder()
-    cache.remember(["a", "bb", "a", "ccc"], encode, at_once=2)
-    assert encode.asked == [["a", "bb"], ["ccc"]]
+@pytest.fixture(params=["memory", "disk"])
+def cache(request: pytest.FixtureRequest, tmp_path: Path) -> PromptCache:
+    return PromptCache(FeatureStore(tmp_path) if request.param == "disk" else None, "encoder")
+
+
+def test_known_captions_are_encoded_once_and_kept_whole(cache: PromptCache) -> None:
+    encode = Encoder()
+    cache.remember(["a", "bb", "a", "ccc"], encode)
+    assert encode.asked == [["a"], ["bb"], ["ccc"]]
     found = cache.batch(["ccc", "a", "ccc"], encode, lambda _: False, CPU)
     assert _lengths(found) == [3.0, 1.0, 3.0]
-    assert len(encode.asked) == 2
+    assert len(encode.asked) == 3
     assert not found.encoder_hidden_states.requires_grad
     assert found.encoder_hidden_states.shape == (3, 3, 2)
+
+
+def test_on_a_gpu_batches_are_always_of_one_size(cache: PromptCache) -> None:
+    encode = Encoder()
+    captions = ["a" * length for length in range(1, 71)]
+    cache.remember(captions, encode, "cuda")  # it is the encoder that would be there
+    assert [len(batch) for batch in encode.asked] == [64, 64]
+    assert encode.asked[1] == captions[64:] + captions[-1:] * 58
+    found = cache.batch(captions, encode, lambda _: False, CPU)
+    assert _lengths(found) == [float(length) for length in range(1, 71)]
+    assert len(encode.asked) == 2
+
+
+def test_what_is_on_disk_is_found_by_later_runs_of_the_same_encoder(tmp_path: Path) -> None:
+    encode = Encoder()
+    PromptCache(FeatureStore(tmp_path), "one").remember(["a", "bb"], encode)
+    PromptCache(FeatureStore(tmp_path), "one").remember(["bb", "ccc"], encode)
+    assert encode.asked == [["a"], ["bb"], ["ccc"]]
+    PromptCache(FeatureStore(tmp_path), "another").remember(["a"], encode)
+    assert encode.asked[3:] == [["a"]]
+
+
+def test_memory_is_bounded_however_many_captions_there_are(tmp_path: Path) -> None:
+    encode, cache = Encoder(), PromptCache(FeatureStore(tmp_path))
+    captions = [f"caption {number}" for number in range(1_000)]
+    cache.remember(captions, encode)
+    assert len(encode.asked) == 1_000
+    for first in range(0, 1_000, 4):
+        cache.batch(captions[first : first + 4], encode, lambda _: False, CPU)
+    cache.batch(["never met before"], encode, lambda _: False, CPU)
+    assert len(encode.asked) == 1_001
+    assert len(FeatureStore(tmp_path)) == 1_000  # what is met by chance is not written
+    assert len(cache._lately) <= 256
+    assert not cache._known
 
 
 def test_unknown_captions_of_a_batch_are_encoded_one_by_one() -> None:

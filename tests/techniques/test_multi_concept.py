@@ -101,7 +101,7 @@ def test_mixed_pictures_are_learned_from_like_all_others(tiny_sd: Path, tmp_path
     trainer.fit(module, data)
     train = data.train_dataset
     assert len(train) == 7
-    assert len(train.moments) == 7
+    assert train.encoded is not None
     for index in range(7):
         sample = train[0, index]
         assert sample["moments"].shape == sample["class_moments"].shape

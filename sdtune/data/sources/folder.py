@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sdtune.data.captions import CAPTION_SUFFIXES, METADATA_NAMES, NOTES, read_captions
 from sdtune.data.decoding import IMAGE_SUFFIXES
-from sdtune.data.image_folder import list_files
+from sdtune.data.image_folder import list_files, name_below
 from sdtune.data.sources.masks import masks_note, masks_of
 from sdtune.data.sources.source import Asked, Listed, Listing, Sign
 
@@ -56,10 +56,11 @@ class FolderSource:
             problems += caption_problems
         else:
             captions = dict.fromkeys(paths, asked.caption)
+        name_of = name_below(folder)
         pictures = [
             Listed(
                 path,
-                path.relative_to(folder).as_posix(),
+                name_of(path),
                 [captions[path]] if path in captions else [],
                 mask=masks.get(path),
             )

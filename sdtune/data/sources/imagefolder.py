@@ -8,9 +8,9 @@ from itertools import islice
 from pathlib import Path
 
 from sdtune.data.captions import METADATA_NAMES
-from sdtune.data.latent_cache import default_cache_dir
 from sdtune.data.sources.dataset_rows import list_tables, needs_datasets, read_problem
 from sdtune.data.sources.source import Asked, Listing, Sign
+from sdtune.files.cache_folder import default_cache_dir
 
 __all__ = ["ImageFolderSource"]
 

@@ -6,8 +6,8 @@ import hashlib
 from pathlib import Path
 
 from sdtune.data.decoding import IMAGE_SUFFIXES
-from sdtune.data.latent_cache import default_cache_dir
 from sdtune.files.atomic_file import replaced_atomically
+from sdtune.files.cache_folder import default_cache_dir
 
 __all__ = ["PictureStore"]
 

@@ -42,7 +42,7 @@ class Sign:
     certainty: Literal[0, 1, 2]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Listed:
     """A picture as a source found it; nothing of it was opened yet.
 
