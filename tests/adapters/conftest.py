@@ -11,15 +11,21 @@ from sdtune.models import StableDiffusion, load
 
 
 @pytest.fixture(scope="session")
-def base(tiny_sd: Path) -> StableDiffusion:
-    """A loaded model that no test changes."""
-    return load(tiny_sd)
+def base(micro_sd: Path) -> StableDiffusion:
+    """A loaded model with a block of each kind, which no test changes."""
+    return load(micro_sd)
 
 
 @pytest.fixture
 def model(base: StableDiffusion) -> StableDiffusion:
     """A model of the test's own."""
     return copy.deepcopy(base)
+
+
+@pytest.fixture
+def sd1_model(tiny_sd: Path) -> StableDiffusion:
+    """A model with as many layers as Stable Diffusion 1, by the names that it has there."""
+    return load(tiny_sd)
 
 
 @pytest.fixture

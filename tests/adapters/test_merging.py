@@ -20,9 +20,15 @@ from sdtune.adapters.lora.settings import TargetModules
 from sdtune.adapters.merging import merge_adapters
 from sdtune.adapters.pipeline import load_pipeline
 from sdtune.adapters.words import TokenEmbeddingAdapter, add_token_embedding
-from sdtune.models import StableDiffusion
+from sdtune.models import StableDiffusion, load
 
 TEXTS = [f"a {thing} on a {ground}" for thing in ("cat", "dog", "jug") for ground in ("box", "mat")]
+
+
+@pytest.fixture(scope="module")
+def base(tiny_sd: Path) -> StableDiffusion:
+    """Layers enough for two words to be told apart in."""
+    return load(tiny_sd)
 
 
 def _save(

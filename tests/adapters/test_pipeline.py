@@ -13,35 +13,35 @@ def draw(pipeline, prompt="a cat"):
     return pipeline(prompt, num_inference_steps=2, generator=generator, output_type="np").images
 
 
-def test_the_adapter_shows_in_the_picture(tmp_path, tiny_sd, model, train):
+def test_the_adapter_shows_in_the_picture(tmp_path, micro_sd, model, train):
     add_lora(model, rank=4, alpha=2.0)
     train(model, scale=0.3)
     AdapterSet(LoRAAdapter.from_model(model)).save(tmp_path / "run" / "adapter")
-    base = draw(load_pipeline(tiny_sd))
-    tuned = draw(load_pipeline(tiny_sd, tmp_path / "run"))
+    base = draw(load_pipeline(micro_sd))
+    tuned = draw(load_pipeline(micro_sd, tmp_path / "run"))
     assert base.shape == (1, 64, 64, 3)
     assert abs(tuned - base).max() > 0.01
     assert abs(tuned - draw(model.pipeline())).max() < 1e-4
 
 
-def test_a_missing_adapter_is_found_before_the_base_is_loaded(tmp_path, tiny_sd, monkeypatch):
+def test_a_missing_adapter_is_found_before_the_base_is_loaded(tmp_path, micro_sd, monkeypatch):
     monkeypatch.setattr("sdtune.adapters.pipeline.load", lambda base: pytest.fail("loaded"))
     with pytest.raises(FileNotFoundError, match="Expected an adapter at"):
-        load_pipeline(tiny_sd, tmp_path / "nowhere")
+        load_pipeline(micro_sd, tmp_path / "nowhere")
 
 
-def test_a_learned_word_is_found_by_file_folder_and_run(tmp_path, tiny_sd, model):
+def test_a_learned_word_is_found_by_file_folder_and_run(tmp_path, micro_sd, model):
     [rows] = add_token_embedding(model, "<erica>", "c", num_vectors=2)
     rows.data += 1
     path = AdapterSet(TokenEmbeddingAdapter.from_model(model)).save(tmp_path / "run" / "adapter")
     expected = draw(model.pipeline(), "a <erica>")
     for given in (path, path.parent, tmp_path / "run"):
-        assert abs(draw(load_pipeline(tiny_sd, given), "a <erica>") - expected).max() == 0
-    assert abs(draw(load_pipeline(tiny_sd), "a <erica>") - expected).max() > 0.01
+        assert abs(draw(load_pipeline(micro_sd, given), "a <erica>") - expected).max() == 0
+    assert abs(draw(load_pipeline(micro_sd), "a <erica>") - expected).max() > 0.01
 
 
 @pytest.mark.slow
-def test_a_word_and_its_lora_are_loaded_together(tmp_path, tiny_sd, model, train):
+def test_a_word_and_its_lora_are_loaded_together(tmp_path, micro_sd, model, train):
     add_lora(model, rank=4, alpha=2.0, text_encoder=True)
     train(model, scale=0.3)
     [rows] = add_token_embedding(model, "<erica>", "c")
@@ -52,7 +52,7 @@ def test_a_word_and_its_lora_are_loaded_together(tmp_path, tiny_sd, model, train
     adapter.verify(path, model)
     expected = draw(model.pipeline(), "a <erica>")
     for given in (path, tmp_path):
-        assert abs(draw(load_pipeline(tiny_sd, given), "a <erica>") - expected).max() < 1e-4
+        assert abs(draw(load_pipeline(micro_sd, given), "a <erica>") - expected).max() < 1e-4
     (tmp_path / "learned_embeds.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=r"learned_embeds.safetensors beside .*copy all"):
-        load_pipeline(tiny_sd, path)
+        load_pipeline(micro_sd, path)

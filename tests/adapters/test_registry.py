@@ -176,14 +176,14 @@ def test_foreign_files_are_neither_replaced_nor_ours(form, base, tmp_path):
         form.write(adapter, path, {})
 
 
-def test_what_is_no_adapter_is_one_sentence(tmp_path, tiny_sd):
+def test_what_is_no_adapter_is_one_sentence(tmp_path, micro_sd):
     path = tmp_path / "text.safetensors"
     path.write_text("no tensors")
     with pytest.raises(ValueError, match=r"LoRA \(kohya\).* but it is no file of tensors"):
-        load_pipeline(tiny_sd, path)
+        load_pipeline(micro_sd, path)
     save_file({"one": torch.zeros(3, 3), "two": torch.zeros(1)}, path)
     with pytest.raises(ValueError, match="but its first tensor is `one`"):
-        load_pipeline(tiny_sd, path)
+        load_pipeline(micro_sd, path)
     with pytest.raises(FileNotFoundError):
         registry.recognise(tmp_path / "nowhere")
 
@@ -272,13 +272,13 @@ class BiasTechnique(FakeTechnique):
         return AdapterSet(OutputBias.from_model(self.model))
 
 
-def test_a_kind_and_its_formats_from_outside_are_as_good_as_ours(tmp_path, tiny_sd, monkeypatch):
+def test_a_kind_and_its_formats_from_outside_are_as_good_as_ours(tmp_path, micro_sd, monkeypatch):
     monkeypatch.setattr(registry, "_formats", list(registry.formats()))
     registry.register(JSONFormat())
     registry.register(OtherFormat())
     with pytest.raises(ValueError, match="of a new name, but there is `JSON`"):
         registry.register(JSONFormat())
-    technique = BiasTechnique(tiny_sd)
+    technique = BiasTechnique(micro_sd)
     callback = AdapterCheckpoint(1, keep=1)
     make_trainer(tmp_path, callback, max_steps=3).fit(technique, FakeData())
     written = sorted(str(each.relative_to(tmp_path)) for each in tmp_path.rglob("output*"))
@@ -290,7 +290,7 @@ def test_a_kind_and_its_formats_from_outside_are_as_good_as_ours(tmp_path, tiny_
     ]
     callback.keep_best(3, technique)
     assert find_adapter_files(tmp_path / "adapter" / "best")[0].name == "output_bias.json"
-    pipeline = load_pipeline(tiny_sd, tmp_path)
+    pipeline = load_pipeline(micro_sd, tmp_path)
     torch.testing.assert_close(pipeline.unet.conv_out.bias, technique.model.unet.conv_out.bias)
     files = find_adapter_files(tmp_path)
     diffusers, elsewhere, _ = describe_use("some/base", files, "a cat", "mine")

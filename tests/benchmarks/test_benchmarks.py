@@ -53,8 +53,8 @@ def test_a_ratio_is_the_median_over_rounds_and_more_is_faster() -> None:
     assert timer.milliseconds("sdtune") == 2000
 
 
-def test_a_bare_step_trains_what_the_technique_trains(tiny_sd: Path) -> None:
-    module = DreamBoothModule(str(tiny_sd), rank=2, learning_rate=1e-2)
+def test_a_bare_step_trains_what_the_technique_trains(micro_sd: Path) -> None:
+    module = DreamBoothModule(str(micro_sd), rank=2, learning_rate=1e-2)
     loop = BareLoop(module)
     before = {name: value.detach().clone() for name, value in module.named_parameters()}
     batch = _batch()
@@ -64,8 +64,8 @@ def test_a_bare_step_trains_what_the_technique_trains(tiny_sd: Path) -> None:
     assert moved <= set(module.state_dict())
 
 
-def test_a_plain_step_moves_the_last_row_of_the_table_alone(tiny_sd: Path) -> None:
-    loop = PlainTextualInversion(str(tiny_sd))
+def test_a_plain_step_moves_the_last_row_of_the_table_alone(micro_sd: Path) -> None:
+    loop = PlainTextualInversion(str(micro_sd))
     loop.step(loop.prepare(_batch()))
     assert not loop.table[-1].equal(loop.initial[-1])
     assert loop.table[:-1].equal(loop.initial[:-1])

@@ -92,8 +92,8 @@ def test_a_trial_run_leaves_nothing(tmp_path):
     assert not (tmp_path / "adapter").exists()
 
 
-def test_a_whole_unet_is_dropped_with_its_configuration(tmp_path, tiny_sd):
-    model = load(tiny_sd)
+def test_a_whole_unet_is_dropped_with_its_configuration(tmp_path, micro_sd):
+    model = load(micro_sd)
     callback = AdapterCheckpoint(keep=1)
     callback.folder = tmp_path
     for step in (1, 2):
@@ -128,8 +128,8 @@ class TinyLoRA(FakeTechnique):
         return AdapterSet(LoRAAdapter.from_model(self.model))
 
 
-def test_a_lora_is_saved_as_diffusers_reads_it_and_training_is_not_disturbed(tmp_path, tiny_sd):
-    technique, alone = TinyLoRA(tiny_sd), TinyLoRA(tiny_sd)
+def test_a_lora_is_saved_as_diffusers_reads_it_and_training_is_not_disturbed(tmp_path, micro_sd):
+    technique, alone = TinyLoRA(micro_sd), TinyLoRA(micro_sd)
     make_trainer(tmp_path, AdapterCheckpoint(1), max_steps=2).fit(technique, FakeData())
     make_trainer(tmp_path / "alone", max_steps=2).fit(alone, FakeData())
     pairs = zip(lora_parameters(technique), lora_parameters(alone), strict=True)
@@ -141,12 +141,12 @@ def test_a_lora_is_saved_as_diffusers_reads_it_and_training_is_not_disturbed(tmp
     assert names == {path.name, "kohya_lora.safetensors", "peft"}
 
 
-def test_a_file_that_loses_something_stops_the_run(tmp_path, tiny_sd, monkeypatch):
+def test_a_file_that_loses_something_stops_the_run(tmp_path, micro_sd, monkeypatch):
     def forgetful(update):
         return update.tensors
 
     monkeypatch.setattr(diffusers_format, "_folded", forgetful)
-    technique = TinyLoRA(tiny_sd)
+    technique = TinyLoRA(micro_sd)
     with pytest.raises(AdapterVerificationError, match="with alpha / rank in it"):
         make_trainer(tmp_path, AdapterCheckpoint(1), max_steps=4).fit(technique, FakeData())
     assert technique.global_step == 1

@@ -34,8 +34,8 @@ PROMPTS = ["a cat", "a dog"]
 
 
 @pytest.fixture(scope="session")
-def clip(tiny_sd, tmp_path_factory):
-    return str(make_tiny_clip(tmp_path_factory.mktemp("judge") / "clip", tiny_sd / "tokenizer"))
+def clip(micro_sd, tmp_path_factory):
+    return str(make_tiny_clip(tmp_path_factory.mktemp("judge") / "clip", micro_sd / "tokenizer"))
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +107,7 @@ def fit(folder, technique, pictures, *callbacks, ckpt_path=None, **arguments):
 
 @pytest.mark.slow
 def test_every_checkpoint_is_scored_the_best_kept_and_training_undisturbed(
-    tmp_path, tiny_sd, clip, pictures
+    tmp_path, micro_sd, clip, pictures
 ):
     logger = TensorBoardLogger(tmp_path, name=None, version="run", default_hp_metric=False)
     evaluation = callback(clip, tmp_path, class_prompts=["a pet"])
@@ -115,10 +115,10 @@ def test_every_checkpoint_is_scored_the_best_kept_and_training_undisturbed(
     keeper = AdapterCheckpoint(2, keep=1)
     assert isinstance(keeper, AdapterKeeper)
     technique = fit(
-        tmp_path, TinyLoRA(str(tiny_sd)), pictures, evaluation, keeper, Hyperparameters(),
+        tmp_path, TinyLoRA(str(micro_sd)), pictures, evaluation, keeper, Hyperparameters(),
         logger=logger, max_steps=4,
     )  # fmt: skip
-    alone = fit(tmp_path / "alone", TinyLoRA(str(tiny_sd)), pictures, max_steps=4)
+    alone = fit(tmp_path / "alone", TinyLoRA(str(micro_sd)), pictures, max_steps=4)
     pairs = zip(lora_parameters(technique), lora_parameters(alone), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)
 
@@ -155,12 +155,12 @@ def brightness():
 
 @pytest.mark.slow
 def test_a_metric_from_outside_is_shown_wherever_the_others_are(
-    tmp_path, tiny_sd, clip, pictures, brightness
+    tmp_path, micro_sd, clip, pictures, brightness
 ):
     logger = TensorBoardLogger(tmp_path, name=None, version="run", default_hp_metric=False)
     evaluation = callback(clip, tmp_path, goal="brightness")
     assert evaluation.metric_tags[-1] == "eval/brightness"
-    fit(tmp_path, TinyLoRA(str(tiny_sd)), pictures, evaluation, Hyperparameters(), logger=logger,
+    fit(tmp_path, TinyLoRA(str(micro_sd)), pictures, evaluation, Hyperparameters(), logger=logger,
         max_steps=4)  # fmt: skip
     run = tmp_path / "run"
     record = Evaluation.load(run)
@@ -198,7 +198,7 @@ def test_a_metric_from_outside_is_shown_wherever_the_others_are(
 
 @pytest.mark.slow
 def test_an_adapter_that_draws_what_is_not_finite_is_not_scored(
-    tmp_path, tiny_sd, clip, pictures, caplog
+    tmp_path, micro_sd, clip, pictures, caplog
 ):
     class Broken(TinyLoRA):
         def generate(self, prompts, seeds, *, use_adapter=True, **settings):
@@ -207,7 +207,7 @@ def test_an_adapter_that_draws_what_is_not_finite_is_not_scored(
                 images[1, 0, 0, 0] = torch.nan
             return images
 
-    fit(tmp_path, Broken(str(tiny_sd)), pictures, callback(clip, tmp_path), max_steps=4)
+    fit(tmp_path, Broken(str(micro_sd)), pictures, callback(clip, tmp_path), max_steps=4)
     record = Evaluation.load(tmp_path)
     assert record.checkpoint("step_000004").figures == {}
     assert record.best.label == "step_000002"
@@ -218,13 +218,13 @@ def test_an_adapter_that_draws_what_is_not_finite_is_not_scored(
 
 @pytest.mark.slow
 def test_a_resumed_run_keeps_its_past_and_drops_a_future_that_is_given_up(
-    tmp_path, tiny_sd, clip, pictures
+    tmp_path, micro_sd, clip, pictures
 ):
     run, last = tmp_path / "run", tmp_path / "run" / "checkpoints" / "last.ckpt"
 
     def go(max_steps, ckpt_path=None):
         callbacks = [callback(clip, tmp_path), AdapterCheckpoint(2), ResumeCheckpoint(2)]
-        technique = TinyLoRA(str(tiny_sd))
+        technique = TinyLoRA(str(micro_sd))
         return fit(
             run, technique, pictures, *callbacks, max_steps=max_steps, ckpt_path=ckpt_path
         ).calls
@@ -242,8 +242,8 @@ def test_a_resumed_run_keeps_its_past_and_drops_a_future_that_is_given_up(
     assert any((run / "adapter" / "best").glob("*.safetensors"))
     assert not (run / "evaluation" / "step_000006").exists()
     elsewhere = tmp_path / "elsewhere"
-    fit(elsewhere, TinyLoRA(str(tiny_sd)), pictures, callback(clip, tmp_path), AdapterCheckpoint(2),
-        max_steps=4, ckpt_path=early)  # fmt: skip
+    callbacks = callback(clip, tmp_path), AdapterCheckpoint(2)
+    fit(elsewhere, TinyLoRA(str(micro_sd)), pictures, *callbacks, max_steps=4, ckpt_path=early)
     assert [each.step for each in Evaluation.load(elsewhere).checkpoints] == [0, 2, 4]
     assert (elsewhere / "evaluation" / "step_000002" / "prompt_00_seed_0.png").is_file()
     assert contents(elsewhere / "adapter" / "best") == contents(run / "adapter" / "best")
@@ -251,11 +251,11 @@ def test_a_resumed_run_keeps_its_past_and_drops_a_future_that_is_given_up(
 
 @pytest.mark.slow
 def test_the_last_step_of_a_killed_run_is_scored_when_it_is_resumed(
-    tmp_path, tiny_sd, clip, pictures, monkeypatch
+    tmp_path, micro_sd, clip, pictures, monkeypatch
 ):
     def go(ckpt_path=None):
         callbacks = [AdapterCheckpoint(2), callback(clip, tmp_path), ResumeCheckpoint(1)]
-        technique = TinyLoRA(str(tiny_sd))
+        technique = TinyLoRA(str(micro_sd))
         fit(tmp_path, technique, pictures, *callbacks, max_steps=3, ckpt_path=ckpt_path)
         return technique.calls
 
@@ -277,10 +277,10 @@ def test_the_last_step_of_a_killed_run_is_scored_when_it_is_resumed(
 
 
 @pytest.mark.slow
-def test_the_best_of_a_given_up_future_gives_way(tmp_path, tiny_sd):
+def test_the_best_of_a_given_up_future_gives_way(tmp_path, micro_sd):
     keeper = AdapterCheckpoint(2)
     keeper.folder = tmp_path / "adapter"
-    technique, best = TinyLoRA(str(tiny_sd)), keeper.folder / "best"
+    technique, best = TinyLoRA(str(micro_sd)), keeper.folder / "best"
     technique.adapter().save(keeper.folder / "step_000002", {"sdtune.steps": "2"})
     with torch.no_grad():
         for parameter in lora_parameters(technique):
@@ -304,16 +304,16 @@ def test_the_best_of_a_given_up_future_gives_way(tmp_path, tiny_sd):
     assert keeper.folder_of(6) is None
 
 
-def test_only_the_first_process_draws(tmp_path, tiny_sd, clip, pictures, monkeypatch):
+def test_only_the_first_process_draws(tmp_path, micro_sd, clip, pictures, monkeypatch):
     monkeypatch.setattr(Trainer, "is_global_zero", property(lambda self: False))
     technique = fit(
-        tmp_path, TinyLoRA(str(tiny_sd)), pictures, callback(clip, tmp_path), max_steps=2
+        tmp_path, TinyLoRA(str(micro_sd)), pictures, callback(clip, tmp_path), max_steps=2
     )
     assert technique.calls == []
     assert not (tmp_path / "evaluation.json").exists()
 
 
-def test_what_is_missing_is_said_before_training(tmp_path, tiny_sd, clip, pictures):
+def test_what_is_missing_is_said_before_training(tmp_path, micro_sd, clip, pictures):
     missing = callback("somebody/no-such-clip", tmp_path, dino="somebody/no-such-dino")
     first, second = missing.problems()
     assert "somebody/no-such-clip" in first
@@ -323,25 +323,25 @@ def test_what_is_missing_is_said_before_training(tmp_path, tiny_sd, clip, pictur
         (missing, pictures, "no-such-clip is neither a folder here nor"),
         (callback(clip, tmp_path), pictures[:1], "two training pictures .* but got 1"),
     ):
-        technique = TinyLoRA(str(tiny_sd))
+        technique = TinyLoRA(str(micro_sd))
         with pytest.raises(ValueError, match=message):
             fit(tmp_path / "run", technique, data, callbacks, max_steps=2)
         assert technique.global_step == 0
     with pytest.raises(ValueError, match="FakeData has no `train_dataset`"):
-        make_trainer(tmp_path, callback(clip, tmp_path)).fit(TinyLoRA(str(tiny_sd)), FakeData())
+        make_trainer(tmp_path, callback(clip, tmp_path)).fit(TinyLoRA(str(micro_sd)), FakeData())
 
 
-def test_samples_are_compared_with_the_users_own_pictures(tmp_path, tiny_sd, clip, pictures):
+def test_samples_are_compared_with_the_users_own_pictures(tmp_path, micro_sd, clip, pictures):
     data = FakeData(validate=False)
     data.train_dataset = SimpleNamespace(pictures=pictures, originals=pictures[:1])
     data.val_dataset = SimpleNamespace(pictures=[])
     with pytest.raises(ValueError, match=r"two training pictures .* but got 1"):
-        make_trainer(tmp_path, callback(clip, tmp_path)).fit(TinyLoRA(str(tiny_sd)), data)
+        make_trainer(tmp_path, callback(clip, tmp_path)).fit(TinyLoRA(str(micro_sd)), data)
 
 
-def test_a_trial_run_leaves_nothing(tmp_path, tiny_sd, clip, pictures):
+def test_a_trial_run_leaves_nothing(tmp_path, micro_sd, clip, pictures):
     evaluation = callback(clip, tmp_path)
-    fit(tmp_path / "run", TinyLoRA(str(tiny_sd)), pictures, evaluation, fast_dev_run=True)
+    fit(tmp_path / "run", TinyLoRA(str(micro_sd)), pictures, evaluation, fast_dev_run=True)
     assert not (tmp_path / "run").exists()
 
 

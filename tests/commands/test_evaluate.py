@@ -6,7 +6,7 @@ from tests.run_folder.test_record import make_record
 
 
 def test_lists_are_given_as_people_do_and_the_table_says_how_sure_it_is(
-    monkeypatch, capsys, tiny_sd
+    monkeypatch, capsys, micro_sd
 ):
     asked = []
     monkeypatch.setattr(
@@ -14,7 +14,7 @@ def test_lists_are_given_as_people_do_and_the_table_says_how_sure_it_is(
     )
     code = main(
         [
-            "evaluate", f"--base={tiny_sd}", "--pictures", "photos", "--prompt", "a cat",
+            "evaluate", f"--base={micro_sd}", "--pictures", "photos", "--prompt", "a cat",
             "--prompt=a dog, asleep", "--seeds", "0", "3", "--num_inference_steps", "2",
         ]
     )  # fmt: skip
@@ -40,8 +40,8 @@ def test_lists_are_given_as_people_do_and_the_table_says_how_sure_it_is(
         (["--pictures", "none", "--prompt", "a cat"], "none: there is no such folder"),
     ],
 )
-def test_a_wrong_call_is_refused(capsys, arguments, message, tiny_sd):
-    assert main(["evaluate", f"--base={tiny_sd}", *arguments]) == 2
+def test_a_wrong_call_is_refused(capsys, arguments, message, micro_sd):
+    assert main(["evaluate", f"--base={micro_sd}", *arguments]) == 2
     assert message in capsys.readouterr().err
 
 

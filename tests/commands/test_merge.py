@@ -10,23 +10,23 @@ from sdtune.techniques.multi_concept import MultiConceptModule
 
 
 @pytest.fixture
-def folders(tiny_sd: Path, tmp_path: Path) -> list[Path]:
+def folders(micro_sd: Path, tmp_path: Path) -> list[Path]:
     """Two runs' folders with adapters that have not learned anything yet."""
     for word in ("one", "two"):
-        module = MultiConceptModule([f"<{word}>"], ["c"], str(tiny_sd), prior_loss_weight=0)
+        module = MultiConceptModule([f"<{word}>"], ["c"], str(micro_sd), prior_loss_weight=0)
         module.load_base()
         module.adapter().save(tmp_path / word / "adapter")
     return [tmp_path / "one", tmp_path / "two"]
 
 
 @pytest.mark.slow
-def test_two_runs_become_one_adapter(folders, tiny_sd, tmp_path, capsys) -> None:
+def test_two_runs_become_one_adapter(folders, micro_sd, tmp_path, capsys) -> None:
     texts = tmp_path / "texts.txt"
     texts.write_text("a cat on a mat\n\na dog\n")
-    words = [str(each) for each in (*folders, "--output", tmp_path / "both", "--base", tiny_sd)]
+    words = [str(each) for each in (*folders, "--output", tmp_path / "both", "--base", micro_sd)]
     assert main(["merge", *words, "--texts", str(texts)]) == 0
     assert "<one> <two>" in capsys.readouterr().out
-    vocabulary = load_pipeline(tiny_sd, tmp_path / "both").tokenizer.get_vocab()
+    vocabulary = load_pipeline(micro_sd, tmp_path / "both").tokenizer.get_vocab()
     assert {"<one>", "<two>"} <= vocabulary.keys()
 
 

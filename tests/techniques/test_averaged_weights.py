@@ -109,17 +109,17 @@ def _average(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
     ],
 )
 def test_a_resumed_average_equals_an_uninterrupted_one(
-    build: Any, tiny_sd: Path, tmp_path: Path
+    build: Any, micro_sd: Path, tmp_path: Path
 ) -> None:
-    whole = build(str(tiny_sd))
+    whole = build(str(micro_sd))
     expected = _load(_fit(whole, tmp_path, "whole"))
     # two steps an epoch: one run ends inside of the second, where no checkpoint was asked for
-    path = _fit(build(str(tiny_sd)), tmp_path, "first", max_steps=1)
+    path = _fit(build(str(micro_sd)), tmp_path, "first", max_steps=1)
     small = _load(path)
     learned = set(whole.state_dict())
     for key in ("state_dict", "current_model_state"):
         assert set(small[key]) == learned
-    resumed = build(str(tiny_sd))
+    resumed = build(str(micro_sd))
     found = _load(_fit(resumed, tmp_path, "second", resume="first"))
     for key in ("state_dict", "current_model_state", "averaging_state"):
         assert set(found[key]) == set(expected[key])
@@ -136,16 +136,16 @@ def test_a_resumed_average_equals_an_uninterrupted_one(
 
 @pytest.mark.slow
 def test_training_goes_on_from_what_is_trained_and_the_average_is_judged(
-    tiny_sd: Path, tmp_path: Path
+    micro_sd: Path, tmp_path: Path
 ) -> None:
     watch = Watch()
     adapters = AdapterCheckpoint(every_n_steps=1)
-    module = BUILD["lora"](str(tiny_sd))
+    module = BUILD["lora"](str(micro_sd))
     module.load_base()
     frozen = {name: value.clone() for name, value in module.model.state_dict().items()}
     _fit(module, tmp_path, "run", callbacks=(watch, adapters), val_check_interval=1)
     plain = Watch()
-    quiet = BUILD["lora"](str(tiny_sd))
+    quiet = BUILD["lora"](str(micro_sd))
     data = StyleDataModule(
         str(tmp_path / "discs"),
         trigger="<disc>",
@@ -173,8 +173,8 @@ def test_training_goes_on_from_what_is_trained_and_the_average_is_judged(
         assert name in learned or torch.equal(value, frozen[name]), name
 
 
-def test_a_copy_shares_the_frozen_weights_and_no_other(tiny_sd: Path) -> None:
-    module = BUILD["lora"](str(tiny_sd))
+def test_a_copy_shares_the_frozen_weights_and_no_other(micro_sd: Path) -> None:
+    module = BUILD["lora"](str(micro_sd))
     module.load_base()
     copied = copy.deepcopy(module)
     learned = {name.removeprefix("model.") for name in module.state_dict()}
@@ -189,9 +189,9 @@ def test_a_copy_shares_the_frozen_weights_and_no_other(tiny_sd: Path) -> None:
     assert torch.equal(*drawn)
 
 
-def test_what_cannot_average_a_technique_is_refused_by_name(tiny_sd: Path, tmp_path: Path) -> None:
+def test_what_cannot_average_a_technique_is_refused_by_name(micro_sd: Path, tmp_path: Path) -> None:
     data = StyleDataModule(str(make_picture_folder(tmp_path / "discs")), resolution=64)
-    module = LoRAStyleModule(str(tiny_sd), rank=2)
+    module = LoRAStyleModule(str(micro_sd), rank=2)
     trainer = quiet_trainer(max_epochs=1, callbacks=[StochasticWeightAveraging(1e-3)])
     with pytest.raises(ValueError, match="to hold no StochasticWeightAveraging"):
         trainer.fit(module, data)

@@ -25,7 +25,7 @@ def data(tmp_path: Path) -> StyleDataModule:
     )
 
 
-@pytest.mark.parametrize("fixture", ["tiny_sd", "tiny_sd_v"])
+@pytest.mark.parametrize("fixture", ["micro_sd", "tiny_sd_v"])
 @pytest.mark.parametrize("min_snr_gamma", [None, 5.0])
 def test_the_loss_is_its_formula(
     fixture: str, min_snr_gamma: float | None, request: pytest.FixtureRequest
@@ -61,8 +61,8 @@ def test_the_loss_is_its_formula(
     assert outputs["timesteps"].equal(timesteps)
 
 
-def test_noise_offset_shifts_whole_channels(tiny_sd: Path) -> None:
-    plain, shifted = (small_module(tiny_sd, noise_offset=offset) for offset in (0.0, 0.1))
+def test_noise_offset_shifts_whole_channels(micro_sd: Path) -> None:
+    plain, shifted = (small_module(micro_sd, noise_offset=offset) for offset in (0.0, 0.1))
     latents = torch.zeros(2, 4, 8, 8)
     difference = shifted._noise(latents, [0, 1]) - plain._noise(latents, [0, 1])
     offsets = counter_randn((4, 1, 1), 42, Stream.OFFSET, 0, [0, 1])
@@ -70,11 +70,11 @@ def test_noise_offset_shifts_whole_channels(tiny_sd: Path) -> None:
 
 
 @pytest.mark.slow
-def test_cached_and_fresh_latents_train_the_same(tiny_sd: Path, data: StyleDataModule) -> None:
+def test_cached_and_fresh_latents_train_the_same(micro_sd: Path, data: StyleDataModule) -> None:
     modules = []
     for cache_latents in (True, False):
         # Adam would make a sign, and so a whole step, of what rounding leaves of a small gradient
-        module = LoRAStyleModule(str(tiny_sd), rank=2, optimizer="sgd_nesterov", learning_rate=0.1)
+        module = LoRAStyleModule(str(micro_sd), rank=2, optimizer="sgd_nesterov", learning_rate=0.1)
         again = StyleDataModule(
             data.folder,
             resolution=64,
@@ -93,20 +93,20 @@ def test_cached_and_fresh_latents_train_the_same(tiny_sd: Path, data: StyleDataM
 
 
 def test_validation_does_not_depend_on_the_epoch_or_the_random_state(
-    tiny_sd: Path, data: StyleDataModule
+    micro_sd: Path, data: StyleDataModule
 ) -> None:
     losses = []
     for seed in (0, 1):
         torch.manual_seed(seed)
-        module = LoRAStyleModule(str(tiny_sd), rank=2)
+        module = LoRAStyleModule(str(micro_sd), rank=2)
         losses += quiet_trainer().validate(module, data, verbose=False)
     assert losses[0] == losses[1]
     assert losses[0]["val/loss"] > 0
 
 
 @pytest.mark.slow
-def test_validation_loss_falls_when_the_model_learns(tiny_sd: Path, data: StyleDataModule) -> None:
-    module = LoRAStyleModule(str(tiny_sd), rank=8, learning_rate=1e-2, target_modules="all")
+def test_validation_loss_falls_when_the_model_learns(micro_sd: Path, data: StyleDataModule) -> None:
+    module = LoRAStyleModule(str(micro_sd), rank=8, learning_rate=1e-2, target_modules="all")
     (before,) = quiet_trainer().validate(module, data, verbose=False)
     quiet_trainer(max_steps=30, limit_val_batches=0).fit(module, data)
     (after,) = quiet_trainer().validate(module, data, verbose=False)
@@ -124,10 +124,10 @@ def test_validation_loss_falls_when_the_model_learns(tiny_sd: Path, data: StyleD
     ],
 )
 def test_bad_arguments_are_refused_before_weights_load(
-    arguments: dict, message: str, tiny_sd: Path
+    arguments: dict, message: str, micro_sd: Path
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        LoRAStyleModule(**({"base": str(tiny_sd)} | arguments))
+        LoRAStyleModule(**({"base": str(micro_sd)} | arguments))
 
 
 def test_all_bad_arguments_are_listed_at_once() -> None:

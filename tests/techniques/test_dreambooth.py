@@ -66,8 +66,8 @@ def _count(module: torch.nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
-def test_one_pass_gives_the_losses_of_two(tiny_sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = _module(tiny_sd, prior_loss_weight=0.5)
+def test_one_pass_gives_the_losses_of_two(micro_sd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = _module(micro_sd, prior_loss_weight=0.5)
     module.load_base()
     logged: dict[str, Any] = {}
     monkeypatch.setattr(module, "log", lambda name, value, **_: logged.update({name: value}))
@@ -87,20 +87,20 @@ def test_one_pass_gives_the_losses_of_two(tiny_sd: Path, monkeypatch: pytest.Mon
     torch.testing.assert_close(logged["train/class_loss"], halves[1].mean())
 
 
-def test_class_samples_have_draws_of_their_own(tiny_sd: Path) -> None:
+def test_class_samples_have_draws_of_their_own(micro_sd: Path) -> None:
     joint = PRIOR.joined(_batch())
     assert joint["index"] == [4, 0, -5, -1]
-    module = _module(tiny_sd)
+    module = _module(micro_sd)
     noise = module._noise(torch.zeros(4, 4, 8, 8), joint["index"])
     assert len({float(each.sum()) for each in noise}) == 4
 
 
 @pytest.mark.slow
-def test_cached_and_fresh_latents_train_the_same(tiny_sd: Path, make_data: Any) -> None:
+def test_cached_and_fresh_latents_train_the_same(micro_sd: Path, make_data: Any) -> None:
     states = []
     for cache_latents in (True, False):
         # Adam would make a sign, and so a whole step, of what rounding leaves of a small gradient
-        module = _module(tiny_sd, optimizer="sgd_nesterov", learning_rate=0.1)
+        module = _module(micro_sd, optimizer="sgd_nesterov", learning_rate=0.1)
         curves = Curves()
         trainer = quiet_trainer(max_steps=3, callbacks=[curves])
         trainer.fit(module, make_data(cache_latents=cache_latents))
@@ -115,13 +115,13 @@ def test_cached_and_fresh_latents_train_the_same(tiny_sd: Path, make_data: Any) 
 
 
 @pytest.mark.slow
-def test_class_pictures_are_of_the_untuned_base(tiny_sd: Path, make_data: Any) -> None:
+def test_class_pictures_are_of_the_untuned_base(micro_sd: Path, make_data: Any) -> None:
     def drawn(folder: Path) -> list[bytes]:
         return [path.read_bytes() for path in sorted(folder.rglob("class_pictures/*/*.png"))]
 
     fresh, tuned = (make_data(cache_dir=make_data().cache_dir / name) for name in "ab")
     for full_finetune in (False, True):
-        module = _module(tiny_sd, full_finetune=full_finetune)
+        module = _module(micro_sd, full_finetune=full_finetune)
         trainer = quiet_trainer()
         trainer.fit(module, fresh)
         quiet_trainer().fit(module, tuned)  # after a step of training, into another folder
@@ -131,25 +131,25 @@ def test_class_pictures_are_of_the_untuned_base(tiny_sd: Path, make_data: Any) -
             path.unlink()
 
 
-def test_without_prior_loss_no_class_pictures_are_made(tiny_sd: Path, make_data: Any) -> None:
+def test_without_prior_loss_no_class_pictures_are_made(micro_sd: Path, make_data: Any) -> None:
     data, curves = make_data(), Curves()
-    quiet_trainer(callbacks=[curves]).fit(_module(tiny_sd, prior_loss_weight=0.0), data)
+    quiet_trainer(callbacks=[curves]).fit(_module(micro_sd, prior_loss_weight=0.0), data)
     assert not list(data.cache_dir.rglob("class_pictures"))
     assert "train/class_loss" not in curves.points[0]
 
 
 def test_prior_loss_without_class_pictures_is_refused_before_the_base_loads(
-    tiny_sd: Path, make_data: Any
+    micro_sd: Path, make_data: Any
 ) -> None:
-    module = _module(tiny_sd)
+    module = _module(micro_sd)
     with pytest.raises(ValueError, match=r"Expected `data.class_prompt` or `data.class_dir`"):
         quiet_trainer().fit(module, make_data(class_prompt=None))
     assert not hasattr(module, "model")
 
 
-def test_unet_and_text_encoder_have_ranks_and_alphas_of_their_own(tiny_sd: Path) -> None:
+def test_unet_and_text_encoder_have_ranks_and_alphas_of_their_own(micro_sd: Path) -> None:
     module = _module(
-        tiny_sd,
+        micro_sd,
         rank=3,
         alpha=27,
         text_encoder_rank=2,
@@ -161,7 +161,7 @@ def test_unet_and_text_encoder_have_ranks_and_alphas_of_their_own(tiny_sd: Path)
     configs = module.adapter().adapters[0].configs
     assert (configs["unet"].r, configs["unet"].lora_alpha) == (3, 27)
     assert (configs["text_encoder"].r, configs["text_encoder"].lora_alpha) == (2, 17)
-    base = load(tiny_sd)
+    base = load(micro_sd)
     expected = 0
     for part, ends, rank in (
         (base.unet, ("to_q", "to_v"), 3),
@@ -173,8 +173,8 @@ def test_unet_and_text_encoder_have_ranks_and_alphas_of_their_own(tiny_sd: Path)
     assert _count(module) == expected > 0
 
 
-def test_full_finetuning_trains_the_unet_and_nothing_else(tiny_sd: Path) -> None:
-    module = _module(tiny_sd, full_finetune=True)
+def test_full_finetuning_trains_the_unet_and_nothing_else(micro_sd: Path) -> None:
+    module = _module(micro_sd, full_finetune=True)
     module.load_base(torch.bfloat16)
     unet = module.model.unet
     assert unet.dtype == torch.float32
@@ -182,8 +182,8 @@ def test_full_finetuning_trains_the_unet_and_nothing_else(tiny_sd: Path) -> None
     assert set(module.state_dict()) == {f"model.unet.{name}" for name in unet.state_dict()}
 
 
-def test_a_fully_tuned_model_still_draws_with_its_base(tiny_sd: Path) -> None:
-    module = _module(tiny_sd, full_finetune=True)
+def test_a_fully_tuned_model_still_draws_with_its_base(micro_sd: Path) -> None:
+    module = _module(micro_sd, full_finetune=True)
     arguments: Any = (["a disc"], [1])
     base = module.generate(*arguments, num_inference_steps=1)
     with torch.no_grad():
@@ -209,16 +209,16 @@ def test_a_fully_tuned_model_still_draws_with_its_base(tiny_sd: Path) -> None:
         ),
     ],
 )
-def test_bad_arguments_are_refused(arguments: dict, message: str, tiny_sd: Path) -> None:
+def test_bad_arguments_are_refused(arguments: dict, message: str, micro_sd: Path) -> None:
     with pytest.raises(ValueError, match=message):
-        _module(tiny_sd, **arguments)
+        _module(micro_sd, **arguments)
 
 
 @pytest.mark.parametrize(("dropout", "count"), [(0.0, 2), (0.1, 4)])
 def test_a_caption_that_is_repeated_is_encoded_once(
-    tiny_sd: Path, monkeypatch: pytest.MonkeyPatch, dropout: float, count: int
+    micro_sd: Path, monkeypatch: pytest.MonkeyPatch, dropout: float, count: int
 ) -> None:
-    module = _module(tiny_sd, text_encoder_learning_rate=1e-4, dropout=dropout)
+    module = _module(micro_sd, text_encoder_learning_rate=1e-4, dropout=dropout)
     module.load_base()
     module.model.eval()  # so that nothing is dropped here
     module.model.text_encoders.double()

@@ -145,14 +145,14 @@ trainer:
 
 
 @pytest.fixture
-def recipe(tmp_path: Path, tiny_sd: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def recipe(tmp_path: Path, micro_sd: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(registry, "_formats", [*registry._formats])
     monkeypatch.delitem(sys.modules, "somebodys", raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     Path("somebodys.py").write_text(TECHNIQUE, encoding="utf-8")
     folder = make_picture_folder(tmp_path / "discs")
-    text = RECIPE.format(base=tiny_sd, folder=folder, cache=tmp_path / "cache")
+    text = RECIPE.format(base=micro_sd, folder=folder, cache=tmp_path / "cache")
     Path("biases.yaml").write_text(text, encoding="utf-8")
     return "biases.yaml"
 

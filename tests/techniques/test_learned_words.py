@@ -14,15 +14,15 @@ from sdtune.techniques.textual_inversion import TextualInversionModule
 from tests.picture_folders import make_picture_folder
 
 
-def test_a_good_word_is_accepted_by_nano_and_by_a_folder(tiny_sd: Path) -> None:
+def test_a_good_word_is_accepted_by_nano_and_by_a_folder(micro_sd: Path) -> None:
     LearnedWords([Placeholder("<erica>", 2, "grinning cat")], "free").check("nano")
-    LearnedWords([Placeholder("<erica>", 1, "c")], "free").check(str(tiny_sd))
+    LearnedWords([Placeholder("<erica>", 1, "c")], "free").check(str(micro_sd))
 
 
-def test_no_weights_are_read(tiny_sd: Path, tmp_path: Path) -> None:
-    (tmp_path / "tokenizer").symlink_to(tiny_sd / "tokenizer")
-    (tmp_path / "scheduler").symlink_to(tiny_sd / "scheduler")
-    (tmp_path / "model_index.json").symlink_to(tiny_sd / "model_index.json")
+def test_no_weights_are_read(micro_sd: Path, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer").symlink_to(micro_sd / "tokenizer")
+    (tmp_path / "scheduler").symlink_to(micro_sd / "scheduler")
+    (tmp_path / "model_index.json").symlink_to(micro_sd / "model_index.json")
     for part in ("unet", "vae", "text_encoder"):
         (tmp_path / part).mkdir()
         (tmp_path / part / "config.json").touch()
@@ -35,8 +35,8 @@ def test_a_base_that_cannot_be_loaded_is_not_the_words_fault() -> None:
     LearnedWords([Placeholder("<erica>", 1, "cat")], "free").check("no such base")
 
 
-def test_captions_without_the_word_are_a_problem(tiny_sd: Path, tmp_path: Path) -> None:
-    module = TextualInversionModule("<disc>", "c", base=str(tiny_sd))
+def test_captions_without_the_word_are_a_problem(micro_sd: Path, tmp_path: Path) -> None:
+    module = TextualInversionModule("<disc>", "c", base=str(micro_sd))
     folder = make_picture_folder(tmp_path / "discs")
     [problem] = module.problems_with(StyleDataModule(folder, resolution=64))
     assert "captions that hold `<disc>`, but none of 4 does, such as 'a red disc'" in problem
@@ -45,6 +45,6 @@ def test_captions_without_the_word_are_a_problem(tiny_sd: Path, tmp_path: Path) 
     assert module.problems_with(None) == []
 
 
-def test_what_is_wrong_with_the_data_alone_is_not_told_twice(tiny_sd: Path) -> None:
-    module = TextualInversionModule("<disc>", "c", base=str(tiny_sd))
+def test_what_is_wrong_with_the_data_alone_is_not_told_twice(micro_sd: Path) -> None:
+    module = TextualInversionModule("<disc>", "c", base=str(micro_sd))
     assert module.problems_with(StyleDataModule("nowhere", resolution=64)) == []

@@ -71,10 +71,10 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("text_encoder_learning_rate", [None, 1e-2])
 def test_the_word_stops_and_the_lora_goes_on(
-    text_encoder_learning_rate: float | None, tiny_sd: Path, folder: Path
+    text_encoder_learning_rate: float | None, micro_sd: Path, folder: Path
 ) -> None:
     module = _module(
-        tiny_sd, text_encoder_learning_rate=text_encoder_learning_rate, embedding_norm="table"
+        micro_sd, text_encoder_learning_rate=text_encoder_learning_rate, embedding_norm="table"
     )
     watch = Watch()
     _fit(module, folder, watch)
@@ -92,14 +92,14 @@ def test_the_word_stops_and_the_lora_goes_on(
     ],
 )
 def test_resume_is_exact_before_at_and_after_the_stop(
-    save_at: int, text_encoder_learning_rate: float | None, tiny_sd: Path, folder: Path
+    save_at: int, text_encoder_learning_rate: float | None, micro_sd: Path, folder: Path
 ) -> None:
     arguments = {"text_encoder_learning_rate": text_encoder_learning_rate}
-    whole = _module(tiny_sd, **arguments)
+    whole = _module(micro_sd, **arguments)
     _fit(whole, folder, Watch())
     path = folder / "last.ckpt"
-    _fit(_module(tiny_sd, **arguments), folder, Watch(save_at, path))
-    resumed, watch = _module(tiny_sd, **arguments), Watch()
+    _fit(_module(micro_sd, **arguments), folder, Watch(save_at, path))
+    resumed, watch = _module(micro_sd, **arguments), Watch()
     _fit(resumed, folder, watch, ckpt_path=path)
     assert len(watch.rows) == STEPS - save_at
     for name, value in whole.state_dict().items():
@@ -107,9 +107,9 @@ def test_resume_is_exact_before_at_and_after_the_stop(
 
 
 def test_a_word_that_stopped_is_encoded_once(
-    tiny_sd: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+    micro_sd: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = _module(tiny_sd)
+    module = _module(micro_sd)
     module.load_base()
     encoded = []
     encode = module.model.encode_prompts
@@ -121,9 +121,9 @@ def test_a_word_that_stopped_is_encoded_once(
     assert [len(prompts) for prompts in encoded] == [2, 2, 1, 1, 1, 1]
 
 
-def test_word_and_lora_have_their_own_rates(tiny_sd: Path) -> None:
+def test_word_and_lora_have_their_own_rates(micro_sd: Path) -> None:
     module = _module(
-        tiny_sd,
+        micro_sd,
         num_vectors=2,
         embedding_learning_rate=1e-1,
         learning_rate=1e-2,
@@ -133,13 +133,13 @@ def test_word_and_lora_have_their_own_rates(tiny_sd: Path) -> None:
     groups = {group["name"]: group for group in module.parameter_groups()}
     rates = {name: group["lr"] for name, group in groups.items()}
     assert rates == {"unet": 1e-2, "text_encoder": 1e-3, "embedding": 1e-1}
-    assert [p.shape for p in groups["embedding"]["params"]] == [(2, 32)]
+    assert [p.shape for p in groups["embedding"]["params"]] == [(2, 16)]
     grouped = sum(p.numel() for group in groups.values() for p in group["params"])
     assert grouped == sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
-def test_the_base_is_without_word_and_lora(tiny_sd: Path) -> None:
-    module = _module(tiny_sd)
+def test_the_base_is_without_word_and_lora(micro_sd: Path) -> None:
+    module = _module(micro_sd)
     module.load_base()
     settings = {"num_inference_steps": 1, "use_adapter": False}
     before = module.generate(["a <disc>"], [0], **settings)
@@ -153,9 +153,9 @@ def test_the_base_is_without_word_and_lora(tiny_sd: Path) -> None:
 
 
 @pytest.mark.parametrize("fraction", [0.0, -0.5, 1.5])
-def test_a_stop_outside_of_the_run_is_refused(fraction: float, tiny_sd: Path) -> None:
+def test_a_stop_outside_of_the_run_is_refused(fraction: float, micro_sd: Path) -> None:
     with pytest.raises(ValueError, match="above 0 and at most 1, but got"):
-        _module(tiny_sd, embedding_stop_fraction=fraction)
+        _module(micro_sd, embedding_stop_fraction=fraction)
 
 
 def test_all_bad_arguments_are_listed_at_once() -> None:

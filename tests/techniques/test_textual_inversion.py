@@ -46,18 +46,18 @@ def _table(module: TextualInversionModule) -> Tensor:
 
 
 def test_only_the_new_rows_are_parameters_and_in_the_optimizer(
-    tiny_sd: Path, data: SubjectDataModule
+    micro_sd: Path, data: SubjectDataModule
 ) -> None:
-    module = _module(tiny_sd, num_vectors=3, weight_decay=0.1)
+    module = _module(micro_sd, num_vectors=3, weight_decay=0.1)
     module.load_base()
     before, rows = _table(module), module.words.rows(module.model)[0].detach().clone()
     trainer = quiet_trainer(max_steps=3)
     trainer.fit(module, data)
-    assert sum(p.numel() for p in module.parameters() if p.requires_grad) == 3 * 32
+    assert sum(p.numel() for p in module.parameters() if p.requires_grad) == 3 * 16
     assert _table(module).equal(before)
     assert (module.words.rows(module.model)[0] - rows).abs().min(dim=1).values.min() > 0
     [state] = trainer.optimizers[0].state.values()
-    assert state["exp_avg"].shape == (3, 32)
+    assert state["exp_avg"].shape == (3, 16)
     assert find_token_embeddings(module.model)[0].frozen_table.weight.grad is None
     assert list(module.state_dict()) == [
         next(name for name, p in module.named_parameters() if p.requires_grad)
@@ -65,8 +65,8 @@ def test_only_the_new_rows_are_parameters_and_in_the_optimizer(
 
 
 @pytest.mark.parametrize("embedding_norm", ["table", "initializer"])
-def test_rows_keep_a_norm(embedding_norm: str, tiny_sd: Path, data: SubjectDataModule) -> None:
-    module = _module(tiny_sd, embedding_norm=embedding_norm, num_vectors=2, learning_rate=0.1)
+def test_rows_keep_a_norm(embedding_norm: str, micro_sd: Path, data: SubjectDataModule) -> None:
+    module = _module(micro_sd, embedding_norm=embedding_norm, num_vectors=2, learning_rate=0.1)
     module.load_base()
     initial = module.words.rows(module.model)[0].norm(dim=1)
     if embedding_norm == "table":
@@ -75,8 +75,8 @@ def test_rows_keep_a_norm(embedding_norm: str, tiny_sd: Path, data: SubjectDataM
     torch.testing.assert_close(module.words.rows(module.model)[0].norm(dim=1), initial)
 
 
-def test_free_rows_follow_the_gradient(tiny_sd: Path, data: SubjectDataModule) -> None:
-    module = _module(tiny_sd, learning_rate=0.1)
+def test_free_rows_follow_the_gradient(micro_sd: Path, data: SubjectDataModule) -> None:
+    module = _module(micro_sd, learning_rate=0.1)
     module.load_base()
     initial = module.words.rows(module.model)[0].norm(dim=1)
     quiet_trainer(max_steps=2).fit(module, data)
@@ -84,9 +84,9 @@ def test_free_rows_follow_the_gradient(tiny_sd: Path, data: SubjectDataModule) -
 
 
 def test_each_caption_with_the_word_is_encoded_once_and_others_never_again(
-    tiny_sd: Path, monkeypatch: pytest.MonkeyPatch
+    micro_sd: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = _module(tiny_sd)
+    module = _module(micro_sd)
     module.load_base()
     encoded: list[list[str]] = []
     encode = module.model.encode_prompts
@@ -104,16 +104,16 @@ def test_each_caption_with_the_word_is_encoded_once_and_others_never_again(
     torch.testing.assert_close(rows, expected)
 
 
-def test_a_batch_without_the_word_still_steps(tiny_sd: Path) -> None:
-    module = _module(tiny_sd)
+def test_a_batch_without_the_word_still_steps(micro_sd: Path) -> None:
+    module = _module(micro_sd)
     module.load_base()
     module.training_step(_batch(["", "a cup"]), 0)["loss"].backward()
     assert module.words.rows(module.model)[0].grad is not None
     assert not module.words.rows(module.model)[0].grad.any()
 
 
-def test_the_base_is_asked_for_the_initializers_words(tiny_sd: Path) -> None:
-    module = _module(tiny_sd, initializer_token="c t", num_vectors=4)
+def test_the_base_is_asked_for_the_initializers_words(micro_sd: Path) -> None:
+    module = _module(micro_sd, initializer_token="c t", num_vectors=4)
     module.load_base()
     module.words.rows(module.model)[0].data += 1
     settings = {"num_inference_steps": 2, "use_adapter": False}
@@ -125,7 +125,7 @@ def test_the_base_is_asked_for_the_initializers_words(tiny_sd: Path) -> None:
 
 
 @pytest.mark.slow
-def test_validation_loss_falls_when_the_word_is_learned(tiny_sd: Path, tmp_path: Path) -> None:
+def test_validation_loss_falls_when_the_word_is_learned(micro_sd: Path, tmp_path: Path) -> None:
     folder = make_picture_folder(tmp_path / "discs", count=6)
     data = StyleDataModule(
         str(folder),
@@ -135,36 +135,36 @@ def test_validation_loss_falls_when_the_word_is_learned(tiny_sd: Path, tmp_path:
         validation_count=2,
         cache_dir=str(tmp_path),
     )
-    module = _module(tiny_sd, num_vectors=4, learning_rate=0.05)
+    module = _module(micro_sd, num_vectors=4, learning_rate=0.05)
     (before,) = quiet_trainer().validate(module, data, verbose=False)
     quiet_trainer(max_steps=60, limit_val_batches=0).fit(module, data)
     (after,) = quiet_trainer().validate(module, data, verbose=False)
     assert after["val/loss"] < before["val/loss"]
 
 
-def test_half_precision_keeps_the_rows_in_float32(tiny_sd: Path, data: SubjectDataModule) -> None:
-    module = _module(tiny_sd)
+def test_half_precision_keeps_the_rows_in_float32(micro_sd: Path, data: SubjectDataModule) -> None:
+    module = _module(micro_sd)
     quiet_trainer(precision="bf16-mixed").fit(module, data)
     assert module.model.dtype == torch.bfloat16
     assert module.words.rows(module.model)[0].dtype == torch.float32
 
 
 def test_captions_without_the_word_are_an_error_before_training(
-    tiny_sd: Path, tmp_path: Path
+    micro_sd: Path, tmp_path: Path
 ) -> None:
     folder = make_picture_folder(tmp_path / "discs")
     data = StyleDataModule(str(folder), resolution=64, cache_dir=str(tmp_path))
-    module = _module(tiny_sd)
+    module = _module(micro_sd)
     message = r"captions that hold `<disc>`, but none of 4 does, such as 'a red disc'"
     with pytest.raises(ValueError, match=message):
         quiet_trainer().fit(module, data)
     assert module.global_step == 0
 
 
-def test_gradient_checkpointing_changes_no_gradient(tiny_sd: Path) -> None:
+def test_gradient_checkpointing_changes_no_gradient(micro_sd: Path) -> None:
     gradients = []
     for gradient_checkpointing in (False, True):
-        module = _module(tiny_sd, gradient_checkpointing=gradient_checkpointing)
+        module = _module(micro_sd, gradient_checkpointing=gradient_checkpointing)
         module.load_base()
         module.training_step(_batch(["a <disc>", "one <disc>"]), 0)["loss"].backward()
         gradients.append(module.words.rows(module.model)[0].grad)
@@ -182,10 +182,10 @@ def test_gradient_checkpointing_changes_no_gradient(tiny_sd: Path) -> None:
     ],
 )
 def test_bad_arguments_are_refused_before_weights_load(
-    arguments: dict, message: str, tiny_sd: Path
+    arguments: dict, message: str, micro_sd: Path
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        _module(tiny_sd, **arguments)
+        _module(micro_sd, **arguments)
 
 
 def test_all_bad_arguments_are_listed_at_once() -> None:

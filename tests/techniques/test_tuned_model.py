@@ -20,26 +20,28 @@ def data(tmp_path: Path) -> StyleDataModule:
     return StyleDataModule(str(folder), resolution=64, batch_size=2, cache_dir=str(tmp_path))
 
 
-def test_mixed_precision_keeps_the_adapter_in_float32(tiny_sd: Path, data: StyleDataModule) -> None:
-    module = LoRAStyleModule(str(tiny_sd), rank=2, text_encoder_learning_rate=1e-4)
+def test_mixed_precision_keeps_the_adapter_in_float32(
+    micro_sd: Path, data: StyleDataModule
+) -> None:
+    module = LoRAStyleModule(str(micro_sd), rank=2, text_encoder_learning_rate=1e-4)
     quiet_trainer(precision="bf16-mixed", gradient_clip_val=1.0).fit(module, data)
     assert module.model.dtype == torch.bfloat16
     assert module.model.vae.dtype == torch.float32
     assert {value.dtype for value in module.state_dict().values()} == {torch.float32}
 
 
-def test_half_precision_adapters_are_refused(tiny_sd: Path, data: StyleDataModule) -> None:
-    module = LoRAStyleModule(str(tiny_sd), rank=2)
+def test_half_precision_adapters_are_refused(micro_sd: Path, data: StyleDataModule) -> None:
+    module = LoRAStyleModule(str(micro_sd), rank=2)
     with pytest.raises(ValueError, match=r"`trainer.precision` to be one of .*`bf16-mixed`"):
         quiet_trainer(precision="bf16-true").fit(module, data)
 
 
 @pytest.mark.slow
-def test_gradient_checkpointing_changes_no_gradient(tiny_sd: Path) -> None:
+def test_gradient_checkpointing_changes_no_gradient(micro_sd: Path) -> None:
     gradients = []
     for gradient_checkpointing in (False, True):
         module = small_module(
-            tiny_sd,
+            micro_sd,
             gradient_checkpointing=gradient_checkpointing,
             text_encoder_learning_rate=1e-4,
         )
@@ -50,18 +52,18 @@ def test_gradient_checkpointing_changes_no_gradient(tiny_sd: Path) -> None:
         torch.testing.assert_close(gradient, gradients[1][name])
 
 
-def test_a_checkpoint_of_another_adapter_is_refused(tiny_sd: Path, data: StyleDataModule) -> None:
-    attention = small_module(tiny_sd)
-    everything = small_module(tiny_sd, target_modules="all")
+def test_a_checkpoint_of_another_adapter_is_refused(micro_sd: Path, data: StyleDataModule) -> None:
+    attention = small_module(micro_sd)
+    everything = small_module(micro_sd, target_modules="all")
     with pytest.raises(RuntimeError, match="do not train the same weights"):
         everything.load_state_dict(attention.state_dict())
 
 
 @pytest.mark.slow
 def test_a_checkpoint_alone_makes_the_module_again(
-    tiny_sd: Path, data: StyleDataModule, tmp_path: Path
+    micro_sd: Path, data: StyleDataModule, tmp_path: Path
 ) -> None:
-    module = LoRAStyleModule(str(tiny_sd), rank=2, learning_rate=1e-2, noise_offset=0.1)
+    module = LoRAStyleModule(str(micro_sd), rank=2, learning_rate=1e-2, noise_offset=0.1)
     trainer = quiet_trainer()
     trainer.fit(module, data)
     trainer.save_checkpoint(tmp_path / "last.ckpt")

@@ -63,7 +63,8 @@ def test_only_the_adapter_learns_and_the_base_stays_bit_equal(model, predict):
         ("all", 16 * 12 + 22 * 3 + 14 + 6, 12 * 6),
     ],
 )
-def test_presets_tune_what_they_say(model, target_modules, unet, text_encoder):
+def test_presets_tune_what_they_say(sd1_model, target_modules, unet, text_encoder):
+    model = sd1_model
     add_lora(model, rank=1, alpha=1.0, target_modules=target_modules, text_encoder=True)
     assert len(lora_layers(model.unet)) == unet
     assert len(lora_layers(model.text_encoders)) == text_encoder

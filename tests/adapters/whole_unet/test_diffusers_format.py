@@ -14,8 +14,8 @@ from sdtune.models import load
 
 
 @pytest.fixture
-def tuned(tiny_sd: Path):
-    model = load(tiny_sd)
+def tuned(micro_sd: Path):
+    model = load(micro_sd)
     with torch.no_grad():
         for parameter in model.unet.parameters():
             parameter.mul_(1.01)
@@ -29,11 +29,11 @@ def test_diffusers_reads_what_was_saved(tuned, tmp_path):
         assert torch.equal(unet.state_dict()[name], weight), name
 
 
-def test_no_folder_of_this_machine_is_written(tuned, tiny_sd, tmp_path):
+def test_no_folder_of_this_machine_is_written(tuned, micro_sd, tmp_path):
     path = AdapterSet(TunedUNet.from_model(tuned)).save(tmp_path / "adapter")
     written = (path.parent / "config.json").read_text()
     assert json.loads(written)["_class_name"] == "UNet2DConditionModel"
-    assert str(tiny_sd.parent) not in written
+    assert str(micro_sd.parent) not in written
 
 
 def test_a_copy_does_not_follow_further_training(tuned):
@@ -56,19 +56,19 @@ def test_verify_finds_a_weight_that_differs(tuned, tmp_path):
         adapter.verify(path, tuned)
 
 
-def test_a_pipeline_takes_a_run_folder(tuned, tiny_sd, tmp_path):
+def test_a_pipeline_takes_a_run_folder(tuned, micro_sd, tmp_path):
     AdapterSet(TunedUNet.from_model(tuned)).save(tmp_path / "adapter")
-    pipeline = load_pipeline(tiny_sd, tmp_path)
+    pipeline = load_pipeline(micro_sd, tmp_path)
     assert torch.equal(pipeline.unet.conv_in.weight, tuned.unet.conv_in.weight)
     assert not any(parameter.requires_grad for parameter in pipeline.unet.parameters())
 
 
-def test_another_architecture_is_refused(tuned, tiny_sd, tmp_path):
+def test_another_architecture_is_refused(tuned, micro_sd, tmp_path):
     path = AdapterSet(TunedUNet.from_model(tuned)).save(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(config | {"attention_head_dim": 4}))
-    with pytest.raises(ValueError, match=r"architecture of .*`attention_head_dim` is 4 and not 8"):
-        DiffusersUNetFormat().load(load(tiny_sd), path)
+    (tmp_path / "config.json").write_text(json.dumps(config | {"attention_head_dim": 8}))
+    with pytest.raises(ValueError, match=r"architecture of .*`attention_head_dim` is 8 and not 4"):
+        DiffusersUNetFormat().load(load(micro_sd), path)
 
 
 def test_foreign_files_are_not_written_over(tuned, tmp_path):

@@ -135,7 +135,7 @@ def test_an_adapter_is_a_copy_of_the_word_that_is_named(model: StableDiffusion) 
     rows.data += 1
     _assert_equal(adapter.vectors[0], expected)
     add_token_embedding(model, "<two>", "c")
-    assert TokenEmbeddingAdapter.from_model(model, "<two>").vectors[0].shape == (1, 32)
+    assert TokenEmbeddingAdapter.from_model(model, "<two>").vectors[0].shape == (1, 16)
     with pytest.raises(ValueError, match="one of the words of the model, <erica>, <two>, but got"):
         TokenEmbeddingAdapter.from_model(model)
 

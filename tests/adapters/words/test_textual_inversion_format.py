@@ -37,7 +37,7 @@ def test_the_file_is_as_diffusers_writes_it(learned: StableDiffusion, tmp_path: 
     assert path.name == TEXT_INVERSION_NAME_SAFE
     [(token, vectors)] = load_file(path).items()
     assert token == "<erica>"
-    assert vectors.shape == (3, 32)
+    assert vectors.shape == (3, 16)
     assert vectors.dtype == torch.float32
     header = tensor_file.read_metadata(path)
     assert header["modelspec.trigger_phrase"] == "<erica>"
@@ -68,7 +68,7 @@ def test_a1111s_rules_find_the_vectors(learned: StableDiffusion, tmp_path: Path)
     assert len(data) == 1
     embedding = next(iter(data.values()))
     assert embedding.ndim == 2
-    assert (embedding.shape[0], embedding.shape[-1]) == (3, 32)
+    assert (embedding.shape[0], embedding.shape[-1]) == (3, 16)
 
 
 def test_verify_passes_and_changes_nothing(
@@ -143,7 +143,7 @@ def test_loading_gives_the_bundle_the_word_too(
 
 def test_vectors_of_another_width_are_refused(model: StableDiffusion, tmp_path: Path) -> None:
     path = AdapterSet(TokenEmbeddingAdapter("<erica>", [torch.zeros(1, 768)])).save(tmp_path)
-    with pytest.raises(ValueError, match="of width 32, but it holds vectors of 768"):
+    with pytest.raises(ValueError, match="of width 16, but it holds vectors of 768"):
         FORMAT.load(model, path)
 
 

@@ -37,7 +37,7 @@ def test_a_list_is_unknown_until_its_source_is_registered(listed):
     assert "there is no such folder" in StyleDataModule(listed).problems()[0]
 
 
-def test_a_source_from_outside_is_trained_from(toy, listed, tiny_sd):
+def test_a_source_from_outside_is_trained_from(toy, listed, micro_sd):
     data = StyleDataModule(listed, resolution=64, batch_size=2)
     shown = []
 
@@ -46,16 +46,16 @@ def test_a_source_from_outside_is_trained_from(toy, listed, tiny_sd):
             shown.extend(zip(batch["name"], batch["caption"], strict=True))
             return super().training_step(batch, batch_idx)
 
-    module = Module(str(tiny_sd), rank=2, learning_rate=1e-2)
+    module = Module(str(micro_sd), rank=2, learning_rate=1e-2)
     quiet_trainer(max_steps=2).fit(module, data)
     assert sorted(shown) == [(f"discs/disc_{n}.png", f"a drawing {n}") for n in range(3)]
     moved = [each for name, each in module.model.unet.named_parameters() if "lora_B" in name]
     assert any(each.any() for each in moved)
 
 
-def test_check_says_which_source_it_found(toy, listed, tiny_sd, tmp_path, capsys):
+def test_check_says_which_source_it_found(toy, listed, micro_sd, tmp_path, capsys):
     recipe = {
-        "model": {"class_path": "sdtune.LoRAStyleModule", "init_args": {"base": str(tiny_sd)}},
+        "model": {"class_path": "sdtune.LoRAStyleModule", "init_args": {"base": str(micro_sd)}},
         "data": {"class_path": "sdtune.StyleDataModule", "init_args": {"folder": str(listed)}},
     }
     (tmp_path / "toy.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
@@ -73,9 +73,9 @@ def test_check_says_which_source_it_found(toy, listed, tiny_sd, tmp_path, capsys
     assert "Expected `source` to be one of `saved_dataset`, " in capsys.readouterr().err
 
 
-def test_several_folders_may_stand_on_the_command_line(tiny_sd, tmp_path, listed, capsys):
+def test_several_folders_may_stand_on_the_command_line(micro_sd, tmp_path, listed, capsys):
     recipe = {
-        "model": {"class_path": "sdtune.LoRAStyleModule", "init_args": {"base": str(tiny_sd)}},
+        "model": {"class_path": "sdtune.LoRAStyleModule", "init_args": {"base": str(micro_sd)}},
         "data": {
             "class_path": "sdtune.StyleDataModule",
             "init_args": {"folder": {f"{tmp_path}/discs": 2, f"{tmp_path}/others": 1}},

@@ -162,14 +162,14 @@ class _Keep(pl.Callback):
 @pytest.mark.slow
 @pytest.mark.parametrize("build", [_word, _word_and_lora])
 def test_a_technique_writes_its_average_and_is_not_disturbed(
-    build: Callable[[str], Any], tiny_sd: Path, tmp_path: Path
+    build: Callable[[str], Any], micro_sd: Path, tmp_path: Path
 ) -> None:
     data = {"folder": str(make_picture_folder(tmp_path / "discs")), "trigger": "<disc>"}
 
     def train(
         run: str, *callbacks: pl.Callback, ckpt_path: Path | None = None, **arguments: Any
     ) -> Any:
-        module = build(str(tiny_sd))
+        module = build(str(micro_sd))
         trainer = quiet_trainer(
             max_steps=5,
             callbacks=list(callbacks),
