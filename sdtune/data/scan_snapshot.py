@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sdtune._imports import HEIF_AVAILABLE, JXL_AVAILABLE
+from sdtune.data.archive_member import ArchiveMember
 from sdtune.data.image_folder import name_below, walk_files
 from sdtune.data.pictures import Picture
 from sdtune.files.atomic_file import replaced_atomically
@@ -103,7 +104,8 @@ class ScanSnapshot:
             log.warning("What the pictures are is not kept: %s (%s).", self.path, error)
 
     def _lies_below(self, path: Path) -> bool:
-        return str(path) == str(self.folder / self._name_of(path))
+        is_file = not isinstance(path, ArchiveMember)
+        return is_file and str(path) == str(self.folder / self._name_of(path))
 
     def _look(self, collect: bool) -> dict[str, Path]:
         """Take a hash of names, lengths and times of all files; return these by name if asked."""
