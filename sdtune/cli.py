@@ -22,6 +22,7 @@ COMMANDS = {
     "evaluate": "score any adapter, or a run, against its base: sdtune evaluate ADAPTER ...",
     "report": "write the page of a run, or of several: sdtune report RUN [RUN ...]",
     "merge": "put subjects learned apart into one adapter: sdtune merge ADAPTER ADAPTER ...",
+    "cache": "what is kept between runs: sdtune cache info, clear, or fill RECIPE.yaml",
     "check": "list all that is wrong with a recipe and its data: sdtune check RECIPE.yaml",
 }
 """The commands and what they do; each is `main(arguments)` in the file of its name."""

@@ -74,6 +74,7 @@ CIRCLES_ALLOWED: dict[tuple[str, str], str] = {
 """Importing file and imported one -> why this arrow is left out when circles are looked for."""
 
 INSIDE_FUNCTIONS: dict[tuple[str, str], str] = {
+    ("sdtune.commands.cache", "*"): "torch would make `sdtune cache --help` slow",
     ("sdtune.commands.check", "*"): "torch would make `sdtune check --help` slow",
     ("sdtune.commands.compare", "*"): "torch would make `sdtune compare --help` slow",
     ("sdtune.commands.merge", "*"): "torch and diffusers would make `sdtune merge --help` slow",

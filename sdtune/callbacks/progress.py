@@ -20,6 +20,7 @@ __all__ = ["Progress"]
 
 _REDRAWS_PER_SECOND = 5.0
 _RECENT_BATCHES = 50
+_MUCH_WAITING = 0.1
 
 
 class Progress(TQDMProgressBar):
@@ -27,7 +28,8 @@ class Progress(TQDMProgressBar):
 
     The bar counts optimizer steps. The rate is the median of recent batches, all devices
     together, so that a pause to sample or validate does not show in it; the time left does
-    count such pauses.
+    count such pauses. The share of time for which recent batches were waited for is logged as
+    `train/data_wait`, and shown where it is a tenth or more.
 
     Args:
         refresh_rate: Batches between two looks at the clock; 0 switches the display off.
@@ -67,11 +69,15 @@ class Progress(TQDMProgressBar):
         self, trainer: Trainer, pl_module: LightningModule
     ) -> dict[str, int | str | float | dict[str, float]]:
         """Say what stands behind the bar."""
-        return {
+        shown: dict[str, int | str | float | dict[str, float]] = {
             "loss": f"{self.loss:.4f}",
             "images/s": f"{self.images_per_second:.1f}",
             "left": _clock(self.seconds_left(trainer.global_step)),
         }
+        return shown | ({"data wait": f"{self.data_wait:.0%}"} if self._waits_much() else {})
+
+    def _waits_much(self) -> bool:
+        return self.data_wait >= _MUCH_WAITING
 
     @property
     def loss(self) -> float:
@@ -84,6 +90,14 @@ class Progress(TQDMProgressBar):
     def images_per_second(self) -> float:
         """The median rate of recent batches, over all devices; nan before the first batch."""
         return 1.0 / median(self._seconds_per_image) if self._seconds_per_image else math.nan
+
+    @property
+    def data_wait(self) -> float:
+        """The share of time for which recent batches were waited for, in [0, 1]; nan if unknown."""
+        if len(self._waits) < 2:
+            return math.nan
+        (begin, before), (end, waited) = self._waits[0], self._waits[-1]
+        return min(1.0, (waited - before) / max(end - begin, 1e-9))
 
     def seconds_left(self, step: int) -> float:
         """Estimate the time to the last step from the time since the first of this start.
@@ -128,6 +142,8 @@ class Progress(TQDMProgressBar):
     ) -> None:
         """Count a batch, and show it if it is time to."""
         self._count(trainer, outputs, batch)
+        if not math.isnan(self.data_wait):
+            pl_module.log("train/data_wait", self.data_wait, batch_size=1)
         is_last = trainer.global_step == self._total
         if not self.is_enabled or (self._batches % self.refresh_rate and not is_last):
             return
@@ -163,11 +179,16 @@ class Progress(TQDMProgressBar):
         self._batches = 0
         self._loss: Tensor | None = None
         self._seconds_per_image: deque[float] = deque(maxlen=_RECENT_BATCHES)
+        self._waits: deque[tuple[float, float]] = deque(maxlen=_RECENT_BATCHES)
         self._start = self._latest = 0.0
         self._shown = -math.inf
 
     def _count(self, trainer: Trainer, outputs: Any, batch: Any) -> None:
         now = time.monotonic()
+        loader = getattr(trainer, "train_dataloader", None)
+        waited = getattr(loader, "waited", None)  # another data module's loader may not say it
+        if waited is not None:
+            self._waits.append((now, waited))
         images = len(batch["caption"]) * trainer.world_size
         self._seconds_per_image.append(max(now - self._latest, 1e-9) / images)
         self._latest = now
@@ -185,6 +206,7 @@ class Progress(TQDMProgressBar):
         return (
             f"step {step}{of}: loss {self.loss:.4f}, {self.images_per_second:.1f} images/s, "
             f"{_clock(self.seconds_left(step))} left"
+            + (f", {self.data_wait:.0%} waiting for data" if self._waits_much() else "")
         )
 
 

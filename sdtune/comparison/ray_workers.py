@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 from sdtune._imports import require
-from sdtune.comparison.execution import CarryOut, Outcome
-from sdtune.comparison.planning import PlannedRun
 
 __all__ = ["RayWorkers"]
+
+Plan = TypeVar("Plan")
+Result = TypeVar("Result")
 
 
 class RayWorkers:
@@ -34,11 +35,13 @@ class RayWorkers:
         require("ray", extra="ray")
         self.count = count
 
-    def __call__(self, plans: Iterable[PlannedRun], carry_out: CarryOut) -> Iterator[Outcome]:
+    def __call__(
+        self, plans: Iterable[Plan], carry_out: Callable[[Plan], Result]
+    ) -> Iterator[Result]:
         """Carry out the runs.
 
         Args:
-            plans: The runs.
+            plans: The runs, or whatever else Ray can send to a worker.
             carry_out: What to do with each, on a worker.
 
         Yields:
@@ -75,6 +78,6 @@ class RayWorkers:
         }
 
 
-def _carry_out_in(folder: str, plan: PlannedRun, carry_out: CarryOut) -> Outcome:
+def _carry_out_in(folder: str, plan: Plan, carry_out: Callable[[Plan], Result]) -> Result:
     os.chdir(folder)
     return carry_out(plan)

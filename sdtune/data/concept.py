@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import islice
 from math import gcd
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from sdtune._checks import check_all, check_positive
 from sdtune.data.buckets import Size
@@ -27,6 +27,9 @@ __all__ = ["Concept", "ConceptDataset"]
 
 # what stands for the prompt in a template
 _SLOT = "{}"
+
+# class pictures, or orders of them: to draw an order of so few takes no longer than to look it up
+_FEW = 16
 
 _TEMPLATES: Mapping[str, Sequence[str]] = {"object": OBJECT_TEMPLATES, "style": STYLE_TEMPLATES}
 
@@ -203,6 +206,7 @@ class ConceptDataset(PictureDataset):
         super().__init__([picture for each in pictures for picture in each], **arguments)
         self.templates = [each.templates for each in concepts] + ([[_SLOT]] if mixed else [])
         self.class_datasets: list[PictureDataset] = []
+        self._orders: dict[tuple[int, int], Tensor] = {}
         self._concepts = len(concepts)
         self._counts = [len(each) for each in pictures]
         times = [each.repeats for each in concepts] + ([mixed_repeats] if mixed else [])
@@ -301,8 +305,16 @@ class ConceptDataset(PictureDataset):
 
     def _class_index(self, epoch: int, concept: int, number: int) -> int:
         count = len(self.class_datasets[concept])
-        turn, place = divmod(epoch * self._lengths()[concept] + number, count)
-        return _class_order(self.seed, turn, count)[place]
+        length = self._lengths()[concept]
+        turn, place = divmod(epoch * length + number, count)
+        if count <= _FEW:
+            return int(_class_order(self.seed, turn, count)[place])
+        # an epoch's samples come in any order, and meet all of its turns: four bytes a sample
+        if len(self._orders) > length // count + _FEW:
+            self._orders.clear()
+        if (concept, turn) not in self._orders:
+            self._orders[concept, turn] = _class_order(self.seed, turn, count)
+        return int(self._orders[concept, turn][place])
 
 
 def _in_lowest_terms(pictures: Sequence[Picture]) -> list[Picture]:
@@ -311,11 +323,9 @@ def _in_lowest_terms(pictures: Sequence[Picture]) -> list[Picture]:
     return [replace(each, repeats=each.repeats // common) for each in pictures]
 
 
-@lru_cache(maxsize=16)
-def _class_order(seed: int, turn: int, count: int) -> list[int]:
+def _class_order(seed: int, turn: int, count: int) -> Tensor:
     generator = counter_generator(seed, Stream.CLASS_ORDER, turn)
-    order: list[int] = torch.randperm(count, generator=generator).tolist()
-    return order
+    return torch.randperm(count, generator=generator).to(torch.int32)
 
 
 def _check_texts(name: str, texts: Sequence[str | None] | None) -> None:

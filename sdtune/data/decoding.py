@@ -176,7 +176,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             raise PictureError(path, "it is not a file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=_formats()) as image:
+            # opened by the path itself, which may be one within an archive
+            with path.open("rb") as file, Image.open(file, formats=_formats()) as image:
                 _check_pixels(path, image.size)
                 yield image
     except PictureError:

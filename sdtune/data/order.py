@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -62,6 +63,7 @@ class BatchOrder(DistributedSampler[list[tuple[int, int]]]):
         self._resume_epoch = 0
         self._skipped = 0
         self._count: int | None = None
+        self._sizes_digest: str | None = None
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch, which is that of every rank and epoch."""
@@ -93,16 +95,19 @@ class BatchOrder(DistributedSampler[list[tuple[int, int]]]):
 
     def describe(self) -> dict[str, int | str]:
         """Say what a place in the order depends on."""
-        sizes = self.samples.sizes()
         described: dict[str, int | str] = {
             "samples per epoch": len(self.samples),
             "batch size": self.batch_size,
             "seed of the order": self.seed,
             "number of processes": self.num_replicas,
         }
-        if len(set(sizes)) > 1:
-            digest = hashlib.sha256(repr(list(sizes)).encode()).hexdigest()
-            described["sizes of the samples"] = digest[:12]
+        if self._sizes_digest is None:  # every checkpoint asks
+            sizes = self.samples.sizes()
+            is_one = len(set(sizes)) <= 1
+            digest = "" if is_one else hashlib.sha256(repr(list(sizes)).encode()).hexdigest()
+            self._sizes_digest = digest[:12]
+        if self._sizes_digest:
+            described["sizes of the samples"] = self._sizes_digest
         return described
 
     def _whole_batches(self, order: Sequence[int]) -> list[list[int]]:
@@ -135,7 +140,22 @@ class ResumableLoader(DataLoader[dict[str, Any]]):
     """A DataLoader over a `BatchOrder` that refuses to resume another order than was begun.
 
     Where to go on is in the Trainer's counters; the loader's state only says what they count.
+
+    Attributes:
+        waited: Seconds for which its batches were waited for, or read, since it was made.
     """
+
+    waited: float = 0.0
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]  # no need of more
+        batches = super().__iter__()
+        while True:
+            begin = time.monotonic()
+            batch = next(batches, None)
+            self.waited += time.monotonic() - begin
+            if batch is None:
+                return
+            yield batch
 
     def state_dict(self) -> dict[str, int | str]:
         """Describe the order: number of samples, batch size, seed, number of processes, sizes."""

@@ -18,14 +18,14 @@ from sdtune._arguments import whole_signature
 from sdtune._checks import check_all, check_not_negative, check_positive, check_share
 from sdtune.data.buckets import DEFAULT_BUCKETS, BucketSettings
 from sdtune.data.encoded import Encode, Encoded
+from sdtune.data.left_out import left_out_notes, list_left_out
 from sdtune.data.order import Batches, BatchOrder, FixedBatchOrder, ResumableLoader
 from sdtune.data.pictures import Crop, PictureDataset, too_small
-from sdtune.data.problems import LEFT_OUT_NAME, DataError, OnProblem, check_on_problem
+from sdtune.data.problems import DataError, OnProblem, check_on_problem
 from sdtune.data.resume import resume_position
 from sdtune.data.workers import choose_workers
 from sdtune.files.cache_folder import default_cache_dir
 from sdtune.files.feature_store import FeatureStore
-from sdtune.files.line_list import cut_list, list_path, write_list
 
 __all__ = ["PictureDataModule"]
 
@@ -263,6 +263,31 @@ class PictureDataModule(pl.LightningDataModule, ABC):
             dataset.encoded = encoded
         log.info("The latents of all pictures are in %s.", self.features.folder)
 
+    def fill_latents(
+        self,
+        encode: Encode,
+        key: str,
+        device: torch.device | str = "cpu",
+        *,
+        share: int,
+        shares: int,
+        resolution: int,
+    ) -> None:
+        """Encode a share of the pictures for later runs; batches go on holding pixels.
+
+        Args:
+            encode: See `cache_latents`.
+            key: Likewise.
+            device: Likewise.
+            share: Which share, from 0.
+            shares: How many there are.
+            resolution: The model's own, in pixels, where the data module has none.
+        """
+        for dataset in self._built_datasets():
+            dataset.resolution = dataset.resolution or resolution
+            positions = range(share, len(dataset.pictures), shares)
+            dataset.encode(encode, Encoded(self.features, key), device, positions)
+
     def left_out(self) -> list[str]:
         """List what is wrong with the pictures that are left out, a line each."""
         return []
@@ -275,12 +300,7 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         """Say what is left out, and what random crops mean for the cache."""
         notes = []
         if lines := self.left_out():
-            path = self._left_out_path or self._list_left_out()
-            noun = "problem" if len(lines) == 1 else "problems"
-            notes.append(
-                f"data.on_problem: pictures with {len(lines)} {noun} are left out, listed in {path}"
-            )
-            notes += [f"  - {line}" for line in cut_list(lines, path)]
+            notes += left_out_notes(lines, self._left_out_path or self._list_left_out())
         if self.crop != "center" and self._may_cache:
             notes.append(
                 f"data.cached_views: {self.cached_views} random crops of each picture are encoded "
@@ -293,14 +313,11 @@ class PictureDataModule(pl.LightningDataModule, ABC):
 
     def _list_left_out(self) -> Path | None:
         """Write what is left out into the run's folder, or else into the cache."""
-        lines = self.left_out()
-        if not lines:
+        if not (lines := self.left_out()):
             return None
+        # all processes ask, for the Trainer lets them agree
         folder = None if self.trainer is None else getattr(self.trainer, "log_dir", None)
-        path = Path(folder) / LEFT_OUT_NAME if folder else list_path(lines)
-        if self._rank()[0] == 0 and not write_list(path, lines):
-            log.warning("%s cannot be written.", path)
-        return path
+        return list_left_out(lines, folder, is_first=self._rank()[0] == 0)
 
     def _loader(self, dataset: PictureDataset, shuffle: bool) -> ResumableLoader:
         rank, processes = self._rank()

@@ -122,6 +122,8 @@ class PictureDataset(Dataset[dict[str, Any]]):
         self.seed = seed
         self.beside: Sequence[Size] = ()
         self._found: Sequence[Size] = ()
+        self._sizes: Sequence[Size] = ()
+        self._sizes_of: Sequence[Size] | None = None
         self._found_for: tuple[int, int] | None = None
         self.encoded: Encoded | None = None
 
@@ -186,7 +188,10 @@ class PictureDataset(Dataset[dict[str, Any]]):
     def sizes(self) -> Sequence[Size]:
         """Say at which size each sample is read, by index; see `target_of`."""
         targets = self._targets(self._known_resolution())
-        return [targets[self._position(index)] for index in range(len(self))]
+        if len(self._sizes) != len(self) or self._sizes_of is not targets:
+            self._sizes = [targets[self._position(index)] for index in range(len(self))]
+            self._sizes_of = targets
+        return self._sizes
 
     @property
     def originals(self) -> list[Picture]:

@@ -7,13 +7,10 @@ from typing import Literal, get_args
 
 from sdtune.files.line_list import cut_list
 
-__all__ = ["LEFT_OUT_NAME", "DataError", "OnProblem", "check_on_problem"]
+__all__ = ["DataError", "OnProblem", "check_on_problem"]
 
 OnProblem = Literal["error", "skip"]
 """What becomes of pictures that cannot be used: nothing starts, or they are left out."""
-
-LEFT_OUT_NAME = "left_out.txt"
-"""The list of what was left out, in the folder of the run."""
 
 
 class DataError(ValueError):

@@ -10,8 +10,8 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
-import sdtune
 from sdtune._imports import HEIF_AVAILABLE, JXL_AVAILABLE
+from sdtune.data.archive_member import ArchiveMember
 from sdtune.data.image_folder import name_below, walk_files
 from sdtune.data.pictures import Picture
 from sdtune.files.atomic_file import replaced_atomically
@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 KEPT_ABOVE = 5_000
 """Pictures: smaller sets are scanned anew within a second."""
+
+# part of every key: raise it when a scan finds something else in the same files
+VERSION = 1
 
 _PATHS = ("path", "mask")
 
@@ -43,9 +46,7 @@ class ScanSnapshot:
         self.folder = folder
         root = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
         plugins = [HEIF_AVAILABLE, JXL_AVAILABLE]
-        self._key = json.dumps(
-            [sdtune.__version__, str(folder.resolve()), plugins, dict(how)], default=str
-        )
+        self._key = json.dumps([VERSION, str(folder.resolve()), plugins, dict(how)], default=str)
         digest = hashlib.sha256(self._key.encode()).hexdigest()
         self.path = root / "manifests" / f"{digest}.scan.json"
         self._name_of = name_below(folder)
@@ -103,7 +104,8 @@ class ScanSnapshot:
             log.warning("What the pictures are is not kept: %s (%s).", self.path, error)
 
     def _lies_below(self, path: Path) -> bool:
-        return str(path) == str(self.folder / self._name_of(path))
+        is_file = not isinstance(path, ArchiveMember)
+        return is_file and str(path) == str(self.folder / self._name_of(path))
 
     def _look(self, collect: bool) -> dict[str, Path]:
         """Take a hash of names, lengths and times of all files; return these by name if asked."""

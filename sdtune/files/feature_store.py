@@ -291,7 +291,9 @@ def _attempt(act: Callable[[], Any]) -> Any:
 
 def _delete(path: Path) -> int:
     """Delete a file, and return how many bytes that freed."""
-    status = _attempt(path.stat)
-    if status is None or _attempt(lambda: path.unlink() or True) is None:
+    try:
+        size = path.stat().st_size
+        path.unlink()
+    except OSError:
         return 0
-    return int(status.st_size)
+    return size

@@ -26,6 +26,7 @@ from sdtune.functional import (
     training_target,
 )
 from sdtune.models import Conditioning, PromptCache, check_base
+from sdtune.techniques.encoding import encode_before_training, fill_features
 from sdtune.techniques.method import Method
 from sdtune.techniques.optimization import (
     LRScheduleName,
@@ -40,7 +41,6 @@ from sdtune.techniques.optimization import (
     total_steps,
 )
 from sdtune.techniques.prior_preservation import PriorPreservation
-from sdtune.techniques.remembered_prompts import remembered_prompts
 from sdtune.techniques.trainer_problems import finder_problems
 from sdtune.techniques.watched_module import WatchedModule, check_roll_backs
 
@@ -277,6 +277,10 @@ class DiffusionFineTuningModule(WatchedModule):
                 f"nothing to `{self.optimizer}`: give `model.optimizer` `{before}` to go on."
             )
 
+    def fill_features(self, data: Any, precision: str, share: int = 0, shares: int = 1) -> None:
+        """Encode a share of some data for later runs, see `sdtune.techniques.encoding`."""
+        fill_features(self, self._encode, data, precision, share, shares)
+
     def hold_average(self) -> None:
         """Put the average into the module, and correct it as a step."""
         super().hold_average()
@@ -312,15 +316,9 @@ class DiffusionFineTuningModule(WatchedModule):
             # a resumed run has learned already
             with self.untuned(), self.trainer.precision_plugin.forward_context():
                 self.prior.make_class_pictures(self, data)
-        if getattr(data, "can_cache_latents", False):
-            vae = f"{self.model.fingerprint('vae')}-{self.model.vae.dtype}"
-            data.cache_latents(self.model.encode_images, vae, self.device)
-            self.model.vae.cpu()
-        if not self.encodes_prompts_every_step:
-            self._prompts = self._trained_prompts = remembered_prompts(
-                self.model, self.clip_skip, self._encode, data, self.trainer, self.device
-            )
-            self.model.text_encoders.to("cpu")
+        prompts = encode_before_training(self, self._encode, data)
+        if prompts is not None:
+            self._prompts = self._trained_prompts = prompts
         begin_schedules(self.trainer, self.parameter_groups())
         # a loader that counted batches, or fed a finder, knows of no checkpoint, which is read
         # after this, and of no latents: a resumed epoch would begin anew. The Trainer makes another

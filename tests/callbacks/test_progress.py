@@ -2,6 +2,7 @@ import logging
 import math
 import re
 import sys
+import time
 
 import pytest
 import torch
@@ -116,3 +117,30 @@ def test_a_pipe_is_no_terminal(monkeypatch):
 def test_wrong_arguments_are_refused(arguments):
     with pytest.raises(ValueError, match=f"`{next(iter(arguments))}` to be"):
         Progress(**arguments)
+
+
+def test_waiting_for_data_is_logged_and_shown_where_it_is_much(tmp_path, caplog):
+    class Loader(torch.utils.data.DataLoader):
+        waited = 0.0
+
+        def __iter__(self):
+            for batch in super().__iter__():
+                begin = time.monotonic()
+                time.sleep(0.05)
+                self.waited += time.monotonic() - begin
+                yield batch
+
+    class SlowData(FakeData):
+        def train_dataloader(self):
+            loader = super().train_dataloader()
+            return Loader(loader.dataset, loader.batch_size, collate_fn=loader.collate_fn)
+
+    for data, least in ((SlowData(), 0.5), (FakeData(), None)):
+        trainer = make_trainer(tmp_path, Progress(seconds_between_lines=1e-9), max_steps=6)
+        caplog.clear()
+        with caplog.at_level(logging.INFO, logger="lightning.pytorch"):
+            trainer.fit(FakeTechnique(), data)
+        share = trainer.callback_metrics.get("train/data_wait")
+        assert (share is None) is (least is None)
+        assert ("% waiting for data" in caplog.text) is (least is not None)
+        assert least is None or least < float(share) <= 1.0

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pytest
+import torch
+
+from sdtune.data import concept as concept_module
 from sdtune.data.concept import Concept, ConceptDataset
+from sdtune.data.pictures import Picture, PictureDataset
 
 
 def test_a_concept_lists_all_that_is_wrong_with_its_values() -> None:
@@ -33,3 +38,22 @@ def test_samples_of_several_concepts_keep_their_places(make_folder) -> None:
     ]
     with pytest.raises(IndexError, match="below 8, but got 8"):
         dataset[0, 8]
+
+
+def test_an_order_of_class_pictures_is_drawn_once_an_epoch(monkeypatch):
+    """Each costs as much as there are class pictures: a sample must not."""
+    pictures = [Picture(Path(f"{n}.png"), f"{n}.png", "a", (8, 8)) for n in range(100)]
+    dataset = ConceptDataset([Concept("anywhere", repeats=40)], [pictures], resolution=8)
+    dataset.class_datasets = [PictureDataset(pictures[:50], resolution=8)]
+    drawn = []
+    order = concept_module._class_order
+    monkeypatch.setattr(
+        concept_module, "_class_order", lambda *key: (drawn.append(key), order(*key))[1]
+    )
+    shuffled = torch.randperm(4_000, generator=torch.Generator().manual_seed(0)).tolist()
+    for epoch in range(3):
+        found = {number: dataset._class_index(epoch, 0, number) for number in shuffled}
+        for turn in range(80):  # each turn shows all of them
+            assert len({found[turn * 50 + place] for place in range(50)}) == 50
+    assert len(drawn) <= 3 * 80 + 80
+    assert found[7] == int(order(dataset.seed, 160, 50)[7])

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 import torch
 
@@ -120,3 +122,28 @@ def test_the_loader_refuses_to_resume_another_order():
     loader(sizes=[0, 1] * 5).load_state_dict(sized)
     with pytest.raises(ValueError, match="Expected sizes of the samples to be"):
         loader(sizes=[1, 0] * 4 + [0, 0]).load_state_dict(sized)
+
+
+def test_the_loader_says_how_long_it_was_waited_for():
+    order = order_of(5, batch_size=2)
+
+    class Slow(Batches):
+        def __getitem__(self, keys):
+            time.sleep(0.02)
+            return super().__getitem__(keys)
+
+    loader = ResumableLoader(Slow(order.samples), batch_size=None, sampler=order)
+    assert loader.waited == 0.0
+    for _ in loader:
+        time.sleep(0.05)
+    assert 0.06 <= loader.waited < 0.16
+    before = loader.waited
+    list(loader)
+    assert loader.waited >= before + 0.06
+
+
+def test_sizes_are_asked_for_once_however_many_checkpoints_there_are():
+    order = order_of(4, sizes=[0, 1] * 2)
+    described = order.describe()
+    order.samples.sizes = None
+    assert order.describe() == described

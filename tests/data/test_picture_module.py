@@ -1,5 +1,6 @@
 import gc
 import logging
+import os
 import weakref
 from types import SimpleNamespace
 
@@ -73,6 +74,29 @@ def test_cached_batches_hold_moments_in_the_same_order(make_data):
         for one, other in zip(expected, found, strict=True):
             assert one["caption"] == other["caption"]
             torch.testing.assert_close(_encode(one["pixel_values"]), other["moments"])
+
+
+def test_workers_are_chosen_where_pictures_are_read(make_data, make_folder, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(4), raising=False)
+    data = StyleDataModule(make_folder(2, (640, 480), name="large"), resolution=16)
+    assert data.train_dataloader().num_workers == 4
+    assert make_data().train_dataloader().num_workers == 0  # small ones
+    assert make_data(num_workers=1).train_dataloader().num_workers == 1
+    data.cache_latents(_encode, "vae")
+    assert data.train_dataloader().num_workers == 0
+
+
+def test_what_random_crops_mean_for_the_cache_is_said(make_data):
+    (_, line) = make_data(crop="random").found()
+    assert "no latents are kept; `data.cached_views` keeps some" in line
+    data = make_data(crop="random", cached_views=2)
+    (_, line) = data.found()
+    assert "2 random crops of each picture are encoded once" in line
+    assert data.can_cache_latents
+    data.cache_latents(_encode, "vae")
+    assert len(data.features) == 14
+    assert all("moments" in batch for batch in data.train_dataloader())
+    assert len(make_data().found()) == 1
 
 
 def test_what_is_random_is_not_cached(make_data):

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
+from sdtune.data.archive_member import ArchiveMember
 from sdtune.data.decoding import IMAGE_SUFFIXES
-from sdtune.data.sources.picture_store import PictureStore
 from sdtune.data.sources.source import Asked, Listed, Listing, Sign
 from sdtune.files.confined_path import is_confined
 
@@ -30,8 +31,10 @@ class WebDatasetSource:
     """Shards: a `.tar`, a pattern such as `shard-{000..009}.tar`, or a folder with such files.
 
     A sample's caption is its `.txt` or `.caption`, or `text` or `caption` in its `.json`. Pictures
-    are written into the cache once, so the cache must have room for all; streaming is not done.
-    Members that are no regular files, too large, or named to lead out of the archive are refused.
+    are read where they lie, from any place of any shard: their order, how ranks share them and how
+    a run resumes are those of files, and nothing is unpacked. So the shards must be on a disk, or
+    on what is mounted as one. Members that are no regular files, too large, or named to lead out
+    of the archive are refused.
     """
 
     name = "webdataset"
@@ -52,14 +55,13 @@ class WebDatasetSource:
         """Read all shards, one after the other."""
         folder = Path(location)
         shards = _shards_in(folder) or [Path(each) for each in expand_braces(location)]
-        store = PictureStore(asked.cache_dir)
         pictures: list[Listed] = []
         problems: list[str] = []
         for shard in shards:
             if not shard.is_file():
                 problems.append(f"{shard}: there is no such shard; copy it there, or name others.")
                 continue
-            samples, wrong = _read_shard(shard, store)
+            samples, wrong = _read_shard(shard)
             problems += wrong
             for sample in samples.values():
                 listed = sample.listed(shard, asked)
@@ -67,7 +69,7 @@ class WebDatasetSource:
                     pictures.append(listed)
                     if not listed.captions:
                         problems.append(
-                            f"{listed.origin}: has no caption; put a .txt or a .json with `text` "
+                            f"{listed.path}: has no caption; put a .txt or a .json with `text` "
                             "of the same name into the shard."
                         )
         if not pictures and not problems:
@@ -76,25 +78,27 @@ class WebDatasetSource:
         notes = []
         if loose := _loose_pictures(folder):
             notes = [f"{folder}: {loose} pictures beside the shards are left out."]
-        return Listing(store.folder, pictures, f"{len(shards)} {noun}", problems, notes)
+        root = folder if folder.is_dir() else _common_folder(shards)
+        return Listing(root, pictures, f"{len(shards)} {noun}", problems, notes)
 
 
 @dataclass
 class _Sample:
     """The files of one name in a shard."""
 
-    pictures: list[tuple[str, Path]] = field(default_factory=list)
+    pictures: list[ArchiveMember] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     json: str = ""
 
     def listed(self, shard: Path, asked: Asked) -> Listed | None:
         if not self.pictures:
             return None
-        name, path = self.pictures[0]
+        path = self.pictures[0]
         captions = [asked.caption] if asked.caption is not None else self._captions(asked)
-        # one part, for the store is flat; a shard's name tells samples of one number apart
-        called = f"{shard.stem}-{name.replace('/', '-')}"
-        return Listed(path, called, captions, origin=f"{shard}/{name}")
+        # one part, as a picture beside the shards would have; the shard's name tells samples of one
+        # number apart
+        called = f"{shard.stem}-{path.inside.replace('/', '-')}"
+        return Listed(path, called, captions)
 
     def _captions(self, asked: Asked) -> list[str]:
         found = list(self.texts)
@@ -148,13 +152,21 @@ def _loose_pictures(folder: Path) -> int:
     return sum(each.suffix.lower() in IMAGE_SUFFIXES for each in folder.iterdir())
 
 
-def _read_shard(shard: Path, store: PictureStore) -> tuple[dict[str, _Sample], list[str]]:
+def _common_folder(shards: Sequence[Path]) -> Path:
+    folders = {str(shard.parent) for shard in shards}
+    return Path(os.path.commonpath(sorted(folders))) if folders else Path()
+
+
+def _read_shard(shard: Path) -> tuple[dict[str, _Sample], list[str]]:
     samples: dict[str, _Sample] = {}
     problems: list[str] = []
     try:
+        size = shard.stat().st_size
         with tarfile.open(shard, "r:") as archive:  # packed ones can grow without bound
             for member in _members(archive, shard, problems):
-                _add(samples, archive, member, store)
+                if member.offset_data + member.size > size:
+                    raise tarfile.ReadError("unexpected end of data")
+                _add(samples, archive, member, shard)
     except (tarfile.TarError, EOFError) as error:
         reason = str(error) or "it ends too early"
         problems.append(f"{shard}: is no whole tar file ({reason}); make or copy it again.")
@@ -185,19 +197,19 @@ def _add(
     samples: dict[str, _Sample],
     archive: tarfile.TarFile,
     member: tarfile.TarInfo,
-    store: PictureStore,
+    shard: Path,
 ) -> None:
-    file = archive.extractfile(member)
-    if file is None:
-        return
-    data = file.read()
     path = Path(member.name)
     base = path.name.split(".", 1)[0] or path.name  # WebDataset's key ends at the first dot
     sample = samples.setdefault((path.parent / base).as_posix(), _Sample())
     suffix = path.suffix.lower()
     if suffix in IMAGE_SUFFIXES:
-        sample.pictures.append((path.as_posix(), store.put(data, path.name)))
-    elif suffix in _TEXTS:
+        place = member.offset_data, member.size
+        sample.pictures.append(ArchiveMember.of(shard, path.as_posix(), *place))
+        return
+    file = archive.extractfile(member)
+    data = b"" if file is None else file.read()
+    if suffix in _TEXTS:
         sample.texts.append(data.decode("utf-8-sig", errors="replace"))
     else:
         sample.json = data.decode("utf-8-sig", errors="replace")

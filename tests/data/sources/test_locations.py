@@ -4,8 +4,10 @@ import pytest
 
 from sdtune.data.problems import DataError
 from sdtune.data.scan import scan_folder
+from sdtune.data.sources import registry
 from sdtune.data.sources.locations import check_location, list_location, plain_location
-from sdtune.data.sources.source import Asked
+from sdtune.data.sources.picture_store import PictureStore
+from sdtune.data.sources.source import Asked, Listing, Sign
 from sdtune.data.style import StyleDataModule
 
 
@@ -66,9 +68,22 @@ def test_what_cannot_be_read_is_a_problem(write):
     assert "cannot be read" in problem
 
 
-def test_a_cache_that_cannot_be_written_to_is_a_problem(shard, tmp_path):
+def test_a_cache_that_cannot_be_written_to_is_a_problem(write, tmp_path, monkeypatch):
+    """Pictures in tables go there."""
+
+    class Table:
+        name, title = "table", "a table"
+
+        def list(self, location, asked):
+            path = PictureStore(asked.cache_dir).put(b"a picture")
+            return Listing(path.parent, [])
+
+        def recognise(self, location):
+            return Sign("a table", 2)
+
+    monkeypatch.setattr(registry, "SOURCES", {"table": Table()})
     (tmp_path / "file").touch()
-    path = shard({"0.png": b"x", "0.txt": "one"})
-    (problem,) = scan_folder(path, cache_dir=tmp_path / "file").problems
-    assert problem.startswith(f"{path}: cannot be read (")
+    here = write({"0.png": 0})
+    (problem,) = scan_folder(here, cache_dir=tmp_path / "file").problems
+    assert problem.startswith(f"{here}: cannot be read (")
     assert "Not a directory" in problem

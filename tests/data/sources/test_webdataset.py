@@ -1,11 +1,18 @@
+import copy
+import hashlib
 import io
+import pickle
 import tarfile
 
 import pytest
+import torch
 
+from sdtune.data.decoding import read_picture
+from sdtune.data.order import Batches, BatchOrder, ResumableLoader
 from sdtune.data.scan import scan_folder
 from sdtune.data.sources import webdataset
 from sdtune.data.sources.webdataset import WebDatasetSource, expand_braces
+from sdtune.data.style import StyleDataModule
 from tests.data.sources.conftest import png
 
 
@@ -80,8 +87,7 @@ def test_what_is_no_picture_of_its_own_archive_is_refused(tmp_path, monkeypatch)
         "into the shard.",
     ]
     assert scan.problems[0].startswith(f"{path}/bad.png: does not open: it is not a picture")
-    written = sorted(each.read_bytes() for each in (tmp_path / "cache" / "pictures").iterdir())
-    assert written == sorted([png(3), b"no picture"])
+    assert not (tmp_path / "cache" / "pictures").exists()  # nothing is unpacked
 
 
 def test_a_shard_that_is_cut_off_or_packed_is_a_problem(shard, tmp_path):
@@ -95,12 +101,70 @@ def test_a_shard_that_is_cut_off_or_packed_is_a_problem(shard, tmp_path):
     assert "is no whole tar file" in problem
 
 
-def test_a_picture_twice_is_one_file(shard, tmp_path):
-    path = shard({"0.png": png(0), "0.txt": "one", "1.png": png(0), "1.txt": "two"})
+def test_pictures_are_read_where_they_lie(shard, tmp_path):
+    path = shard({"0.png": png(0), "0.txt": "one", "a/1.png": png(1, (24, 16)), "a/1.txt": "two"})
     first, second = scan_folder(path, cache_dir=tmp_path / "cache").pictures
-    assert first.path == second.path
-    assert (first.caption, second.caption) == ("one", "two")
-    assert len(list((tmp_path / "cache" / "pictures").iterdir())) == 1
+    assert [str(each.path) for each in (first, second)] == [f"{path}/0.png", f"{path}/a/1.png"]
+    assert second.known_size == (24, 16)
+    assert second.sha256 == hashlib.sha256(png(1, (24, 16))).hexdigest()
+    for member in (
+        second.path,
+        copy.deepcopy(second.path),
+        pickle.loads(pickle.dumps(second.path)),
+    ):
+        assert member.read_bytes() == png(1, (24, 16))
+        assert read_picture(member).getpixel((0, 0)) == (20, 0, 0)
+        assert member.stat().st_size == len(png(1, (24, 16)))
+        assert member.is_file()
+        assert (member.name, member.suffix, str(member.parent)) == ("1.png", ".png", f"{path}/a")
+        with pytest.raises(OSError, match="which is read and not written"):
+            member.open("w")
+    assert not second.path.with_name("2.png").exists()
+    assert [each.name for each in (tmp_path / "cache").iterdir()] == ["manifests"]
+
+
+def _shards(shard, count=3, each=7):
+    for number in range(count):
+        members: dict[str, bytes | str] = {}
+        for place in range(each):
+            size = (24, 16) if place % 3 else (16, 24)
+            members |= {f"{place}.png": png(number * each + place, size)}
+            members |= {f"{place}.txt": f"picture {number * each + place}"}
+        folder = shard(members, f"shards/{number:03}.tar").parent
+    return folder
+
+
+def _seen(data, processes, rank, skipped=0):
+    """Give what a rank sees in the second epoch, from some batch on, read by another process."""
+    order = BatchOrder(data.train_dataset, batch_size=2, seed=1, num_replicas=processes, rank=rank)
+    order.resume(1, skipped)
+    loader = ResumableLoader(
+        Batches(data.train_dataset), batch_size=None, sampler=order, num_workers=rank
+    )
+    return [
+        list(zip(batch["name"], batch["caption"], batch["pixel_values"].unbind(), strict=True))
+        for batch in loader
+    ]
+
+
+def test_ranks_share_the_shards_and_resume_where_they_were(shard, tmp_path):
+    folder = _shards(shard)
+    data = StyleDataModule(folder, resolution=16, crop="random", cache_dir=tmp_path / "cache")
+    whole = [_seen(data, 2, rank) for rank in range(2)]
+    again = StyleDataModule(folder, resolution=16, crop="random", cache_dir=tmp_path / "new")
+    for rank, batches in enumerate(whole):
+        assert len(batches) == 6  # 9 and 12 pictures of two shapes, 4 at a time: 3 and 3
+        rest = _seen(again, 2, rank, skipped=2)
+        assert len(rest) == 4
+        for expected, found in zip(batches[2:], rest, strict=True):
+            for one, other in zip(expected, found, strict=True):
+                assert one[:2] == other[:2]
+                assert torch.equal(one[2], other[2])
+    names = [name for batches in whole for batch in batches for name, _, _ in batch]
+    assert len(set(names)) == 21
+    assert len(names) <= 22  # one stands in where a batch does not go up
+    alone = {name for batch in _seen(data, 1, 0) for name, _, _ in batch}
+    assert alone == set(names)
 
 
 def test_a_tar_that_is_not_there_is_no_shard(tmp_path):

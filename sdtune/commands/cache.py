@@ -1,0 +1,191 @@
+"""`sdtune cache`: what is kept between runs, how much room it takes, and how to be rid of it."""
+
+import shutil
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from sdtune.commands.call import read_call
+from sdtune.commands.errors import CallError, nearest
+from sdtune.files.cache_folder import cache_limit, default_cache_dir, parse_size, size_words
+
+__all__ = ["clear", "fill", "info", "main"]
+
+_PARTS = {
+    "features": "latents of pictures and encoded prompts",
+    "manifests": "what pictures are: sizes, hashes, captions",
+    "pictures": "pictures out of tables and archives",
+    "imagefolder": "what `datasets` made of folders",
+    "class_pictures": "pictures of classes that bases drew",
+    "mixed_pictures": "pictures of two subjects",
+    "base_pictures": "pictures that bases drew to be compared with",
+    "problems": "lists of what is wrong with data",
+    "latents": "latents of earlier versions, which are read no more",
+}
+_CLEARED = ("features", "manifests", "problems", "latents")
+
+_USAGE = "sdtune cache info, sdtune cache clear or sdtune cache fill RECIPE.yaml"
+_HELP = f"""\
+usage: {_USAGE}
+
+What is kept between runs: `info` says how much room it takes, `clear` deletes what can be computed
+again, `fill` computes what a recipe needs, on several machines if you like. Each has its --help.
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run `sdtune cache`.
+
+    Args:
+        arguments: The command line after it: `info`, `clear` or `fill`, and its own.
+
+    Returns:
+        The exit code, 0.
+
+    Raises:
+        CallError: If the call, or the recipe to fill by, is wrong.
+    """
+    action, *rest = arguments or [""]
+    if action in ("-h", "--help"):
+        print(_HELP, end="")
+    elif action == "info":
+        info(**read_call(info, "sdtune cache info", rest))
+    elif action == "clear":
+        clear(**read_call(clear, "sdtune cache clear", rest))
+    elif action == "fill":
+        _fill(rest)
+    else:
+        near = nearest(action, ("info", "clear", "fill"))
+        raise CallError([f"Expected {_USAGE}, but got `{action}`{near}"])
+    return 0
+
+
+def info(*, folder: Path | None = None) -> None:
+    """Say what is in the cache, and how much room it takes.
+
+    Args:
+        folder: The cache; by default `$SDTUNE_CACHE` or `~/.cache/sdtune`.
+    """
+    root = _root(folder)
+    found = {name: sizes for name in _PARTS if (sizes := _sizes(root / name))}
+    print(f"{root}: {size_words(sum(map(sum, found.values())))}")
+    for name, sizes in found.items():
+        files = "1 file" if len(sizes) == 1 else f"{len(sizes)} files"
+        print(f"  {name:15} {size_words(sum(sizes)):>9}  {files:>13}  {_PARTS[name]}")
+    print(f"features are limited to {size_words(cache_limit())} (SDTUNE_CACHE_LIMIT)")
+
+
+def clear(
+    *, what: list[str] | None = None, limit: str | None = None, folder: Path | None = None
+) -> None:
+    """Delete what is kept between runs. Runs that are going on may have to be resumed.
+
+      sdtune cache clear                          what is computed again within minutes
+      sdtune cache clear --what class_pictures    a part that `sdtune cache info` names
+      sdtune cache clear --limit 20GB             the features that were not used for longest
+
+    Args:
+        what: Parts to delete; by default `features`, `manifests`, `problems` and `latents`.
+        limit: Delete features alone, until they take no more than this.
+        folder: The cache; by default `$SDTUNE_CACHE` or `~/.cache/sdtune`.
+
+    Raises:
+        CallError: If there is no such part, or the limit is no size.
+    """
+    root = _root(folder)
+    unknown = [name for name in what or () if name not in _PARTS]
+    if unknown:
+        raise CallError(
+            [
+                f"Expected `--what` to be of {', '.join(_PARTS)}, but got `{each}`."
+                for each in unknown
+            ]
+        )
+    if limit is not None:
+        if what not in (None, ["features"]):
+            raise CallError(["Expected `--limit` without other parts than `--what features`."])
+        freed = _prune(root / "features", limit)
+    else:
+        parts = [root / name for name in what or _CLEARED]
+        freed = sum(sum(_sizes(part)) for part in parts)
+        for part in parts:
+            if part.is_dir():
+                shutil.rmtree(part)
+    print(f"{size_words(freed)} deleted from {root}")
+
+
+def fill(recipe: str, *, workers: int | None = None) -> None:
+    """Encode the pictures and captions of a recipe, without training.
+
+    A run by that recipe then begins at once. Options of the recipe may follow, as for `sdtune fit`.
+    What is kept already is not computed again. Class pictures that a base draws are drawn when the
+    run starts.
+
+      sdtune cache fill recipes/style_lora.yaml --data.folder photos/
+      sdtune cache fill recipes/sd14/style_lora.yaml --workers 8
+
+    Args:
+        recipe: A recipe.
+        workers: How many processes of a Ray cluster share the work, a GPU each where there are
+            some: that of RAY_ADDRESS, or this machine. All see the recipe, the data and the cache
+            under the same paths. By default this process does it.
+
+    Raises:
+        CallError: If the recipe, its data or the number of workers is wrong.
+    """
+
+
+def _fill(arguments: Sequence[str]) -> None:
+    own, words = _split(arguments)
+    call = read_call(fill, "sdtune cache fill", own)
+    words = ["--config", call["recipe"], *words]
+    # only now: they bring torch along
+    from sdtune.commands.filling import encode_share, share_summary
+
+    workers = call.get("workers")
+    if workers is None:
+        print(encode_share(words, 1, 0))
+        return
+    from sdtune.comparison.ray_workers import RayWorkers
+
+    try:
+        run = RayWorkers(workers)
+    except ValueError as error:
+        raise CallError([str(error)]) from error
+    shares = run(range(workers), partial(encode_share, words, workers))
+    for done, _ in enumerate(shares, start=1):
+        print(f"{done} of {workers} shares are encoded", flush=True)
+    print(share_summary(words))
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Tell the command's own words from those of the recipe, which have a dot or are `--seed`."""
+    own: list[str] = []
+    recipes: list[str] = []
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
+        name = word.lstrip("-").partition("=")[0]
+        is_recipes = word.startswith("--") and ("." in name or name == "seed")
+        (recipes if is_recipes else own).append(word)
+        if is_recipes and "=" not in word and words and not words[0].startswith("--"):
+            recipes.append(words.pop(0))
+    return own, recipes
+
+
+def _prune(folder: Path, limit: str) -> int:
+    from sdtune.files.feature_store import FeatureStore
+
+    try:
+        size = parse_size("--limit", limit)
+    except ValueError as error:
+        raise CallError([str(error)]) from error
+    return FeatureStore(folder, size).prune(in_use=0.0)
+
+
+def _root(folder: Path | None) -> Path:
+    return default_cache_dir() if folder is None else folder.expanduser()
+
+
+def _sizes(folder: Path) -> list[int]:
+    return [path.lstat().st_size for path in folder.rglob("*") if path.is_file()]

@@ -1,0 +1,94 @@
+"""What is encoded once and kept: latents of pictures, and prompts if no text encoder learns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from sdtune.models import Conditioning, PromptCache
+from sdtune.techniques.trainer_problems import BASE_DTYPES
+from sdtune.techniques.tuned_model import TunedModelModule
+
+__all__ = ["encode_before_training", "fill_features"]
+
+EncodeCaptions = Callable[[Sequence[str]], Conditioning]
+
+
+def encode_before_training(
+    module: TunedModelModule, encode: EncodeCaptions, data: Any
+) -> PromptCache | None:
+    """Encode what nothing random touches, and send the encoders off the device.
+
+    Of several processes each encodes its share.
+
+    Args:
+        module: A technique whose Trainer starts to fit.
+        encode: Turns captions into their conditioning, as the technique does it.
+        data: A data module, with `cache_latents` and `captions` if it has such pictures and
+            captions, and `features` if they are kept on disk.
+
+    Returns:
+        A cache that knows the captions; None if text encoders learn.
+    """
+    model, trainer = module.model, module.trainer
+    if getattr(data, "can_cache_latents", False):
+        data.cache_latents(model.encode_images, _latents_key(module), module.device)
+        model.vae.cpu()
+    if module.encodes_prompts_every_step:
+        return None
+    prompts = PromptCache(getattr(data, "features", None), _prompts_key(module))
+    captions: list[str] = data.captions() if hasattr(data, "captions") else []
+    if trainer.world_size > 1 and prompts.store is not None:
+        share = captions[trainer.global_rank :: trainer.world_size]
+        prompts.remember(share, encode, module.device)
+        trainer.strategy.barrier("encode_before_training")
+        prompts.store.refresh()
+    prompts.remember(captions, encode, module.device)
+    model.text_encoders.to("cpu")
+    return prompts
+
+
+def fill_features(
+    module: TunedModelModule,
+    encode: EncodeCaptions,
+    data: Any,
+    precision: str,
+    share: int = 0,
+    shares: int = 1,
+) -> None:
+    """Encode a share of some data, without training, for runs that come later.
+
+    Args:
+        module: A technique, not loaded yet.
+        encode: Turns captions into their conditioning, as the technique does it.
+        data: A data module of pictures.
+        precision: The Trainer's, which names the dtype of the text encoders.
+        share: Which share, from 0.
+        shares: How many there are.
+    """
+    module.load_base(BASE_DTYPES[precision])
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    module.model.to(device)
+    if data.can_cache_latents:
+        data.fill_latents(
+            module.model.encode_images,
+            _latents_key(module),
+            device,
+            share=share,
+            shares=shares,
+            resolution=module.model.resolution,
+        )
+    if not module.encodes_prompts_every_step:
+        prompts = PromptCache(data.features, _prompts_key(module))
+        prompts.remember(data.captions()[share::shares], encode, device)
+
+
+def _latents_key(module: TunedModelModule) -> str:
+    return f"{module.model.fingerprint('vae')}-{module.model.vae.dtype}"
+
+
+def _prompts_key(module: TunedModelModule) -> str:
+    dtype = next(module.model.text_encoders.parameters()).dtype
+    return f"{module.model.fingerprint('text_encoders')}-{dtype}-{module.clip_skip}"
