@@ -1,4 +1,4 @@
-"""Training goes on from an adapter in any format, and a file that contradicts the recipe is named."""
+"""Training goes on from an adapter in any format; what contradicts the recipe is named."""
 
 from __future__ import annotations
 
