@@ -114,7 +114,7 @@ def check_same_output(
         AdapterVerificationError: If they differ by more, or are not finite.
     """
     limit = max(1e-3, *(4 * torch.finfo(dtype).eps for dtype in dtypes))
-    error = ((found.float() - expected.float()).norm() / expected.float().norm()).item()
+    error: float = ((found.float() - expected.float()).norm() / expected.float().norm()).item()
     if not error <= limit:  # also catches nan
         raise AdapterVerificationError(
             f"Expected {path} to do what the trained model does, but the {part}'s output differs "

@@ -64,7 +64,7 @@ class LearnedLoRA(Learned):
         fresh = {name: set(lora_layers(part)) for name, part in parts.items()}
         for part in parts.values():
             remove_lora(part)
-        updates = form.read(path, parts, unfolded=True)
+        updates = form.read(path, parts, base=str(model.source), unfolded=True)
         problems = [*_contradictions(updates, fresh, stated), *self._other_parts(updates)]
         if problems:
             raise ArgumentsError([f"Expected {each}, as {path} has it." for each in problems])

@@ -63,7 +63,7 @@ def starting_problems(adapter: str, base: str) -> list[str]:
         for path in find_adapter_files(adapter):
             form = registry.recognise(path)
             if isinstance(form, LoRAFormat):
-                form.read(path, parts)
+                form.read(path, parts, base=base)
     except (FileNotFoundError, ValueError) as error:
         return [f"`adapter`: {error}"]
     return []

@@ -99,7 +99,7 @@ def test_an_adapter_of_another_architecture_is_one_sentence(ask, tiny_sd, tmp_pa
     )
     for save in (save_as_diffusers, save_as_kohya):
         path = save(adapter, tmp_path / "other")
-        with pytest.raises(ValueError, match=r"for a base of the architecture of .*tiny_sd, but"):
+        with pytest.raises(ValueError, match=r"to fit the architecture of .*tiny_sd, but"):
             AdapterEvaluation(str(path), **ask).evaluate()
 
 

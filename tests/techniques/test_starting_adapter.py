@@ -1,4 +1,4 @@
-"""Training goes on from an adapter in any format, and a file that contradicts the recipe is named."""
+"""Training goes on from an adapter in any format; what contradicts the recipe is named."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_what_the_recipe_says_otherwise_is_refused_by_name(saved, micro_sd):
 def test_a_file_that_does_not_fit_is_found_before_the_weights(saved, tiny_sd, tmp_path):
     folder, _, _ = saved
     [problem] = LoRAStyleModule(base=str(tiny_sd), adapter=str(folder)).problems()
-    assert "to fit the architecture of this base" in problem
+    assert f"to fit the architecture of {tiny_sd}, but" in problem
     [problem] = LoRAStyleModule(base=str(tiny_sd), adapter=str(tmp_path / "none")).problems()
     assert "there is neither such a file nor a folder" in problem
 

@@ -85,7 +85,12 @@ class DiffusersLoRAFormat(LoRAFormat):
         tensor_file.write(path, tensors, header)
 
     def read(
-        self, path: Path, parts: Mapping[str, nn.Module], *, unfolded: bool = False
+        self,
+        path: Path,
+        parts: Mapping[str, nn.Module],
+        *,
+        base: str = "this base",
+        unfolded: bool = False,
     ) -> Updates:
         """Read a file in any of diffusers' namings; a LoHa or LoKr in them too.
 
@@ -102,7 +107,7 @@ class DiffusersLoRAFormat(LoRAFormat):
             )
         metadata = tensor_file.read_header(path).metadata
         alpha_of = _alpha_of(_json(path, metadata, CONFIG_KEY))
-        updates = read_updates(tensors, parts, path, self.name, alpha_of=alpha_of)
+        updates = read_updates(tensors, parts, path, self.name, base, alpha_of=alpha_of)
         trained = _json(path, metadata, _TRAINED_KEY) if unfolded else {}
         return _unfolded(updates, trained) if trained else updates
 
@@ -215,12 +220,11 @@ def _portable(config: Any) -> dict[str, Any]:
         if key in always or (value != default[key] and key not in never)
     }
     # names that fit text encoders with and without the level that transformers 5.6 took out
-    for key in ("target_modules", "rank_pattern", "alpha_pattern"):
-        if isinstance(content.get(key), list):
-            content[key] = [each.removeprefix(_TEXT_LEVEL) for each in content[key]]
-        elif isinstance(content.get(key), dict):
-            items = content[key].items()
-            content[key] = {name.removeprefix(_TEXT_LEVEL): each for name, each in items}
+    for key, names in content.items():
+        if key == "target_modules" and not isinstance(names, str):
+            content[key] = [each.removeprefix(_TEXT_LEVEL) for each in names]
+        elif key in ("rank_pattern", "alpha_pattern"):
+            content[key] = {name.removeprefix(_TEXT_LEVEL): each for name, each in names.items()}
     return content
 
 

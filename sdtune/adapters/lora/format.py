@@ -38,13 +38,19 @@ class LoRAFormat(AdapterFormat[LoRAAdapter]):
 
     @abstractmethod
     def read(
-        self, path: Path, parts: Mapping[str, nn.Module], *, unfolded: bool = False
+        self,
+        path: Path,
+        parts: Mapping[str, nn.Module],
+        *,
+        base: str = "this base",
+        unfolded: bool = False,
     ) -> Updates:
         """Read a file for a model, every tensor of it.
 
         Args:
             path: What is of this format.
             parts: As `tunable_parts` names them, without an adapter; on the meta device, too.
+            base: What the model is called in messages.
             unfolded: Give the alpha that it was trained with, where the file says it apart from
                 the one that its matrices are written for; to go on training.
 
@@ -66,7 +72,7 @@ class LoRAFormat(AdapterFormat[LoRAAdapter]):
             ValueError: If it is for another architecture, or not all of it can be read.
         """
         parts = tunable_parts(model)
-        place_updates(parts, self.read(path, parts))
+        place_updates(parts, self.read(path, parts, base=str(model.source)))
 
     def compare(
         self, adapter: LoRAAdapter, path: Path, model: StableDiffusion, loaded: StableDiffusion

@@ -66,7 +66,7 @@ class KohyaFormat(LoRAFormat):
         prefixes = {"unet": "lora_unet_", "text_encoder": "lora_te_", "text_encoder_2": "lora_te2_"}
         if adapter.base.is_xl:
             prefixes["text_encoder"] = "lora_te1_"
-        tensors = {}
+        tensors: dict[str, Tensor] = {}
         for part in adapter.weights:
             for module, update in adapter.updates(part).items():
                 name = prefixes[part] + _known(adapter, part, module).replace(".", "_")
@@ -81,7 +81,12 @@ class KohyaFormat(LoRAFormat):
         return super().use(program, path, name)
 
     def read(
-        self, path: Path, parts: Mapping[str, nn.Module], *, unfolded: bool = False
+        self,
+        path: Path,
+        parts: Mapping[str, nn.Module],
+        *,
+        base: str = "this base",
+        unfolded: bool = False,
     ) -> Updates:
         """Read a file: LoRA, DoRA by outputs, LoHa and LoKr, with either naming of the UNet.
 
@@ -89,7 +94,7 @@ class KohyaFormat(LoRAFormat):
         """
         tensors = tensor_file.read_tensors(path)
         own = {name: each for name, each in tensors.items() if not name.startswith(BUNDLE)}
-        return read_updates(own, parts, path, self.name)
+        return read_updates(own, parts, path, self.name, base)
 
     def words(self, path: Path) -> list[TokenEmbeddingAdapter]:
         """Read the words that are in the file too."""

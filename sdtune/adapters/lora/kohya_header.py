@@ -87,7 +87,7 @@ def _network(adapter: LoRAAdapter) -> dict[str, str]:
         update = next(iter(adapter.updates(part).values()))
         sizes[part] = adapter.configs[part].r, update.alpha
     rank, alpha = sizes.get("unet", next(iter(sizes.values())))
-    arguments = {}
+    arguments: dict[str, str] = {}
     if adapter.adapter_type != "lora":
         arguments["algo"] = adapter.adapter_type
     for part, (own_rank, own_alpha) in sizes.items():

@@ -81,7 +81,12 @@ class PEFTFormat(LoRAFormat):
                 temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
 
     def read(
-        self, path: Path, parts: Mapping[str, nn.Module], *, unfolded: bool = False
+        self,
+        path: Path,
+        parts: Mapping[str, nn.Module],
+        *,
+        base: str = "this base",
+        unfolded: bool = False,
     ) -> Updates:
         """Read PEFT's folders: LoRA with DoRA and biases of its own, LoHa and LoKr."""
         updates: Updates = {}
@@ -90,7 +95,7 @@ class PEFTFormat(LoRAFormat):
             part = folder.name if folder.name in _PARTS else ""
             tensors = tensor_file.read_tensors(folder / _WEIGHTS)
             updates |= read_updates(
-                tensors, parts, folder, self.name, part=part, alpha_of=_alpha_of(config)
+                tensors, parts, folder, self.name, base, part=part, alpha_of=_alpha_of(config)
             )
         return updates
 

@@ -29,6 +29,7 @@ def read_updates(
     parts: Mapping[str, nn.Module],
     path: Path,
     layout: str,
+    base: str = "this base",
     *,
     part: str = "",
     alpha_of: AlphaOf = lambda part, module, rank: None,
@@ -40,6 +41,7 @@ def read_updates(
         parts: As `tunable_parts` names them; on the meta device, too.
         path: Where they come from, for messages.
         layout: What the layout is called there.
+        base: What the model is called there.
         part: The part that they are of, where the names do not tell.
         alpha_of: Alphas that are written elsewhere than in tensors.
 
@@ -50,7 +52,7 @@ def read_updates(
         ValueError: If one tensor has no place in the model, or not all fit together; it names the
             first, what the file is, and what to do.
     """
-    refusal = _Refusal(path, layout, tensors)
+    refusal = _Refusal(path, layout, base, tensors)
     if not tensors:
         raise ValueError(f"Expected {path} to be a LoRA, but it holds no tensor.")
     known = spellings(parts)
@@ -87,17 +89,18 @@ class _Refusal:
     Args:
         path: The file.
         layout: What its layout is called.
+        base: What the model is called.
         tensors: All that it holds.
     """
 
-    def __init__(self, path: Path, layout: str, tensors: Mapping[str, Tensor]) -> None:
-        self.path, self.layout, self.tensors = path, layout, tensors
+    def __init__(self, path: Path, layout: str, base: str, tensors: Mapping[str, Tensor]) -> None:
+        self.path, self.layout, self.base, self.tensors = path, layout, base, tensors
 
     def __call__(self, reason: str) -> ValueError:
         family = guess_family({name: tensor.shape for name, tensor in self.tensors.items()})
         return ValueError(
             f"Expected {self.path}, a {self.layout} file for {family}, to fit the architecture of "
-            f"this base, but {reason}: give the base that it was trained on."
+            f"{self.base}, but {reason}: give the base that it was trained on."
         )
 
 

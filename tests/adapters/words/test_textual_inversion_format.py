@@ -16,7 +16,8 @@ from sdtune.adapters.verification import AdapterVerificationError
 from sdtune.adapters.words import TokenEmbeddingAdapter, add_token_embedding
 from sdtune.adapters.words.textual_inversion_format import TextualInversionFormat
 from sdtune.files import tensor_file
-from sdtune.models import StableDiffusion
+from sdtune.models import StableDiffusion, load
+from tests.models.families.toy_xl import ToyXLFamily, make_toy_xl, registered
 
 FORMAT = TextualInversionFormat()
 
@@ -154,3 +155,30 @@ def test_a_lora_is_no_word(tmp_path: Path) -> None:
         FORMAT.read(path)
     with pytest.raises(FileNotFoundError):
         FORMAT.read(tmp_path / "nowhere.safetensors")
+
+
+def test_a_word_for_two_text_encoders(tmp_path: Path) -> None:
+    with registered(ToyXLFamily()):
+        base = load(make_toy_xl(tmp_path / "xl"))
+    model = copy.deepcopy(base)
+    for number, rows in enumerate(add_token_embedding(model, "<erica>", "c", num_vectors=2)):
+        rows.data += torch.randn(rows.shape, generator=torch.Generator().manual_seed(number))
+    adapter = TokenEmbeddingAdapter.from_model(model)
+    path = AdapterSet(adapter).save(tmp_path / "word")
+    tensors = load_file(path)
+    assert {name: tuple(each.shape) for name, each in tensors.items()} == {
+        "clip_l": (2, 16), "clip_g": (2, 32),
+    }  # fmt: skip
+    assert tensor_file.read_metadata(path)["modelspec.trigger_phrase"] == "<erica>"
+    assert AdapterSet(adapter).verify(path, model) < 1e-6
+    assert FORMAT.read(path).placeholder_token == "<erica>"
+    # as diffusers' documentation says to read such files
+    pipeline = copy.deepcopy(base).pipeline()
+    use = FORMAT.use("diffusers", path, "mine")
+    exec("\n".join([*use.imports, *use.lines]), {"pipeline": pipeline})
+    with torch.no_grad():
+        read = pipeline.encode_prompt(
+            prompt="one <erica> here", device="cpu", do_classifier_free_guidance=False
+        )[0]
+        expected = model.encode_prompts(["one <erica> here"]).encoder_hidden_states
+    torch.testing.assert_close(read, expected, rtol=0, atol=1e-6)
