@@ -138,7 +138,7 @@ def test_slices_bound_what_the_vae_holds(
     pictures = _pictures(5, side=32)
     whole = model.encode_images(pictures)
     images = model.decode_latents(model.latents_from_moments(whole))
-    monkeypatch.setattr("sdtune.models.stable_diffusion._PIXELS_AT_ONCE", 2 * 32 * 32)
+    monkeypatch.setattr("sdtune.models.vae._PIXELS_AT_ONCE", 2 * 32 * 32)
     sizes: list[int] = []
     hook = model.vae.encoder.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
     sliced = model.encode_images(pictures)
