@@ -16,6 +16,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from sdtune.adapters.lora import add_lora, lora_layers
 from sdtune.adapters.words import add_token_embedding
+from sdtune.data.style import StyleDataModule
 from sdtune.models import (
     StableDiffusion,
     check_base,
@@ -28,6 +29,8 @@ from sdtune.models.families import StableDiffusionXLFamily
 from sdtune.models.skeleton import load_skeleton
 from sdtune.techniques.dreambooth import DreamBoothModule
 from sdtune.techniques.lora_style import LoRAStyleModule
+from tests.picture_folders import make_picture_folder
+from tests.quiet_trainer import quiet_trainer
 from tests.tiny_models import make_tiny_xl
 
 PROMPTS = ["a cat on a blue background", "two dogs"]
@@ -153,6 +156,32 @@ def test_class_pictures_are_told_with_their_own_sizes(tiny_xl: Path) -> None:
     rows = told[0]["time_ids"].tolist()
     assert [row[:2] for row in rows] == [[512, 384], [64, 64], [99, 98], [97, 96]]
     assert [row[2:] for row in rows[:2]] == [row[2:] for row in rows[2:]]
+
+
+@pytest.mark.slow
+def test_frozen_text_encoders_read_each_caption_once_and_all_of_it_is_kept(
+    tiny_xl: Path, tmp_path: Path
+) -> None:
+    module = LoRAStyleModule(str(tiny_xl), rank=2, gradient_checkpointing=True)
+    module.load_base()
+    asked: list[int] = []
+    for encoder in module.model.text_encoders:
+        encoder.register_forward_pre_hook(
+            lambda _, args: asked.append(len(args[0]))  # type: ignore[func-returns-value]
+        )
+    folder = make_picture_folder(tmp_path / "discs")
+    data = StyleDataModule(folder, resolution=64, batch_size=2, cache_dir=str(tmp_path / "cache"))
+    told = _told(module.model)
+    quiet_trainer(max_steps=3).fit(module, data)
+    captions = data.captions()
+    assert asked == [len(captions)] * 2
+    assert len(told) == 3
+    expected = module.model.encode_prompts(captions).added_cond_kwargs["text_embeds"]
+    rows = torch.cat([each["text_embeds"] for each in told])
+    distance = torch.cdist(rows, expected)  # every row is one of the captions'
+    assert distance.min(dim=1).values.max() < 1e-4
+    sizes = {tuple(row) for each in told for row in each["time_ids"].tolist()}
+    assert sizes <= {(*s["original_size"], *s["crop_top_left"], 64, 64) for s in data.train_dataset}
 
 
 @pytest.mark.parametrize("clip_skip", [1, 2])
