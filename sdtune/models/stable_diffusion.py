@@ -55,7 +55,8 @@ class StableDiffusion(nn.Module):
 
     Raises:
         ValueError: If there is not one tokenizer per text encoder, or the UNet takes more than
-            noisy latents (inpainting, depth), or the parts are not the family's.
+            noisy latents (inpainting, depth), or the parts are not the family's, or made for
+            another noise schedule.
     """
 
     unet: UNet2DConditionModel
@@ -90,6 +91,12 @@ class StableDiffusion(nn.Module):
             raise ValueError(
                 f"Expected a UNet for text to image, with {vae.config['latent_channels']} input "
                 f"channels, but got one with {unet.config['in_channels']}."
+            )
+        if vae.config.get("latents_mean") is not None:
+            raise ValueError(
+                f"Expected a VAE whose latents are scaled alone, but that of {source} also has "
+                "`latents_mean`: bases with it, such as Playground 2.5, are trained by another "
+                "noise schedule (EDM), which sdtune does not train."
             )
         self.family.prepare(unet, text_encoders, tokenizers)
         # diffusers' `to` is no method to a type checker, and PyTorch's own takes no memory format

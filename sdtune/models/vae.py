@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -79,15 +79,16 @@ def decode(vae: AutoencoderKL, latents: Tensor, scale_factor: int, source: str) 
 @contextmanager
 def _precise(vae: AutoencoderKL) -> Iterator[None]:
     """Compute in the weights' own precision; in float32 where float16 is said to overflow."""
-    overflows = vae.dtype == torch.float16 and bool(vae.config["force_upcast"])
+    overflows = vae.dtype == torch.float16 and bool(vae.config.get("force_upcast", True))
+    cast_to = cast(Any, vae).to  # diffusers' own is no method to a type checker
     if overflows:
-        vae.to(torch.float32)
+        cast_to(torch.float32)
     try:
         with torch.autocast(vae.device.type, enabled=False):
             yield
     finally:
         if overflows:
-            vae.to(torch.float16)
+            cast_to(torch.float16)
 
 
 def _check_finite(vae: AutoencoderKL, given: Tensor, found: Tensor, source: str, what: str) -> None:

@@ -68,7 +68,7 @@ class StableDiffusionXLFamily(Family):
             ValueError: If the UNet is the refiner's.
         """
         told = int(unet.config["projection_class_embeddings_input_dim"] or 0)
-        told -= int(text_encoders[-1].config.projection_dim)
+        told -= int(text_encoders[-1].config.projection_dim or 0)
         if told != _TOLD_SIZES * int(unet.config["addition_time_embed_dim"] or 0):
             raise ValueError(
                 "Expected the UNet of Stable Diffusion XL's base, which is told two text encoders' "
@@ -78,7 +78,7 @@ class StableDiffusionXLFamily(Family):
             )
         for module in text_encoders[-1].modules():
             if getattr(module, "eos_token_id", None) == _WRONG_END:
-                module.eos_token_id = tokenizers[-1].eos_token_id  # type: ignore[assignment]
+                module.eos_token_id = tokenizers[-1].eos_token_id
 
     def encode(
         self, text_encoders: Sequence[CLIPTextModel], token_ids: Sequence[Tensor], clip_skip: int
