@@ -196,6 +196,39 @@ def test_a_lora_is_where_it_can_learn(tiny_xl: Path, clip_skip: int) -> None:
     assert layers == [set(range(3 - clip_skip)), set(range(4))]
 
 
+@pytest.mark.slow
+def test_a_tuned_base_draws_in_the_stock_pipeline_what_it_drew(
+    tiny_xl: Path, tmp_path: Path
+) -> None:
+    module = LoRAStyleModule(
+        str(tiny_xl), rank=2, alpha=1, learning_rate=0.1, text_encoder_learning_rate=0.1
+    )
+    data = StyleDataModule(
+        make_picture_folder(tmp_path / "discs"), resolution=64, cache_dir=str(tmp_path / "cache")
+    )
+    quiet_trainer(max_steps=2).fit(module, data)
+    path = module.adapter().save(tmp_path, module.adapter_metadata())
+    peer: Any = StableDiffusionXLPipeline.from_pretrained(tiny_xl, add_watermarker=False)
+    peer.load_lora_weights(tmp_path, weight_name=path.name)
+    peer.scheduler = make_noise_scheduler("dpm++", peer.scheduler)
+    peer.set_progress_bar_config(disable=True)
+    theirs = peer(
+        PROMPTS[0],
+        latents=initial_noise(module.model, [1], 64, 64),
+        num_inference_steps=3,
+        guidance_scale=4.0,
+        output_type="pt",
+    ).images
+    ours, untuned = (
+        module.generate(
+            PROMPTS[:1], [1], num_inference_steps=3, guidance_scale=4.0, use_adapter=use_adapter
+        )
+        for use_adapter in (True, False)
+    )
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
+    assert (ours - untuned).abs().max() > 0.05
+
+
 def test_the_refiner_is_refused(model: StableDiffusion) -> None:
     config = {**model.unet.config, "projection_class_embeddings_input_dim": 5 * 8 + 24}
     refiner = UNet2DConditionModel.from_config(config)
