@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -181,12 +181,15 @@ for run in runs.iterdir():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("base", "names"), [("micro_sd", tuple(TECHNIQUES)), ("tiny_xl", XL)], indirect=["base"]
+)
 def test_saved_adapters_draw_the_same_pictures_in_a_new_process(
-    micro_sd: Path, folder: Path, tmp_path: Path
+    base: Path, names: Sequence[str], folder: Path, tmp_path: Path
 ) -> None:
     expected = {}
-    for name, build in TECHNIQUES.items():
-        module = build(str(micro_sd))
+    for name in names:
+        module = TECHNIQUES[name](str(base))
         _fit(module, folder, tmp_path / "fit")
         path = module.adapter().save(
             tmp_path / "runs" / name / "adapter", module.adapter_metadata()
@@ -198,7 +201,8 @@ def test_saved_adapters_draw_the_same_pictures_in_a_new_process(
         latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
         images = pipeline("a red <disc>", latents=latents, num_inference_steps=2, output_type="pt")
         expected[name] = images.images
-    subprocess.run([sys.executable, "-c", _DRAW, str(micro_sd), str(tmp_path / "runs")], check=True)
+    subprocess.run([sys.executable, "-c", _DRAW, str(base), str(tmp_path / "runs")], check=True)
     for name, images in expected.items():
         drawn = torch.load(tmp_path / "runs" / name / "drawn.pt", weights_only=True)
-        torch.testing.assert_close(drawn, images, rtol=0, atol=0, msg=f"{name} differs")
+        # a file's matrices are scaled by alpha / rank, which rounds where that is no power of two
+        torch.testing.assert_close(drawn, images, rtol=0, atol=1e-5, msg=f"{name} differs")
