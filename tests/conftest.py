@@ -15,7 +15,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import pytest
 import torch
 
-from tests.tiny_models import make_micro_sd, make_tiny_sd
+from tests.tiny_models import make_micro_sd, make_tiny_sd, make_tiny_xl
 
 # tiny tensors gain nothing from threads, and lose much when the cores are busy
 torch.set_num_threads(1)
@@ -53,3 +53,9 @@ def tiny_sd_v(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with v-prediction and zero terminal SNR."""
     folder = tmp_path_factory.mktemp("models") / "tiny_sd_v"
     return make_tiny_sd(folder, "v_prediction", zero_terminal_snr=True)
+
+
+@pytest.fixture(scope="session")
+def tiny_xl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a random-weight Stable Diffusion XL of reduced width and depth, 64 px."""
+    return make_tiny_xl(tmp_path_factory.mktemp("models") / "tiny_xl")

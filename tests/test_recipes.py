@@ -22,7 +22,8 @@ FILES = sorted(
 COMPARISONS = [file for file in FILES if is_comparison(ROOT / file)]
 RECIPES = [file for file in FILES if file not in COMPARISONS]
 SD14 = [recipe for recipe in RECIPES if "sd14" in Path(recipe).parts]
-NANO_BASED = [recipe for recipe in RECIPES if recipe not in SD14]
+SDXL = [recipe for recipe in RECIPES if "sdxl" in Path(recipe).parts]
+NANO_BASED = [recipe for recipe in RECIPES if recipe not in (*SD14, *SDXL)]
 TWO_STEPS = [
     "--trainer.max_steps=2",
     "--trainer.limit_val_batches=1",
@@ -94,10 +95,20 @@ def test_recipe_runs_two_steps_and_says_how_to_use_them(recipe, tmp_path, capsys
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 @pytest.mark.parametrize("recipe", SD14)
 def test_sd14_recipe_runs_two_steps_on_a_small_model(recipe, precision, tmp_path, tiny_sd):
-    small = [f"--model.base={tiny_sd}", "--data.resolution=64", f"--trainer.precision={precision}"]
+    run_two_steps_on(tiny_sd, recipe, precision, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", SDXL)
+def test_sdxl_recipe_runs_two_steps_on_a_small_model(recipe, tmp_path, tiny_xl):
+    run_two_steps_on(tiny_xl, recipe, "bf16-mixed", tmp_path)
+
+
+def run_two_steps_on(base, recipe, precision, folder):
+    small = [f"--model.base={base}", "--data.resolution=64", f"--trainer.precision={precision}"]
     arguments = read_yaml(recipe)["model"]["init_args"]
     if "initializer_token" in arguments:
         small.append("--model.initializer_token=c")  # the small model knows letters and no words
     if "initializer_tokens" in arguments:
         small.append("--model.initializer_tokens=[c, d]")
-    run_two_steps(recipe, tmp_path, *small)
+    run_two_steps(recipe, folder, *small)

@@ -130,7 +130,8 @@ def _read(
     words = registry.read_words(files)
     _check_base(model, files)
     pipeline = load_pipeline(base, adapter)
-    _check_keys_and_values(adapter, files, pipeline.unet, pipeline.text_encoder)
+    encoders = [getattr(pipeline, name) for name in model.family.text_encoder_names]
+    _check_keys_and_values(adapter, files, pipeline.unet, *encoders)
     inputs = torch.cat(
         [
             _token_states(pipeline, [prompt.format(word.placeholder_token)], word.placeholder_token)
@@ -157,10 +158,15 @@ def _token_states(
         (S, d) float32, the tokens of all prompts up to the end token.
     """
     states = []
-    tokenizer = pipeline.tokenizer
+    tokenizer = pipeline.tokenizer  # a second one splits texts in the same way
     for first in range(0, len(prompts), 64):
         batch = list(prompts[first : first + 64])
-        hidden, _ = pipeline.encode_prompt(batch, pipeline.device, 1, False)
+        hidden = pipeline.encode_prompt(
+            prompt=batch,
+            device=pipeline.device,
+            num_images_per_prompt=1,
+            do_classifier_free_guidance=False,
+        )[0]
         written = pipeline.maybe_convert_prompt(batch, tokenizer)
         for row, text in zip(hidden, written, strict=True):
             length = tokenizer.model_max_length
@@ -184,10 +190,8 @@ def _check_base(model: StableDiffusion, files: Sequence[Path]) -> None:
         )
 
 
-def _check_keys_and_values(
-    adapter: str | Path, files: Sequence[Path], unet: nn.Module, text_encoder: nn.Module
-) -> None:
-    tuned = [*lora_layers(unet), *lora_layers(text_encoder)]
+def _check_keys_and_values(adapter: str | Path, files: Sequence[Path], *parts: nn.Module) -> None:
+    tuned = [name for part in parts for name in lora_layers(part)]
     others = [name for name in tuned if not name.endswith(TARGET_MODULES)]
     weights = registry.recognise(files[-1]).adapter_type
     if others or not (tuned or weights is CrossAttentionAdapter):

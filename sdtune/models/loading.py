@@ -77,6 +77,7 @@ def load(base: str | Path, dtype: torch.dtype = torch.float32) -> StableDiffusio
         noise_scheduler=DDPMScheduler.from_config(pipeline.scheduler.config),
         source=str(base),
         family=family,
+        settings={name: pipeline.config[name] for name in family.pipeline_settings},
     )
     return model.to(dtype)
 

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from sdtune._checks import check_all, check_not_negative, check_positive
 from sdtune.functional.randomness import counter_generator
-from sdtune.models.conditioning import Conditioning
 from sdtune.models.noise_schedulers import (
     NoiseSchedulerName,
     check_noise_scheduler,
@@ -77,9 +76,13 @@ def sample(
     pipeline = _denoiser(model, noise_scheduler)
     images = []
     with torch.inference_mode(), _evaluation_mode(model), _float32_between_steps(model):
-        negative = _encode(model, [negative_prompt], clip_skip) if guidance_scale != 1.0 else None
+        negative = None
+        if guidance_scale != 1.0:
+            negative = model.encode_negative_prompt(negative_prompt, clip_skip)
+            negative = negative.to(model.device, model.dtype)
         for batch in (slice(n, n + batch_size) for n in range(0, len(prompts), batch_size)):
-            wanted = _encode(model, prompts[batch], clip_skip)
+            wanted = model.encode_prompts(prompts[batch], clip_skip)
+            wanted = wanted.to(model.device, model.dtype)
             unwanted = None if negative is None else negative[[0] * len(wanted)]
             latents = pipeline(
                 **model.family.call_arguments(wanted, unwanted, height, width),
@@ -158,10 +161,6 @@ def _float32_between_steps(model: StableDiffusion) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _encode(model: StableDiffusion, prompts: Sequence[str], clip_skip: int) -> Conditioning:
-    return model.encode_prompts(prompts, clip_skip).to(model.device, model.dtype)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from sdtune.models.families import Family, StableDiffusionFamily
 from sdtune.models.fingerprint import fingerprint
 from sdtune.models.noise_schedulers import make_noise_scheduler
 from sdtune.models.substitution import substitute
+from sdtune.models.vae import decode, encode
 
 if TYPE_CHECKING:
     from diffusers import (
@@ -30,10 +31,6 @@ __all__ = ["Part", "StableDiffusion"]
 log = logging.getLogger(__name__)
 
 Part = Literal["unet", "vae", "text_encoders"]
-
-# the VAE's feature maps are at full resolution and hundreds of channels wide: memory is bounded
-# by the pixels that pass through it at once, one 512 px picture or sixty-four of 64 px
-_PIXELS_AT_ONCE = 512 * 512
 
 
 class StableDiffusion(nn.Module):
@@ -51,13 +48,15 @@ class StableDiffusion(nn.Module):
         noise_scheduler: The noise schedule that the UNet was trained with.
         source: What it was loaded from, as the user named it.
         family: How prompts are encoded and pictures drawn.
+        settings: The base's own values of the family's `pipeline_settings`.
 
     Attributes:
         substitutions: Words of prompts -> texts that are put in their place, see `substitute`.
 
     Raises:
         ValueError: If there is not one tokenizer per text encoder, or the UNet takes more than
-            noisy latents (inpainting, depth).
+            noisy latents (inpainting, depth), or the parts are not the family's, or made for
+            another noise schedule.
     """
 
     unet: UNet2DConditionModel
@@ -73,9 +72,11 @@ class StableDiffusion(nn.Module):
         noise_scheduler: DDPMScheduler,
         source: str,
         family: Family | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.family = family or StableDiffusionFamily()
+        self.settings = dict(settings or {})
         if len(text_encoders) != len(tokenizers):
             raise ValueError(
                 f"Expected one tokenizer per text encoder, but got {len(tokenizers)} tokenizers "
@@ -91,6 +92,13 @@ class StableDiffusion(nn.Module):
                 f"Expected a UNet for text to image, with {vae.config['latent_channels']} input "
                 f"channels, but got one with {unet.config['in_channels']}."
             )
+        if vae.config.get("latents_mean") is not None:
+            raise ValueError(
+                f"Expected a VAE whose latents are scaled alone, but that of {source} also has "
+                "`latents_mean`: bases with it, such as Playground 2.5, are trained by another "
+                "noise schedule (EDM), which sdtune does not train."
+            )
+        self.family.prepare(unet, text_encoders, tokenizers)
         # diffusers' `to` is no method to a type checker, and PyTorch's own takes no memory format
         self.unet = cast(Any, unet).to(memory_format=torch.channels_last)
         self.vae = cast(Any, vae).to(memory_format=torch.channels_last)
@@ -210,6 +218,23 @@ class StableDiffusion(nn.Module):
         text_encoders = cast("list[CLIPTextModel]", list(self.text_encoders))
         return self.family.encode(text_encoders, token_ids, clip_skip)
 
+    def encode_negative_prompt(self, prompt: str, clip_skip: int = 1) -> Conditioning:
+        """Encode what guidance goes away from.
+
+        Args:
+            prompt: A text; an empty one may have a meaning of its own, see
+                `Family.empty_negative`.
+            clip_skip: As in `encode_prompts`.
+
+        Returns:
+            One prompt, on the text encoders' device.
+
+        Raises:
+            ValueError: If `clip_skip` is not one of the layers.
+        """
+        encoded = self.encode_prompts([prompt], clip_skip)
+        return encoded if prompt else self.family.empty_negative(encoded, self.settings)
+
     def picture_inputs(self, batch: Mapping[str, Any], latents: Tensor) -> dict[str, Tensor]:
         """Give what the UNet is told of the pictures themselves, beside their captions.
 
@@ -230,14 +255,11 @@ class StableDiffusion(nn.Module):
 
         Returns:
             (B, 2C, h, w) float32 mean and log-variance, unscaled, on the VAE's device.
+
+        Raises:
+            ValueError: If the VAE overflows.
         """
-        slices = pixel_values.split(_images_at_once(pixel_values, scale_factor=1))
-        with torch.autocast(self.vae.device.type, enabled=False):  # half precision overflows it
-            moments = [
-                self.vae.encode(each.to(self.vae.device, self.vae.dtype)).latent_dist.parameters
-                for each in slices
-            ]
-        return torch.cat(moments).float().contiguous()
+        return encode(self.vae, pixel_values, self.source)
 
     def latents_from_moments(self, moments: Tensor, noise: Tensor | None = None) -> Tensor:
         """Draw latents from the VAE's posterior and scale them for the UNet.
@@ -263,13 +285,13 @@ class StableDiffusion(nn.Module):
 
         Returns:
             (B, 3, H, W) float32 in [0, 1], on the VAE's device.
+
+        Raises:
+            ValueError: If the VAE overflows.
         """
-        latents = latents.to(self.vae.device, self.vae.dtype)
-        latents = latents / self._scale + self._shift
-        slices = latents.split(_images_at_once(latents, self.vae_scale_factor))
-        with torch.autocast(self.vae.device.type, enabled=False):
-            images = [self.vae.decode(each, return_dict=False)[0] for each in slices]
-        return (torch.cat(images).float() / 2 + 0.5).clamp(0.0, 1.0).contiguous()
+        unscaled = latents.float() / self._scale + self._shift
+        images = decode(self.vae, unscaled, self.vae_scale_factor, self.source)
+        return (images / 2 + 0.5).clamp(0.0, 1.0).contiguous()
 
     def fingerprint(self, part: Part) -> str:
         """Hash a part's frozen weights, to name the base in caches and checkpoints.
@@ -308,7 +330,7 @@ class StableDiffusion(nn.Module):
             scheduler=make_noise_scheduler("dpm++", self.noise_scheduler),
             **dict(zip(family.text_encoder_names, self.text_encoders, strict=True)),
             **dict(zip(family.tokenizer_names, self.tokenizers, strict=True)),
-            **family.pipeline_options,
+            **{**family.pipeline_options, **self.settings},
         )
 
     @property
@@ -329,8 +351,3 @@ class StableDiffusion(nn.Module):
                 )  # fmt: skip
                 self._has_warned_of_truncation = True
                 return
-
-
-def _images_at_once(images: Tensor, scale_factor: int) -> int:
-    height, width = images.shape[-2:]
-    return max(1, _PIXELS_AT_ONCE // (height * width * scale_factor**2))

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sdtune.adapters.lora.base_kind import guess_family
 from sdtune.adapters.registry import made_for
 from sdtune.adapters.usage import Program, Use, literal, shown
+from sdtune.files import tensor_file
 from sdtune.models import NANO
 
 __all__ = ["Snippet", "describe_use"]
@@ -64,8 +66,10 @@ def _diffusers(base: str, files: Sequence[Path], prompt: str, name: str) -> Snip
         return Snippet("diffusers", "", _notes(uses))
     is_file = Path(base).suffix in (".safetensors", ".ckpt")
     loading = "from_single_file" if is_file else "from_pretrained"
-    imports = ["from diffusers import StableDiffusionPipeline"]
-    lines = [f"pipeline = StableDiffusionPipeline.{loading}({literal(base)})"]
+    # a folder says which pipeline it is for, and a single file does not
+    pipeline = _single_file_pipeline(files) if is_file else "DiffusionPipeline"
+    imports = [f"from diffusers import {pipeline}"]
+    lines = [f"pipeline = {pipeline}.{loading}({literal(base)})"]
     if base == NANO:
         imports, lines = ["from sdtune import load"], ['pipeline = load("nano").pipeline()']
     for use in uses:
@@ -73,6 +77,12 @@ def _diffusers(base: str, files: Sequence[Path], prompt: str, name: str) -> Snip
         lines += use.lines
     lines.append(f'pipeline({literal(prompt)}).images[0].save("picture.png")')
     return Snippet("diffusers", "\n".join([*imports, "", *lines]), _notes(uses))
+
+
+def _single_file_pipeline(files: Sequence[Path]) -> str:
+    headers = [tensor_file.read_header(path) for path in files if path.is_file()]
+    is_xl = any(guess_family(header.shapes) == "Stable Diffusion XL" for header in headers)
+    return "StableDiffusionXLPipeline" if is_xl else "StableDiffusionPipeline"
 
 
 def _sdtune(base: str, folder: Path, prompt: str) -> str:

@@ -86,18 +86,17 @@ class PriorPreservation:
             batch: B instance samples; class samples in entries that begin with `class_`.
 
         Returns:
-            2B samples.
+            2B samples: pixels or moments, captions, indices and what is told of the pictures.
         """
-        pixels = "moments" if "moments" in batch else "pixel_values"
-        names = {"name": [*batch["name"], *batch["class_name"]]} if "name" in batch else {}
-        return {
-            **names,
-            pixels: torch.cat([batch[pixels], batch[f"class_{pixels}"]]),  # (2B, …)
-            "caption": [*batch["caption"], *batch["class_caption"]],
-            # below zero: each class sample has noise and a timestep of its own, also where one
-            # class picture is shown twice in an epoch
-            "index": [*batch["index"], *(-1 - index for index in batch["index"])],
+        joint = {
+            name: _behind(batch[name], batch[f"class_{name}"])
+            for name in batch
+            if f"class_{name}" in batch
         }
+        # below zero: each class sample has noise and a timestep of its own, also where one class
+        # picture is shown twice in an epoch
+        joint["index"] = [*batch["index"], *(-1 - index for index in batch["index"])]
+        return joint
 
     def loss(self, instance_losses: Tensor, class_losses: Tensor) -> Tensor:
         """Weigh the two against each other: mean(instance) + loss_weight * mean(class)."""
@@ -128,5 +127,12 @@ class PriorPreservation:
             "num_inference_steps": self.inference_steps,
             "guidance_scale": self.guidance_scale,
             "clip_skip": technique.clip_skip,
+            **model.settings,
         }
         data.make_class_pictures(draw, json.dumps(drawer, sort_keys=True))
+
+
+def _behind(instances: Any, classes: Any) -> Any:
+    if isinstance(instances, Tensor):
+        return torch.cat([instances, classes])  # (2B, …)
+    return [*instances, *classes]

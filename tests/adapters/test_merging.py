@@ -72,7 +72,9 @@ def saved(base: StableDiffusion, tmp_path_factory: pytest.TempPathFactory) -> tu
 def _read_by(base: Path, adapter: Path | None, text: str, word: str | None = None) -> Tensor:
     """What all keys and values make of a text, from a word on: (tokens, sum of widths)."""
     pipeline = load_pipeline(base, adapter)
-    hidden, _ = pipeline.encode_prompt(text, pipeline.device, 1, False)
+    hidden = pipeline.encode_prompt(
+        prompt=text, device="cpu", num_images_per_prompt=1, do_classifier_free_guidance=False
+    )[0]
     ids = pipeline.tokenizer(text).input_ids
     first = ids.index(pipeline.tokenizer.convert_tokens_to_ids(word)) if word else 0
     modules = pipeline.unet.named_modules()
@@ -84,16 +86,32 @@ def _read_by(base: Path, adapter: Path | None, text: str, word: str | None = Non
 def test_every_word_is_read_as_by_its_own_adapter(
     saved: tuple[Path, Path], tiny_sd: Path, tmp_path: Path
 ) -> None:
-    adapter, model = merge_adapters(tiny_sd, saved, TEXTS)
+    _assert_each_word_is_read_as_by_its_own(saved, tiny_sd, tmp_path)
+
+
+@pytest.mark.slow
+def test_words_of_two_text_encoders_are_merged_too(tiny_xl: Path, tmp_path: Path) -> None:
+    base = load(tiny_xl)
+    saved = (
+        _save(base, tmp_path / "full", "<one>", 0),
+        _save(base, tmp_path / "lora", "<two>", 1, list(TARGET_MODULES)),
+    )
+    _assert_each_word_is_read_as_by_its_own(saved, tiny_xl, tmp_path)
+
+
+def _assert_each_word_is_read_as_by_its_own(
+    saved: tuple[Path, Path], base: Path, tmp_path: Path
+) -> None:
+    adapter, model = merge_adapters(base, saved, TEXTS)
     path = adapter.save(tmp_path / "merged")
     adapter.verify(path, model)
     for own, word in zip(saved, ("<one>", "<two>"), strict=True):
         arguments = (f"a picture of a {word}", word)
-        expected = _read_by(tiny_sd, own, *arguments)
-        merged = _read_by(tiny_sd, path, *arguments)
+        expected = _read_by(base, own, *arguments)
+        merged = _read_by(base, path, *arguments)
         torch.testing.assert_close(merged, expected, rtol=1e-3, atol=1e-3)
-    kept = _read_by(tiny_sd, None, TEXTS[0])
-    changes = [(_read_by(tiny_sd, each, TEXTS[0]) - kept).norm() for each in (path, *saved)]
+    kept = _read_by(base, None, TEXTS[0])
+    changes = [(_read_by(base, each, TEXTS[0]) - kept).norm() for each in (path, *saved)]
     assert changes[0] < min(changes[1:])
 
 

@@ -132,13 +132,27 @@ def test_a_shift_is_undone_too(tiny_sd: Path) -> None:
     torch.testing.assert_close(model.decode_latents(latents), images)
 
 
+def test_latents_that_are_centred_too_are_refused(tiny_sd: Path) -> None:
+    model = load(tiny_sd)
+    model.vae.register_to_config(latents_mean=[0.1] * 4, latents_std=[0.5] * 4)
+    with pytest.raises(ValueError, match=r"that of edm also has `latents_mean`.*Playground 2\.5"):
+        StableDiffusion(
+            model.unet,
+            model.vae,
+            list(model.text_encoders),
+            model.tokenizers,
+            model.noise_scheduler,
+            source="edm",
+        )
+
+
 def test_slices_bound_what_the_vae_holds(
     model: StableDiffusion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pictures = _pictures(5, side=32)
     whole = model.encode_images(pictures)
     images = model.decode_latents(model.latents_from_moments(whole))
-    monkeypatch.setattr("sdtune.models.stable_diffusion._PIXELS_AT_ONCE", 2 * 32 * 32)
+    monkeypatch.setattr("sdtune.models.vae._PIXELS_AT_ONCE", 2 * 32 * 32)
     sizes: list[int] = []
     hook = model.vae.encoder.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
     sliced = model.encode_images(pictures)

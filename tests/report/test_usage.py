@@ -81,3 +81,25 @@ def test_the_file_made_for_a1111_is_taken_where_there_is_one(files, tmp_path):
     assert "cp kohya_lora.safetensors stable-diffusion-webui/models/Lora/mine.safetensors" in (
         elsewhere.text
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "pipeline"),
+    [
+        ("unet.a.attn2.to_k.lora_A.weight", (4, 2048), "StableDiffusionXLPipeline"),
+        ("unet.a.attn2.to_k.lora_A.weight", (4, 768), "StableDiffusionPipeline"),
+        ("a.attn2.processor.to_k_custom_diffusion.weight", (640, 2048), "StableDiffusionXLPipe"),
+        ("clip_g", (1, 1280), "StableDiffusionXLPipeline"),
+    ],
+)
+def test_a_single_file_is_read_by_the_pipeline_of_its_family(tmp_path, name, shape, pipeline):
+    path = tmp_path / "adapter.safetensors"
+    twin = {"clip_g": "clip_l"}.get(
+        name, name.replace("lora_A", "lora_B").replace("to_k_", "to_v_")
+    )
+    save_file({name: torch.zeros(shape), twin: torch.zeros(shape)}, path)
+    text = describe_use("base.safetensors", [path], PROMPT, "mine")[0].text
+    assert f"from diffusers import {pipeline}" in text
+    assert "from diffusers import DiffusionPipeline" in (
+        describe_use("some/base", [path], PROMPT, "mine")[0].text
+    )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import pytest
@@ -17,15 +19,41 @@ from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
 from tests.techniques.every_technique import TECHNIQUES, Build, data_for
 
-QUICK_FIRST = [
-    pytest.param(
-        build,
-        id=name,
-        marks=[] if name in ("textual_inversion", "multi_concept") else [pytest.mark.slow],
-    )
-    for name, build in TECHNIQUES.items()
-]
-"""All techniques; those that take long to train and save are slow."""
+XL = (
+    "lora_text_encoder",
+    "dreambooth",
+    "textual_inversion",
+    "pivotal_tuning_text_encoder",
+    "multi_concept",
+)
+"""Techniques that are tried on Stable Diffusion XL too: what learns is in one of them at least."""
+
+
+def _cases(quick: Collection[str] = tuple(TECHNIQUES)) -> list[Any]:
+    """List techniques with bases; those that are not quick are slow."""
+    return [
+        pytest.param(
+            TECHNIQUES[name],
+            base,
+            id=f"{name}-{base}",
+            marks=[] if base == "micro_sd" and name in quick else [pytest.mark.slow],
+        )
+        for base, names in (("micro_sd", TECHNIQUES), ("tiny_xl", XL))
+        for name in names
+    ]
+
+
+ON_EVERY_FAMILY = pytest.mark.parametrize(("build", "base"), _cases(), indirect=["base"])
+QUICK_FIRST = pytest.mark.parametrize(
+    ("build", "base"), _cases(quick=("textual_inversion", "multi_concept")), indirect=["base"]
+)
+
+
+@pytest.fixture
+def base(request: pytest.FixtureRequest) -> Path:
+    """Folder of a small base, by the name of its fixture."""
+    path: Path = request.getfixturevalue(request.param)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -58,20 +86,20 @@ def _learned(module: DiffusionFineTuningModule) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in module.state_dict().items()}
 
 
-@pytest.mark.parametrize("build", TECHNIQUES.values(), ids=TECHNIQUES)
-def test_a_fresh_adapter_changes_nothing(build: Build, micro_sd: Path) -> None:
-    module = build(str(micro_sd))
+@ON_EVERY_FAMILY
+def test_a_fresh_adapter_changes_nothing(build: Build, base: Path) -> None:
+    module = build(str(base))
     arguments = (["a red <disc>"], [7])
     tuned = module.generate(*arguments, num_inference_steps=2)
-    base = module.generate(*arguments, num_inference_steps=2, use_adapter=False)
-    torch.testing.assert_close(tuned, base, rtol=0, atol=0)
+    untuned = module.generate(*arguments, num_inference_steps=2, use_adapter=False)
+    torch.testing.assert_close(tuned, untuned, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("build", TECHNIQUES.values(), ids=TECHNIQUES)
+@ON_EVERY_FAMILY
 def test_training_moves_what_learns_and_nothing_else(
-    build: Build, micro_sd: Path, folder: Path, tmp_path: Path
+    build: Build, base: Path, folder: Path, tmp_path: Path
 ) -> None:
-    module = build(str(micro_sd))
+    module = build(str(base))
     module.load_base()
     frozen, learned = _frozen(module), _learned(module)
     trainer = _fit(module, folder, tmp_path)
@@ -83,34 +111,34 @@ def test_training_moves_what_learns_and_nothing_else(
     assert all(value.dtype == torch.float32 for value in learned.values())
 
 
-@pytest.mark.parametrize("build", QUICK_FIRST)
+@QUICK_FIRST
 def test_a_resumed_run_equals_an_uninterrupted_one(
-    build: Build, micro_sd: Path, folder: Path, tmp_path: Path
+    build: Build, base: Path, folder: Path, tmp_path: Path
 ) -> None:
-    whole = build(str(micro_sd))
+    whole = build(str(base))
     _fit(whole, folder, tmp_path, max_steps=5)  # two steps an epoch: it stops within the third
-    first = build(str(micro_sd))
+    first = build(str(base))
     trainer = _fit(first, folder, tmp_path, max_steps=3)
     checkpoint = tmp_path / "last.ckpt"
     trainer.save_checkpoint(checkpoint)
-    second = build(str(micro_sd))
+    second = build(str(base))
     _fit(second, folder, tmp_path, max_steps=5, ckpt_path=checkpoint)
     for name, value in _learned(whole).items():
         assert torch.equal(value, _learned(second)[name]), name
 
 
-@pytest.mark.parametrize("build", QUICK_FIRST)
+@QUICK_FIRST
 def test_a_checkpoint_is_small_and_names_its_base(
-    build: Build, micro_sd: Path, folder: Path, tmp_path: Path
+    build: Build, base: Path, folder: Path, tmp_path: Path
 ) -> None:
-    module = build(str(micro_sd))
+    module = build(str(base))
     trainer = _fit(module, folder, tmp_path)
     path = tmp_path / "last.ckpt"
     trainer.save_checkpoint(path)
     checkpoint = torch.load(path, weights_only=True)
     assert set(checkpoint["state_dict"]) == set(_learned(module))
-    assert checkpoint["base_sha256"]["unet"] == load(micro_sd).fingerprint("unet")
-    other = build(str(micro_sd))
+    assert checkpoint["base_sha256"]["unet"] == load(base).fingerprint("unet")
+    other = build(str(base))
     other.load_base()
     other.model.unet.conv_in.weight.data += 1
     other.model._fingerprints.clear()
@@ -118,10 +146,10 @@ def test_a_checkpoint_is_small_and_names_its_base(
         _fit(other, folder, tmp_path, ckpt_path=path)
 
 
-@pytest.mark.parametrize("clip_skip", [pytest.param(1, marks=pytest.mark.slow), 3])
-@pytest.mark.parametrize("build", TECHNIQUES.values(), ids=TECHNIQUES)
-def test_all_that_learns_has_a_gradient(build: Build, clip_skip: int, micro_sd: Path) -> None:
-    module = build(str(micro_sd))
+@pytest.mark.parametrize("clip_skip", [pytest.param(1, marks=pytest.mark.slow), 2])
+@ON_EVERY_FAMILY
+def test_all_that_learns_has_a_gradient(build: Build, clip_skip: int, base: Path) -> None:
+    module = build(str(base))
     module.clip_skip = clip_skip
     module.load_base()
     moments = torch.randn(2, 8, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -153,12 +181,15 @@ for run in runs.iterdir():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("base", "names"), [("micro_sd", tuple(TECHNIQUES)), ("tiny_xl", XL)], indirect=["base"]
+)
 def test_saved_adapters_draw_the_same_pictures_in_a_new_process(
-    micro_sd: Path, folder: Path, tmp_path: Path
+    base: Path, names: Sequence[str], folder: Path, tmp_path: Path
 ) -> None:
     expected = {}
-    for name, build in TECHNIQUES.items():
-        module = build(str(micro_sd))
+    for name in names:
+        module = TECHNIQUES[name](str(base))
         _fit(module, folder, tmp_path / "fit")
         path = module.adapter().save(
             tmp_path / "runs" / name / "adapter", module.adapter_metadata()
@@ -170,7 +201,8 @@ def test_saved_adapters_draw_the_same_pictures_in_a_new_process(
         latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
         images = pipeline("a red <disc>", latents=latents, num_inference_steps=2, output_type="pt")
         expected[name] = images.images
-    subprocess.run([sys.executable, "-c", _DRAW, str(micro_sd), str(tmp_path / "runs")], check=True)
+    subprocess.run([sys.executable, "-c", _DRAW, str(base), str(tmp_path / "runs")], check=True)
     for name, images in expected.items():
         drawn = torch.load(tmp_path / "runs" / name / "drawn.pt", weights_only=True)
-        torch.testing.assert_close(drawn, images, rtol=0, atol=0, msg=f"{name} differs")
+        # a file's matrices are scaled by alpha / rank, which rounds where that is no power of two
+        torch.testing.assert_close(drawn, images, rtol=0, atol=1e-5, msg=f"{name} differs")

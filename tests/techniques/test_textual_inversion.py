@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from sdtune.adapters.words import find_token_embeddings
+from sdtune.adapters.words import find_token_embeddings, remove_token_embeddings
 from sdtune.data.style import StyleDataModule
 from sdtune.data.subject import SubjectDataModule
+from sdtune.models import load, sample
 from sdtune.techniques.textual_inversion import TextualInversionModule
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
@@ -62,6 +63,31 @@ def test_only_the_new_rows_are_parameters_and_in_the_optimizer(
     assert list(module.state_dict()) == [
         next(name for name, p in module.named_parameters() if p.requires_grad)
     ]
+
+
+@pytest.mark.slow
+def test_a_word_is_learned_for_every_text_encoder(tiny_xl: Path, data: SubjectDataModule) -> None:
+    module = _module(tiny_xl, initializer_token="c d", num_vectors=2, embedding_norm="initializer")
+    module.load_base()
+    before = [rows.detach().clone() for rows in module.words.rows(module.model)]
+    assert [rows.shape for rows in before] == [(2, 16), (2, 32)]
+    quiet_trainer(max_steps=2).fit(module, data)
+    for rows, old in zip(module.words.rows(module.model), before, strict=True):
+        assert (rows - old).abs().min(dim=1).values.min() > 0
+        torch.testing.assert_close(rows.norm(dim=1), old.norm(dim=1))
+    assert [vectors.shape for vectors in module.adapter().adapters[0].vectors] == [(2, 16), (2, 32)]
+    base = load(tiny_xl)
+    assert module.model.fingerprint("text_encoders") == base.fingerprint("text_encoders")
+    prompts = [f"a {word} on the moon" for word in ("<disc>", "c d")]
+    learned, read = (
+        module.generate(prompts[:1], [0], num_inference_steps=2, use_adapter=use_adapter)
+        for use_adapter in (True, False)
+    )
+    assert torch.equal(read, sample(base, prompts[1:], seeds=[0], num_inference_steps=2))
+    assert (learned - read).abs().max() > 1e-3
+    remove_token_embeddings(module.model)
+    assert module.model.state_dict().keys() == base.state_dict().keys()
+    assert [len(each) for each in module.model.tokenizers] == [len(t) for t in base.tokenizers]
 
 
 @pytest.mark.parametrize("embedding_norm", ["table", "initializer"])

@@ -95,6 +95,7 @@ def guess_family(shapes: Mapping[str, Iterable[int]]) -> str:
     for name, shape in shapes.items():
         size = tuple(shape)
         is_down = "down" in name.rpartition("to_k")[2] or "lora_A" in name
-        if "attn2" in name and "to_k" in name and is_down and len(size) > 1:
+        is_whole = name.endswith(("to_k.weight", "to_k_custom_diffusion.weight"))
+        if "attn2" in name and "to_k" in name and (is_down or is_whole) and len(size) > 1:
             return _BY_CONTEXT.get(size[1], "an unknown family")
     return "an unknown family"

@@ -103,8 +103,8 @@ def add_lora(
         adapter_type: `lora`; `loha`, the product by elements of two (Hyeon-Woo et al. 2022,
             https://arxiv.org/abs/2108.06098); or `lokr`, a Kronecker product (Yeh et al. 2024,
             https://arxiv.org/abs/2309.14859).
-        clip_skip: Layer of a text encoder whose output is used, counted from the end. Those behind
-            it would never learn, and get no matrices.
+        clip_skip: Layer of a text encoder whose output is used, counted from the end. Those that
+            do not reach the UNet would never learn, and get no matrices, see `Family.text_layers`.
         seed: Seed of the initial matrices.
 
     Raises:
@@ -128,12 +128,14 @@ def add_lora(
 
     parts = {n: p for n, p in tunable_parts(model).items() if n == "unet" or text_encoder}
     targets = find_targets(parts, target_modules)
+    encoders = cast("list[CLIPTextModel]", list(model.text_encoders))
+    layers = model.family.text_layers(encoders, clip_skip)
+    reached = dict(zip(model.family.text_encoder_names, layers, strict=True))
     with isolated_random_state():  # PEFT draws initial values, which `_initialize` replaces
         for name, part in parts.items():
             config: Any = settings.config(name, targets[name])
-            if name != "unet" and clip_skip > 1:
-                layers = cast("CLIPTextModel", part).config.num_hidden_layers - (clip_skip - 1)
-                config.layers_to_transform = list(range(max(1, layers)))
+            if name in reached and reached[name] < cast(Any, part).config.num_hidden_layers:
+                config.layers_to_transform = list(range(reached[name]))
                 config.layers_pattern = "layers"
             inject_lora(part, config)
     for name, part in parts.items():

@@ -196,6 +196,10 @@ class TextualInversionFormat(WordsFormat):
                 f"    text_encoder=pipeline.text_encoder{end},",
                 ")",
             ]
+        # its configuration names another token, and its output would be read at the word
+        lines.append(
+            "pipeline.text_encoder_2.text_model.eos_token_id = pipeline.tokenizer_2.eos_token_id"
+        )
         return Use(tuple(lines), imports=("from safetensors.torch import load_file",))
 
 

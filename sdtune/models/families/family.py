@@ -12,7 +12,7 @@ from sdtune.models.conditioning import Conditioning
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline, UNet2DConditionModel
-    from transformers import CLIPTextModel
+    from transformers import CLIPTextModel, CLIPTokenizer
 
 __all__ = ["Family", "check_clip_skip"]
 
@@ -27,6 +27,7 @@ class Family(ABC):
         name: What the kind is called in sentences.
         pipeline_name: diffusers' pipeline class, by which a folder's model_index.json names it.
         pipeline_options: What that class is further given, to load and to make one.
+        pipeline_settings: Names of values in a base's model_index.json that belong to it.
         text_encoder_names: The pipeline's text encoders, in the order of `text_encoders`.
         tokenizer_names: Their tokenizers.
         single_file_parts: How the names of weights begin in a file in the original layout ->
@@ -36,6 +37,7 @@ class Family(ABC):
     name: ClassVar[str]
     pipeline_name: ClassVar[str]
     pipeline_options: ClassVar[Mapping[str, Any]] = {}
+    pipeline_settings: ClassVar[tuple[str, ...]] = ()
     text_encoder_names: ClassVar[tuple[str, ...]]
     tokenizer_names: ClassVar[tuple[str, ...]]
     single_file_parts: ClassVar[Mapping[str, str]]
@@ -45,6 +47,26 @@ class Family(ABC):
         import diffusers
 
         return cast("type[DiffusionPipeline]", getattr(diffusers, self.pipeline_name))
+
+    def prepare(
+        self,
+        unet: UNet2DConditionModel,
+        text_encoders: Sequence[CLIPTextModel],
+        tokenizers: Sequence[CLIPTokenizer],
+    ) -> None:
+        """Refuse parts that are of another kind, and correct what their configurations get wrong.
+
+        Called once for a base, before anything else; does nothing by default.
+
+        Args:
+            unet: The denoising network.
+            text_encoders: As many as `text_encoder_names`.
+            tokenizers: Theirs.
+
+        Raises:
+            ValueError: If they are not this family's.
+        """
+        return
 
     @abstractmethod
     def encode(
@@ -64,6 +86,32 @@ class Family(ABC):
         Raises:
             ValueError: If `clip_skip` is not one of the layers, see `check_clip_skip`.
         """
+
+    def text_layers(self, text_encoders: Sequence[CLIPTextModel], clip_skip: int) -> list[int]:
+        """Count the layers of each text encoder that reach the denoiser.
+
+        What is added to those behind them would never learn.
+
+        Args:
+            text_encoders: As many as `text_encoder_names`.
+            clip_skip: As in `encode`.
+
+        Returns:
+            At least 1 for each; by default all up to the layer whose output is used.
+        """
+        return [max(1, each.config.num_hidden_layers - clip_skip + 1) for each in text_encoders]
+
+    def empty_negative(self, encoded: Conditioning, settings: Mapping[str, Any]) -> Conditioning:
+        """Give what guidance goes away from when there is no negative prompt.
+
+        Args:
+            encoded: What an empty text is encoded to.
+            settings: The base's values of `pipeline_settings`.
+
+        Returns:
+            The same by default.
+        """
+        return encoded
 
     def picture_inputs(
         self, batch: Mapping[str, Any], latents: Tensor, vae_scale_factor: int
@@ -124,17 +172,20 @@ class Family(ABC):
         """
 
 
-def check_clip_skip(clip_skip: int, text_encoders: Sequence[CLIPTextModel]) -> None:
+def check_clip_skip(
+    clip_skip: int, text_encoders: Sequence[CLIPTextModel], *, from_last: int = 0
+) -> None:
     """Check that every text encoder has a layer.
 
     Args:
         clip_skip: The layer, counted from the end.
         text_encoders: CLIP's text models.
+        from_last: Layers behind the one that 1 means.
 
     Raises:
         ValueError: If one has fewer.
     """
-    layers = min(each.config.num_hidden_layers for each in text_encoders)
+    layers = min(each.config.num_hidden_layers for each in text_encoders) - from_last
     if not 1 <= clip_skip <= layers:
         raise ValueError(
             f"Expected `clip_skip` to be an integer from 1 to {layers}, but got {clip_skip}."

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from sdtune.models.families.family import Family
 from sdtune.models.families.stable_diffusion import StableDiffusionFamily
+from sdtune.models.families.stable_diffusion_xl import StableDiffusionXLFamily
 
 __all__ = ["families", "family_of_pipeline", "register_family"]
 
-_FAMILIES: list[Family] = [StableDiffusionFamily()]
+_FAMILIES: list[Family] = [StableDiffusionFamily(), StableDiffusionXLFamily()]
 
 
 def families() -> Sequence[Family]:

@@ -4,6 +4,7 @@ import pytest
 
 from sdtune.models.families import (
     StableDiffusionFamily,
+    StableDiffusionXLFamily,
     families,
     family_of_pipeline,
     register_family,
@@ -12,7 +13,8 @@ from tests.models.families.toy_xl import ToyXLFamily
 
 
 def test_a_family_is_found_by_its_pipeline(family: ToyXLFamily) -> None:
-    assert family_of_pipeline("StableDiffusionXLPipeline") is family
+    assert family_of_pipeline("ToyXLPipeline") is family
+    assert isinstance(family_of_pipeline("StableDiffusionXLPipeline"), StableDiffusionXLFamily)
     assert isinstance(family_of_pipeline("StableDiffusionPipeline"), StableDiffusionFamily)
     assert family_of_pipeline(None) is None
     assert families()[-1] is family

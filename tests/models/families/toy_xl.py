@@ -1,4 +1,4 @@
-"""A family that sdtune does not know, written outside of it: Stable Diffusion XL in miniature."""
+"""A family that sdtune does not know, written outside of it: a relative of Stable Diffusion XL."""
 
 from __future__ import annotations
 
@@ -8,29 +8,37 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from diffusers import StableDiffusionXLPipeline
 from torch import Tensor, nn
 
 from sdtune.models import Conditioning, Family, register_family
 from sdtune.models.families import check_clip_skip, registry
 from tests.tiny_models import make_noise_scheduler, make_tokenizer, spread
 
-__all__ = ["ToyXLFamily", "make_toy_xl", "registered"]
+__all__ = ["ToyXLFamily", "ToyXLPipeline", "make_toy_xl", "registered"]
+
+
+class ToyXLPipeline(StableDiffusionXLPipeline):
+    """A pipeline of its own, which bases name in their model_index.json."""
 
 
 class ToyXLFamily(Family):
     """Two text encoders, a pooled embedding from the prompt, and sizes from the picture."""
 
     name = "toy Stable Diffusion XL"
-    pipeline_name = "StableDiffusionXLPipeline"
+    pipeline_name = "ToyXLPipeline"
     pipeline_options: ClassVar[Mapping[str, Any]] = {"add_watermarker": False}
     text_encoder_names = ("text_encoder", "text_encoder_2")
     tokenizer_names = ("tokenizer", "tokenizer_2")
     single_file_parts: ClassVar[Mapping[str, str]] = {
         "model.diffusion_model.": "the UNet",
         "first_stage_model.": "the VAE",
-        "conditioner.embedders.0.": "the first text encoder",
-        "conditioner.embedders.1.": "the second text encoder",
+        "toy.embedders.0.": "the first text encoder",
+        "toy.embedders.1.": "the second text encoder",
     }
+
+    def pipeline_class(self) -> type[ToyXLPipeline]:
+        return ToyXLPipeline
 
     def encode(
         self, text_encoders: Sequence[nn.Module], token_ids: Sequence[Tensor], clip_skip: int
@@ -90,7 +98,7 @@ def make_toy_xl(folder: Path) -> Path:
     Returns:
         The folder.
     """
-    from diffusers import AutoencoderKL, StableDiffusionXLPipeline, UNet2DConditionModel
+    from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
     with torch.random.fork_rng(devices=[]):
@@ -123,7 +131,7 @@ def make_toy_xl(folder: Path) -> Path:
         }
         for module in parts.values():
             spread(module)
-    StableDiffusionXLPipeline(
+    ToyXLPipeline(
         **parts,
         tokenizer=make_tokenizer(),
         tokenizer_2=make_tokenizer(),
