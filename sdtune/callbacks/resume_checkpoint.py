@@ -39,13 +39,13 @@ class _Pending:
         temporary: The file.
         path: The name that it shall have.
         step: Optimizer steps.
-        stepped: Lightning's count of them for loggers, which moves on when all is logged.
+        moment: Lightning's counts that move on when all of the step, or of the epoch, is logged.
     """
 
     temporary: Path
     path: Path
     step: int
-    stepped: int
+    moment: tuple[int, int]
 
 
 class ResumeCheckpoint(ModelCheckpoint):
@@ -194,7 +194,7 @@ class ResumeCheckpoint(ModelCheckpoint):
         """Name the checkpoint that is written, if all of its step is; else drop it."""
         pending = self._pending
         try:
-            if pending is not None and _stepped(trainer) > pending.stepped:
+            if pending is not None and _moment(trainer) != pending.moment:
                 self.publish_pending(trainer)
         finally:
             self._drop_pending()
@@ -276,7 +276,7 @@ class ResumeCheckpoint(ModelCheckpoint):
             if isinstance(error, OSError):
                 raise _unwritten(path, step, error) from error
             raise
-        self._pending = _Pending(temporary, path, step, _stepped(trainer))
+        self._pending = _Pending(temporary, path, step, _moment(trainer))
         trainer.strategy.barrier()
         self._last_checkpoint_saved = filepath
 
@@ -312,8 +312,10 @@ class _Publisher(Callback):
         self.checkpoint.stop_if_asked(trainer)
 
 
-def _stepped(trainer: Trainer) -> int:
-    return int(trainer.fit_loop.epoch_loop._batches_that_stepped)
+def _moment(trainer: Trainer) -> tuple[int, int]:
+    loop = trainer.fit_loop
+    epochs: Any = loop.epoch_progress.total  # Lightning annotates a base class of what it is
+    return int(loop.epoch_loop._batches_that_stepped), int(epochs.completed)
 
 
 def _unwritten(path: Path, step: int, error: OSError) -> OSError:

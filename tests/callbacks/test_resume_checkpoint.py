@@ -219,7 +219,8 @@ def test_leftovers_of_dead_processes_go_and_those_of_others_stay(tmp_path):
 def test_two_processes_do_not_train_in_one_folder(tmp_path):
     code = (
         "import sys; from pathlib import Path; from sdtune.run_folder.run_lock import RunLock\n"
-        "lock = RunLock(Path(sys.argv[1])); lock.acquire(); print('held', flush=True); sys.stdin.read()"
+        "lock = RunLock(Path(sys.argv[1])); lock.acquire()\n"
+        "print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
     other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
