@@ -1,41 +1,79 @@
-"""One checkpoint to resume from, which a crash cannot spoil."""
+"""The checkpoints to resume from, which no crash, full disk or signal can spoil."""
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
-from sdtune.callbacks.periodic import begins_to_write
+from sdtune._checks import check_all, check_positive
+from sdtune.callbacks.periodic import begins_to_write, is_trial
+from sdtune.callbacks.resumed_recipe import check_recipe, recipe_of
+from sdtune.callbacks.stop_signals import Stopped, StopSignals
 from sdtune.evaluation.technique import WatchesNumbers
-from sdtune.files.atomic_file import sync_and_replace, temporary_sibling
+from sdtune.files.atomic_file import remove_leftovers, temporary_sibling
+from sdtune.run_folder.checkpoints import Kept, checkpoint_problem, kept_until, publish
+from sdtune.run_folder.event_files import EVENT_FILES, event_lengths, forget_events
 from sdtune.run_folder.fresh_folder import refuse_used_folder
+from sdtune.run_folder.layout import CHECKPOINT
+from sdtune.run_folder.resumes import note_resume
+from sdtune.run_folder.run_lock import RunLock
 
 __all__ = ["ResumeCheckpoint"]
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A checkpoint that is written and has no name yet.
+
+    Attributes:
+        temporary: The file.
+        path: The name that it shall have.
+        step: Optimizer steps.
+        moment: Lightning's counts that move on when all of the step, or of the epoch, is logged.
+    """
+
+    temporary: Path
+    path: Path
+    step: int
+    moment: tuple[int, int]
 
 
 class ResumeCheckpoint(ModelCheckpoint):
     """Keep `checkpoints/last.ckpt` in the run folder, written every n steps and at the end.
 
-    Lightning writes to the system's temporary folder and moves the file, which is a copy where
-    that is another disk, and does not wait for the disk. Here the file is written beside the old
-    one, flushed, and renamed over it.
+    It is written beside the old one and gets its name when all that belongs to its step is on the
+    disk: the curves, the validation, pictures and scores. So nothing is missing of a run that is
+    killed and resumed, and nothing is there twice: what was logged after the step is cut off.
+    `checkpoints/manifest.json` has the checkpoints' hashes; of a damaged one, the one before is
+    taken.
+
+    Ctrl-C, SIGTERM, SIGUSR1 and SIGUSR2 end training after the step, with what is due at it, and
+    with a checkpoint of it; a second signal ends it at once. The process exits with 128 and the
+    signal's number: 130, 143, 138, 140.
 
     Args:
         every_n_steps: Optimizer steps between two checkpoints. None for once an epoch.
+        keep_last: How many checkpoints stay: `last.ckpt` and those before it, `step_000200.ckpt`.
 
     Raises:
-        ValueError: If `every_n_steps` is not positive.
+        ValueError: If a number is not positive.
     """
 
-    def __init__(self, every_n_steps: int | None = None) -> None:
-        if every_n_steps is not None and every_n_steps < 1:
-            raise ValueError(
-                "Expected `every_n_steps` to be a positive integer or None, but got "
-                f"{every_n_steps}."
-            )
+    def __init__(self, every_n_steps: int | None = None, keep_last: int = 2) -> None:
+        check_all(
+            lambda: check_positive("every_n_steps", every_n_steps, of="integer or None"),
+            lambda: check_positive("keep_last", keep_last, of="integer"),
+        )
         super().__init__(
             filename=self.CHECKPOINT_NAME_LAST,
             save_top_k=1,
@@ -43,18 +81,99 @@ class ResumeCheckpoint(ModelCheckpoint):
             save_on_train_epoch_end=True,
             enable_version_counter=False,
         )
+        self.keep_last = keep_last
+        self.signals = StopSignals()
+        self._kept: list[Kept] = []
+        self._pending: _Pending | None = None
+        self._recipe: dict[str, Any] = {}
+        self._lock: RunLock | None = None
+        self._run_folder = Path()
+        self._curves: list[Path] = []
+        self._stops = False
+
+    @property
+    def state_key(self) -> str:
+        """Name the state in a checkpoint, whatever the interval."""
+        return type(self).__qualname__
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Find the folder."""
+        """Find the folder, keep others out of it, and clear away what killed processes left.
+
+        Raises:
+            FileExistsError: If another process trains there.
+        """
         with warnings.catch_warnings():  # a resumed run's folder is not empty, and no other may be
             warnings.filterwarnings("ignore", message="Checkpoint directory .* is not empty")
             super().setup(trainer, pl_module, stage)
+        # a collective call, so it is made here, where all ranks are
+        self._run_folder = Path(trainer.log_dir or trainer.default_root_dir)
+        self._pending, self._kept, self._stops = None, [], False
+        if stage != "fit" or is_trial(trainer):
+            return
+        if not any(isinstance(each, _Publisher) for each in trainer.callbacks):  # type: ignore[attr-defined]
+            # before all others, which log something of the next step
+            trainer.callbacks = [_Publisher(self), *trainer.callbacks]  # type: ignore[attr-defined]
+        if not trainer.is_global_zero:
+            return
+        self._lock = RunLock(self._run_folder)
+        self._lock.acquire()
+        remove_leftovers(self._run_folder)
+        self._curves = [*self._run_folder.glob(EVENT_FILES)]
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """See whether the run can go on, note what has changed, and cut off what is given up.
+
+        Raises:
+            RecipeChangedError: If the recipe has changed in what cannot.
+            ValueError: If the checkpoint is damaged.
+        """
+        if trainer.state.fn != TrainerFn.FITTING or trainer.ckpt_path is None or is_trial(trainer):
+            return
+        path, step = Path(trainer.ckpt_path), int(checkpoint["global_step"])
+        problem = checkpoint_problem(path)
+        if problem is not None:
+            raise ValueError(
+                f"{problem} Take the one before: `--resume` with the run's folder does."
+            )
+        data = getattr(trainer, "datamodule", None)
+        changes = check_recipe(trainer, pl_module, data, checkpoint)
+        if not trainer.is_global_zero:
+            return
+        note_resume(self._run_folder, step, changes)
+        if changes:
+            listed = ", ".join(map(str, changes))
+            rank_zero_info(f"From step {step} on with another recipe: {listed}.")
+        if path.resolve().parent == Path(str(self.dirpath)).resolve():
+            self._kept = kept_until(path)
+        if self._kept:  # else it is of another folder, or of a version that counted nothing
+            forget_events(self._curves, self._kept[0].events)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuse to write over another run's checkpoint."""
+        """Refuse to write over another run's checkpoint, and listen to signals."""
         super().on_train_start(trainer, pl_module)
         if not self._last_checkpoint_saved and begins_to_write(trainer):
             refuse_used_folder(str(self.dirpath))
+        self._recipe = recipe_of(trainer, pl_module, getattr(trainer, "datamodule", None))
+        if not is_trial(trainer):
+            self.signals.listen(trainer)
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Write every n-th step, and the one after which training is asked to stop."""
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        if is_trial(trainer) or trainer.fit_loop.epoch_loop._should_accumulate():
+            return  # gradients that are summed up are in no checkpoint
+        if self.signals.asked(trainer):
+            self._stops = True
+            self._save_unless_saved(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the last step before a callback that averages the weights overwrites them."""
@@ -66,6 +185,76 @@ class ResumeCheckpoint(ModelCheckpoint):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the last step too."""
         self._save_unless_saved(trainer)
+        self.publish_pending(trainer)
+        self.signals.leave()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Name the checkpoint that is written, if all of its step is; else drop it."""
+        pending = self._pending
+        try:
+            if pending is not None and _moment(trainer) != pending.moment:
+                self.publish_pending(trainer)
+        finally:
+            self._drop_pending()
+            self.signals.leave()
+            self._leave()
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Let others train in the folder."""
+        super().teardown(trainer, pl_module, stage)
+        self._leave()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Remember the recipe, for a run that is resumed by another one."""
+        return {**super().state_dict(), "recipe": self._recipe}
+
+    def publish_pending(self, trainer: Trainer) -> None:
+        """Give the checkpoint that is written its name, when the curves are on the disk.
+
+        Args:
+            trainer: The trainer.
+
+        Raises:
+            OSError: If the disk is full, or the folder cannot be written to any more.
+        """
+        pending, self._pending = self._pending, None
+        if pending is None or not trainer.is_global_zero:
+            return
+        try:
+            for logger in trainer.loggers:
+                logger.save()
+            self._kept = publish(
+                pending.temporary,
+                pending.path,
+                self._kept,
+                step=pending.step,
+                events=event_lengths(self._run_folder),
+                keep_last=self.keep_last,
+                job=os.environ.get("SLURM_JOB_ID", ""),
+            )
+        except OSError as error:
+            _remove(pending.temporary)
+            raise _unwritten(pending.path, pending.step, error) from error
+
+    def stop_if_asked(self, trainer: Trainer) -> None:
+        """End training if that was asked for and the checkpoint of the step is written.
+
+        Args:
+            trainer: The trainer, before a step.
+
+        Raises:
+            Stopped: If so.
+        """
+        if not self._stops:
+            return
+        trainer.strategy.barrier()
+        place = Path(str(self.dirpath)) / CHECKPOINT.name
+        number = self.signals.received or signal.SIGTERM  # which another process has received
+        raise Stopped(
+            number, f"Training stopped after step {trainer.global_step}, kept in {place}."
+        )
 
     def _save_unless_saved(self, trainer: Trainer) -> None:
         if not self._should_skip_saving_checkpoint(trainer):
@@ -74,15 +263,79 @@ class ResumeCheckpoint(ModelCheckpoint):
     def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
         if isinstance(trainer.lightning_module, WatchesNumbers):
             trainer.lightning_module.check_numbers()  # before it is copied: it may go back
-        temporary = temporary_sibling(filepath)
-        # whatever the strategy does to write it; all ranks take part and wait for each other
-        super()._save_checkpoint(trainer, str(temporary))
-        if trainer.is_global_zero:
-            if temporary.is_dir():  # a sharded checkpoint: no folder can be renamed over another
-                shutil.rmtree(filepath, ignore_errors=True)
-            sync_and_replace(temporary, filepath)
+        self.publish_pending(trainer)
+        path, step = Path(filepath), trainer.global_step
+        temporary = Path(trainer.strategy.broadcast(str(temporary_sibling(path))))
+        try:
+            if trainer.is_global_zero and self._kept and not path.parent.is_dir():
+                raise FileNotFoundError(f"{path.parent} has vanished while training went on")
+            # whatever the strategy does to write it; all ranks take part and wait for each other
+            super()._save_checkpoint(trainer, str(temporary))
+        except BaseException as error:
+            _remove(temporary)
+            if isinstance(error, OSError):
+                raise _unwritten(path, step, error) from error
+            raise
+        self._pending = _Pending(temporary, path, step, _moment(trainer))
         trainer.strategy.barrier()
         self._last_checkpoint_saved = filepath
+
+    def _drop_pending(self) -> None:
+        if self._pending is not None:
+            _remove(self._pending.temporary)
+            self._pending = None
+
+    def _leave(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
+
+class _Publisher(Callback):
+    """Names a checkpoint when its step is over, before anything of the next one is logged.
+
+    Args:
+        checkpoint: What writes it.
+    """
+
+    def __init__(self, checkpoint: ResumeCheckpoint) -> None:
+        self.checkpoint = checkpoint
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Name the last one of the epoch before."""
+        self.checkpoint.publish_pending(trainer)
+
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Name the one of the step before, and stop if that is asked for."""
+        self.checkpoint.publish_pending(trainer)
+        self.checkpoint.stop_if_asked(trainer)
+
+
+def _moment(trainer: Trainer) -> tuple[int, int]:
+    loop = trainer.fit_loop
+    epochs: Any = loop.epoch_progress.total  # Lightning annotates a base class of what it is
+    return int(loop.epoch_loop._batches_that_stepped), int(epochs.completed)
+
+
+def _unwritten(path: Path, step: int, error: OSError) -> OSError:
+    """Word why a checkpoint could not be written."""
+    reason = error.strerror or str(error)
+    intact = "the checkpoint before it is intact" if path.exists() else "there is none before it"
+    return type(error)(
+        f"Expected to write {path} at step {step}, but {reason[:1].lower()}{reason[1:]}; {intact}. "
+        "Make room or give back the folder, and go on with `--resume`."
+    )
+
+
+def _remove(path: Path) -> None:
+    try:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError:  # the folder is gone, or cannot be written to
+        return
 
 
 def _is_last_epoch(trainer: Trainer) -> bool:

@@ -4,6 +4,8 @@ import json
 import logging
 import os
 import shlex
+import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerStatus
 
+from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
+from sdtune.callbacks.stop_signals import Stopped
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.commands.recipe import CALL_KEYS, options
 from sdtune.commands.recipe_cli import RecipeCLI
@@ -29,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
         arguments: The command line after `sdtune fit`.
 
     Returns:
-        The exit code, 0.
+        The exit code: 0, or 128 and a signal's number if training was asked to stop and did.
 
     Raises:
         CallError: If the call, the recipe or the data is wrong; it lists every problem.
@@ -39,12 +43,35 @@ def main(arguments: Sequence[str]) -> int:
     if cli.trainer.is_global_zero:
         print(*cli.notes, sep="\n", end="\n" if cli.notes else "", flush=True)
     try:
-        cli.fit()
+        return _fit(cli)
     finally:
         if cli.trainer.is_global_zero and isinstance(cli.trainer.logger, TensorBoardLogger):
             _write_report(Path(cli.trainer.logger.log_dir))
             print(_story(cli.trainer, cli.trainer.logger, arguments))
-    return 0
+
+
+def _fit(cli: RecipeCLI) -> int:
+    """Train; a signal is an exit code, and no error, whatever it made fail."""
+    try:
+        cli.fit()
+        return 0
+    except (Exception, SystemExit) as error:
+        if isinstance(error, Stopped):
+            number: int | None = error.number
+            print(f"sdtune: {error}", file=sys.stderr)
+        else:
+            number = _signal_received(cli.trainer)
+            if number is None and isinstance(error, SystemExit) and error.code == 1:
+                number = signal.SIGINT  # Lightning's answer to Ctrl-C before the first step
+        if number is None:
+            raise
+        return 128 + number
+
+
+def _signal_received(trainer: Trainer) -> int | None:
+    callbacks: list[object] = trainer.callbacks  # type: ignore[attr-defined]
+    signals = [each.signals for each in callbacks if isinstance(each, ResumeCheckpoint)]
+    return next((each.received for each in signals if each.received is not None), None)
 
 
 def _write_report(folder: Path) -> None:

@@ -17,6 +17,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 import sdtune
 from sdtune.callbacks.adapter_checkpoint import AdapterCheckpoint
 from sdtune.callbacks.hyperparameters import Hyperparameters
+from sdtune.callbacks.resumed_recipe import check_recipe, read_checkpoint
 from sdtune.commands.building import attempt, build_classes, problems_together
 from sdtune.commands.errors import CallError, on_one_line
 from sdtune.commands.problems import ROOT_TYPES, class_missing, diagnose, unchosen
@@ -27,6 +28,7 @@ from sdtune.commands.run_folder import DEFAULT_ROOT, Destination, choose_run_fol
 from sdtune.commands.trust import split_trust, trust
 from sdtune.evaluation.technique import is_technique
 from sdtune.evaluation.whole_model import splits_model
+from sdtune.run_folder.run_lock import RunLock
 
 __all__ = ["RecipeCLI", "recipe_problems"]
 
@@ -82,7 +84,27 @@ class RecipeCLI(LightningCLI):
         )
 
     def fit(self) -> None:
-        """Train, from the run folder's checkpoint if there is one."""
+        """Train, from the run folder's checkpoint if there is one.
+
+        Raises:
+            FileExistsError: If another process trains in the run's folder.
+            RecipeChangedError: If the run cannot go on with this recipe; nothing is written then.
+        """
+        checkpoint, logger = self.run_folder.checkpoint, self.trainer.logger
+        if checkpoint is not None and checkpoint.is_file():  # what is in pieces, a strategy reads
+            content = read_checkpoint(checkpoint)
+            check_recipe(self.trainer, self.model, self.datamodule, content)
+        if not self.trainer.is_global_zero or not isinstance(logger, TensorBoardLogger):
+            self._fit()
+            return
+        lock = RunLock(Path(logger.log_dir))
+        lock.acquire()  # before the recipe is written there
+        try:
+            self._fit()
+        finally:
+            lock.release()
+
+    def _fit(self) -> None:
         self.trainer.fit(
             self.model,
             datamodule=self.datamodule,
@@ -197,6 +219,7 @@ class RecipeCLI(LightningCLI):
             self.run_folder = choose_run_folder(config, recipes, first_process)
         except CallError as error:
             self._problems += error.problems
+        self.notes += self.run_folder.notes
         self.save_config_kwargs = {"config_filename": self.run_folder.config_filename()}
 
     def _keep_adapter(self, trainer: Trainer) -> None:

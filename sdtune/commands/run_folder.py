@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sdtune.commands.errors import CallError
+from sdtune.run_folder.checkpoints import checkpoint_problem, find_checkpoint
 from sdtune.run_folder.layout import CHECKPOINT, RunFolder, latest_checkpoint
 
 __all__ = ["DEFAULT_ROOT", "Destination", "choose_run_folder"]
@@ -23,12 +24,14 @@ class Destination:
         name: Name of the recipe.
         version: Folder below the name; None for the next free `version_N`.
         checkpoint: Checkpoint to go on from; None starts afresh.
+        notes: What is wrong with newer checkpoints, and which is taken instead, a sentence each.
     """
 
     root: Path
     name: str
     version: str | None = None
     checkpoint: Path | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path | None:
@@ -95,16 +98,41 @@ def _resumed(root: Path, name: str, resume: str) -> Destination:
                     "is none."
                 ]
             )
-        checkpoint = latest
+        checkpoint, notes = _newest_good(latest.parent)
+    elif Path(resume).is_dir() and not _is_sharded(Path(resume)):
+        checkpoint, notes = _newest_good(Path(resume, CHECKPOINT).parent)
     else:
-        checkpoint = Path(resume, CHECKPOINT) if Path(resume).is_dir() else Path(resume)
-        if not checkpoint.is_file():
+        checkpoint, notes = Path(resume), ()
+        if not checkpoint.exists():
             raise CallError(
                 [f"Expected `--resume` to name a checkpoint, but `{checkpoint}` does not exist."]
             )
+        problem = checkpoint_problem(checkpoint)
+        if problem is not None:
+            other, _ = find_checkpoint(checkpoint.parent)
+            hint = f" {other} is good." if other is not None else ""
+            raise CallError([f"{problem}{hint}"])
     folder = checkpoint.resolve().parent.parent
     if folder.is_relative_to(root.resolve()):  # named as the first start did, so that paths agree
         folder = root / folder.relative_to(root.resolve())
     if not RunFolder(folder).config.is_file():  # a checkpoint from elsewhere starts its own run
-        return Destination(root, name, checkpoint=checkpoint)
-    return Destination(folder.parent.parent, folder.parent.name, folder.name, checkpoint)
+        return Destination(root, name, checkpoint=checkpoint, notes=notes)
+    return Destination(folder.parent.parent, folder.parent.name, folder.name, checkpoint, notes)
+
+
+def _newest_good(folder: Path) -> tuple[Path, tuple[str, ...]]:
+    """Find the checkpoint to go on from, and say what is wrong with newer ones."""
+    checkpoint, problems = find_checkpoint(folder)
+    if checkpoint is None:
+        place = (
+            f"`{folder}` holds none that is good" if folder.is_dir() else f"`{folder}` is not there"
+        )
+        raise CallError([*problems, f"Expected `--resume` to find a checkpoint, but {place}."])
+    if not problems:
+        return checkpoint, ()
+    return checkpoint, (*problems, f"Training goes on from the one before, {checkpoint}.")
+
+
+def _is_sharded(path: Path) -> bool:
+    """Tell whether a folder is a checkpoint in pieces, and not a run's folder."""
+    return path.suffix == CHECKPOINT.suffix

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
+import platform
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-__all__ = ["replaced_atomically", "sync_and_replace", "temporary_sibling"]
+__all__ = [
+    "remove_leftovers",
+    "replaced_atomically",
+    "sync",
+    "sync_and_replace",
+    "temporary_sibling",
+]
+
+_MACHINE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+_START = uuid4().hex[:8]  # a process may have the number of one that is dead
+_TEMPORARY = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)-([0-9a-f]{8})-[0-9a-f]{12}\.tmp")
 
 
 @contextmanager
@@ -51,7 +66,33 @@ def temporary_sibling(path: str | Path) -> Path:
         A path that nothing else uses, on this machine or another that shares the folder.
     """
     path = Path(path)
-    return path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    own = f"{_MACHINE}-{os.getpid()}-{_START}-{uuid4().hex[:12]}"
+    return path.with_name(f".{path.name}.{own}.tmp")
+
+
+def remove_leftovers(folder: str | Path) -> list[Path]:
+    """Delete the temporary files that killed processes left in a folder and those below it.
+
+    Only what `temporary_sibling` has named, on this machine, by a process that is gone. What
+    another machine left stays, for its processes cannot be seen from here.
+
+    Args:
+        folder: The folder; it need not exist.
+
+    Returns:
+        What was deleted.
+    """
+    removed = []
+    for path in sorted(Path(folder).rglob(".*.tmp")):
+        name = _TEMPORARY.fullmatch(path.name)
+        if name is None or name[1] != _MACHINE or _is_alive(int(name[2]), name[3]):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        removed.append(path)
+    return removed
 
 
 def sync_and_replace(temporary: str | Path, path: str | Path) -> None:
@@ -61,12 +102,17 @@ def sync_and_replace(temporary: str | Path, path: str | Path) -> None:
         temporary: A complete, closed file in the folder of `path`.
         path: The name it shall have. What was there is replaced.
     """
-    _sync(temporary)
+    sync(temporary)
     os.replace(temporary, path)
-    _sync(Path(path).parent)
+    sync(Path(path).parent)
 
 
-def _sync(path: str | Path) -> None:
+def sync(path: str | Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk.
+
+    Args:
+        path: The file or folder.
+    """
     if os.name == "nt" and Path(path).is_dir():  # a folder has no file descriptor on Windows
         return
     descriptor = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
@@ -74,3 +120,16 @@ def _sync(path: str | Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_alive(process: int, start: str) -> bool:
+    """Tell whether the process that has named a file may still write it."""
+    if process == os.getpid():
+        return start == _START
+    if os.name == "nt":  # where asking would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except OSError as error:
+        return error.errno != errno.ESRCH
+    return True

@@ -103,7 +103,7 @@ def latest_checkpoint(runs: Path) -> Path | None:
     Returns:
         The checkpoint; None if there is none.
     """
-    found = runs.glob(f"*/{CHECKPOINT.as_posix()}")
+    found = runs.glob(f"*/{CHECKPOINT.parent}/*{CHECKPOINT.suffix}")  # the newest may be lost
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 

@@ -141,6 +141,11 @@ class DiffusionFineTuningModule(WatchedModule):
         cls.__signature__ = whole_signature(cls, hidden=("method",))  # type: ignore[attr-defined]
 
     @property
+    def rates_follow_recipe(self) -> bool:
+        """Whether a resumed run has the recipe's learning rates, not those of the optimizer."""
+        return not sets_own_rates(self.optimizer)
+
+    @property
     def prior(self) -> PriorPreservation | None:
         """The class pictures to learn beside, if their loss counts."""
         prior = self.method.prior

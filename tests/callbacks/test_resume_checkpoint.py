@@ -1,10 +1,23 @@
+import errno
 import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
-from lightning.pytorch import seed_everything
+from lightning.pytorch import Callback, seed_everything
+from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
+from sdtune.callbacks.stop_signals import Stopped
+from sdtune.files.atomic_file import temporary_sibling
+from sdtune.run_folder.checkpoints import find_checkpoint
+from sdtune.run_folder.recipe_changes import RecipeChangedError
+from sdtune.run_folder.resumes import read_resumes
 from tests.callbacks.fake_technique import FakeData, FakeTechnique, make_trainer
 
 
@@ -14,15 +27,41 @@ class Deterministic(FakeTechnique):
     def training_step(self, batch, batch_idx):
         self.batches.append(batch["index"].tolist())
         self.model.unet[1].p = 0.0
-        return self.model.unet(batch["pixel_values"]).square().mean()
+        loss = self.model.unet(batch["pixel_values"]).square().mean()
+        self.log("train/loss", loss)
+        return loss
 
 
-def fit(folder, callback=None, ckpt_path=None, **arguments):
-    technique = Deterministic()
+def fit(folder, *callbacks, ckpt_path=None, technique=None, data=None, **arguments):
+    technique = technique or Deterministic()
     seed_everything(0, verbose=False)
-    trainer = make_trainer(folder, *([callback] if callback else []), **arguments)
-    trainer.fit(technique, FakeData(), ckpt_path=ckpt_path)
+    trainer = make_trainer(folder, *callbacks, **arguments)
+    trainer.fit(technique, data or FakeData(), ckpt_path=ckpt_path)
     return technique
+
+
+def logged(folder):
+    """Train into a run folder with curves, validated at the end of each epoch of five steps."""
+    return {"logger": TensorBoardLogger(folder.parent, folder.name, "")}
+
+
+def points(folder):
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    return {
+        tag: [(each.step, each.value) for each in events.Scalars(tag)]
+        for tag in ("train/loss", "val/loss")
+    }
+
+
+class At(Callback):
+    """Do something at the end of a step, or in its validation."""
+
+    def __init__(self, step, act, hook="on_train_batch_end"):
+        setattr(self, hook, lambda trainer, *_: trainer.global_step == step and act())
+
+
+def names(folder):
+    return sorted(path.name for path in (folder / "checkpoints").iterdir())
 
 
 def saved_step(folder):
@@ -31,24 +70,39 @@ def saved_step(folder):
 
 
 @pytest.mark.parametrize(
-    ("every_n_steps", "max_steps", "saved"), [(2, 6, 6), (4, 6, 6), (100, 6, 6), (None, 7, 7)]
+    ("every_n_steps", "max_steps", "kept"),
+    [(2, 6, [4]), (4, 6, [4]), (100, 6, []), (None, 7, [5])],
 )
-def test_there_is_one_file_and_it_holds_the_last_step(tmp_path, every_n_steps, max_steps, saved):
+def test_the_last_step_and_the_checkpoint_before_it_are_kept(
+    tmp_path, every_n_steps, max_steps, kept
+):
     fit(tmp_path, ResumeCheckpoint(every_n_steps), max_steps=max_steps)
-    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["last.ckpt"]
-    assert saved_step(tmp_path) == saved
+    older = [f"step_{step:06}.ckpt" for step in kept]
+    assert names(tmp_path) == ["last.ckpt", "manifest.json", *older]
+    assert saved_step(tmp_path) == max_steps
+    assert [torch.load(tmp_path / "checkpoints" / each)["global_step"] for each in older] == kept
 
 
-def test_it_is_written_every_n_steps(tmp_path):
-    steps = []
+@pytest.mark.parametrize(("keep_last", "kept"), [(1, []), (3, [6, 8])])
+def test_checkpoints_are_bounded(tmp_path, keep_last, kept):
+    fit(tmp_path, ResumeCheckpoint(2, keep_last), max_steps=10)
+    older = [f"step_{step:06}.ckpt" for step in kept]
+    assert names(tmp_path) == ["last.ckpt", "manifest.json", *older]
+
+
+def test_a_checkpoint_has_its_name_when_all_of_its_step_is_on_the_disk(tmp_path):
+    seen = []
 
     class Watched(ResumeCheckpoint):
-        def _save_checkpoint(self, trainer, filepath):
-            super()._save_checkpoint(trainer, filepath)
-            steps.append((trainer.global_step, saved_step(tmp_path)))
+        def publish_pending(self, trainer):
+            is_pending = self._pending is not None
+            super().publish_pending(trainer)
+            if is_pending:
+                curves = points(tmp_path / "run")
+                seen.append((saved_step(tmp_path / "run"), *map(len, curves.values())))
 
-    fit(tmp_path, Watched(4), max_steps=10)
-    assert steps == [(4, 4), (8, 8), (10, 10)]
+    fit(tmp_path, Watched(5), max_steps=12, **logged(tmp_path / "run"))
+    assert seen == [(5, 5, 1), (10, 10, 2), (12, 12, 2)]
 
 
 @pytest.mark.parametrize("stopped_at", [3, 5, 7, 10])
@@ -64,18 +118,195 @@ def test_a_stopped_run_that_is_resumed_equals_a_whole_one(tmp_path, stopped_at):
             assert torch.equal(second.state_dict()[name], weight), name
 
 
+@pytest.mark.parametrize("hook", ["on_train_batch_end", "on_validation_batch_end"])
+@pytest.mark.parametrize("killed_at", [5, 8, 10])
+def test_curves_are_whole_and_nothing_is_twice_after_a_crash(tmp_path, hook, killed_at):
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    fit(tmp_path, ResumeCheckpoint(5), max_steps=12, **logged(whole))
+
+    def crash():
+        raise RuntimeError("power cut")
+
+    crashing = At(killed_at, crash, hook)
+    if hook == "on_validation_batch_end" and killed_at == 8:
+        pytest.skip("nothing is validated there")
+    with pytest.raises(RuntimeError, match="power cut"):
+        fit(tmp_path, crashing, ResumeCheckpoint(5), max_steps=12, **logged(part))
+    checkpoint, _ = find_checkpoint(part / "checkpoints")
+    assert not list(part.rglob("*.tmp"))
+    if checkpoint is None:
+        assert killed_at == 5
+        return
+    fit(tmp_path, ResumeCheckpoint(5), ckpt_path=checkpoint, max_steps=12, **logged(part))
+    assert points(part) == points(whole)
+
+
 def test_a_crash_while_writing_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     replace = os.replace
 
     def crash_at_the_second(source, target):
-        if (tmp_path / "checkpoints" / "last.ckpt").exists():
+        if str(target).endswith("last.ckpt") and Path(target).exists():
             raise OSError("power cut")
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", crash_at_the_second)
-    with pytest.raises(OSError, match="power cut"):
+    with pytest.raises(OSError, match=r"last.ckpt at step 4, but power cut; .* is intact"):
         fit(tmp_path, ResumeCheckpoint(2), max_steps=6)
     assert saved_step(tmp_path) == 2
+    path, problems = find_checkpoint(tmp_path / "checkpoints")
+    assert (path.name, problems) == ("last.ckpt", [])
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_full_disk_is_a_sentence_and_the_old_checkpoint_stays(tmp_path, monkeypatch):
+    original = torch.save
+
+    def full_at_the_second(content, file, *rest, **options):
+        original(content, file, *rest, **options)
+        if (tmp_path / "checkpoints" / "last.ckpt").exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(torch, "save", full_at_the_second)
+    with pytest.raises(OSError, match=r"write .*last.ckpt at step 4, but no space left on device"):
+        fit(tmp_path, ResumeCheckpoint(2), max_steps=6)
+    assert saved_step(tmp_path) == 2
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_folder_that_vanishes_is_a_sentence(tmp_path):
+    run = tmp_path / "run"
+    vanish = At(3, lambda: shutil.rmtree(run / "checkpoints"))
+    with pytest.raises(OSError, match=r"checkpoints has vanished while training went on"):
+        fit(run, vanish, ResumeCheckpoint(2), max_steps=6)
+    assert not (run / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "lose"])
+def test_a_damaged_checkpoint_is_noticed_and_the_one_before_found(tmp_path, damage):
+    fit(tmp_path, ResumeCheckpoint(2), max_steps=6)
+    folder = tmp_path / "checkpoints"
+    content = bytearray((folder / "last.ckpt").read_bytes())
+    if damage == "lose":
+        (folder / "last.ckpt").unlink()
+    else:
+        content[len(content) // 2] ^= 1
+        content = content if damage == "flip" else content[:-10]
+        (folder / "last.ckpt").write_bytes(content)
+    if damage == "flip":
+        with pytest.raises(ValueError, match=r"last.ckpt to be as it was written"):
+            fit(tmp_path, ResumeCheckpoint(2), ckpt_path=folder / "last.ckpt", max_steps=8)
+    path, problems = find_checkpoint(folder)
+    assert path == folder / "step_000004.ckpt"
+    assert len(problems) == (damage != "lose")
+    fit(tmp_path, ResumeCheckpoint(2), ckpt_path=path, max_steps=8)
+    assert names(tmp_path) == ["last.ckpt", "manifest.json", "step_000006.ckpt"]
+    assert find_checkpoint(folder) == (folder / "last.ckpt", [])
+
+
+def test_leftovers_of_dead_processes_go_and_those_of_others_stay(tmp_path):
+    code = "from sdtune.files.atomic_file import temporary_sibling as t; print(t('last.ckpt').name)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    fit(tmp_path, ResumeCheckpoint(2), max_steps=2)
+    folder = tmp_path / "checkpoints"
+    dead, live = folder / done.stdout.strip(), temporary_sibling(folder / "last.ckpt")
+    foreign = folder / ".theirs.tmp"
+    for path in (dead, live, foreign):
+        path.write_bytes(b"half")
+    fit(tmp_path, ResumeCheckpoint(2), ckpt_path=folder / "last.ckpt", max_steps=4)
+    assert [path.exists() for path in (dead, live, foreign)] == [False, True, True]
+
+
+def test_two_processes_do_not_train_in_one_folder(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from sdtune.run_folder.run_lock import RunLock\n"
+        "lock = RunLock(Path(sys.argv[1])); lock.acquire()\n"
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert other.stdout.readline()
+    with pytest.raises(FileExistsError, match="no other process to train in"):
+        fit(tmp_path, ResumeCheckpoint(2), max_steps=2)
+    assert not (tmp_path / "checkpoints").exists()
+    other.communicate()
+    fit(tmp_path, ResumeCheckpoint(2), max_steps=2)
+    assert saved_step(tmp_path) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_stops_after_the_step_with_a_checkpoint(tmp_path, number):
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    complete = fit(tmp_path, max_steps=12, **logged(whole))
+    asking = At(5, lambda: signal.raise_signal(number), "on_validation_start")
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(Stopped) as stopped:
+        fit(tmp_path, asking, ResumeCheckpoint(100), max_steps=12, **logged(part))
+    assert stopped.value.code == 128 + number
+    # it came in the validation of step 5, so that the next step is the first that it can stop after
+    assert saved_step(part) == 6
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
+    checkpoint = part / "checkpoints" / "last.ckpt"
+    resumed = fit(
+        tmp_path, ResumeCheckpoint(100), ckpt_path=checkpoint, max_steps=12, **logged(part)
+    )
+    assert [step for step, _ in points(part)["train/loss"]] == list(range(12))
+    assert [step for step, _ in points(part)["val/loss"]] == [4, 9]
+    assert len(resumed.batches) == len(complete.batches) - 6
+
+
+def test_a_second_signal_stops_at_once(tmp_path):
+    def ask_twice():
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(Stopped, match="came twice"):
+        fit(tmp_path, At(3, ask_twice), ResumeCheckpoint(2), max_steps=6)
+    assert saved_step(tmp_path) == 2
+
+
+def test_gradients_that_are_summed_up_are_not_cut_in_two(tmp_path):
+    asking = At(0, lambda: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(Stopped):
+        fit(tmp_path, asking, ResumeCheckpoint(100), max_steps=6, accumulate_grad_batches=2)
+    assert saved_step(tmp_path) == 1
+
+
+def test_what_cannot_change_is_refused_all_at_once(tmp_path):
+    fit(tmp_path, ResumeCheckpoint(2), max_steps=4)
+    checkpoint = tmp_path / "checkpoints" / "last.ckpt"
+    before = checkpoint.read_bytes()
+    changed = {"technique": Deterministic(learning_rate=0.2, seed=1), "data": FakeData(5)}
+    with pytest.raises(RecipeChangedError) as error:
+        fit(
+            tmp_path,
+            ResumeCheckpoint(2),
+            ckpt_path=checkpoint,
+            max_steps=8,
+            accumulate_grad_batches=2,
+            **changed,
+        )
+    keys = [each.split("`")[1] for each in error.value.problems]
+    assert keys == [
+        "data.batch_size",
+        "model.learning_rate",
+        "model.seed",
+        "trainer.accumulate_grad_batches",
+    ]
+    first = error.value.problems[0]
+    assert first.startswith("Expected `data.batch_size` to stay `2` after step 4, but got `5`: ")
+    assert checkpoint.read_bytes() == before
+    assert read_resumes(tmp_path) == []
+
+
+def test_what_may_change_is_written_down(tmp_path):
+    fit(tmp_path, ResumeCheckpoint(2), max_steps=4)
+    checkpoint = tmp_path / "checkpoints" / "last.ckpt"
+    fit(tmp_path, ResumeCheckpoint(3), ckpt_path=checkpoint, max_steps=6)
+    (resume,) = read_resumes(tmp_path)
+    assert resume.step == 4
+    assert [str(each) for each in resume.changes] == ["trainer.max_steps 4 → 6"]
+    fit(tmp_path, ResumeCheckpoint(3), ckpt_path=checkpoint, max_steps=6)
+    assert [each.step for each in read_resumes(tmp_path)] == [4, 6]
 
 
 def test_resuming_in_the_same_folder_is_no_reason_to_warn(tmp_path, recwarn):
@@ -95,3 +326,5 @@ def test_another_runs_checkpoint_is_refused(tmp_path):
 def test_an_interval_must_be_positive():
     with pytest.raises(ValueError, match="`every_n_steps` to be a positive integer or None"):
         ResumeCheckpoint(0)
+    with pytest.raises(ValueError, match="`keep_last` to be a positive integer"):
+        ResumeCheckpoint(1, keep_last=0)

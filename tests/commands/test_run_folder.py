@@ -1,4 +1,5 @@
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,16 @@ def _empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+def write_zip(path: Path) -> None:
+    """What torch writes is a zip file; no manifest is beside it, as of earlier versions."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("data.pkl", b"numbers" * 100)
+
+
 def make_run(name: str, age: int = 0) -> Path:
     checkpoint = Path("runs/toy", name, CHECKPOINT)
     checkpoint.parent.mkdir(parents=True)
-    checkpoint.touch()
+    write_zip(checkpoint)
     os.utime(checkpoint, (1000 - age, 1000 - age))
     Path("runs/toy", name, "config.yaml").touch()
     return checkpoint
@@ -71,9 +78,31 @@ def test_a_resumed_run_goes_on_in_its_folder(resume):
 
 
 def test_a_checkpoint_from_elsewhere_starts_its_own_run():
-    Path("downloaded.ckpt").touch()
+    write_zip(Path("downloaded.ckpt"))
     folder = choose_run_folder({"resume": "downloaded.ckpt"}, RECIPES)
     assert folder == Destination(Path("runs"), "toy", checkpoint=Path("downloaded.ckpt"))
+
+
+@pytest.mark.parametrize("resume", ["last", "runs/toy/version_0"])
+def test_a_damaged_checkpoint_is_said_and_the_one_before_taken(resume):
+    checkpoint = make_run("version_0")
+    older = checkpoint.with_name("step_000100.ckpt")
+    write_zip(older)
+    content = bytearray(checkpoint.read_bytes())
+    content[60] ^= 1
+    checkpoint.write_bytes(content)
+    folder = choose_run_folder({"resume": resume}, RECIPES)
+    assert folder.checkpoint == older
+    assert folder.notes == (
+        f"Expected {checkpoint} to be as it was written, but its bytes have changed: it is cut "
+        "off, or a checksum in it is wrong.",
+        f"Training goes on from the one before, {older}.",
+    )
+    with pytest.raises(CallError, match=r"have changed: .*step_000100.ckpt is good"):
+        choose_run_folder({"resume": str(checkpoint)}, RECIPES)
+    older.unlink()
+    with pytest.raises(CallError, match=r"last.ckpt to be as it was written"):
+        choose_run_folder({"resume": resume}, RECIPES)
 
 
 @pytest.mark.parametrize("resume", ["last", "missing.ckpt"])

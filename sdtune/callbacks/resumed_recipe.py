@@ -1,0 +1,129 @@
+"""What a run's result depends on, and whether a checkpoint can go on with a recipe."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import WeightAveraging
+
+from sdtune.run_folder.recipe_changes import (
+    Change,
+    RecipeChangedError,
+    recipe_changes,
+    refusals,
+)
+
+__all__ = ["check_recipe", "read_checkpoint", "recipe_of"]
+
+_TRAINER = ("max_steps", "max_epochs", "accumulate_grad_batches", "gradient_clip_val")
+_LIMITS = ("gradient_clip_algorithm", "limit_train_batches", "overfit_batches", "precision")
+
+
+def recipe_of(trainer: Trainer, module: LightningModule, data: Any) -> dict[str, Any]:
+    """Collect what a run's result depends on, as plain values.
+
+    Args:
+        trainer: The trainer.
+        module: What trains.
+        data: The data module, or None.
+
+    Returns:
+        Key, as one types it -> value.
+    """
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+    recipe = {"model": _class(module), **dict(_arguments("model", module.hparams))}
+    if data is not None:
+        recipe |= {"data": _class(data), **dict(_arguments("data", data.hparams))}
+        recipe |= {"data.seed": data.seed} if hasattr(data, "seed") else {}
+    trained = ((name, getattr(trainer, name)) for name in (*_TRAINER, *_LIMITS))
+    recipe |= {f"trainer.{name}": _plain(value) for name, value in trained}
+    recipe["trainer.devices"] = trainer.world_size
+    recipe["trainer.averages"] = sorted(
+        _class(each) for each in callbacks if isinstance(each, WeightAveraging)
+    )
+    recipe["trainer.callbacks"] = sorted({_class(each) for each in callbacks if _is_public(each)})
+    return recipe
+
+
+def check_recipe(
+    trainer: Trainer, module: LightningModule, data: Any, checkpoint: Mapping[str, Any]
+) -> list[Change]:
+    """Compare the recipe with that of a checkpoint.
+
+    Args:
+        trainer: The trainer.
+        module: What is to train.
+        data: The data module, or None.
+        checkpoint: What `read_checkpoint` returned, or Lightning has read.
+
+    Returns:
+        What has changed and may.
+
+    Raises:
+        RecipeChangedError: If something has changed that cannot; it lists all of it.
+    """
+    states = checkpoint.get("callbacks", {}).values()
+    before = {
+        **dict(_arguments("model", checkpoint.get("hyper_parameters", {}))),
+        **dict(_arguments("data", checkpoint.get("datamodule_hyper_parameters", {}))),
+        **next((each["recipe"] for each in states if "recipe" in (each or {})), {}),
+    }
+    changes = recipe_changes(before, recipe_of(trainer, module, data))
+    rates_follow = bool(getattr(module, "rates_follow_recipe", False))
+    problems = refusals(changes, int(checkpoint["global_step"]), rates_follow)
+    if problems:
+        raise RecipeChangedError(problems)
+    return changes
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint without its tensors.
+
+    Args:
+        path: A file.
+
+    Returns:
+        What it holds, its tensors on the meta device.
+
+    Raises:
+        ValueError: If it is damaged or of another kind.
+    """
+    kind = f"Expected {path} to be a checkpoint of a run, but it is"
+    try:
+        content = torch.load(path, map_location="meta", weights_only=True)
+    except (pickle.UnpicklingError, EOFError, RuntimeError, KeyError, OSError) as error:
+        raise ValueError(f"{kind} damaged or of another kind: take another.") from error
+    if not isinstance(content, dict) or "global_step" not in content:
+        raise ValueError(f"{kind} of another kind: take another.")
+    return content
+
+
+def _arguments(part: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if not name.startswith("_"):  # what Lightning's command line notes for itself
+            yield f"{part}.{name}", _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    """Keep what a checkpoint can hold without pickle."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(each) for each in value]
+    if isinstance(value, Enum):
+        return value.value
+    return value if isinstance(value, bool | int | float | str | None) else str(value)
+
+
+def _class(thing: object) -> str:
+    return type(thing).__name__
+
+
+def _is_public(callback: object) -> bool:
+    return not _class(callback).startswith("_")

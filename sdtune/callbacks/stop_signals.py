@@ -1,0 +1,89 @@
+"""Signals that ask a process to end: training stops after the step, when its state is written."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+
+__all__ = ["STOP_SIGNALS", "StopSignals", "Stopped"]
+
+STOP_SIGNALS = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")
+    if hasattr(signal, name)
+)
+"""Ctrl-C, what ends processes, and what SLURM is told to send before it does so."""
+
+
+class Stopped(SystemExit):
+    """Training was asked to end, and has. Uncaught, it ends the process with its code.
+
+    Args:
+        number: Of the signal.
+        story: What is left of the run.
+    """
+
+    def __init__(self, number: int, story: str) -> None:
+        super().__init__(128 + number)  # as shells count
+        self.number = number
+        self.story = story
+
+    def __str__(self) -> str:
+        return self.story
+
+
+class StopSignals:
+    """Notes the first signal, and lets the second one end training at once.
+
+    Attributes:
+        received: The first signal's number, if there was one.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._before: dict[int, Any] = {}
+        self._forward: Callable[[int], None] | None = None
+
+    def listen(self, trainer: Trainer) -> None:
+        """Take the place of what handles the signals now.
+
+        Args:
+            trainer: The trainer; what it has started gets the signals too.
+        """
+        self.received = signal.SIGTERM if trainer.received_sigterm else None
+        if threading.current_thread() is not threading.main_thread():
+            return  # Python lets no other set handlers
+        launcher = trainer.strategy.launcher
+        self._forward = getattr(launcher, "kill", None)
+        self._before = {each: signal.signal(each, self._note) for each in STOP_SIGNALS}
+
+    def leave(self) -> None:
+        """Put back what handled the signals before."""
+        for number, handler in self._before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        self._before = {}
+
+    def asked(self, trainer: Trainer) -> bool:
+        """Tell whether any process was asked to stop. Called on every rank.
+
+        Args:
+            trainer: The trainer.
+        """
+        if trainer.world_size == 1:
+            return self.received is not None
+        return bool(trainer.strategy.reduce_boolean_decision(self.received is not None, all=False))
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        name = signal.Signals(number).name
+        if self._forward is not None and number != signal.SIGINT:  # a terminal tells all of them
+            self._forward(number)
+        if self.received is not None:
+            raise Stopped(number, f"{name} came twice: training stopped at once.")
+        self.received = number
+        rank_zero_info(f"{name}: training stops after this step. Once more stops it at once.")

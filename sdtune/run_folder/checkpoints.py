@@ -1,0 +1,236 @@
+"""The checkpoints that a run is resumed from: the newest, those before it, and their hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from sdtune.files.atomic_file import sync, sync_and_replace
+from sdtune.files.confined_path import ConfinedPath
+from sdtune.files.json_file import JsonFileError, read_json, write_json
+from sdtune.run_folder.layout import CHECKPOINT, step_label
+
+__all__ = ["MANIFEST", "Kept", "Manifest", "checkpoint_problem", "find_checkpoint", "publish"]
+
+MANIFEST = "manifest.json"
+"""What is kept beside the checkpoints, with their hashes."""
+
+VERSION = 1
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A checkpoint as it was written.
+
+    Attributes:
+        step: Optimizer steps.
+        sha256: Of its bytes; of a folder's, of all names and bytes in it.
+        events: TensorBoard's files -> their length in bytes when all up to this step was in them.
+    """
+
+    step: int
+    sha256: str
+    events: Mapping[ConfinedPath, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a folder of checkpoints holds, the newest first.
+
+    It is written before a checkpoint gets its name, so it may name one that has none. A file is
+    known by its hash and not by its name.
+
+    Attributes:
+        version: Of this file's form.
+        checkpoints: What is there.
+        job: The job of a cluster that wrote it last, if it was one.
+    """
+
+    version: int
+    checkpoints: list[Kept]
+    job: str = ""
+
+    @classmethod
+    def load(cls, folder: Path) -> Manifest | None:
+        """Read it; None if there is none, or it is damaged."""
+        try:
+            return read_json(cls, folder / MANIFEST, VERSION)
+        except (FileNotFoundError, JsonFileError):
+            return None
+
+    def entry(self, digest: str) -> Kept | None:
+        """Find a checkpoint by its hash."""
+        return next((each for each in self.checkpoints if each.sha256 == digest), None)
+
+
+def publish(
+    temporary: Path,
+    path: Path,
+    kept: Sequence[Kept],
+    *,
+    step: int,
+    events: Mapping[str, int],
+    keep_last: int,
+    job: str = "",
+) -> list[Kept]:
+    """Give a checkpoint its name, keep those before it, and write what there is.
+
+    A crash at any moment leaves a checkpoint that `find_checkpoint` finds.
+
+    Args:
+        temporary: The checkpoint, whole, in the folder of `path`.
+        path: Its name, `last.ckpt`.
+        kept: What this run has written before, the newest first; that has the name `path`.
+        step: Optimizer steps.
+        events: TensorBoard's files -> their lengths.
+        keep_last: How many checkpoints stay, this one included.
+        job: The job of a cluster that this is, if it is one.
+
+    Returns:
+        What is there now, the newest first.
+    """
+    folder = path.parent
+    now = [Kept(step, _digest(temporary), dict(events)), *kept][:keep_last]
+    write_json(folder / MANIFEST, asdict(Manifest(VERSION, now, job)))
+    if kept and keep_last > 1 and path.exists():
+        _keep(path, folder / f"{step_label(kept[0].step)}{path.suffix}")
+    if path.is_dir():  # no folder can be renamed over another
+        shutil.rmtree(path, ignore_errors=True)
+    if temporary.is_dir():
+        os.replace(temporary, path)
+        sync(folder)
+    else:
+        sync_and_replace(temporary, path)
+    names = {f"{step_label(each.step)}{path.suffix}" for each in now[1:]}
+    for older in _older(folder):
+        if older.name not in names:
+            _remove(older)
+    return now
+
+
+def find_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
+    """Find the newest good checkpoint of a run.
+
+    Args:
+        folder: The folder of its checkpoints.
+
+    Returns:
+        The checkpoint, None if there is no good one; and what is wrong with those that are newer,
+        a sentence each.
+    """
+    problems = []
+    for path in (folder / CHECKPOINT.name, *reversed([*_older(folder)])):
+        if not path.exists():
+            continue
+        problem = checkpoint_problem(path)
+        if problem is None:
+            return path, problems
+        problems.append(problem)
+    return None, problems
+
+
+def checkpoint_problem(path: Path) -> str | None:
+    """Say what is wrong with a checkpoint's bytes.
+
+    Args:
+        path: The checkpoint.
+
+    Returns:
+        A sentence; None if they are those that were written.
+    """
+    damaged = f"Expected {path} to be as it was written, but its bytes have changed"
+    manifest = Manifest.load(path.parent)
+    if manifest is not None and manifest.entry(_digest(path)) is None:
+        return f"{damaged}: {path.parent / MANIFEST} knows another hash."
+    if manifest is None and path.is_file() and not _has_good_sums(path):
+        return f"{damaged}: it is cut off, or a checksum in it is wrong."
+    return None
+
+
+def entry_of(path: Path) -> Kept | None:
+    """Find what the manifest says of a checkpoint.
+
+    Args:
+        path: The checkpoint.
+
+    Returns:
+        The entry; None if there is none.
+    """
+    manifest = Manifest.load(path.parent)
+    return None if manifest is None else manifest.entry(_digest(path))
+
+
+def kept_until(path: Path) -> list[Kept]:
+    """List what a run that goes on from a checkpoint has kept, the newest first.
+
+    Args:
+        path: The checkpoint.
+
+    Returns:
+        What it has kept, with this one at the head; empty if nothing is known of it.
+    """
+    manifest, entry = Manifest.load(path.parent), entry_of(path)
+    if manifest is None or entry is None:
+        return []
+    older = {each.name for each in _older(path.parent)}
+    return [
+        replace(entry),
+        *(
+            each
+            for each in manifest.checkpoints
+            if each.step < entry.step and f"{step_label(each.step)}{path.suffix}" in older
+        ),
+    ]
+
+
+def _keep(path: Path, older: Path) -> None:
+    """Give the newest checkpoint the name of its step too, or instead where that cannot be."""
+    _remove(older)
+    if path.is_dir():
+        os.replace(path, older)
+        return
+    try:
+        os.link(path, older)
+    except OSError:  # a file system without a second name
+        os.replace(path, older)
+
+
+def _older(folder: Path) -> Iterator[Path]:
+    """Yield the checkpoints that are named by their steps, the oldest first."""
+    yield from sorted(folder.glob(f"{step_label(0)[:-6]}*{CHECKPOINT.suffix}"))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _digest(path: Path) -> str:
+    """Hash a file, or all files of a folder with their names."""
+    total = hashlib.sha256()
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if not file.is_file():
+            continue
+        if file != path:
+            total.update(f"{file.relative_to(path).as_posix()}\0".encode())
+        with file.open("rb") as stream:
+            while chunk := stream.read(_CHUNK):
+                total.update(chunk)
+    return total.hexdigest()
+
+
+def _has_good_sums(path: Path) -> bool:
+    """Check the sums that torch writes and does not read, of a checkpoint without a manifest."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError):
+        return False
