@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 Part = Literal["unet", "vae", "text_encoders"]
 
+_CAST_TYPES = (torch.float32, torch.bfloat16, torch.float16)
+
 # the VAE's feature maps are at full resolution and hundreds of channels wide: memory is bounded
 # by the pixels that pass through it at once, one 512 px picture or sixty-four of 64 px
 _PIXELS_AT_ONCE = 512 * 512
@@ -274,7 +276,8 @@ class StableDiffusion(nn.Module):
     def fingerprint(self, part: Part) -> str:
         """Hash a part's frozen weights, to name the base in caches and checkpoints.
 
-        Computed once, at the first call; see `sdtune.models.fingerprint`.
+        Computed once, at the first call, or by `take_fingerprints` before the weights are cast;
+        see `sdtune.models.fingerprint`.
 
         Args:
             part: `unet`, `vae` or `text_encoders`.
@@ -292,6 +295,26 @@ class StableDiffusion(nn.Module):
         if part not in self._fingerprints:
             self._fingerprints[part] = fingerprint(getattr(self, part))
         return self._fingerprints[part]
+
+    def take_fingerprints(self) -> None:
+        """Hash all parts now: casting to a smaller type later then does not change the hashes."""
+        for part in get_args(Part):
+            self.fingerprint(part)
+
+    def has_fingerprint(self, part: Part, digest: str) -> bool:
+        """Tell whether a hash is that of a part's frozen weights.
+
+        Once it was taken after the weights were cast to the run's precision; such a hash is
+        accepted too if it can be made of the weights as they are.
+
+        Args:
+            part: `unet`, `vae` or `text_encoders`.
+            digest: SHA-256 in hexadecimal.
+        """
+        if digest == self.fingerprint(part):
+            return True
+        module = getattr(self, part)
+        return any(digest == fingerprint(module, dtype) for dtype in _CAST_TYPES)
 
     def pipeline(self) -> DiffusionPipeline:
         """Make a diffusers pipeline over the same modules, adapters included, copying nothing.
