@@ -65,11 +65,10 @@ def _diffusers(base: str, files: Sequence[Path], prompt: str, name: str) -> Snip
     is_file = Path(base).suffix in (".safetensors", ".ckpt")
     loading = "from_single_file" if is_file else "from_pretrained"
     imports = ["from diffusers import StableDiffusionPipeline"]
-    name_of_base, at, revision = base.partition("@")
-    is_revision = bool(at) and not Path(base).exists()
-    source = (
-        f"{literal(name_of_base)}, revision={literal(revision)}" if is_revision else literal(base)
-    )
+    source = literal(base)
+    repository, at, revision = base.partition("@")
+    if at and not Path(base).exists():
+        source = f"{literal(repository)}, revision={literal(revision)}"
     lines = [f"pipeline = StableDiffusionPipeline.{loading}({source})"]
     if base == NANO:
         imports, lines = ["from sdtune import load"], ['pipeline = load("nano").pipeline()']
