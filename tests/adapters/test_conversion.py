@@ -67,7 +67,7 @@ def test_a_folder_of_checkpoints_is_converted_as_a_whole(
         "best/kohya_lora.safetensors",
         "step_000200/kohya_lora.safetensors",
     ]
-    with pytest.raises(ValueError, match="to be a folder, for .* holds 3 adapters"):
+    with pytest.raises(ValueError, match=r"to be a folder, for .* holds 3 adapters"):
         convert_adapters(saved, "kohya", tmp_path / "one.safetensors", tiny_sd)
 
 
@@ -94,7 +94,7 @@ def test_words_go_with_their_lora(model, tiny_sd: Path, tmp_path: Path) -> None:
 def test_what_a_format_cannot_hold_is_refused(model, base, tiny_sd: Path, tmp_path: Path) -> None:
     add_lora(model, rank=2, alpha=2.0, use_dora=True)
     AdapterSet(LoRAAdapter.from_model(model)).save(tmp_path / "dora")
-    with pytest.raises(ValueError, match="such as diffusers.*, but kohya loses some"):
+    with pytest.raises(ValueError, match=r"such as diffusers.*, but kohya loses some"):
         convert_adapters(tmp_path / "dora", "kohya", tmp_path / "out", tiny_sd)
     LoRAAdapter.remove(model)
     add_tuned_projections(model)

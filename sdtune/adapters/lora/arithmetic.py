@@ -47,7 +47,9 @@ class Kept:
     ranks: Mapping[int, int]
 
 
-def take_pairs(model: StableDiffusion, source: object = "the adapter") -> dict[str, dict[str, Pair]]:
+def take_pairs(
+    model: StableDiffusion, source: object = "the adapter"
+) -> dict[str, dict[str, Pair]]:
     """Copy a LoRA out of a model, alpha / rank multiplied into it.
 
     Args:
