@@ -39,12 +39,18 @@ def check_base(base: str | Path) -> None:
     _find(base)
 
 
-def load(base: str | Path, dtype: torch.dtype = torch.float32) -> StableDiffusion:
+def load(
+    base: str | Path,
+    dtype: torch.dtype = torch.float32,
+    config: str | Path | None = None,
+) -> StableDiffusion:
     """Load a base, on the CPU.
 
     Args:
         base: As in `check_base`.
         dtype: Floating type of the weights; those shipped in another are cast.
+        config: Another base, whose configuration and vocabulary go with a single file's weights;
+            None finds them.
 
     Returns:
         The frozen model, in evaluation mode. Its fingerprints are those of the weights as they
@@ -56,7 +62,7 @@ def load(base: str | Path, dtype: torch.dtype = torch.float32) -> StableDiffusio
     from diffusers import DDPMScheduler
     from safetensors import SafetensorError
 
-    found = _find(base)
+    found = _find(base) if config is None else _with_config(Path(base), _find(config))
     family = found.family
     try:
         with _without_progress_bars():
@@ -137,6 +143,12 @@ def _find(base: str | Path) -> Repository | SingleFile:
         "as `CompVis/stable-diffusion-v1-4`, or an existing .safetensors or .ckpt file, but "
         f"got `{base}`."
     )
+
+
+def _with_config(path: Path, other: Repository | SingleFile) -> SingleFile:
+    if isinstance(other, SingleFile):
+        return SingleFile(path, other.family, other.config, other.noise_schedule)
+    return SingleFile(path, other.family, Path(other.location), {})
 
 
 def _load_pipeline(found: Repository | SingleFile) -> DiffusionPipeline:
