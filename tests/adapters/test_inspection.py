@@ -42,9 +42,7 @@ def test_every_file_of_an_adapter_is_told(saved: Path) -> None:
 @pytest.mark.parametrize("name", ["kohya_lora.safetensors", "peft"])
 def test_rank_and_alpha_are_the_same_in_every_layout(saved: Path, name: str) -> None:
     [file] = inspect_adapter(saved / name)
-    assert {(each.kind, each.rank, each.alpha) for each in file.layers} == {
-        ("LoRA", 3, 0.75)
-    }
+    assert {(each.kind, each.rank, each.alpha) for each in file.layers} == {("LoRA", 3, 0.75)}
     counts = dict.fromkeys(("unet", "text_encoder"), 0)
     for each in file.layers:
         counts[each.part] += each.count

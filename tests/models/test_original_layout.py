@@ -43,9 +43,7 @@ def test_stable_diffusion_xl_is_read_back_with_both_text_encoders(tmp_path: Path
 
 
 @pytest.mark.slow
-def test_open_clip_keeps_queries_keys_and_values_together(
-    tiny_sd: Path, tmp_path: Path
-) -> None:
+def test_open_clip_keeps_queries_keys_and_values_together(tiny_sd: Path, tmp_path: Path) -> None:
     model = load(tiny_sd)
     encoder = model.text_encoders[0]
     encoder.config.hidden_act = "gelu"  # as Stable Diffusion 2's

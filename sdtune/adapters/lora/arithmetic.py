@@ -158,26 +158,27 @@ def put_pairs(model: StableDiffusion, lora: Pairs) -> None:
 
     Args:
         model: A bundle without one.
-        lora: Pairs for it. Alpha is the rank, so that nothing is multiplied by anything else.
+        lora: Pairs for it. Alpha is the rank that most modules have, in all of them: readers that
+            know no alpha of a module's own get the same function.
     """
     from peft import LoraConfig
 
     parts = tunable_parts(model)
     for part, pairs in lora.items():
         ranks = {name: len(down) for name, (down, _) in pairs.items()}
-        rank = Counter(ranks.values()).most_common(1)[0][0]
-        others = {name: each for name, each in ranks.items() if each != rank}
+        alpha = Counter(ranks.values()).most_common(1)[0][0]
         config = LoraConfig(
-            r=rank,
-            lora_alpha=rank,
+            r=alpha,
+            lora_alpha=alpha,
             target_modules=list(pairs),
-            rank_pattern=others,
-            alpha_pattern=dict(others),
+            rank_pattern={name: rank for name, rank in ranks.items() if rank != alpha},
         )
         with isolated_random_state():  # PEFT draws initial values, which are replaced
             inject_lora(parts[part], config)
         for name, layer in lora_layers(parts[part]).items():
-            for weight, tensor in zip(lora_pair(layer), pairs[name], strict=True):
+            down, up = pairs[name]
+            scaled = up * (ranks[name] / alpha)
+            for weight, tensor in zip(lora_pair(layer), (down, scaled), strict=True):
                 weight.data = tensor.reshape(weight.shape).to(weight.device)
             cast(nn.Module, layer).requires_grad_(False).eval()
 
