@@ -76,7 +76,11 @@ CIRCLES_ALLOWED: dict[tuple[str, str], str] = {
 INSIDE_FUNCTIONS: dict[tuple[str, str], str] = {
     ("sdtune.commands.check", "*"): "torch would make `sdtune check --help` slow",
     ("sdtune.commands.compare", "*"): "torch would make `sdtune compare --help` slow",
+    ("sdtune.commands.convert", "*"): "torch would make `sdtune convert --help` slow",
+    ("sdtune.commands.extract", "*"): "torch would make `sdtune extract --help` slow",
+    ("sdtune.commands.inspect", "*"): "torch would make `sdtune inspect --help` slow",
     ("sdtune.commands.merge", "*"): "torch and diffusers would make `sdtune merge --help` slow",
+    ("sdtune.commands.resize", "*"): "torch would make `sdtune resize --help` slow",
     ("sdtune.commands.report", "*"): "matplotlib would make `sdtune report --help` slow",
     ("sdtune.nano.making.commands", "*"): "each step of the making needs other optional packages",
     ("sdtune.techniques.optimization.optimizers", "*"): "an optimizer's package may be missing",

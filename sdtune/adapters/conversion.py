@@ -7,7 +7,7 @@ from pathlib import Path
 from sdtune.adapters import registry
 from sdtune.adapters.pipeline import find_adapter_files
 from sdtune.adapters.verification import frozen_copy
-from sdtune.adapters.writing import carried_metadata, format_named, load_files, write_in_format
+from sdtune.adapters.writing import carried_metadata, check_format, load_files, write_adapters
 from sdtune.models.loading import load
 
 __all__ = ["convert_adapters", "find_adapters"]
@@ -42,7 +42,7 @@ def find_adapters(path: Path) -> dict[Path, list[Path]]:
 
 def convert_adapters(
     source: str | Path, to: str, output: str | Path, base: str | Path
-) -> dict[Path, list[Path]]:
+) -> dict[Path, Path]:
     """Write an adapter, or all of a folder, in another format; each is proved by loading it back.
 
     Args:
@@ -53,7 +53,7 @@ def convert_adapters(
         base: What the adapters were trained on, as in `load`.
 
     Returns:
-        Folder below `source` -> what was written for it.
+        Folder below `source` -> what was written for it; of several files, the last.
 
     Raises:
         AdapterVerificationError: If a file, loaded back, predicts anything else.
@@ -68,11 +68,11 @@ def convert_adapters(
             f"got {output}."
         )
     for path in (path for files in found.values() for path in files):
-        format_named(registry.recognise(path).adapter_type, to)
+        check_format(registry.recognise(path).adapter_type, to)
     model = load(base)
     written = {}
     for name, files in found.items():
         own = frozen_copy(model)
         adapters, metadata = load_files(own, files), carried_metadata(files[-1])
-        written[name] = write_in_format(adapters, own, to, output / name, metadata)
+        written[name] = write_adapters(adapters, own, output / name, metadata, to)
     return written

@@ -38,16 +38,13 @@ __all__ = ["extract_lora", "merge_loras", "resize_lora"]
 # what rounding to half precision changes at most, of a weight and of one near zero
 _ROUNDING, _SMALLEST = 2.0**-11, 2.0**-24
 
-Tool = tuple[AdapterSet, StableDiffusion, Kept | None]
-"""The adapters, a model that holds them to verify their files against, and what was kept."""
-
 
 def merge_loras(
     base: str | Path,
     adapters: Sequence[str | Path],
     weights: Sequence[float] | None = None,
     rank: int | None = None,
-) -> Tool:
+) -> tuple[AdapterSet, StableDiffusion, Kept | None]:
     """Add LoRAs into one, exactly unless a rank is given; words that go with them are gathered.
 
     Args:
@@ -83,7 +80,7 @@ def merge_loras(
 
 def resize_lora(
     base: str | Path, adapter: str | Path, rank: int | None = None, share: float = 1.0
-) -> Tool:
+) -> tuple[AdapterSet, StableDiffusion, Kept]:
     """Reduce a LoRA to a lower rank by singular values; words that go with it stay.
 
     Args:
@@ -111,7 +108,7 @@ def resize_lora(
 
 def extract_lora(
     base: str | Path, tuned: str | Path, rank: int | None = None, share: float = 1.0
-) -> Tool:
+) -> tuple[AdapterSet, StableDiffusion, Kept]:
     """Find the LoRA that is nearest to what tuning did to a base.
 
     Each linear layer and convolution that a LoRA can tune, and that differs by more than rounding

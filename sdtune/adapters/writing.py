@@ -20,8 +20,8 @@ from sdtune.models.stable_diffusion import StableDiffusion
 
 __all__ = [
     "carried_metadata",
-    "check_free",
     "check_format",
+    "check_free",
     "load_files",
     "put_words",
     "write_adapters",
@@ -44,7 +44,7 @@ def check_free(output: Path, *, overwrite: bool) -> None:
     if is_there and not overwrite:
         raise FileExistsError(
             f"Expected `--output` to be new, but {output} is there: choose another, or give "
-            "`--overwrite true`."
+            "`--overwrite`."
         )
 
 
@@ -93,8 +93,8 @@ def put_words(model: StableDiffusion, words: Iterable[TokenEmbeddingAdapter]) ->
         if shapes != [tuple(each.shape) for each in word.vectors]:
             raise ValueError(
                 f"Expected the word `{word.placeholder_token}` to be for text encoders of width "
-                f"{', '.join(str(shape[1]) for shape in shapes)}, but it is not: give the base that "
-                "it was trained on."
+                f"{', '.join(str(shape[1]) for shape in shapes)}, but it is not: give the base "
+                "that it was trained on."
             )
         for each, vectors in zip(rows, word.vectors, strict=True):
             each.data.copy_(vectors)

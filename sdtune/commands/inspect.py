@@ -1,12 +1,11 @@
 """`sdtune inspect`: what a file of an adapter is and says of itself."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdtune.commands.call import read_call
-from sdtune.commands.errors import CallError
+from sdtune.commands.tools import refusing
 
 if TYPE_CHECKING:
     from sdtune.adapters.inspection import InspectedFile
@@ -26,9 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         CallError: If there is no such file.
     """
-    words = [word for word in arguments if word != "--json"]
-    given = read_call(inspect, "sdtune inspect", words)
-    inspect(**given, **({"json": True} if len(words) < len(arguments) else {}))
+    inspect(**read_call(inspect, "sdtune inspect", arguments))
     return 0
 
 
@@ -36,7 +33,7 @@ def inspect(adapter: Path, *, json: bool = False) -> None:
     """Say what an adapter is: format, base, rank and alpha by layer, words, record, hashes.
 
       sdtune inspect erica.safetensors
-      sdtune inspect runs/style_lora/version_0
+      sdtune inspect runs/style_lora/version_0 --json
 
     Nothing is loaded but the header; no pickle is opened.
 
@@ -49,14 +46,13 @@ def inspect(adapter: Path, *, json: bool = False) -> None:
     """
     from sdtune.adapters.inspection import inspect_adapter
 
-    try:
+    with refusing():
         found = inspect_adapter(adapter)
-    except (OSError, ValueError) as error:
-        raise CallError([str(error)]) from error
     print(_as_json(found) if json else "\n\n".join("\n".join(_lines(each)) for each in found))
 
 
 def _as_json(found: "Sequence[InspectedFile]") -> str:
+    import json
     from dataclasses import asdict
 
     return json.dumps([asdict(each) for each in found], indent=1)

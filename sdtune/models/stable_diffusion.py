@@ -301,6 +301,19 @@ class StableDiffusion(nn.Module):
         for part in get_args(Part):
             self.fingerprint(part)
 
+    def set_dtype(self, dtype: torch.dtype) -> None:
+        """Cast the UNet and the text encoders, in place; the fingerprints stay the base's own.
+
+        The VAE stays float32: in half precision some pictures overflow it.
+
+        Args:
+            dtype: A floating type.
+        """
+        if dtype != torch.float32:
+            self.take_fingerprints()
+        cast(nn.Module, self.unet).to(dtype)
+        self.text_encoders.to(dtype)
+
     def has_fingerprint(self, part: Part, digest: str) -> bool:
         """Tell whether a hash is that of a part's frozen weights.
 

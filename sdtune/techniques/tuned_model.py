@@ -154,11 +154,7 @@ class TunedModelModule(AveragedWeightsModule):
             dtype = torch.float32
         with torch.device("cpu"):  # the Trainer may have set another one
             model = load(self.base)
-            if dtype != torch.float32:
-                model.take_fingerprints()  # the base's own, whatever a run's precision
-            tunable: tuple[nn.Module, ...] = (model.unet, model.text_encoders)
-            for part in tunable:
-                part.to(dtype)
+            model.set_dtype(dtype)
             for each in self.learns:
                 each.add_to(model, seed=self.seed, clip_skip=self.clip_skip)
             if self.starts_from:

@@ -36,7 +36,6 @@ def saved(model, train, tmp_path: Path) -> Path:
         train(model)
         adapters = AdapterSet(LoRAAdapter.from_model(model))
         adapters.save(tmp_path / "run" / name, {"sdtune.steps": name})
-        adapters.export(tmp_path / "run" / name, model)
     return tmp_path / "run"
 
 
@@ -50,18 +49,19 @@ def test_formats_go_round_without_a_bit_lost(saved: Path, tiny_sd: Path, tmp_pat
     path = saved / "adapter" / "pytorch_lora_weights.safetensors"
     first = load_file(path)
     for to in ("kohya", "PEFT", "diffusers"):
-        [(path, *_)] = convert_adapters(path, to, tmp_path / to, tiny_sd).values()
+        [path] = convert_adapters(path, to, tmp_path / to, tiny_sd).values()
     again = load_file(path)
     assert again.keys() == first.keys()
     assert all(torch.equal(again[name], first[name]) for name in first)
     assert registry.recognise(path).metadata(path)["sdtune.steps"] == "adapter"
 
 
+@pytest.mark.slow
 def test_a_folder_of_checkpoints_is_converted_as_a_whole(
     saved: Path, tiny_sd: Path, tmp_path: Path
 ) -> None:
     written = convert_adapters(saved, "kohya", tmp_path / "out", tiny_sd)
-    files = [path.relative_to(tmp_path / "out").as_posix() for [path] in written.values()]
+    files = [path.relative_to(tmp_path / "out").as_posix() for path in written.values()]
     assert files == [
         "kohya_lora.safetensors",
         "best/kohya_lora.safetensors",

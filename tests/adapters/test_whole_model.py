@@ -27,6 +27,7 @@ def lora(model, train, tmp_path: Path) -> Path:
     return tmp_path / "lora"
 
 
+@pytest.mark.slow
 def test_the_model_does_what_base_and_adapter_do(
     model, base, lora: Path, tiny_sd: Path, predict
 ) -> None:
@@ -48,6 +49,7 @@ def test_a_folder_opens_in_diffusers(lora: Path, tiny_sd: Path, tmp_path: Path) 
     assert all(torch.equal(each, state[n]) for n, each in pipeline.unet.state_dict().items())
 
 
+@pytest.mark.slow
 def test_a_file_in_the_original_layout_is_read_back(
     lora: Path, tiny_sd: Path, tmp_path: Path, predict
 ) -> None:

@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sdtune.adapters.lora.layers import (
-    ADAPTER_NAME,
-    inject_lora,
-    lora_layers,
-    lora_pair,
-    tunable_parts,
-)
-from sdtune.functional import isolated_random_state
+from sdtune.adapters.lora.layers import ADAPTER_NAME, lora_layers, lora_pair, tunable_parts
+from sdtune.adapters.lora.placement import place_updates
+from sdtune.adapters.lora.updates import ModuleUpdate
 from sdtune.functional.low_rank import SingularValues, singular_values
 from sdtune.models.stable_diffusion import StableDiffusion
 
@@ -65,17 +60,7 @@ def take_pairs(
     found: dict[str, dict[str, Pair]] = {}
     for part, module in tunable_parts(model).items():
         for name, layer in lora_layers(module).items():
-            if not hasattr(layer, "lora_A") or ADAPTER_NAME in layer.lora_magnitude_vector:
-                what = "a DoRA" if hasattr(layer, "lora_A") else "a LoHa or LoKr"
-                raise ValueError(
-                    f"Expected {source} to be a plain LoRA, but it is {what}, which is no product "
-                    "of two matrices: merge it into its base, and extract a LoRA from the two."
-                )
-            if getattr(layer.lora_B[ADAPTER_NAME], "bias", None) is not None:
-                raise ValueError(
-                    f"Expected {source} to be a plain LoRA, but its `{name}` has a bias, which is "
-                    "no product of two matrices."
-                )
+            _check_plain(layer, name, source)
             down, up = (each.detach().cpu().float() for each in lora_pair(layer))
             found.setdefault(part, {})[name] = (down.clone(), up * layer.scaling[ADAPTER_NAME])
     if not found:
@@ -152,35 +137,35 @@ def kept(squares: Mapping[str, tuple[float, float]], lora: Pairs) -> Kept:
     return Kept(min(1.0, share), min(1.0, shares[module]), module, dict(sorted(ranks.items())))
 
 
-@torch.no_grad()
 def put_pairs(model: StableDiffusion, lora: Pairs) -> None:
     """Put a LoRA into a model, in place and frozen.
 
     Args:
         model: A bundle without one.
-        lora: Pairs for it. Alpha is the rank that most modules have, in all of them: readers that
-            know no alpha of a module's own get the same function.
+        lora: Pairs for it. Alpha is each module's rank, so that nothing is multiplied by it.
     """
-    from peft import LoraConfig
+    updates = {
+        part: {
+            name: ModuleUpdate("lora", {"lora_A": down, "lora_B": up}, len(down), float(len(down)))
+            for name, (down, up) in pairs.items()
+        }
+        for part, pairs in lora.items()
+    }
+    place_updates(tunable_parts(model), updates)
 
-    parts = tunable_parts(model)
-    for part, pairs in lora.items():
-        ranks = {name: len(down) for name, (down, _) in pairs.items()}
-        alpha = Counter(ranks.values()).most_common(1)[0][0]
-        config = LoraConfig(
-            r=alpha,
-            lora_alpha=alpha,
-            target_modules=list(pairs),
-            rank_pattern={name: rank for name, rank in ranks.items() if rank != alpha},
+
+def _check_plain(layer: Any, name: str, source: object) -> None:
+    if not hasattr(layer, "lora_A") or ADAPTER_NAME in layer.lora_magnitude_vector:
+        what = "a DoRA" if hasattr(layer, "lora_A") else "a LoHa or LoKr"
+        raise ValueError(
+            f"Expected {source} to be a plain LoRA, but it is {what}, which is no product of two "
+            "matrices: `sdtune extract` takes the nearest LoRA from it."
         )
-        with isolated_random_state():  # PEFT draws initial values, which are replaced
-            inject_lora(parts[part], config)
-        for name, layer in lora_layers(parts[part]).items():
-            down, up = pairs[name]
-            scaled = up * (ranks[name] / alpha)
-            for weight, tensor in zip(lora_pair(layer), (down, scaled), strict=True):
-                weight.data = tensor.reshape(weight.shape).to(weight.device)
-            cast(nn.Module, layer).requires_grad_(False).eval()
+    if layer.lora_B[ADAPTER_NAME].bias is not None:
+        raise ValueError(
+            f"Expected {source} to be a plain LoRA, but its `{name}` has a bias, which is no "
+            "product of two matrices: `sdtune extract` takes the nearest LoRA from it."
+        )
 
 
 def _rank(values: SingularValues, rank: int | None, share: float) -> int:
