@@ -164,7 +164,10 @@ def _load_tokenizer(found: Repository | SingleFile, name: str) -> CLIPTokenizer:
 
     if isinstance(found, SingleFile):
         return found.tokenizer(name)
-    return CLIPTokenizer.from_pretrained(found.location, subfolder=name, **found.options)
+    tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(
+        found.location, subfolder=name, **found.options
+    )
+    return tokenizer
 
 
 def _nano_folder() -> Path:

@@ -94,9 +94,10 @@ class SingleFile:
 
         if is_shipped(self.config):
             return shipped_tokenizer(self.config, name)
-        return CLIPTokenizer.from_pretrained(
+        tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(
             str(self.config), subfolder=name, local_files_only=True
         )
+        return tokenizer
 
 
 def find_single_file(path: Path) -> SingleFile:

@@ -355,10 +355,10 @@ class TunedModelModule(AveragedWeightsModule):
 
     def _is_base(self, hashes: Mapping[str, str]) -> bool:
         """Tell whether a checkpoint names this base; older ones do not name the VAE."""
-        named = {"unet", "text_encoders", *hashes}
-        return all(
-            part in get_args(Part) and self.model.has_fingerprint(part, hashes.get(part, ""))
-            for part in named
+        parts: tuple[Part, ...] = get_args(Part)
+        named = [part for part in parts if part in hashes or part != "vae"]
+        return hashes.keys() <= {*parts} and all(
+            self.model.has_fingerprint(part, hashes.get(part, "")) for part in named
         )
 
     @contextmanager

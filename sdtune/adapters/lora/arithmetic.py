@@ -59,7 +59,8 @@ def take_pairs(
     """
     found: dict[str, dict[str, Pair]] = {}
     for part, module in tunable_parts(model).items():
-        for name, layer in lora_layers(module).items():
+        layers: dict[str, Any] = dict(lora_layers(module))
+        for name, layer in layers.items():
             _check_plain(layer, name, source)
             down, up = (each.detach().cpu().float() for each in lora_pair(layer))
             found.setdefault(part, {})[name] = (down.clone(), up * layer.scaling[ADAPTER_NAME])
