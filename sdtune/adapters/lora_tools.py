@@ -26,8 +26,9 @@ from sdtune.adapters.lora.arithmetic import (
 from sdtune.adapters.lora.layers import find_targets, tunable_parts
 from sdtune.adapters.pipeline import find_adapter_files
 from sdtune.adapters.verification import frozen_copy
-from sdtune.adapters.whole_model import bake
+from sdtune.adapters.whole_model import bake, check_bakeable
 from sdtune.adapters.words.adapter import TokenEmbeddingAdapter
+from sdtune.adapters.words.layers import remove_token_embeddings
 from sdtune.adapters.writing import load_files, put_words
 from sdtune.functional.low_rank import singular_values
 from sdtune.models.loading import check_base, load
@@ -116,8 +117,8 @@ def extract_lora(
 
     Args:
         base: What was tuned, see `load`.
-        tuned: Another base of its architecture; or an adapter of the base of any kind, such as a
-            UNet that was tuned as a whole, a DoRA or a LoHa.
+        tuned: Another base of its architecture; or an adapter of the base, such as a UNet that was
+            tuned as a whole, a DoRA or a LoHa. Its learned words stay beside the LoRA.
         rank: No module has more.
         share: In (0, 1], of each module's sum of squares.
 
@@ -133,7 +134,7 @@ def extract_lora(
     if rank is None and share == 1.0:
         raise ValueError("Expected `rank` or `share` to be given, but neither is.")
     model = load(base)
-    other = _load_tuned(base, tuned)
+    other, words = _load_tuned(base, tuned)
     found: dict[str, dict[str, Pair]] = {}
     squares: dict[str, tuple[float, float]] = {}
     others = tunable_parts(other)
@@ -152,7 +153,7 @@ def extract_lora(
         raise ValueError(
             f"Expected {tuned} to differ from {base} in what a LoRA can tune, but it does not."
         )
-    return (*_put(model, [], found), kept(squares, found))
+    return (*_put(model, words, found), kept(squares, found))
 
 
 def _check_size(rank: int | None, share: float) -> None:
@@ -193,7 +194,10 @@ def _put(
     return AdapterSet(*words, LoRAAdapter.from_model(model)), model
 
 
-def _load_tuned(base: str | Path, tuned: str | Path) -> StableDiffusion:
+def _load_tuned(
+    base: str | Path, tuned: str | Path
+) -> tuple[StableDiffusion, list[TokenEmbeddingAdapter]]:
+    """Load what was tuned as a whole model; the words of an adapter stay words."""
     try:
         check_base(tuned)
     except ValueError as error:
@@ -201,12 +205,16 @@ def _load_tuned(base: str | Path, tuned: str | Path) -> StableDiffusion:
             files = find_adapter_files(tuned)
         except FileNotFoundError:
             raise error from None
-        model = load(base)
-        for path in files:
-            registry.recognise(path).load(model, path)
-        bake(model)
-        return model
-    return load(tuned)
+    else:
+        return load(tuned), []
+    check_bakeable(files)
+    model = load(base)
+    words = registry.read_words(files)
+    own = frozen_copy(model)
+    load_files(own, files)
+    bake(own)
+    remove_token_embeddings(own)
+    return own, words
 
 
 @torch.no_grad()

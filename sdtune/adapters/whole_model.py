@@ -21,7 +21,7 @@ from sdtune.models.loading import load, load_tokenizers
 from sdtune.models.original_layout import model_spec, original_weights
 from sdtune.models.stable_diffusion import StableDiffusion
 
-__all__ = ["bake", "merge_into_base", "write_whole_model"]
+__all__ = ["bake", "check_bakeable", "merge_into_base", "write_whole_model"]
 
 _SUFFIX = ".safetensors"
 
@@ -52,21 +52,34 @@ def merge_into_base(
         )
     files = [find_adapter_files(each) for each in adapters]
     for paths, weight in zip(files, given, strict=True):
-        for path in paths:
-            kind = registry.recognise(path).adapter_type
-            if kind is CrossAttentionAdapter:
-                raise ValueError(
-                    f"Expected adapters that can be worked into a base, but {path} is of keys and "
-                    "values, which are read by attention processors of their own."
-                )
-            if weight != 1.0 and kind is not LoRAAdapter and not kind.loads_first:
-                raise ValueError(f"Expected a weight of 1 for {path}, which is {kind.kind}.")
+        check_bakeable(paths, weight)
     model = load(base)
     for paths, weight in zip(files, given, strict=True):
         for path in paths:
             registry.recognise(path).load(model, path)
         bake(model, weight)
     return model
+
+
+def check_bakeable(files: Sequence[Path], weight: float = 1.0) -> None:
+    """Check that an adapter can be worked into its base.
+
+    Args:
+        files: Its files.
+        weight: What it is to be multiplied by.
+
+    Raises:
+        ValueError: If its kind cannot be worked in or weighed.
+    """
+    for path in files:
+        kind = registry.recognise(path).adapter_type
+        if kind is CrossAttentionAdapter:
+            raise ValueError(
+                f"Expected adapters that can be worked into a base, but {path} is of keys and "
+                "values, which are read by attention processors of their own."
+            )
+        if weight != 1.0 and kind is not LoRAAdapter and not kind.loads_first:
+            raise ValueError(f"Expected a weight of 1 for {path}, which is a {kind.kind}.")
 
 
 def bake(model: StableDiffusion, weight: float = 1.0) -> None:
