@@ -21,7 +21,11 @@ COMMANDS = {
     "compare": "several recipes or settings, one budget, one table: sdtune compare RECIPE.yaml ...",
     "evaluate": "score any adapter, or a run, against its base: sdtune evaluate ADAPTER ...",
     "report": "write the page of a run, or of several: sdtune report RUN [RUN ...]",
-    "merge": "put subjects learned apart into one adapter: sdtune merge ADAPTER ADAPTER ...",
+    "inspect": "what an adapter is: format, base, ranks, words, record: sdtune inspect ADAPTER",
+    "convert": "another file format: sdtune convert ADAPTER --to kohya --output FOLDER",
+    "merge": "adapters into one, or into their base: sdtune merge ADAPTER ADAPTER ...",
+    "resize": "a LoRA of a lower rank: sdtune resize ADAPTER --rank 8 --output FOLDER",
+    "extract": "a LoRA from the difference of two bases: sdtune extract BASE TUNED ...",
     "cache": "what is kept between runs: sdtune cache info, clear, or fill RECIPE.yaml",
     "check": "list all that is wrong with a recipe and its data: sdtune check RECIPE.yaml",
 }

@@ -16,9 +16,9 @@ from sdtune.adapters.verification import evaluating, prediction
 from sdtune.functional.randomness import isolated_random_state
 from sdtune.models.stable_diffusion import StableDiffusion
 
-__all__ = ["AdapterSet", "files_beside"]
+__all__ = ["BESIDE_KEY", "AdapterSet", "files_beside"]
 
-_BESIDE_KEY = "sdtune.embedding_file"
+BESIDE_KEY = "sdtune.embedding_file"
 """Names, in the last file's header, those beside it that are loaded first, with spaces between."""
 
 
@@ -41,6 +41,21 @@ class AdapterSet:
             raise ValueError(f"Expected adapters of kinds that have a format, but got {found}.")
         self.adapters = tuple(sorted(adapters, key=lambda each: not each.loads_first))
         self.metadata = dict(metadata or {})
+        self._only: str | None = None
+
+    def only(self, name: str) -> Self:
+        """Choose one format: `save` and `verify` leave out the others.
+
+        Args:
+            name: Name of the format, in upper or lower case. Kinds of one format, as learned words
+                are, keep that.
+
+        Returns:
+            A copy.
+        """
+        copied = type(self)(*self.adapters, metadata=self.metadata)
+        copied._only = name.lower()
+        return copied
 
     def to(self, dtype: torch.dtype) -> Self:
         """Round the adapters, such as to half the size.
@@ -77,7 +92,7 @@ class AdapterSet:
         for adapter, _, path in places:
             first.setdefault(id(adapter), path)
         *others, last = first.values()
-        beside = {_BESIDE_KEY: " ".join(path.name for path in others)} if others else {}
+        beside = {BESIDE_KEY: " ".join(path.name for path in others)} if others else {}
         for adapter, form, path in places:
             is_last = adapter is self.adapters[-1]
             form.write(adapter, path, {**header, **beside} if is_last else header)
@@ -132,7 +147,10 @@ class AdapterSet:
         kinds = [type(each) for each in self.adapters]
         places: list[tuple[Adapter, AdapterFormat[Any], Path]] = []
         for number, adapter in enumerate(self.adapters, start=1):
-            forms = [f for f in registry.formats_of(type(adapter)) if f.holds(adapter)]
+            every = registry.formats_of(type(adapter))
+            forms = [f for f in every if f.holds(adapter)]
+            if self._only is not None and len(every) > 1:
+                forms = [f for f in forms if f.name.lower() == self._only]
             if not forms:
                 raise ValueError(f"Expected a format that holds all of a {adapter.title}.")
             is_numbered = number < len(kinds) and kinds.count(type(adapter)) > 1
@@ -162,7 +180,7 @@ def files_beside(path: Path) -> list[Path]:
         FileNotFoundError: If one is missing.
     """
     form = registry.find_format(path)
-    names = (form.metadata(path) if form else {}).get(_BESIDE_KEY, "").split()
+    names = (form.metadata(path) if form else {}).get(BESIDE_KEY, "").split()
     beside = [path.with_name(Path(name).name) for name in names]  # in no other folder
     missing = [each.name for each in beside if not each.is_file()]
     if missing:

@@ -23,7 +23,7 @@ from sdtune.adapters.keys_values.layers import (
 from sdtune.adapters.lora.layers import lora_layers
 from sdtune.adapters.pipeline import find_adapter_files, load_pipeline
 from sdtune.adapters.words.adapter import TokenEmbeddingAdapter
-from sdtune.adapters.words.layers import add_token_embedding
+from sdtune.adapters.writing import put_words
 from sdtune.functional import constrained_merge
 from sdtune.models import StableDiffusion, load
 
@@ -84,10 +84,7 @@ def merge_adapters(
     concepts = [_read(base, model, *each) for each in zip(adapters, files, strict=True)]
     inputs = torch.cat([each.inputs for each in concepts])
     regularisation = _token_states(model.pipeline(), texts)
-    for word in [word for each in concepts for word in each.words]:
-        rows = add_token_embedding(model, word.placeholder_token, "a", word.num_vectors)
-        for each, vectors in zip(rows, word.vectors, strict=True):
-            each.data.copy_(vectors)
+    put_words(model, [word for each in concepts for word in each.words])
     add_tuned_projections(model)
     for name, layer in tuned_projections(model).items():
         outputs = torch.cat([each.outputs[name] for each in concepts])
@@ -178,7 +175,8 @@ def _token_states(
 
 def _check_base(model: StableDiffusion, files: Sequence[Path]) -> None:
     header = registry.recognise(files[-1]).metadata(files[-1])
-    if header.get("sdtune.base_unet_sha256", "") not in ("", model.fingerprint("unet")):
+    named = header.get("sdtune.base_unet_sha256", "")
+    if named and not model.has_fingerprint("unet", named):
         raise ValueError(
             f"Expected {files[-1]} to be trained on {model.source}, but its header names another "
             "base: give that as `base`."

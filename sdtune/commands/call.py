@@ -1,7 +1,8 @@
 """A command's call, read by the signature of the function or class behind it.
 
 What stands before `*` in the signature is given by its place, the rest by `--name value`. Lists
-are given as people do: `--seeds 0 1`, `--prompt "a cat" --prompt "a dog"`, or as JSON.
+are given as people do: `--seeds 0 1`, `--prompt "a cat" --prompt "a dog"`, or as JSON. A switch
+needs no value: `--json` is `--json true`.
 """
 
 import typing
@@ -17,6 +18,7 @@ from sdtune.commands.errors import CallError, nearest
 
 __all__ = ["read_call"]
 
+_BOOLEANS = ("true", "false")
 _SHORT = {"o": "output", "h": "help"}
 
 
@@ -98,8 +100,13 @@ def _texts(
         name = _SHORT.get(name, name)
         values = [value] if equals else []
         many = name in known and _is_list(hints[name])
+        is_switch = name in known and hints[name] is bool
         while not equals and words and not _is_option(words[0]) and (many or not values):
+            if is_switch and words[0].lower() not in _BOOLEANS:
+                break
             values.append(words.pop(0))
+        if is_switch and not values:
+            values.append("true")
         if name not in known:
             near = nearest(f"--{name}", [f"--{each}" for each in known])
             problems.append(f"Expected a known option, but got `{written}`{near}")

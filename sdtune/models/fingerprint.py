@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from hashlib import sha256
 
+import torch
 from torch import Tensor, nn
 
 __all__ = ["fingerprint"]
@@ -14,14 +15,17 @@ __all__ = ["fingerprint"]
 _WRAPPED = re.compile(r"\.(?:base_layer|frozen_table)\.")
 
 
-def fingerprint(module: nn.Module) -> str:
+def fingerprint(module: nn.Module, dtype: torch.dtype = torch.float32) -> str:
     """Hash a module's frozen weights.
 
     Adapters are left out, so the hash is the same before and after one is added. It is taken over
-    float32 values: casting a base that was shipped in half precision up does not change it.
+    float32 values: casting a base that was shipped in half precision up does not change it. To
+    cast one down does, so that it is taken before. One weight at a time is copied, and not the
+    whole.
 
     Args:
         module: The module, with or without adapters.
+        dtype: Type that the values are rounded to before they are hashed.
 
     Returns:
         SHA-256 in hexadecimal.
@@ -29,7 +33,7 @@ def fingerprint(module: nn.Module) -> str:
     digest = sha256()
     for name, weight in _frozen_weights(module):
         digest.update(f"{name} {tuple(weight.shape)}".encode())
-        digest.update(weight.detach().cpu().float().contiguous().numpy().data)
+        digest.update(weight.detach().cpu().to(dtype).float().contiguous().numpy().data)
     return digest.hexdigest()
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
@@ -10,32 +13,129 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from sdtune.functional.diffusion import PredictionType
 from sdtune.models.families import Family, families
+from sdtune.models.foreign import foreign_name_of_file
+from sdtune.models.shipped import is_shipped, shipped_configuration, shipped_tokenizer
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
+    from transformers import CLIPTokenizer
 
-__all__ = ["SUFFIXES", "check_single_file", "find_config", "load_single_file"]
+__all__ = ["SUFFIXES", "SingleFile", "find_single_file"]
 
 SUFFIXES = (".safetensors", ".ckpt")
 
+# in Stable Diffusion 2, this weight is spread wider where the UNet predicts v; so tells ComfyUI
+_TELLING = "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias"
+_SPREAD_OF_V = 0.09
 
-def check_single_file(path: Path) -> Family:
+# names that fine-tuners of Stable Diffusion XL put into a file to say how it was trained
+_PREDICTS_V, _ENDS_IN_NOISE = "v_pred", "ztsnr"
+
+
+@dataclass(frozen=True)
+class SingleFile:
+    """One file that holds a whole model, and what goes with it.
+
+    Such a file holds weights alone. The configurations and the vocabulary come from a folder in
+    diffusers' layout (weights not needed): one named as the file without its suffix, or the file's
+    own; else from those of Stable Diffusion 1, 2 and XL that come with sdtune; for weights of other
+    sizes from the repository that diffusers infers, in the local Hugging Face cache or downloaded.
+
+    Attributes:
+        path: The file.
+        family: The family that its weights' names tell.
+        config: The folder with the configurations.
+        noise_schedule: What the configuration's noise schedule is not told right.
+    """
+
+    path: Path
+    family: Family
+    config: Path
+    noise_schedule: Mapping[str, Any]
+
+    def load(self) -> DiffusionPipeline:
+        """Load the model.
+
+        Returns:
+            The family's diffusers pipeline, without a safety checker.
+
+        Raises:
+            ValueError: If a part of the model lacks in the file.
+        """
+        from diffusers.loaders.single_file_utils import SingleFileComponentError
+
+        pipeline_class: Any = self.family.pipeline_class()  # its mixin can read such files
+        names = self.family.tokenizer_names if is_shipped(self.config) else ()
+        try:
+            pipeline: DiffusionPipeline = pipeline_class.from_single_file(
+                str(self.path),
+                config=str(self.config),
+                local_files_only=True,
+                **{name: shipped_tokenizer(self.config, name) for name in names},
+                **self.family.pipeline_options,
+            )
+        except SingleFileComponentError as error:
+            raise ValueError(str(error)) from error
+        pipeline.scheduler.register_to_config(**self.noise_schedule)
+        return pipeline
+
+    def tokenizer(self, name: str) -> CLIPTokenizer:
+        """Load one of its tokenizers, and no weights.
+
+        Args:
+            name: As the family names it.
+
+        Raises:
+            OSError: If the configuration has none.
+        """
+        from transformers import CLIPTokenizer
+
+        if is_shipped(self.config):
+            return shipped_tokenizer(self.config, name)
+        tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(
+            str(self.config), subfolder=name, local_files_only=True
+        )
+        return tokenizer
+
+
+def find_single_file(path: Path) -> SingleFile:
     """Check that a file holds a whole model of a family, without reading its weights.
 
     Args:
         path: The file.
 
     Returns:
-        The family.
+        The file with what goes with it.
 
     Raises:
-        ValueError: If it does not exist, cannot be read safely, lacks a part, or no configuration
-            can be found for it (see `load_single_file`).
+        ValueError: If it does not exist, cannot be read safely, is another kind of model, lacks a
+            part, or no configuration can be found for it (see `SingleFile`).
     """
     if not path.is_file():
         raise ValueError(f"Expected `base` to be an existing file, but there is no {path}.")
     header = _read_header(path)
+    foreign = foreign_name_of_file(header)
+    if foreign:
+        known = " or ".join(f"a {each.name} for text to image" for each in families())
+        raise ValueError(f"Expected `base` to be {known}, but {path} is {foreign}.")
+    family = _family_of(path, header)
+    for folder in (path.with_suffix(""), path.parent):
+        if (folder / "model_index.json").is_file():
+            return SingleFile(path, family, folder, {})
+    told = _told_prediction_type(path, header)
+    prediction_type = told or _seen_prediction_type(path, header)
+    shipped = shipped_configuration(header, prediction_type)
+    if shipped is None:
+        return SingleFile(path, family, _find_on_hub(path, header), {})
+    schedule: dict[str, Any] = {"prediction_type": prediction_type}
+    if _ENDS_IN_NOISE in header:
+        schedule["rescale_betas_zero_snr"] = True
+    return SingleFile(path, family, shipped, schedule)
+
+
+def _family_of(path: Path, header: Mapping[str, Tensor]) -> Family:
     lacking = {
         family: [
             part
@@ -53,56 +153,45 @@ def check_single_file(path: Path) -> Family:
             f"Expected `base` {path} to hold a whole {nearest.name} in the original "
             f"layout, but it lacks {', '.join(lacking[nearest])}."
         )
-    _find_config(path, header)
     return nearest
 
 
-def load_single_file(path: Path, family: Family) -> DiffusionPipeline:
-    """Load a model from one file.
+def _told_prediction_type(path: Path, header: Mapping[str, Tensor]) -> PredictionType | None:
+    """Read what a file, or the original's configuration beside it, says that it predicts."""
+    if _PREDICTS_V in header:
+        return "v_prediction"
+    beside = path.with_suffix(".yaml")  # A1111 looks for it there
+    if beside.is_file():
+        text = beside.read_text(encoding="utf-8", errors="replace")
+        match = re.search(r"^\s*parameterization:\s*[\"']?(\w+)", text, re.MULTILINE)
+        return "v_prediction" if match and match[1] == "v" else "epsilon"
+    if path.suffix != ".safetensors":
+        return None
+    from safetensors import safe_open
 
-    Such a file holds weights alone. The configurations and the vocabulary come from a folder in
-    diffusers' layout (weights not needed): one named as the file without its suffix, or the
-    file's own; else from the repository that diffusers infers from the weights, in the local
-    Hugging Face cache or downloaded.
-
-    Args:
-        path: The file, which `check_single_file` accepts.
-        family: What that returned.
-
-    Returns:
-        The family's diffusers pipeline, without a safety checker.
-
-    Raises:
-        ValueError: If no configuration can be found, or a part of the model lacks in the file.
-    """
-    from diffusers.loaders.single_file_utils import SingleFileComponentError
-
-    pipeline_class: Any = family.pipeline_class()  # its mixin can read such files
-    try:
-        pipeline: DiffusionPipeline = pipeline_class.from_single_file(
-            str(path),
-            config=str(find_config(path)),
-            local_files_only=True,
-            **family.pipeline_options,
-        )
-    except SingleFileComponentError as error:
-        raise ValueError(str(error)) from error
-    return pipeline
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+    told = metadata.get("modelspec.prediction_type")  # of the ModelSpec standard
+    if told in ("v", "v_prediction"):
+        return "v_prediction"
+    return "epsilon" if told == "epsilon" else None
 
 
-def find_config(path: Path) -> Path:
-    """Find the folder with the configurations and the vocabulary that go with a file.
+def _seen_prediction_type(path: Path, header: Mapping[str, Tensor]) -> PredictionType:
+    """Guess by one small weight what the UNet of a Stable Diffusion 2 predicts."""
+    from diffusers.loaders.single_file_utils import infer_diffusers_model_type
 
-    Args:
-        path: The file, which `check_single_file` accepts.
+    if _TELLING not in header or infer_diffusers_model_type(header) != "v2":
+        return "epsilon"
+    if path.suffix == ".safetensors":
+        from safetensors import safe_open
 
-    Returns:
-        A folder in diffusers' layout, without weights perhaps; see `load_single_file`.
-
-    Raises:
-        ValueError: If there is none.
-    """
-    return _find_config(path, _read_header(path))
+        with safe_open(path, framework="pt") as file:
+            weight = file.get_tensor(_TELLING)
+    else:
+        weight = _read_pickle(path, "cpu")[_TELLING]
+    is_v = weight.float().std(correction=0).item() > _SPREAD_OF_V
+    return "v_prediction" if is_v else "epsilon"
 
 
 def _read_header(path: Path) -> dict[str, Tensor]:
@@ -116,9 +205,7 @@ def _read_header(path: Path) -> dict[str, Tensor]:
                     name: torch.empty(file.get_slice(name).get_shape(), device="meta")
                     for name in file.keys()  # noqa: SIM118 (not a mapping)
                 }
-        content = torch.load(
-            path, map_location="meta", weights_only=True, mmap=zipfile.is_zipfile(path)
-        )
+        return _read_pickle(path, "meta")
     except UnpicklingError as error:
         raise ValueError(
             f"`base` {path} is refused: it is damaged, or a pickle that holds more than tensors, "
@@ -126,6 +213,12 @@ def _read_header(path: Path) -> dict[str, Tensor]:
         ) from error
     except (SafetensorError, RuntimeError, EOFError, OSError) as error:
         raise ValueError(f"`base` {path} cannot be read: {error}") from error
+
+
+def _read_pickle(path: Path, device: str) -> dict[str, Tensor]:
+    content = torch.load(
+        path, map_location=device, weights_only=True, mmap=zipfile.is_zipfile(path)
+    )
     while isinstance(content, dict) and "state_dict" in content:
         content = content["state_dict"]
     if not isinstance(content, dict):
@@ -133,14 +226,10 @@ def _read_header(path: Path) -> dict[str, Tensor]:
             f"`base` {path} cannot be read: it holds a {type(content).__name__} where named "
             "weights were expected."
         )
-    return content
+    return {name: each for name, each in content.items() if isinstance(each, Tensor)}
 
 
-def _find_config(path: Path, header: dict[str, Tensor]) -> Path:
-    for folder in (path.with_suffix(""), path.parent):
-        if (folder / "model_index.json").is_file():
-            return folder
-
+def _find_on_hub(path: Path, header: dict[str, Tensor]) -> Path:
     from diffusers.loaders.single_file_utils import fetch_diffusers_config
     from huggingface_hub import is_offline_mode, snapshot_download
 
@@ -153,9 +242,9 @@ def _find_config(path: Path, header: dict[str, Tensor]) -> Path:
         )
     except OSError as error:
         raise ValueError(
-            f"`base` {path} holds weights alone, and the configuration that goes with them, "
-            f"{repository}, is neither in the local Hugging Face cache nor within reach: put the "
-            f"repository's .json and .txt files into {path.with_suffix('')}, or load the file "
-            "once with a network."
+            f"`base` {path} holds weights alone, of sizes that no configuration of sdtune's own "
+            f"fits, and the one that may go with them, {repository}, is neither in the local "
+            f"Hugging Face cache nor within reach: put the .json and .txt files of the model's "
+            f"repository into {path.with_suffix('')}, or load the file once with a network."
         ) from error
     return Path(cached)

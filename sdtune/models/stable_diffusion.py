@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 Part = Literal["unet", "vae", "text_encoders"]
 
+_CAST_TYPES = (torch.float32, torch.bfloat16, torch.float16)
+
 
 class StableDiffusion(nn.Module):
     """A frozen Stable Diffusion of any family, and the few operations that training it needs.
@@ -296,7 +298,8 @@ class StableDiffusion(nn.Module):
     def fingerprint(self, part: Part) -> str:
         """Hash a part's frozen weights, to name the base in caches and checkpoints.
 
-        Computed once, at the first call; see `sdtune.models.fingerprint`.
+        Computed once, at the first call, or by `take_fingerprints` before the weights are cast;
+        see `sdtune.models.fingerprint`.
 
         Args:
             part: `unet`, `vae` or `text_encoders`.
@@ -314,6 +317,39 @@ class StableDiffusion(nn.Module):
         if part not in self._fingerprints:
             self._fingerprints[part] = fingerprint(getattr(self, part))
         return self._fingerprints[part]
+
+    def take_fingerprints(self) -> None:
+        """Hash all parts now: casting to a smaller type later then does not change the hashes."""
+        for part in get_args(Part):
+            self.fingerprint(part)
+
+    def set_dtype(self, dtype: torch.dtype) -> None:
+        """Cast the UNet and the text encoders, in place; the fingerprints stay the base's own.
+
+        The VAE stays float32: in half precision some pictures overflow it.
+
+        Args:
+            dtype: A floating type.
+        """
+        if dtype != torch.float32:
+            self.take_fingerprints()
+        cast(nn.Module, self.unet).to(dtype)
+        self.text_encoders.to(dtype)
+
+    def has_fingerprint(self, part: Part, digest: str) -> bool:
+        """Tell whether a hash is that of a part's frozen weights.
+
+        Once it was taken after the weights were cast to the run's precision; such a hash is
+        accepted too if it can be made of the weights as they are.
+
+        Args:
+            part: `unet`, `vae` or `text_encoders`.
+            digest: SHA-256 in hexadecimal.
+        """
+        if digest == self.fingerprint(part):
+            return True
+        module = getattr(self, part)
+        return any(digest == fingerprint(module, dtype) for dtype in _CAST_TYPES)
 
     def pipeline(self) -> DiffusionPipeline:
         """Make a diffusers pipeline over the same modules, adapters included, copying nothing.

@@ -69,7 +69,11 @@ def _diffusers(base: str, files: Sequence[Path], prompt: str, name: str) -> Snip
     # a folder says which pipeline it is for, and a single file does not
     pipeline = _single_file_pipeline(files) if is_file else "DiffusionPipeline"
     imports = [f"from diffusers import {pipeline}"]
-    lines = [f"pipeline = {pipeline}.{loading}({literal(base)})"]
+    source = literal(base)
+    repository, at, revision = base.partition("@")
+    if at and not Path(base).exists():
+        source = f"{literal(repository)}, revision={literal(revision)}"
+    lines = [f"pipeline = {pipeline}.{loading}({source})"]
     if base == NANO:
         imports, lines = ["from sdtune import load"], ['pipeline = load("nano").pipeline()']
     for use in uses:

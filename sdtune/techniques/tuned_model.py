@@ -6,7 +6,7 @@ import copy
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import lightning.pytorch as pl
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sdtune._checks import ArgumentsError
 from sdtune.adapters.adapter_set import AdapterSet
-from sdtune.models import load, sample
+from sdtune.models import Part, load, sample
 from sdtune.techniques.learned import Learned, LearnedGroup
 from sdtune.techniques.optimization.averaged_weights import AveragedWeightsModule
 from sdtune.techniques.starting_adapter import adapter_sha256, start_from, starting_problems
@@ -154,9 +154,7 @@ class TunedModelModule(AveragedWeightsModule):
             dtype = torch.float32
         with torch.device("cpu"):  # the Trainer may have set another one
             model = load(self.base)
-            tunable: tuple[nn.Module, ...] = (model.unet, model.text_encoders)
-            for part in tunable:
-                part.to(dtype)
+            model.set_dtype(dtype)
             for each in self.learns:
                 each.add_to(model, seed=self.seed, clip_skip=self.clip_skip)
             if self.starts_from:
@@ -332,7 +330,7 @@ class TunedModelModule(AveragedWeightsModule):
         """
         self.load_base()
         super().on_load_checkpoint(checkpoint)
-        if checkpoint.get("base_sha256") != self._base_hashes():
+        if not self._is_base(checkpoint.get("base_sha256") or {}):
             raise ValueError(
                 f"The checkpoint was trained on another base than `{self.base}`: give `model.base` "
                 "the one that its run folder's config.yaml names."
@@ -353,7 +351,15 @@ class TunedModelModule(AveragedWeightsModule):
         return copied
 
     def _base_hashes(self) -> dict[str, str]:
-        return {part: self.model.fingerprint(part) for part in ("unet", "text_encoders")}
+        return {part: self.model.fingerprint(part) for part in get_args(Part)}
+
+    def _is_base(self, hashes: Mapping[str, str]) -> bool:
+        """Tell whether a checkpoint names this base; older ones do not name the VAE."""
+        parts: tuple[Part, ...] = get_args(Part)
+        named = [part for part in parts if part in hashes or part != "vae"]
+        return hashes.keys() <= {*parts} and all(
+            self.model.has_fingerprint(part, hashes.get(part, "")) for part in named
+        )
 
     @contextmanager
     def _at_hand(self) -> Iterator[None]:

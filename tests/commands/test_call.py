@@ -72,6 +72,22 @@ def test_every_problem_is_listed():
     ]
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--json", "a"], {"json": True, "file": "a"}),
+        (["a", "--json"], {"json": True, "file": "a"}),
+        (["--json", "false", "a"], {"json": False, "file": "a"}),
+        (["--json=true", "a"], {"json": True, "file": "a"}),
+    ],
+)
+def test_a_switch_needs_no_value(words, expected):
+    def show(file: str, *, json: bool = False) -> None:
+        """Show."""
+
+    assert read_call(show, "sdtune show", words) == expected
+
+
 def test_hyphens_are_taken_for_underscores():
     def compare(*, budget_steps: int) -> None:
         """Compare."""

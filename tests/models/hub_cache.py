@@ -11,12 +11,21 @@ __all__ = ["make_hub_cache"]
 
 
 def make_hub_cache(
-    cache: Path, repository: str, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Copy a model's folder into a cache and make it the one that the hub's client reads."""
-    commit = "0" * 40
+    cache: Path,
+    repository: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    revision: str = "main",
+) -> Path:
+    """Copy a model's folder into a cache and make it the one that the hub's client reads.
+
+    Returns:
+        The copy, the snapshot of the revision.
+    """
     root = cache / f"models--{repository.replace('/', '--')}"
-    shutil.copytree(folder, root / "snapshots" / commit)
-    (root / "refs").mkdir()
-    (root / "refs" / "main").write_text(commit)
+    commit = f"{len(list(root.glob('snapshots/*'))):040x}"
+    snapshot = Path(shutil.copytree(folder, root / "snapshots" / commit))
+    (root / "refs").mkdir(exist_ok=True)
+    (root / "refs" / revision).write_text(commit)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    return snapshot

@@ -12,10 +12,12 @@ from huggingface_hub.errors import (
     GatedRepoError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
+    RevisionNotFoundError,
 )
 
 import sdtune
 from sdtune.models import NANO, StableDiffusion, check_base, load, load_tokenizers, sample
+from sdtune.models.fingerprint import fingerprint
 from tests.models.hub_cache import make_hub_cache
 
 NANO_FOLDER = Path(sdtune.__file__).parent / "nano" / "weights"
@@ -90,7 +92,7 @@ def test_another_kind_of_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model_index.json").write_text(
         json.dumps({"_class_name": "StableDiffusionInpaintPipeline"})
     )
-    with pytest.raises(ValueError, match="is a StableDiffusionInpaintPipeline"):
+    with pytest.raises(ValueError, match=r"a model for inpainting \(a StableDiffusionInpaintPip"):
         check_base(tmp_path)
     (tmp_path / "model_index.json").write_text("[]")
     with pytest.raises(ValueError, match=r"model_index\.json is not a JSON object"):
@@ -134,6 +136,7 @@ def test_an_id_that_is_not_cached_says_what_to_do_offline(
         (GatedRepoError, "asks for its licence to be accepted"),
         (RepositoryNotFoundError, "neither a folder here nor a repository"),
         (LocalEntryNotFoundError, "and the hub cannot be reached"),
+        (RevisionNotFoundError, "but someone/some-model has no `main`"),
         (EntryNotFoundError, "to be a repository in diffusers' layout"),
         (OSError, "could not be looked up on the Hugging Face hub"),
     ],
@@ -147,7 +150,21 @@ def test_what_the_hub_answers_is_told_in_one_sentence(
     monkeypatch.setattr("huggingface_hub.hf_hub_download", answer)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     with pytest.raises(ValueError, match=message):
-        check_base("someone/some-model")
+        check_base("someone/some-model@main")
+
+
+def test_the_fingerprints_are_the_files_whatever_the_type_asked_for(
+    tiny_sd: Path, model: StableDiffusion
+) -> None:
+    half = load(tiny_sd, dtype=torch.bfloat16)
+    assert half.dtype == torch.bfloat16
+    for part in ("unet", "vae", "text_encoders"):
+        assert half.fingerprint(part) == model.fingerprint(part)
+        older = fingerprint(getattr(half, part))  # as it once was
+        assert older != half.fingerprint(part)
+        assert half.has_fingerprint(part, older)
+        assert model.has_fingerprint(part, older)
+        assert not model.has_fingerprint(part, "0" * 64)
 
 
 @pytest.mark.skipif(NANO_FOLDER.is_dir(), reason="nano's weights are here")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sdtune.models import Part, StableDiffusion, check_base, load, load_tokenizers
+from sdtune.models.families import family_of_pipeline
+from sdtune.models.fingerprint import fingerprint
+from sdtune.models.single_file import find_single_file
+from sdtune.models.skeleton import load_skeleton
+from tests.models.families.toy_xl import ToyXLFamily, registered
 from tests.models.hub_cache import make_hub_cache
 from tests.models.original_layout import original_state_dict
 
@@ -67,7 +73,7 @@ def test_a_file_gives_the_same_model_as_the_folder(
 
 
 def test_a_half_precision_file_is_cast_up(
-    weights: dict[str, Tensor], config: Path, tmp_path: Path, tiny_sd: Path
+    weights: dict[str, Tensor], config: Path, tmp_path: Path, model: StableDiffusion
 ) -> None:
     save_file(
         {name: weight.half() for name, weight in weights.items()}, tmp_path / "tiny.safetensors"
@@ -75,7 +81,9 @@ def test_a_half_precision_file_is_cast_up(
     shutil.copytree(config, tmp_path / "tiny")
     loaded = load(tmp_path / "tiny.safetensors")
     assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
-    assert _fingerprints(loaded) == _fingerprints(load(tiny_sd, dtype=torch.float16))
+    assert _fingerprints(loaded) == {
+        part: fingerprint(getattr(model, part), torch.float16) for part in PARTS
+    }
 
 
 def test_the_file_s_own_folder_can_hold_the_configuration(
@@ -110,7 +118,7 @@ def test_a_file_without_configuration_says_what_to_do(
     with pytest.raises(ValueError, match="holds weights alone") as caught:
         check_base(path)
     assert "stable-diffusion-v1-5/stable-diffusion-v1-5, is neither" in str(caught.value)
-    assert f"files into {tmp_path / 'anime'}, or" in str(caught.value)
+    assert f"repository into {tmp_path / 'anime'}, or" in str(caught.value)
 
 
 class _Payload:
@@ -157,16 +165,125 @@ def test_a_file_that_is_no_base_is_refused(tmp_path: Path) -> None:
         check_base(tmp_path / "list.ckpt")
 
 
-def test_stable_diffusion_2_is_told_by_its_shapes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
-    attention = "input_blocks.2.1.transformer_blocks.0.attn2.to_k.weight"
+ATTENTION = "transformer_blocks.0.attn2.to_k.weight"
+TELLING = "model.diffusion_model.output_blocks.11.1.transformer_blocks.0.norm1.bias"
+
+
+def _header(kind: str) -> dict[str, Tensor]:
+    """As many weights as a real UNet has, the telling ones in shape, the others empty."""
+    block, width = (
+        ("4.1", (640, 2048)) if kind == "xl" else ("2.1", (320, 768 + 256 * (kind == "2")))
+    )
     header = {
-        f"model.diffusion_model.{attention}": torch.zeros(2, 1024),
-        "first_stage_model.encoder.conv_in.bias": torch.zeros(2),
-        "cond_stage_model.model.ln_final.bias": torch.zeros(2),
+        f"model.diffusion_model.{number}": torch.zeros(0)
+        for number in range(1678 if kind == "xl" else 684)
     }
-    save_file(header, tmp_path / "v2.safetensors")
-    with pytest.raises(ValueError, match="goes with them, stabilityai/stable-diffusion-2"):
-        check_base(tmp_path / "v2.safetensors")
+    header[f"model.diffusion_model.input_blocks.{block}.{ATTENTION}"] = torch.zeros(width)
+    header[TELLING] = torch.zeros(320)
+    header["first_stage_model.encoder.conv_in.bias"] = torch.zeros(2)
+    text = {
+        "1": ["cond_stage_model.transformer.text_model.embeddings.position_ids"],
+        "2": ["cond_stage_model.model.ln_final.bias"],
+        "xl": [
+            "conditioner.embedders.0.transformer.text_model.embeddings.position_ids",
+            "conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias",
+        ],
+    }
+    return header | {name: torch.zeros(1) for name in text[kind]}
+
+
+@pytest.fixture
+def without_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.mark.usefixtures("without_hub")
+def test_stable_diffusion_1_is_told_by_its_shapes_and_needs_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "anime.safetensors"
+    save_file(_header("1"), path)
+    found = find_single_file(path)
+    assert (found.family.name, found.config.name) == (
+        "Stable Diffusion 1 or 2",
+        "stable_diffusion_1",
+    )
+    assert found.noise_schedule == {"prediction_type": "epsilon"}
+    assert load_skeleton(path)["unet"].config.cross_attention_dim == 768
+    assert load_tokenizers(path)[0]("a horse").input_ids == [49406, 320, 4558, 49407]
+
+
+@pytest.mark.usefixtures("without_hub")
+@pytest.mark.parametrize("suffix", [".safetensors", ".ckpt"])
+@pytest.mark.parametrize(
+    ("spread", "config", "prediction_type"),
+    [(0.05, "stable_diffusion_2_base", "epsilon"), (0.2, "stable_diffusion_2", "v_prediction")],
+)
+def test_what_stable_diffusion_2_predicts_is_seen_in_its_weights(
+    tmp_path: Path, spread: float, config: str, prediction_type: str, suffix: str
+) -> None:
+    path = tmp_path / f"v2{suffix}"
+    header = _header("2")
+    header[TELLING] = torch.linspace(-1, 1, 320) * spread * 3**0.5
+    torch.save({"state_dict": header}, path) if suffix == ".ckpt" else save_file(header, path)
+    found = find_single_file(path)
+    assert found.config.name == config
+    assert found.noise_schedule == {"prediction_type": prediction_type}
+    assert load_tokenizers(path)[0].pad_token == "!"
+
+
+@pytest.mark.usefixtures("without_hub")
+def test_what_a_file_says_it_predicts_is_believed(tmp_path: Path) -> None:
+    path = tmp_path / "anime.safetensors"
+    save_file(_header("2"), path, {"modelspec.prediction_type": "v"})
+    assert find_single_file(path).config.name == "stable_diffusion_2"
+    path.with_suffix(".yaml").write_text("model:\n  params:\n    parameterization: eps\n")
+    assert find_single_file(path).config.name == "stable_diffusion_2_base"
+    path.with_suffix(".yaml").write_text('model:\n  params:\n    parameterization: "v"\n')
+    save_file(_header("1"), path)
+    assert find_single_file(path).noise_schedule == {"prediction_type": "v_prediction"}
+    path.with_suffix(".yaml").unlink()
+    save_file(_header("1") | {"v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)}, path)
+    assert find_single_file(path).noise_schedule == {
+        "prediction_type": "v_prediction",
+        "rescale_betas_zero_snr": True,
+    }
+
+
+@pytest.mark.usefixtures("without_hub")
+def test_stable_diffusion_xl_is_told_by_its_names(tmp_path: Path) -> None:
+    path = tmp_path / "xl.safetensors"
+    save_file(_header("xl"), path)
+    family = family_of_pipeline("StableDiffusionXLPipeline")
+    with registered(ToyXLFamily()) if family is None else nullcontext():
+        found = find_single_file(path)
+        assert found.family.text_encoder_names == ("text_encoder", "text_encoder_2")
+        assert found.config.name == "stable_diffusion_xl"
+        assert [each.pad_token for each in load_tokenizers(path)] == ["<|endoftext|>", "!"]
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "what"),
+    [
+        ("model.diffusion_model.joint_blocks.0.x_block.mlp.fc1.bias", (4,), "Stable Diffusion 3"),
+        ("double_blocks.0.img_attn.norm.key_norm.scale", (4,), "Flux"),
+        ("model.diffusion_model.input_blocks.0.0.weight", (4, 9, 3, 3), "a model for inpainting"),
+        ("model.diffusion_model.input_blocks.0.0.weight", (4, 8, 3, 3), "InstructPix2Pix"),
+        ("conditioner.embedders.0.model.ln_final.bias", (4,), "Stable Diffusion XL's refiner"),
+    ],
+)
+def test_other_kinds_of_models_are_refused_by_their_names(
+    tmp_path: Path, name: str, shape: tuple[int, ...], what: str
+) -> None:
+    path = tmp_path / "other.safetensors"
+    save_file({**_header("1"), name: torch.zeros(shape)}, path)
+    with pytest.raises(ValueError, match=f"for text to image, but {path} is {what}"):
+        check_base(path)
+
+
+@pytest.mark.usefixtures("without_hub")
+def test_a_file_of_missing_blocks_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
+    path = tmp_path / "distilled.safetensors"
+    header = _header("1")
+    del header["model.diffusion_model.0"]
+    save_file(header, path)
+    with pytest.raises(ValueError, match="of sizes that no configuration of sdtune's own fits"):
+        check_base(path)

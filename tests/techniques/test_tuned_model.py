@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from sdtune.data.style import StyleDataModule
+from sdtune.models import Part
+from sdtune.models.fingerprint import fingerprint
 from sdtune.techniques.lora_style import LoRAStyleModule
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
@@ -71,3 +74,29 @@ def test_a_checkpoint_alone_makes_the_module_again(
     assert loaded.hparams == module.hparams
     for name, value in module.state_dict().items():
         assert torch.equal(value, loaded.state_dict()[name]), name
+
+
+def test_a_run_goes_on_in_another_precision_and_from_older_checkpoints(tiny_sd: Path) -> None:
+    half, full = (LoRAStyleModule(str(tiny_sd), rank=2) for _ in range(2))
+    half.load_base(torch.bfloat16)
+    full.load_base()
+    checkpoint: dict[str, Any] = {}
+    half.on_save_checkpoint(checkpoint)
+    assert checkpoint["base_sha256"].keys() == {"unet", "vae", "text_encoders"}
+    full.on_load_checkpoint(checkpoint)
+    older = {"unet": half.model.unet, "text_encoders": half.model.text_encoders}
+    checkpoint["base_sha256"] = {name: fingerprint(part) for name, part in older.items()}
+    for module in (half, full):
+        assert checkpoint["base_sha256"]["unet"] != module.model.fingerprint("unet")
+        module.on_load_checkpoint(checkpoint)
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoders"])
+def test_a_base_of_which_any_part_differs_is_another(tiny_sd: Path, part: Part) -> None:
+    module = LoRAStyleModule(str(tiny_sd), rank=2)
+    module.load_base()
+    checkpoint: dict[str, Any] = {}
+    module.on_save_checkpoint(checkpoint)
+    checkpoint["base_sha256"][part] = "0" * 64
+    with pytest.raises(ValueError, match="trained on another base"):
+        module.on_load_checkpoint(checkpoint)

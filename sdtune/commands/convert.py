@@ -1,0 +1,61 @@
+"""`sdtune convert`: an adapter, or a folder of checkpoints, in another file format."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from sdtune.commands.call import read_call
+from sdtune.commands.quiet import quiet_misleading_messages
+from sdtune.commands.tools import base_of, refusing
+
+__all__ = ["convert", "main"]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run `sdtune convert`.
+
+    Args:
+        arguments: The command line after it.
+
+    Returns:
+        The exit code, 0.
+
+    Raises:
+        CallError: If the call or an adapter is wrong.
+    """
+    convert(**read_call(convert, "sdtune convert", arguments))
+    return 0
+
+
+def convert(
+    adapter: Path,
+    *,
+    to: Literal["diffusers", "kohya", "peft"],
+    output: Path,
+    base: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write an adapter in another file format, and prove it by loading it back.
+
+      sdtune convert erica.safetensors --to diffusers --output erica --base sd15.safetensors
+      sdtune convert runs/style_lora/version_0 --to kohya --output for_comfyui
+
+    Args:
+        adapter: A file, a folder, or a run folder, of which every checkpoint is converted.
+        to: `kohya` for A1111, ComfyUI and most programs, `diffusers`, or `peft`.
+        output: A folder; for one adapter, a .safetensors file may be named.
+        base: What it was trained on, as in a recipe; by default its run's own, else nano.
+        overwrite: Write over files that sdtune wrote.
+
+    Raises:
+        CallError: If the adapter or the base is wrong, or the format cannot hold the adapter.
+    """
+    quiet_misleading_messages()
+    from sdtune.adapters.conversion import convert_adapters
+    from sdtune.adapters.writing import check_free
+
+    with refusing():
+        check_free(output, overwrite=overwrite)
+        written = convert_adapters(adapter, to, output, base_of(adapter, base))
+    for path in written.values():
+        print(path)

@@ -1,0 +1,87 @@
+"""`sdtune inspect`: what a file of an adapter is and says of itself."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sdtune.commands.call import read_call
+from sdtune.commands.tools import refusing
+
+if TYPE_CHECKING:
+    from sdtune.adapters.inspection import InspectedFile
+
+__all__ = ["inspect", "main"]
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run `sdtune inspect`.
+
+    Args:
+        arguments: The command line after it.
+
+    Returns:
+        The exit code, 0.
+
+    Raises:
+        CallError: If there is no such file.
+    """
+    inspect(**read_call(inspect, "sdtune inspect", arguments))
+    return 0
+
+
+def inspect(adapter: Path, *, json: bool = False) -> None:
+    """Say what an adapter is: format, base, rank and alpha by layer, words, record, hashes.
+
+      sdtune inspect erica.safetensors
+      sdtune inspect runs/style_lora/version_0 --json
+
+    Nothing is loaded but the header; no pickle is opened.
+
+    Args:
+        adapter: A file, a folder, or a run folder.
+        json: Print JSON for other programs.
+
+    Raises:
+        CallError: If there is no such file.
+    """
+    from sdtune.adapters.inspection import inspect_adapter
+
+    with refusing():
+        found = inspect_adapter(adapter)
+    print(_as_json(found) if json else "\n\n".join("\n".join(_lines(each)) for each in found))
+
+
+def _as_json(found: "Sequence[InspectedFile]") -> str:
+    import json
+    from dataclasses import asdict
+
+    return json.dumps([asdict(each) for each in found], indent=1)
+
+
+def _lines(file: "InspectedFile") -> Iterator[str]:
+    yield file.path
+    layout = f"{file.kind} ({file.layout})" if file.kind else "not known"
+    yield f"  format   {layout}, {file.tensors} tensors, {' '.join(file.dtypes) or 'no types'}"
+    yield f"  base     {file.family}"
+    if file.words:
+        yield f"  words    {', '.join(file.words)}"
+    for name, lines in (
+        ("layers", list(_layer_lines(file))),
+        ("record", [f"{key}: {_short(value)}" for key, value in sorted(file.record.items())]),
+        ("hashes", [f"{name}: {value}" for name, value in file.hashes.items()]),
+        ("notes", file.notes),
+    ):
+        for number, line in enumerate(lines):
+            yield f"  {'' if number else name:8} {line}"
+
+
+def _layer_lines(file: "InspectedFile") -> Iterator[str]:
+    for each in file.layers:
+        size = "full" if each.rank is None else f"rank {each.rank}"
+        alpha = "" if each.alpha is None else f", alpha {each.alpha:g}"
+        yield f"{each.kind} {size}{alpha}, {each.count} modules: {each.part} {each.names}"
+
+
+def _short(value: str) -> str:
+    line = " ".join(value.split())
+    return line if len(line) <= 100 else f"{line[:97]}..."

@@ -1,0 +1,265 @@
+"""A base in diffusers' layout: in a folder, or in a repository of the Hugging Face hub."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sdtune.models.families import Family, families, family_of_pipeline
+from sdtune.models.foreign import foreign_name_of_pipeline
+
+__all__ = ["Repository", "find_folder", "find_on_hub", "is_hub_id"]
+
+_HUB_ID = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+_INDEX = "model_index.json"
+
+# a variant's name stands before or after the number of a file of several
+_WEIGHTS = re.compile(
+    r"(?:diffusion_pytorch_model|model|pytorch_model)"
+    r"(?:\.(?P<variant>[\w-]+?))?(?:-\d+-of-\d+)?(?:\.(?P<late_variant>[\w-]+))?"
+    r"\.(?:safetensors|bin)"
+)
+
+
+@dataclass(frozen=True)
+class Repository:
+    """Where a base in diffusers' layout is, as its libraries are told.
+
+    Attributes:
+        family: Its family.
+        location: A folder, or an id on the hub that may have to be downloaded.
+        revision: Branch, tag or commit of an id; None for its default.
+        variant: Which of the weights are read, such as `fp16`; None for those without a name.
+    """
+
+    family: Family
+    location: str
+    revision: str | None = None
+    variant: str | None = None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether nothing has to be downloaded."""
+        return Path(self.location).is_dir()
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What `from_pretrained` is told beside the location."""
+        return {"revision": self.revision, "local_files_only": self.is_here}
+
+    def file(self, name: str) -> Path:
+        """Give a file's path, downloaded if need be.
+
+        Raises:
+            OSError: If it is not there.
+        """
+        from huggingface_hub import hf_hub_download
+
+        if self.is_here:
+            return Path(self.location, name)
+        return Path(hf_hub_download(self.location, name, revision=self.revision))
+
+
+def is_hub_id(base: str) -> bool:
+    """Tell whether a text is written as an id on the hub is, `owner/name` or `owner/name@revision`.
+
+    Args:
+        base: What the user typed.
+    """
+    return _HUB_ID.fullmatch(base) is not None
+
+
+def find_folder(folder: Path, base: str) -> Repository:
+    """Check that a folder holds a whole base, without reading its weights.
+
+    Args:
+        folder: The folder.
+        base: What the user typed, for messages.
+
+    Returns:
+        Where it is, and which of its weights are read.
+
+    Raises:
+        ValueError: If it is none, of no family that is known, or incomplete.
+    """
+    index = folder / _INDEX
+    if not index.is_file():
+        raise ValueError(
+            f"Expected `base` {base} to be a folder in diffusers' layout, but it has no {_INDEX}."
+        )
+    family = _family_in(index, base)
+    names = _names_in(folder)
+    missing = [*_missing(names, family), *_missing_shards(folder, names)]
+    if missing:
+        raise ValueError(f"`base` {base} is incomplete: it lacks {', '.join(missing)}.")
+    return Repository(family, str(folder), variant=_variant(names, family))
+
+
+def find_on_hub(base: str) -> Repository:
+    """Check that a repository holds a whole base, without downloading or reading its weights.
+
+    Args:
+        base: `owner/name`, or `owner/name@revision` with a branch, tag or commit. It is looked
+            for in the local cache alone when the hub is switched off or out of reach.
+
+    Returns:
+        Where it is; a folder of the cache if the hub is not asked.
+
+    Raises:
+        ValueError: If it is not there, no base, or incomplete; the message says what to do.
+    """
+    from huggingface_hub import is_offline_mode, model_info
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    match = _HUB_ID.fullmatch(base)
+    if match is None:
+        raise ValueError(f"Expected `base` to be an id on the Hugging Face hub, but got `{base}`.")
+    name, revision = match["repository"], match["revision"]
+    index = _find_index(base, name, revision)
+    family = _family_in(index, base)
+    names: Collection[str] = ()
+    if not is_offline_mode():
+        try:
+            siblings = model_info(name, revision=revision).siblings
+            names = {each.rfilename for each in siblings or ()}
+        except (HfHubHTTPError, OfflineModeIsEnabled, OSError):
+            pass  # the index came from the cache, and the rest has to
+    if names:
+        missing = _missing(names, family)
+        if missing:
+            raise ValueError(f"`base` {base} is incomplete: it lacks {', '.join(missing)}.")
+        return Repository(family, name, revision, _variant(names, family))
+    try:
+        return find_folder(index.parent, base)
+    except ValueError as error:
+        what = str(error).partition("is incomplete: it lacks ")[2]
+        if not what:
+            raise
+        raise ValueError(
+            f"`base` {base} is in the local Hugging Face cache in part: it lacks {what} Run "
+            f"`{_download(name, revision)}` with a network."
+        ) from error
+
+
+def _find_index(base: str, name: str, revision: str | None) -> Path:
+    from huggingface_hub import hf_hub_download, is_offline_mode
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    is_offline = is_offline_mode()
+    try:
+        return Path(hf_hub_download(name, _INDEX, revision=revision, local_files_only=is_offline))
+    except GatedRepoError as error:
+        raise ValueError(
+            f"`base` {base} asks for its licence to be accepted: do so on its page on the Hugging "
+            "Face hub, then run `hf auth login`."
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise ValueError(
+            f"`base` {base} is neither a folder here nor a repository that the Hugging Face hub "
+            "shows to this account."
+        ) from error
+    except RevisionNotFoundError as error:
+        raise ValueError(
+            f"Expected `base` {base} to name a branch, tag or commit after the @, but {name} has "
+            f"no `{revision}`."
+        ) from error
+    except LocalEntryNotFoundError as error:
+        reason = "is switched off by HF_HUB_OFFLINE" if is_offline else "cannot be reached"
+        raise ValueError(
+            f"`base` {base} is neither a folder here nor in the local Hugging Face cache, and the "
+            f"hub {reason}: run `{_download(name, revision)}` with a network, or give a diffusers "
+            "folder, a .safetensors file or `nano`."
+        ) from error
+    except EntryNotFoundError as error:
+        raise ValueError(
+            f"Expected `base` {base} to be a repository in diffusers' layout, but it has no "
+            f"{_INDEX}."
+        ) from error
+    except OSError as error:
+        raise ValueError(
+            f"`base` {base} could not be looked up on the Hugging Face hub: {error}"
+        ) from error
+
+
+def _download(name: str, revision: str | None) -> str:
+    return f"hf download {name}" + (f" --revision {revision}" if revision else "")
+
+
+def _family_in(index: Path, base: str) -> Family:
+    try:
+        content: Mapping[str, Any] = json.loads(index.read_text(encoding="utf-8"))
+        name = content.get("_class_name")
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{index} is not a JSON object: {error}") from error
+    family = family_of_pipeline(name)
+    if family is None:
+        known = " or ".join(
+            f"a {each.name} for text to image, a {each.pipeline_name}" for each in families()
+        )
+        foreign = foreign_name_of_pipeline(name)
+        what = f"{foreign} (a {name})" if foreign else f"a {name}"
+        raise ValueError(f"Expected `base` to be {known}, but {base} is {what}.")
+    left_out = [each for each in family.text_encoder_names if content.get(each) == [None, None]]
+    if left_out:
+        raise ValueError(
+            f"Expected `base` to be a {family.name} for text to image, but {base} has no "
+            f"{' and no '.join(left_out)}: it may be a refiner."
+        )
+    return family
+
+
+def _names_in(folder: Path) -> set[str]:
+    """List what is there, to the depth that matters; a link to nothing is not there."""
+    found = (*folder.glob("*"), *folder.glob("*/*"))
+    return {path.relative_to(folder).as_posix() for path in found if path.is_file()}
+
+
+def _missing(names: Collection[str], family: Family) -> list[str]:
+    parts = ("unet", "vae", *family.text_encoder_names)
+    missing = [f"{part}/config.json" for part in parts if f"{part}/config.json" not in names]
+    missing += [f"weights in {part}/" for part in parts if not _variants(names, part)]
+    missing += [
+        f"{part}/"
+        for part in (*family.tokenizer_names, "scheduler")
+        if not any(name.startswith(f"{part}/") for name in names)
+    ]
+    return missing
+
+
+def _missing_shards(folder: Path, names: Collection[str]) -> Iterator[str]:
+    """Yield what an index of weights in several files names and is not there."""
+    for name in sorted(names):
+        if re.fullmatch(r"\w+/[\w.]*\.safetensors\.index(\.[\w-]+)?\.json", name):
+            content = json.loads((folder / name).read_text(encoding="utf-8"))
+            part = name.partition("/")[0]
+            shards = {f"{part}/{each}" for each in content["weight_map"].values()}
+            yield from sorted(shards - set(names))
+
+
+def _variants(names: Collection[str], part: str) -> set[str | None]:
+    """List the variants of a part's weights; None is that without a name."""
+    matches = (
+        _WEIGHTS.fullmatch(name.removeprefix(f"{part}/"))
+        for name in names
+        if name.startswith(f"{part}/")
+    )
+    return {each["variant"] or each["late_variant"] for each in matches if each}
+
+
+def _variant(names: Collection[str], family: Family) -> str | None:
+    """Choose a variant: the weights without a name, if every part has them."""
+    for part in ("unet", "vae", *family.text_encoder_names):
+        variants = _variants(names, part)
+        if None not in variants:
+            return "fp16" if "fp16" in variants else min(filter(None, variants))
+    return None

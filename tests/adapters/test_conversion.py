@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sdtune.adapters import registry
+from sdtune.adapters.adapter_set import AdapterSet
+from sdtune.adapters.conversion import convert_adapters, find_adapters
+from sdtune.adapters.keys_values import CrossAttentionAdapter, add_tuned_projections
+from sdtune.adapters.lora import LoRAAdapter, add_lora
+from sdtune.adapters.pipeline import load_adapter, load_pipeline
+from sdtune.adapters.words import TokenEmbeddingAdapter, add_token_embedding
+from sdtune.models import StableDiffusion, load
+from tests.tiny_models import make_micro_sd
+
+
+@pytest.fixture(scope="module")
+def tiny_sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A smaller one than the others' of this name."""
+    return make_micro_sd(tmp_path_factory.mktemp("models") / "micro_sd")
+
+
+@pytest.fixture(scope="module")
+def base(tiny_sd: Path) -> StableDiffusion:
+    return load(tiny_sd)
+
+
+@pytest.fixture
+def saved(model, train, tmp_path: Path) -> Path:
+    """A run's folder with an adapter, one of an earlier step and the best."""
+    add_lora(model, rank=3, alpha=0.7, target_modules=["to_q", "conv1", "fc1"], text_encoder=True)
+    for name in ("adapter/step_000200", "adapter/best", "adapter"):
+        train(model)
+        adapters = AdapterSet(LoRAAdapter.from_model(model))
+        adapters.save(tmp_path / "run" / name, {"sdtune.steps": name})
+    return tmp_path / "run"
+
+
+def test_every_checkpoint_of_a_folder_is_found_once(saved: Path) -> None:
+    found = find_adapters(saved)
+    assert [str(each) for each in found] == [".", "best", "step_000200"]
+    assert found[Path("best")] == [saved / "adapter/best/pytorch_lora_weights.safetensors"]
+
+
+def test_formats_go_round_without_a_bit_lost(saved: Path, tiny_sd: Path, tmp_path: Path) -> None:
+    path = saved / "adapter" / "pytorch_lora_weights.safetensors"
+    first = load_file(path)
+    for to in ("kohya", "PEFT", "diffusers"):
+        [path] = convert_adapters(path, to, tmp_path / to, tiny_sd).values()
+    again = load_file(path)
+    assert again.keys() == first.keys()
+    assert all(torch.equal(again[name], first[name]) for name in first)
+    assert registry.recognise(path).metadata(path)["sdtune.steps"] == "adapter"
+
+
+@pytest.mark.slow
+def test_a_folder_of_checkpoints_is_converted_as_a_whole(
+    saved: Path, tiny_sd: Path, tmp_path: Path
+) -> None:
+    written = convert_adapters(saved, "kohya", tmp_path / "out", tiny_sd)
+    files = [path.relative_to(tmp_path / "out").as_posix() for path in written.values()]
+    assert files == [
+        "kohya_lora.safetensors",
+        "best/kohya_lora.safetensors",
+        "step_000200/kohya_lora.safetensors",
+    ]
+    with pytest.raises(ValueError, match=r"to be a folder, for .* holds 3 adapters"):
+        convert_adapters(saved, "kohya", tmp_path / "one.safetensors", tiny_sd)
+
+
+def test_one_file_is_named_by_the_user(saved: Path, base, tiny_sd: Path, tmp_path: Path) -> None:
+    source = saved / "adapter" / "pytorch_lora_weights.safetensors"
+    convert_adapters(source, "kohya", tmp_path / "erica.safetensors", tiny_sd)
+    form = registry.recognise(tmp_path / "erica.safetensors")
+    assert form.name == "kohya"
+    with pytest.raises(ValueError, match="to be a folder, for the adapter is a folder in the peft"):
+        convert_adapters(source, "peft", tmp_path / "other.safetensors", tiny_sd)
+
+
+def test_words_go_with_their_lora(model, tiny_sd: Path, tmp_path: Path) -> None:
+    for word in ("<one>", "<two>"):
+        add_token_embedding(model, word, "c")
+    add_lora(model, rank=2, alpha=2.0)
+    words = [TokenEmbeddingAdapter.from_model(model, word) for word in ("<one>", "<two>")]
+    AdapterSet(*words, LoRAAdapter.from_model(model)).save(tmp_path / "in")
+    convert_adapters(tmp_path / "in", "kohya", tmp_path / "out", tiny_sd)
+    vocabulary = load_pipeline(tiny_sd, tmp_path / "out").tokenizer.get_vocab()
+    assert {"<one>", "<two>"} <= vocabulary.keys()
+
+
+def test_what_a_format_cannot_hold_is_refused(model, base, tiny_sd: Path, tmp_path: Path) -> None:
+    add_lora(model, rank=2, alpha=2.0, use_dora=True)
+    AdapterSet(LoRAAdapter.from_model(model)).save(tmp_path / "dora")
+    with pytest.raises(ValueError, match=r"such as diffusers.*, but kohya loses some"):
+        convert_adapters(tmp_path / "dora", "kohya", tmp_path / "out", tiny_sd)
+    LoRAAdapter.remove(model)
+    add_tuned_projections(model)
+    AdapterSet(CrossAttentionAdapter.from_model(model)).save(tmp_path / "keys")
+    with pytest.raises(ValueError, match=r"that holds keys and values, which is .* got `kohya`"):
+        convert_adapters(tmp_path / "keys", "kohya", tmp_path / "out", "no base")
+    with pytest.raises(FileNotFoundError, match="Expected an adapter at"):
+        convert_adapters(tmp_path / "nowhere", "kohya", tmp_path / "out", tiny_sd)
+    assert not (tmp_path / "out").exists()
+    assert load_adapter(base, tmp_path / "dora")
+    LoRAAdapter.remove(base)
