@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sdtune.files.atomic_file import replaced_atomically
 
-__all__ = ["from_bytes", "to_bytes", "write_png"]
+__all__ = ["from_bytes", "open_png", "to_bytes", "write_png"]
 
 
 def to_bytes(images: Tensor) -> Tensor:
@@ -34,6 +34,20 @@ def from_bytes(pixels: Tensor) -> Image.Image:
         pixels: (3, H, W) uint8.
     """
     return Image.fromarray(pixels.permute(1, 2, 0).numpy())  # -> (H, W, 3)
+
+
+def open_png(path: Path) -> Image.Image:
+    """Open a picture that `write_png` wrote, or somebody else in its name.
+
+    Args:
+        path: The file. Pillow tells formats by content: of any other, some run a program.
+
+    Raises:
+        OSError: If it is no file, or no PNG.
+    """
+    if not path.is_file():  # a pipe would be waited for
+        raise FileNotFoundError(f"Expected a picture at {path}, but there is no such file.")
+    return Image.open(path, formats=("PNG",))
 
 
 def write_png(path: Path, picture: Image.Image, texts: Mapping[str, str] | None = None) -> None:
