@@ -58,5 +58,5 @@ def test_yaml_with_references_is_read():
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "9" * 5000, "{", ""])
 def test_json_that_is_none_is_a_value_error(text):
-    with pytest.raises(ValueError, match="nested|digits|Expecting"):
+    with pytest.raises(ValueError, match=r"nested|digits|Expecting"):
         parse_json_text(text)
