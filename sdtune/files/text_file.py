@@ -54,12 +54,16 @@ def parse_json_text(text: str) -> Any:
         What it holds.
 
     Raises:
-        ValueError: If it is no JSON, or nested too deeply, or has a number of too many digits.
+        ValueError: If it is no JSON, nested too deeply, has a number of too many digits, or a text
+            that is no Unicode.
     """
     try:
-        return json.loads(text)
+        content = json.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+    if "\\ud" in text.lower():  # an escape that may be half of a pair
+        _check_unicode(json.dumps(content, ensure_ascii=False))
+    return content
 
 
 def parse_yaml_text(text: str) -> Any:
@@ -72,8 +76,8 @@ def parse_yaml_text(text: str) -> Any:
         What it holds.
 
     Raises:
-        ValueError: If it is no YAML, nested too deeply, or larger than any recipe when all its
-            references are written out.
+        ValueError: If it is no YAML, nested too deeply, larger than any recipe when all its
+            references are written out, or has a text that is no Unicode.
     """
     try:
         content = yaml.safe_load(text)
@@ -87,8 +91,18 @@ def parse_yaml_text(text: str) -> Any:
         each = left.pop()
         if isinstance(each, dict):
             left += each.values()
+            left += each
         elif isinstance(each, list | tuple | set):
             left += each
+        elif isinstance(each, str):
+            _check_unicode(each)
         if seen + len(left) > _MOST:
             raise ValueError(f"it comes to more than {_MOST:,} values")
     return content
+
+
+def _check_unicode(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("it holds a text that is no Unicode") from error

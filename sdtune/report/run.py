@@ -187,7 +187,7 @@ def _read_text(path: Path) -> str:
 def _read_samples(folder: Path, problems: list[str]) -> Samples | None:
     try:
         return read_samples(folder)
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises on a damaged file
+    except (OSError, ValueError) as error:
         problems.append(f"{folder} cannot be read, so the samples are not shown: {error}")
         return None
 

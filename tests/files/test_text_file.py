@@ -45,6 +45,8 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("a: 2001-99-99", "month must be in"),
         ("a: !!python/object/apply:os.system [id]", "could not determine a constructor"),
         ("a: [", "expected the node content"),
+        ('a: "\\ud800"', "no Unicode"),
+        ('"\\ud800": 1', "no Unicode"),
     ],
 )
 def test_yaml_that_would_take_for_ever_or_run_is_refused(text, reason):
@@ -52,11 +54,15 @@ def test_yaml_that_would_take_for_ever_or_run_is_refused(text, reason):
         parse_yaml_text(text)
 
 
+def test_whole_pairs_of_surrogates_are_one_character():
+    assert parse_json_text(r'"\ud83d\ude00"') == "\U0001f600"
+
+
 def test_yaml_with_references_is_read():
     assert parse_yaml_text("a: &x {b: 1}\nc: *x") == {"a": {"b": 1}, "c": {"b": 1}}
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, "9" * 5000, "{", ""])
+@pytest.mark.parametrize("text", ["[" * 100_000, "9" * 5000, "{", "", r'["\uD800"]'])
 def test_json_that_is_none_is_a_value_error(text):
-    with pytest.raises(ValueError, match=r"nested|digits|Expecting"):
+    with pytest.raises(ValueError, match=r"nested|digits|Expecting|no Unicode"):
         parse_json_text(text)
