@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -64,7 +64,6 @@ class AdapterCheckpoint(PeriodicCallback):
             raise ValueError(f"Expected `keep` to be a positive integer or None, but got {keep}.")
         self.keep = keep
         self.dtype: AdapterDtype = dtype
-        self._resumed_folder: Path | None = None
 
     def at_step(self, trainer: Trainer, technique: Technique, step: int) -> None:
         """Write and verify a checkpoint, then drop those that are too old."""
@@ -124,14 +123,6 @@ class AdapterCheckpoint(PeriodicCallback):
                 with replaced_atomically(best / file.relative_to(source)) as temporary:
                     shutil.copyfile(file, temporary)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Remember the folder, for a run that is resumed in another one."""
-        return {"folder": str(self.folder.resolve())}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Recall the folder."""
-        self._resumed_folder = Path(state_dict["folder"])
-
     def _step_folder(self, step: int) -> Path:
         return self.folder / step_label(step)
 
@@ -139,7 +130,7 @@ class AdapterCheckpoint(PeriodicCallback):
         """Find a folder with the adapter of a step."""
         if step is None:
             return None
-        roots = [self.folder, *([self._resumed_folder] if self._resumed_folder else [])]
+        roots = [self.folder, *([self._resumed_run / ADAPTER] if self._resumed_run else [])]
         folders = [root / name for root in roots for name in (BEST, step_label(step))]
         return next((each for each in folders if _step_in(each) == str(step)), None)
 

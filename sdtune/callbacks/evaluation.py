@@ -25,6 +25,8 @@ from sdtune.evaluation.settings import check_settings
 from sdtune.evaluation.technique import Technique
 from sdtune.evaluation.training_set import TrainingSet
 from sdtune.evaluation.undisturbed import undisturbed
+from sdtune.files.atomic_file import replaced_atomically
+from sdtune.files.confined_path import lies_within
 from sdtune.metrics.judges import Judges
 from sdtune.metrics.registry import METRICS, measurable
 from sdtune.run_folder.layout import RECORD, SCORED_PICTURES, RunFolder, step_label
@@ -122,7 +124,6 @@ class EvaluationCallback(PeriodicCallback):
             lambda: check_not_negative("max_memorised_share", max_memorised_share),
         )
         self.cache_dir = cache_dir
-        self._resumed_folder: Path | None = None
         self._start = 0.0
         self._training: TrainingSet | None = None
         self._judges: Judges | None = None
@@ -201,14 +202,6 @@ class EvaluationCallback(PeriodicCallback):
         if self._evaluator is not None:
             self._save(trainer, self._evaluator, finished=True)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Remember the run folder, for a run that is resumed in another one."""
-        return {"run_folder": str(self.folder.parent.resolve())}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Recall the run folder."""
-        self._resumed_folder = Path(state_dict["run_folder"])
-
     def _begin(
         self,
         trainer: Trainer,
@@ -229,7 +222,7 @@ class EvaluationCallback(PeriodicCallback):
             style_pictures=self.style_pictures,
             cache=self.cache_dir,
         )
-        past = self._past(trainer.global_step) if self._resumed_folder is not None else None
+        past = self._past(self._resumed_run, trainer.global_step) if self._resumed_run else None
         with undisturbed(trainer, pl_module):
             evaluator.begin(
                 technique.model,
@@ -279,9 +272,9 @@ class EvaluationCallback(PeriodicCallback):
             use_adapter=use_adapter,
         )
 
-    def _past(self, step: int) -> Evaluation | None:
+    def _past(self, old: Path, step: int) -> Evaluation | None:
         """Read what was scored up to a step; later ones are of a future that is given up."""
-        old, new = cast(Path, self._resumed_folder), self.folder.parent
+        new = self.folder.parent
         folder = new if (new / RECORD).is_file() else old
         try:
             past = Evaluation.load(folder)
@@ -291,7 +284,7 @@ class EvaluationCallback(PeriodicCallback):
             if each.step > step and folder == new:
                 shutil.rmtree(self.folder / step_label(each.step), ignore_errors=True)
             elif each.step <= step and folder != new:
-                shutil.copytree(old / each.pictures, new / each.pictures, dirs_exist_ok=True)
+                _copy_pictures(old, new, each.pictures)
         return replace(past, checkpoints=[each for each in past.checkpoints if each.step <= step])
 
     def _save(self, trainer: Trainer, evaluator: Evaluator, finished: bool = False) -> Evaluation:
@@ -351,6 +344,17 @@ def _pictures(data: object, name: str) -> Sequence[Any]:
         )
     # what is mixed from the user's pictures shows no subject as it is
     return cast(Sequence[Any], getattr(dataset, "originals", dataset.pictures))
+
+
+def _copy_pictures(old: Path, new: Path, pictures: str) -> None:
+    """Copy the files of a folder, and nothing that is a link, or lies elsewhere."""
+    folder = old / pictures
+    if not lies_within(folder, old) or not folder.is_dir():
+        return
+    for path in folder.glob("*.png"):
+        if path.is_file() and lies_within(path, old):
+            with replaced_atomically(new / pictures / path.name) as temporary:
+                shutil.copyfile(path, temporary)
 
 
 def _keepers(trainer: Trainer) -> list[AdapterKeeper]:

@@ -13,7 +13,7 @@ from sdtune.evaluation.technique import Technique, WatchesNumbers, as_technique
 from sdtune.evaluation.whole_model import refuse_sharded_model, sharding_problems
 from sdtune.run_folder.fresh_folder import refuse_used_folder
 
-__all__ = ["PeriodicCallback", "begins_to_write", "is_trial"]
+__all__ = ["PeriodicCallback", "begins_to_write", "is_trial", "resumed_run"]
 
 
 def is_trial(trainer: Trainer) -> bool:
@@ -42,6 +42,21 @@ def begins_to_write(trainer: Trainer) -> bool:
     return trainer.is_global_zero and trainer.ckpt_path is None and not is_trial(trainer)
 
 
+def resumed_run(trainer: Trainer) -> Path | None:
+    """Find the run folder that a run goes on from: the one that its checkpoint lies in.
+
+    What a checkpoint itself says of folders is not believed, for it may be a stranger's.
+
+    Args:
+        trainer: The trainer.
+
+    Returns:
+        The folder; None if nothing is resumed.
+    """
+    path = trainer.ckpt_path
+    return None if path is None else Path(path).resolve().parent.parent
+
+
 class PeriodicCallback(Callback):
     """Call `at_step` at regular optimizer steps and once more when training ends.
 
@@ -66,6 +81,7 @@ class PeriodicCallback(Callback):
         check_positive("every_n_steps", every_n_steps, of="integer or None")
         self.every_n_steps = every_n_steps
         self.folder = Path(self.folder_name)
+        self._resumed_run: Path | None = None
         self._last_step: int | None = None
         self._has_started = False
         self._is_in_doubt = False
@@ -120,6 +136,7 @@ class PeriodicCallback(Callback):
         """Count the step that training starts or resumes from as visited, if it has been."""
         if self._last_step is None and begins_to_write(trainer):
             refuse_used_folder(self.folder)
+        self._resumed_run = resumed_run(trainer)
         self._last_step = trainer.global_step
         self._has_started = True
         # a run may have been killed when it had kept the checkpoint of a step and no more

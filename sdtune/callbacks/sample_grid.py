@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from lightning.pytorch import LightningModule, Trainer
@@ -71,15 +71,14 @@ class SampleGrid(PeriodicCallback):
         self.num_inference_steps = num_inference_steps
         self.guidance_scale = guidance_scale
         self.negative_prompt = negative_prompt
-        self._resumed_folder: Path | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the base's row, unless the run that is being resumed has done so."""
         super().on_train_start(trainer, pl_module)
         if is_trial(trainer):
             return
-        if trainer.is_global_zero and self._resumed_folder is not None:
-            self._rows.adopt(self._resumed_folder, trainer.global_step)
+        if trainer.is_global_zero and self._resumed_run is not None:
+            self._rows.adopt(rows_folder(self._resumed_run / SAMPLES), trainer.global_step)
         # every rank must take the same way, and not each may see the folder
         if not trainer.strategy.broadcast(self._rows.has(None)):
             self._add_row(trainer, cast(Technique, pl_module), None)
@@ -91,14 +90,6 @@ class SampleGrid(PeriodicCallback):
     def has(self, step: int) -> bool:
         """Tell whether a step has its row, and the grid that shows it."""
         return self._rows.has(step) and self._grid_path(step).is_file()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Remember the folder of the rows, for a run that is resumed in another one."""
-        return {"rows": str(self._rows.folder.resolve())}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Recall the folder of the rows."""
-        self._resumed_folder = Path(state_dict["rows"])
 
     @property
     def _rows(self) -> SampleRows:

@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import yaml
-
 from sdtune.commands.errors import CallError
 from sdtune.commands.recipe import CLASS_KEYS, options, read_yaml
+from sdtune.files.text_file import parse_yaml_text
 
 __all__ = ["Key", "Setting", "as_mapping", "is_class_key", "read_settings", "refusals"]
 
@@ -154,8 +153,8 @@ def _content(config: str) -> dict[str, Any]:
     """Read a file, or the text of one, which the parser takes as well."""
     if not os.path.isfile(config):  # a long text is no path
         try:
-            content = yaml.safe_load(config)
-        except yaml.YAMLError:
+            content = parse_yaml_text(config)
+        except ValueError:
             content = None
         if isinstance(content, dict):
             return content
@@ -167,8 +166,8 @@ def _classes_in(text: str) -> Any:
     if "class_path" not in text:
         return None
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError:
+        content = parse_yaml_text(text)
+    except ValueError:
         return None
     return content if isinstance(content, list | dict) else None
 

@@ -4,17 +4,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sdtune.commands.errors import CallError, nearest
+from sdtune.files.text_file import parse_yaml_text, read_text
 
-__all__ = ["CALL_KEYS", "CLASS_KEYS", "options", "read_yaml"]
+__all__ = ["CALL_KEYS", "CLASS_KEYS", "LARGEST_RECIPE", "options", "read_yaml"]
 
 CALL_KEYS = ("run", "resume")
 """Keys that belong to one call and not to the recipe."""
 
 CLASS_KEYS = ("model", "data")
 """Keys that hold a `class_path` and its `init_args`."""
+
+
+LARGEST_RECIPE = 10_000_000
+"""Bytes of a recipe, or of a comparison's file."""
 
 
 def options(arguments: Sequence[str]) -> Iterator[tuple[str, str | None]]:
@@ -59,8 +62,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         near = nearest(path.name, [file.name for file in path.parent.glob("*.yaml")])
         raise CallError([f"Expected a recipe file, but got `{path}`, which does not exist{near}"])
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        content = parse_yaml_text(read_text(path, largest=LARGEST_RECIPE))
+    except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise CallError([f"Expected `{path}` to be a YAML file, but {reason}."]) from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):

@@ -5,6 +5,7 @@ from argparse import ArgumentError
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 import torch
@@ -22,12 +23,13 @@ from sdtune.commands.building import attempt, build_classes, problems_together
 from sdtune.commands.errors import CallError, on_one_line
 from sdtune.commands.problems import ROOT_TYPES, class_missing, diagnose, unchosen
 from sdtune.commands.quiet import quiet_devices, quiet_loader_advice
-from sdtune.commands.recipe import CALL_KEYS, CLASS_KEYS, options
+from sdtune.commands.recipe import CALL_KEYS, CLASS_KEYS, options, read_yaml
 from sdtune.commands.recipe_parser import RecipeParser
 from sdtune.commands.run_folder import DEFAULT_ROOT, Destination, choose_run_folder
 from sdtune.commands.trust import split_trust, trust
 from sdtune.evaluation.technique import is_technique
 from sdtune.evaluation.whole_model import splits_model
+from sdtune.run_folder.checkpoint_file import checkpoint_problem
 from sdtune.run_folder.run_lock import RunLock
 
 __all__ = ["RecipeCLI", "recipe_problems"]
@@ -89,6 +91,7 @@ class RecipeCLI(LightningCLI):
         Raises:
             FileExistsError: If another process trains in the run's folder.
             RecipeChangedError: If the run cannot go on with this recipe; nothing is written then.
+            ValueError: If the checkpoint is not one of this recipe, or damaged within.
         """
         checkpoint, logger = self.run_folder.checkpoint, self.trainer.logger
         if checkpoint is not None and checkpoint.is_file():  # what is in pieces, a strategy reads
@@ -105,12 +108,18 @@ class RecipeCLI(LightningCLI):
             lock.release()
 
     def _fit(self) -> None:
-        self.trainer.fit(
-            self.model,
-            datamodule=self.datamodule,
-            ckpt_path=self.run_folder.checkpoint,
-            weights_only=True,
-        )
+        checkpoint = self.run_folder.checkpoint
+        try:
+            self.trainer.fit(
+                self.model, datamodule=self.datamodule, ckpt_path=checkpoint, weights_only=True
+            )
+        except Exception as error:
+            if checkpoint is None or isinstance(error, ValueError) or not _is_restoring(error):
+                raise
+            raise ValueError(
+                f"Expected {checkpoint} to be a checkpoint of this recipe, but it cannot be gone "
+                f"on from ({type(error).__name__}: {on_one_line(error)})."
+            ) from error
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what belongs to a run and to no class."""
@@ -139,9 +148,11 @@ class RecipeCLI(LightningCLI):
             raise TypeError("Expected `parser_class` to be RecipeParser.")
         words = [word for word in self.arguments if not word.startswith("--print_config")]
         try:
+            for file in _recipes(words):
+                read_yaml(file)  # the parser would not end with one that unfolds without end
             self.config = parser.parse_args(words)
             given = parser.parse_args(words, defaults=False)
-        except ArgumentError as error:
+        except (ArgumentError, CallError) as error:
             found = diagnose(parser, words)
             self.config = found.config
             self._problems += found.problems
@@ -210,8 +221,7 @@ class RecipeCLI(LightningCLI):
             self.trainer = trainer
 
     def _choose_run_folder(self) -> None:
-        names = [value or "" for name, value in options(self.arguments) if name == "config"]
-        recipes = [Path(name) for name in names if os.path.isfile(name)]
+        recipes = _recipes(self.arguments)
         first_process = getattr(rank_zero_only, "rank", 0) == 0
         config = self.config.as_dict()
         self.run_folder = Destination(Path(DEFAULT_ROOT), "run")
@@ -220,6 +230,9 @@ class RecipeCLI(LightningCLI):
         except CallError as error:
             self._problems += error.problems
         self.notes += self.run_folder.notes
+        if self.run_folder.checkpoint is not None:
+            problem = checkpoint_problem(self.run_folder.checkpoint)
+            self._problems += [problem] if problem else []
         self.save_config_kwargs = {"config_filename": self.run_folder.config_filename()}
 
     def _keep_adapter(self, trainer: Trainer) -> None:
@@ -240,6 +253,18 @@ class RecipeCLI(LightningCLI):
 
     def _set_seed(self) -> None:
         seed_everything(self.config.seed, workers=True, verbose=False)
+
+
+def _recipes(words: Sequence[str]) -> list[Path]:
+    """List the recipes that a call names; it may also hold the text of one."""
+    names = [value or "" for name, value in options(words) if name == "config"]
+    return [Path(name) for name in names if os.path.isfile(name)]
+
+
+def _is_restoring(error: Exception) -> bool:
+    """Tell whether an error is of reading a checkpoint, and not of training."""
+    frames = [frame.f_code.co_name for frame, _ in walk_tb(error.__traceback__)]
+    return "restore_training_state" in frames or "_restore_modules_and_callbacks" in frames
 
 
 def recipe_problems(arguments: Sequence[str], build: bool = True) -> list[str]:

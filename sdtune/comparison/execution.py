@@ -20,6 +20,7 @@ from pydantic import FiniteFloat
 
 from sdtune.comparison.planning import PlannedRun
 from sdtune.files.json_file import JsonFileError, parse_json, write_json
+from sdtune.files.text_file import read_text
 from sdtune.run_folder.layout import RunFolder
 from sdtune.run_folder.record import Evaluation
 
@@ -176,7 +177,7 @@ def _record_path(plan: PlannedRun) -> Path:
 
 def _read(plan: PlannedRun) -> Outcome | None:
     path = _record_path(plan)
-    return parse_json(Outcome, path.read_text(encoding="utf-8"), path) if path.is_file() else None
+    return parse_json(Outcome, read_text(path), path) if path.is_file() else None
 
 
 def _write(plan: PlannedRun, outcome: Outcome) -> Outcome:

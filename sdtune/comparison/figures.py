@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
-
 from sdtune.comparison.results import ComparedRun
 from sdtune.comparison.settings import SUBJECT, FigureSettings
 from sdtune.files.atomic_file import replaced_atomically
 from sdtune.run_folder.curves import running_mean
 from sdtune.run_folder.grid_image import GridRow, draw_grid, sampling_caption
 from sdtune.run_folder.layout import BASE_LABEL
-from sdtune.run_folder.picture_file import write_png
+from sdtune.run_folder.picture_file import read_png, write_png
 from sdtune.run_folder.record import Checkpoint, Evaluation, picture_name
 
 __all__ = ["draw_figure"]
@@ -93,8 +91,8 @@ def _row(
     tiles = []
     for prompt in prompts:
         for seed in evaluation.protocol.seeds:
-            with Image.open(run / checkpoint.pictures / picture_name(prompt, seed)) as picture:
-                tiles.append(picture.convert("RGB"))
+            path = run / checkpoint.pictures / picture_name(prompt, seed)
+            tiles.append(read_png(path).convert("RGB"))
     return GridRow(label, tiles)
 
 

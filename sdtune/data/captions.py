@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sdtune.data.image_folder import find_files
-from sdtune.data.text_files import read_text
+from sdtune.files.text_file import parse_json_text, read_text
 
 __all__ = ["CAPTION_SUFFIXES", "METADATA_NAMES", "NOTES", "read_captions", "read_sidecars"]
 
 CAPTION_SUFFIXES = (".txt", ".caption")
 METADATA_NAMES = ("metadata.jsonl", "metadata.csv")
+
+_LARGEST_CAPTION = 1_000_000  # bytes
 
 # text files that lie beside pictures and are nobody's caption
 NOTES = frozenset({"attribution", "copyright", "credits", "licence", "license", "notice", "readme"})
@@ -93,7 +94,7 @@ def _read_sidecars(
             yield f"{path}: there is no picture of this name; add it, or delete the caption."
         for picture in matches:
             try:
-                yield _Entry(picture, str(path), read_text(path, folder))
+                yield _Entry(picture, str(path), read_text(path, folder, largest=_LARGEST_CAPTION))
             except (OSError, UnicodeDecodeError) as error:
                 yield f"{path}: cannot be read as UTF-8 text ({error}); save it again as UTF-8."
 
@@ -117,8 +118,8 @@ def _jsonl_rows(text: str) -> Iterator[tuple[int, Any]]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
-                yield number, json.loads(line)
-            except json.JSONDecodeError:
+                yield number, parse_json_text(line)
+            except ValueError:
                 yield number, None
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Annotated
 
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
-__all__ = ["ConfinedPath", "is_confined"]
+__all__ = ["ConfinedPath", "is_confined", "lies_within"]
 
 
 def is_confined(path: str) -> bool:
@@ -22,6 +22,23 @@ def is_confined(path: str) -> bool:
     """
     pure = PurePath(path)
     return bool(pure.parts) and not pure.anchor and ".." not in pure.parts and "\0" not in path
+
+
+def lies_within(path: Path, folder: Path) -> bool:
+    """Tell whether a path is below a folder when all links are followed.
+
+    Args:
+        path: A path that a file names, joined to the folder, or that was found there. It need not
+            exist.
+        folder: The folder, which may itself be a link.
+
+    Returns:
+        Whether it is. Links in a circle lead nowhere.
+    """
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):
+        return False
 
 
 def _checked(path: str) -> str:

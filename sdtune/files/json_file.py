@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from sdtune._checks import shortened
 from sdtune.files.atomic_file import replaced_atomically
+from sdtune.files.text_file import parse_json_text, read_text
 
 __all__ = [
     "JsonFileError",
@@ -67,12 +68,15 @@ def read_json(kind: type[T], path: str | Path, version: int) -> T:
         An instance.
 
     Raises:
-        OSError: If the file cannot be read.
-        JsonFileError: If it is no JSON, of another version, or not what the type says.
+        FileNotFoundError: If there is no such file.
+        JsonFileError: If it cannot be read, is no JSON, of another version, or not what the type
+            says.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
+        text = read_text(Path(path))
+    except FileNotFoundError:
+        raise
+    except (OSError, UnicodeDecodeError) as error:
         raise JsonFileError(path, [f"Expected JSON in UTF-8, but {error}."]) from error
     content = _loaded(text, path)
     found = content.get("version") if isinstance(content, dict) else None
@@ -149,7 +153,7 @@ def key_name(location: tuple[int | str, ...]) -> str:
 
 def _loaded(text: str, source: str | Path) -> Any:
     try:
-        return json.loads(text)
+        return parse_json_text(text)
     except ValueError as error:
         raise JsonFileError(source, [f"Expected JSON, but it is not: {error}."]) from error
 

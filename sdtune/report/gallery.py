@@ -106,7 +106,10 @@ def _scored_sliders(run: ReportedRun, base: Checkpoint, tuned: Checkpoint) -> It
     for position, prompt in enumerate(protocol.prompts[:_ROWS_SHOWN]):
         seed = protocol.seeds[0]
         name = picture_name(position, seed)
-        before, after = (embed_file(run.folder / each.pictures / name) for each in (base, tuned))
+        before, after = (
+            embed_file(run.folder / each.pictures / name, within=run.folder)
+            for each in (base, tuned)
+        )
         if before is not None and after is not None:
             yield Sliding(prompt, seed, before, after)
 
@@ -144,7 +147,7 @@ def nearest_pairs(run: ReportedRun) -> Iterator[Pair]:
         yield Pair(
             protocol.prompts[each.prompt] if each.prompt < len(protocol.prompts) else "",
             each.seed,
-            embed_file(sample, _THUMBNAIL),
+            embed_file(sample, _THUMBNAIL, run.folder),
             _training_picture(run, each.picture),
             each.picture,
             number(each.similarity, 2),

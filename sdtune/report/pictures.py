@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from sdtune.data.decoding import PictureError, read_picture
+from sdtune.files.confined_path import lies_within
 
 __all__ = ["Embedded", "embed", "embed_file"]
 
@@ -57,16 +58,19 @@ def embed(image: Image.Image, side: int = 512) -> Embedded:
     return Embedded(f"data:image/webp;base64,{text}", *image.size)
 
 
-def embed_file(path: Path, side: int = 512) -> Embedded | None:
+def embed_file(path: Path, side: int = 512, within: Path | None = None) -> Embedded | None:
     """Read a picture and embed it.
 
     Args:
         path: The file.
         side: As in `embed`.
+        within: The folder that it must lie in, links followed; None for anywhere.
 
     Returns:
-        The picture; None if the file is gone or does not open.
+        The picture; None if the file is gone, lies elsewhere or does not open.
     """
+    if within is not None and not lies_within(path, within):
+        return None
     try:
         return embed(read_picture(path), side)
     except PictureError:

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sdtune.adapters.pipeline import find_adapter_files
 from sdtune.files.json_file import JsonFileError
+from sdtune.files.text_file import parse_yaml_text, read_text
 from sdtune.run_folder.curves import Curve, read_curves
 from sdtune.run_folder.layout import RunFolder
 from sdtune.run_folder.picture_losses import PictureLoss, read_picture_losses
@@ -18,6 +17,8 @@ from sdtune.run_folder.record import Checkpoint, Evaluation
 from sdtune.run_folder.sample_rows import Samples, read_samples
 
 __all__ = ["ReportedRun", "read_run"]
+
+_LARGEST_CONFIG = 10_000_000  # bytes
 
 
 @dataclass(frozen=True)
@@ -148,8 +149,8 @@ def read_run(folder: Path) -> ReportedRun:
     places = RunFolder(folder)
     config_text = _read_text(places.latest_config)
     try:
-        config = yaml.safe_load(config_text)
-    except yaml.YAMLError:
+        config = parse_yaml_text(config_text)
+    except ValueError:
         config = None
         problems.append(f"{places.latest_config} is not YAML, so the recipe is not known.")
     evaluation = None
@@ -178,7 +179,7 @@ def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_text(path, largest=_LARGEST_CONFIG)
     except (OSError, UnicodeDecodeError):
         return ""
 
@@ -186,7 +187,7 @@ def _read_text(path: Path) -> str:
 def _read_samples(folder: Path, problems: list[str]) -> Samples | None:
     try:
         return read_samples(folder)
-    except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises on a damaged file
+    except (OSError, ValueError) as error:
         problems.append(f"{folder} cannot be read, so the samples are not shown: {error}")
         return None
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sdtune.files.atomic_file import replaced_atomically
 
-__all__ = ["from_bytes", "to_bytes", "write_png"]
+__all__ = ["from_bytes", "read_png", "to_bytes", "write_png"]
 
 
 def to_bytes(images: Tensor) -> Tensor:
@@ -34,6 +34,30 @@ def from_bytes(pixels: Tensor) -> Image.Image:
         pixels: (3, H, W) uint8.
     """
     return Image.fromarray(pixels.permute(1, 2, 0).numpy())  # -> (H, W, 3)
+
+
+def read_png(path: Path) -> Image.Image:
+    """Read a picture that `write_png` wrote, or somebody else in its name.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The picture; the texts of its header are in `info`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no whole PNG.
+    """
+    if not path.is_file():  # a pipe would be waited for
+        raise FileNotFoundError(f"Expected a picture at {path}, but there is no such file.")
+    try:
+        # Pillow tells formats by content, and for some of them starts a program
+        with Image.open(path, formats=("PNG",)) as picture:
+            picture.load()
+            return picture
+    except Exception as error:  # a decoder meets a damaged file with almost any exception
+        raise ValueError(f"Expected {path} to be a PNG, but it cannot be read: {error}") from error
 
 
 def write_png(path: Path, picture: Image.Image, texts: Mapping[str, str] | None = None) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import FiniteFloat
+from pydantic import Field, FiniteFloat, NonNegativeInt
 
 from sdtune.files.confined_path import ConfinedPath
-from sdtune.files.json_file import read_json, write_json
+from sdtune.files.json_file import JsonFileError, read_json, write_json
 from sdtune.run_folder.layout import BASE_LABEL, RECORD, SCORED_PICTURES
 
 __all__ = [
@@ -87,8 +88,8 @@ class EvaluationSettings:
         dino: The DINO that judges, if any.
     """
 
-    prompts: list[str]
-    seeds: list[int]
+    prompts: Annotated[list[str], Field(min_length=1)]
+    seeds: Annotated[list[int], Field(min_length=1)]
     class_prompts: list[str]
     num_inference_steps: int
     guidance_scale: FiniteFloat
@@ -203,7 +204,7 @@ class Checkpoint:
     """
 
     label: str
-    step: int
+    step: NonNegativeInt
     adapter: ConfinedPath | None
     pictures: ConfinedPath
     figures: dict[str, Figure]
@@ -319,12 +320,15 @@ class Evaluation:
         path = Path(path)
         path = path / RECORD if path.is_dir() else path
         try:
-            return read_json(cls, path, VERSION)
+            record = read_json(cls, path, VERSION)
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 f"Expected the record of an evaluation at {path}, but there is no such file: add "
                 "sdtune.EvaluationCallback to the recipe, or run `sdtune evaluate`."
             ) from error
+        if problems := list(_contradictions(record)):
+            raise JsonFileError(path, problems)
+        return record
 
     def save(self, path: str | Path) -> None:
         """Write the record, whole or not at all.
@@ -357,6 +361,20 @@ class Evaluation:
                 return each
         labels = ", ".join(f"`{each.label}`" for each in self.checkpoints)
         raise KeyError(f"Expected `label` to be one of {labels}, but got `{label}`.")
+
+
+def _contradictions(record: Evaluation) -> Iterator[str]:
+    """Find what its types allow and no evaluation writes."""
+    labels = [each.label for each in record.checkpoints]
+    if record.best is not None and record.best.label not in (None, *labels):
+        yield f"Expected `best.label` to be one of {labels}, but got {record.best.label!r}."
+    for number, checkpoint in enumerate(record.checkpoints):
+        place = f"checkpoints[{number}]"
+        for name, each in [*checkpoint.figures.items(), *checkpoint.against_base.items()]:
+            if each.low > each.high:
+                yield f"Expected an interval of `{name}` in `{place}` to end above its begin."
+        if not all(0 <= each.prompt < len(record.protocol.prompts) for each in checkpoint.nearest):
+            yield f"Expected `{place}.nearest` to name prompts by their position."
 
 
 def picture_name(prompt: int, seed: int, kind: Literal["prompt", "class"] = "prompt") -> str:

@@ -16,10 +16,11 @@ from pydantic import Field
 from torch import Tensor
 
 from sdtune.files.atomic_file import replaced_atomically
+from sdtune.files.confined_path import lies_within
 from sdtune.files.json_file import parse_json
 from sdtune.run_folder.grid_image import GridRow
 from sdtune.run_folder.layout import BASE_LABEL, by_step, step_label, step_name
-from sdtune.run_folder.picture_file import from_bytes, to_bytes, write_png
+from sdtune.run_folder.picture_file import from_bytes, read_png, to_bytes, write_png
 
 __all__ = ["SampleRows", "Samples", "read_samples", "rows_folder"]
 
@@ -71,15 +72,13 @@ def read_samples(samples: Path) -> Samples | None:
         The pictures; None if there are none, or they do not say how they were sampled.
 
     Raises:
-        OSError: If a picture is damaged; Pillow may raise SyntaxError or ValueError too.
-        JsonFileError: If a header is.
+        ValueError: If a picture or its header is damaged.
     """
     folder = rows_folder(samples)
     for path in (*reversed(by_step(folder, ".png").values()), folder / f"{BASE_LABEL}.png"):
         if not path.is_file():
             continue
-        with Image.open(path) as strip:
-            header = strip.info.get(_SETTINGS_KEY)
+        header = read_png(path).info.get(_SETTINGS_KEY)
         if header is not None:
             found = parse_json(_Sampled, header, path)
             tiles = len(found.prompts) * len(found.seeds)
@@ -161,7 +160,8 @@ class SampleRows:
             return
         old = SampleRows(folder, json.loads(self.settings), self.tiles)
         for path in (old._path(None), *old._steps(step).values()):
-            if path.is_file() and not (self.folder / path.name).exists():
+            is_there = path.is_file() and lies_within(path, folder)
+            if is_there and not (self.folder / path.name).exists():
                 with replaced_atomically(self.folder / path.name) as temporary:
                     shutil.copyfile(path, temporary)
 
@@ -174,9 +174,11 @@ class SampleRows:
     def _read(self, path: Path) -> list[Image.Image] | None:
         if not path.is_file():
             return None
-        with Image.open(path) as strip:
-            if strip.info.get(_SETTINGS_KEY) != self.settings:
-                return None
-            width = strip.width // self.tiles
-            boxes = [(i * width, 0, (i + 1) * width, strip.height) for i in range(self.tiles)]
-            return [strip.crop(box) for box in boxes]
+        strip = read_png(path)
+        if strip.info.get(_SETTINGS_KEY) != self.settings:
+            return None
+        width = strip.width // self.tiles
+        if not width:
+            raise ValueError(f"{path} is too narrow for the {self.tiles} pictures it names.")
+        boxes = [(i * width, 0, (i + 1) * width, strip.height) for i in range(self.tiles)]
+        return [strip.crop(box) for box in boxes]

@@ -230,7 +230,7 @@ def test_a_resumed_run_keeps_its_past_and_drops_a_future_that_is_given_up(
         ).calls
 
     assert go(2) == [(0, False), (2, True)]
-    early = shutil.copy(last, tmp_path / "early.ckpt")
+    early = shutil.copy(last, last.with_name("early.ckpt"))
     before = Evaluation.load(run).checkpoint("step_000002")
     assert go(6, last) == [(4, True), (6, True)]  # the base comes from the cache
     assert [each.step for each in Evaluation.load(run).checkpoints] == [0, 2, 4, 6]
@@ -294,7 +294,7 @@ def test_the_best_of_a_given_up_future_gives_way(tmp_path, micro_sd):
     assert (best / "peft" / "unet" / "adapter_config.json").is_file()
     resumed = AdapterCheckpoint(2)
     resumed.folder = tmp_path / "elsewhere"
-    resumed.load_state_dict(keeper.state_dict())
+    resumed._resumed_run = keeper.folder.parent
     resumed.keep_best(2, technique)
     assert contents(resumed.folder / "best") == kept
     for step in (6, None):

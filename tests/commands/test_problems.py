@@ -41,7 +41,6 @@ def test_a_good_recipe_has_none(recipe):
         ("--model=sdtune.LoRAStyelModule", "did you mean `sdtune.LoRAStyleModule`?"),
         ("--model=LoRAStyelModule", "did you mean `sdtune.LoRAStyleModule`?"),
         ("--model=tests.commands.toys.ToyData", "Expected `model` to be a LightningModule"),
-        ("--model=tests.commands.toys.ToyData", "Expected `model` to be a LightningModule"),
         ("--model.rank=0", "Expected `rank` to be a positive integer, but got 0."),
         ("--seed=-1", "Expected `seed` to be an integer of 0 or more, but got '-1'."),
         ("--model.rank", "Expected `--model.rank` to be given a value, but it has none."),

@@ -1,6 +1,6 @@
 import pytest
 
-from sdtune.files.confined_path import is_confined
+from sdtune.files.confined_path import is_confined, lies_within
 
 
 @pytest.mark.parametrize("path", ["a.png", "b/a.png", "./a", "..a/b..", "a:b.png", "a b"])
@@ -13,3 +13,19 @@ def test_paths_below_the_folder(path):
 )
 def test_paths_that_lead_out_of_it(path):
     assert not is_confined(path)
+
+
+def test_links_are_followed(tmp_path):
+    folder = tmp_path / "real"
+    folder.mkdir()
+    (tmp_path / "alias").symlink_to(folder)
+    (folder / "inside").symlink_to("a.png")
+    (folder / "outside").symlink_to(tmp_path / "b.png")
+    (folder / "up").symlink_to("..")
+    (folder / "circle").symlink_to("circle")
+    for name in ("inside", "a.png", "no/such"):
+        assert lies_within(tmp_path / "alias" / name, folder)
+        assert lies_within(folder / name, tmp_path / "alias")
+    for name in ("outside", "up/b.png", "../real2/a"):
+        assert not lies_within(folder / name, folder)
+    lies_within(folder / "circle", folder)  # comes to an end

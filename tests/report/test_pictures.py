@@ -31,3 +31,7 @@ def test_transparency_lies_over_white_and_what_does_not_open_is_none(tmp_path):
     (tmp_path / "broken.png").write_bytes(b"\x89PNG")
     assert embed_file(tmp_path / "broken.png") is None
     assert embed_file(tmp_path / "gone.png") is None
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "linked.png").symlink_to(tmp_path / "clear.png")
+    assert embed_file(tmp_path / "run" / "linked.png") is not None
+    assert embed_file(tmp_path / "run" / "linked.png", within=tmp_path / "run") is None

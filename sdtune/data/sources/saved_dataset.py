@@ -9,8 +9,8 @@ from typing import Any
 
 from sdtune.data.sources.dataset_rows import list_tables, needs_datasets, read_problem
 from sdtune.data.sources.source import Asked, Listing, Sign
-from sdtune.data.text_files import read_text
 from sdtune.files.confined_path import is_confined
+from sdtune.files.text_file import read_text
 
 __all__ = ["SavedDatasetSource"]
 

@@ -1,0 +1,108 @@
+"""Texts of strangers, read in bounded time and memory, and nothing else in their place."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sdtune.files.confined_path import lies_within
+
+__all__ = ["parse_json_text", "parse_yaml_text", "read_text"]
+
+_LARGEST = 1_000_000_000  # bytes; the metadata of a million pictures are some hundred megabytes
+_MOST = 100_000  # values of a YAML file; a recipe has some hundred
+
+
+def read_text(path: Path, folder: Path | None = None, *, largest: int = _LARGEST) -> str:
+    """Read a UTF-8 text.
+
+    Args:
+        path: The file.
+        folder: The folder that it must lie in, links followed; None for anywhere.
+        largest: Bytes that it may have.
+
+    Returns:
+        The text, without a byte order mark.
+
+    Raises:
+        OSError: If it is no file (a pipe or device would be waited for), lies outside of the
+            folder, is larger than it may be, or cannot be read.
+        UnicodeDecodeError: If it is not UTF-8.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("it is not a file")
+    if folder is not None and path.is_symlink() and not lies_within(path, folder):
+        raise OSError("it is a link out of the folder")
+    with path.open("rb") as file:
+        content = file.read(largest + 1)  # what the system makes up has no size
+    if len(content) > largest:
+        raise OSError(f"it is larger than {largest / 1e6:.0f} MB")
+    return content.decode("utf-8-sig")
+
+
+def parse_json_text(text: str) -> Any:
+    """Read JSON, however deep it is said to be.
+
+    Args:
+        text: The text.
+
+    Returns:
+        What it holds.
+
+    Raises:
+        ValueError: If it is no JSON, nested too deeply, has a number of too many digits, or a text
+            that is no Unicode.
+    """
+    try:
+        content = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if "\\ud" in text.lower():  # an escape that may be half of a pair
+        _check_unicode(json.dumps(content, ensure_ascii=False))
+    return content
+
+
+def parse_yaml_text(text: str) -> Any:
+    """Read YAML of plain values, which references cannot make endless.
+
+    Args:
+        text: The text.
+
+    Returns:
+        What it holds.
+
+    Raises:
+        ValueError: If it is no YAML, nested too deeply, larger than any recipe when all its
+            references are written out, or has a text that is no Unicode.
+    """
+    try:
+        content = yaml.safe_load(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+    seen, left = 0, [content]
+    while left:
+        seen += 1
+        each = left.pop()
+        if isinstance(each, dict):
+            left += each.values()
+            left += each
+        elif isinstance(each, list | tuple | set):
+            left += each
+        elif isinstance(each, str):
+            _check_unicode(each)
+        if seen + len(left) > _MOST:
+            raise ValueError(f"it comes to more than {_MOST:,} values")
+    return content
+
+
+def _check_unicode(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("it holds a text that is no Unicode") from error

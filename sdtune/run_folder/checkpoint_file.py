@@ -1,0 +1,57 @@
+"""Whether one can go on from a checkpoint, found out without running what is in the file."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+
+__all__ = ["checkpoint_problem"]
+
+_NEEDED = (
+    "epoch",
+    "global_step",
+    "loops",
+    "lr_schedulers",
+    "optimizer_states",
+    "pytorch-lightning_version",
+    "state_dict",
+)
+"""What Lightning goes on with."""
+
+
+def checkpoint_problem(path: Path) -> str | None:
+    """Tell what is wrong with a checkpoint; reads all but the values of its tensors.
+
+    Args:
+        path: The file.
+
+    Returns:
+        A sentence; None if one can go on from it.
+    """
+    expected = f"Expected {path} to be a checkpoint to go on from, but"
+    if not path.is_file():
+        return f"{expected} there is no such file."
+    try:
+        # values are not read, and nothing in the file is run
+        content = torch.load(
+            path, map_location="meta", weights_only=True, mmap=zipfile.is_zipfile(path)
+        )
+    except UnpicklingError:
+        return (
+            f"{expected} it is damaged, or holds more than tensors and plain values, which could "
+            "run code and is not read."
+        )
+    except Exception as error:  # torch meets a damaged file with almost any exception
+        return f"{expected} it is damaged ({type(error).__name__}); take an earlier one."
+    missing = [key for key in _NEEDED if key not in content] if isinstance(content, dict) else None
+    if missing is None:
+        return f"{expected} it holds no state of a training."
+    if missing:
+        names = ", ".join(f"`{key}`" for key in missing)
+        return (
+            f"{expected} it holds no {names}: it has the weights alone, or is of another program."
+        )
+    return None
