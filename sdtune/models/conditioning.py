@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import lcm
 
 import torch
 from torch import Tensor
 
-__all__ = ["Conditioning"]
+__all__ = ["Conditioning", "aligned"]
 
 
 @dataclass
@@ -41,11 +42,13 @@ class Conditioning:
         """Join batches of prompts along their first dimension.
 
         Args:
-            conditionings: At least one, all with the same L, D and extra inputs.
+            conditionings: At least one, all with the same D and extra inputs. Where L differs, see
+                `aligned`.
 
         Returns:
             One conditioning with all the rows, in order.
         """
+        conditionings = aligned(*conditionings)
         names = conditionings[0].added_cond_kwargs
         return cls(
             torch.cat([each.encoder_hidden_states for each in conditionings]),
@@ -100,3 +103,29 @@ class Conditioning:
             moved(self.encoder_hidden_states),
             {name: moved(value) for name, value in self.added_cond_kwargs.items()},
         )
+
+
+def aligned(*conditionings: Conditioning) -> list[Conditioning]:
+    """Bring prompts of different lengths to one length, so that they fit into one batch.
+
+    Hidden states are repeated as a whole, up to the least common multiple of the lengths. That is
+    no padding: where every token stands twice, attention gives each half the weight, and what a
+    prompt does to a picture is the same, whatever it is beside.
+
+    Args:
+        *conditionings: With the same D.
+
+    Returns:
+        As many, all of one L.
+    """
+    lengths = [each.encoder_hidden_states.shape[1] for each in conditionings]
+    length = lcm(*lengths)
+    return [
+        each
+        if own == length
+        else replace(
+            each,
+            encoder_hidden_states=each.encoder_hidden_states.repeat(1, length // own, 1),
+        )
+        for each, own in zip(conditionings, lengths, strict=True)
+    ]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sdtune._checks import check_all, check_not_negative, check_positive
 from sdtune.functional.randomness import counter_generator
+from sdtune.models.conditioning import aligned
 from sdtune.models.noise_schedulers import (
     NoiseSchedulerName,
     check_noise_scheduler,
@@ -84,6 +85,8 @@ def sample(
             wanted = model.encode_prompts(prompts[batch], clip_skip)
             wanted = wanted.to(model.device, model.dtype)
             unwanted = None if negative is None else negative[[0] * len(wanted)]
+            if unwanted is not None:
+                wanted, unwanted = aligned(wanted, unwanted)
             latents = pipeline(
                 **model.family.call_arguments(wanted, unwanted, height, width),
                 latents=noise[batch],

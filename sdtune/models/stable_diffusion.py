@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import torch
@@ -14,6 +15,7 @@ from sdtune.models.conditioning import Conditioning
 from sdtune.models.families import Family, StableDiffusionFamily
 from sdtune.models.fingerprint import fingerprint
 from sdtune.models.noise_schedulers import make_noise_scheduler
+from sdtune.models.prompt_chunks import PromptTokens, encode_in_chunks, split_prompts
 from sdtune.models.substitution import substitute
 from sdtune.models.vae import decode, encode
 
@@ -33,6 +35,8 @@ log = logging.getLogger(__name__)
 Part = Literal["unet", "vae", "text_encoders"]
 
 _CAST_TYPES = (torch.float32, torch.bfloat16, torch.float16)
+
+_CUT_PROMPTS_TOLD = 5
 
 
 class StableDiffusion(nn.Module):
@@ -54,6 +58,8 @@ class StableDiffusion(nn.Module):
 
     Attributes:
         substitutions: Words of prompts -> texts that are put in their place, see `substitute`.
+        max_prompt_chunks: How many times the text encoders' length a prompt may have; what goes
+            beyond is cut off.
 
     Raises:
         ValueError: If there is not one tokenizer per text encoder, or the UNet takes more than
@@ -109,8 +115,9 @@ class StableDiffusion(nn.Module):
         self.noise_scheduler = noise_scheduler
         self.source = source
         self.substitutions: dict[str, str] = {}
+        self.max_prompt_chunks = 1
         self._fingerprints: dict[Part, str] = {}
-        self._has_warned_of_truncation = False
+        self._told_of: set[str] = set()
         self.requires_grad_(False)
         self.eval()
 
@@ -176,30 +183,16 @@ class StableDiffusion(nn.Module):
         return self.unet.conv_in.weight.dtype
 
     def tokenize(self, prompts: Sequence[str], encoder: int = 0) -> Tensor:
-        """Turn prompts into token ids, padded or truncated to the tokenizer's maximum.
+        """Turn prompts into token ids, of each its first chunk.
 
         Args:
-            prompts: B texts. The first one found too long is logged as a warning.
+            prompts: B texts.
             encoder: Position of the tokenizer in `tokenizers`.
 
         Returns:
             (B, L) int64 on the CPU, with L the tokenizer's `model_max_length`.
         """
-        tokenizer = self.tokenizers[encoder]
-        prompts = [substitute(prompt, self.substitutions) for prompt in prompts]
-        tokens = tokenizer(
-            prompts,
-            padding="max_length",
-            truncation=True,
-            max_length=tokenizer.model_max_length,
-            return_tensors="pt",
-        )
-        if not self._has_warned_of_truncation:
-            is_full = tokens.attention_mask.all(dim=1).tolist()
-            self._warn_of_truncation(
-                tokenizer, [prompt for prompt, full in zip(prompts, is_full, strict=True) if full]
-            )
-        return cast(Tensor, tokens.input_ids)
+        return torch.tensor([each.chunks[0] for each in self._split(prompts, encoder)])
 
     def encode_prompts(self, prompts: Sequence[str], clip_skip: int = 1) -> Conditioning:
         """Encode prompts into what the UNet attends to.
@@ -216,9 +209,10 @@ class StableDiffusion(nn.Module):
         Raises:
             ValueError: If `clip_skip` is not one of the layers.
         """
-        token_ids = [self.tokenize(prompts, number) for number in range(len(self.tokenizers))]
+        tokens = [self._split(prompts, number) for number in range(len(self.tokenizers))]
         text_encoders = cast("list[CLIPTextModel]", list(self.text_encoders))
-        return self.family.encode(text_encoders, token_ids, clip_skip)
+        encode = partial(self.family.encode, text_encoders, clip_skip=clip_skip)
+        return encode_in_chunks(tokens, encode)
 
     def encode_negative_prompt(self, prompt: str, clip_skip: int = 1) -> Conditioning:
         """Encode what guidance goes away from.
@@ -377,13 +371,24 @@ class StableDiffusion(nn.Module):
     def _shift(self) -> float:
         return float(self.vae.config.get("shift_factor") or 0.0)
 
-    def _warn_of_truncation(self, tokenizer: CLIPTokenizer, prompts: Sequence[str]) -> None:
-        for prompt in prompts:
-            length = len(tokenizer(prompt, verbose=False).input_ids)
-            if length > tokenizer.model_max_length:
-                log.warning(
-                    "A prompt of %d tokens is cut to %d, and further ones will be: %s",
-                    length, tokenizer.model_max_length, prompt,
-                )  # fmt: skip
-                self._has_warned_of_truncation = True
-                return
+    def _split(self, prompts: Sequence[str], encoder: int) -> list[PromptTokens]:
+        prompts = [substitute(prompt, self.substitutions) for prompt in prompts]
+        split = split_prompts(self.tokenizers[encoder], prompts, self.max_prompt_chunks)
+        for prompt, tokens in zip(prompts, split, strict=True):
+            if tokens.lost and len(self._told_of) < _CUT_PROMPTS_TOLD:
+                self._tell_what_is_cut(prompt, tokens)
+        return split
+
+    def _tell_what_is_cut(self, prompt: str, tokens: PromptTokens) -> None:
+        if prompt in self._told_of:
+            return
+        self._told_of.add(prompt)
+        log.warning(
+            "A prompt of %d tokens is cut to %d and loses %r; a higher `model.max_prompt_chunks` "
+            "keeps it%s: %s",
+            tokens.length,
+            self.tokenizers[0].model_max_length * self.max_prompt_chunks,
+            tokens.lost,
+            " (further ones are not told)" if len(self._told_of) == _CUT_PROMPTS_TOLD else "",
+            prompt,
+        )

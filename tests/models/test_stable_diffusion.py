@@ -71,14 +71,15 @@ def test_clip_skip_beyond_the_layers_is_refused(model: StableDiffusion) -> None:
         model.encode_prompts(["a cat"], clip_skip=0)
 
 
-def test_one_warning_of_a_prompt_cut_short(tiny_sd: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_prompt_is_cut_where_the_text_encoder_ends(
+    tiny_sd: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     model = load(tiny_sd)
     with caplog.at_level(logging.WARNING, logger="sdtune"):
         model.tokenize(["x" * 75])  # with the two ends just the maximum
         assert not caplog.records
-        tokens = model.tokenize(["short", "x" * 76, "y" * 99])
-        model.tokenize(["z" * 200])
-    assert tokens.shape == (3, 77)
+        tokens = model.tokenize(["short", "x" * 76])
+    assert tokens.shape == (2, 77)
     assert tokens[1, -1] == model.tokenizers[0].eos_token_id
     assert len(caplog.records) == 1
     assert "A prompt of 78 tokens is cut to 77" in caplog.text

@@ -1,0 +1,126 @@
+"""Prompts that are longer than a text encoder reads: in pieces that it can, or cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from sdtune.models.conditioning import Conditioning
+
+if TYPE_CHECKING:
+    from transformers import CLIPTokenizer
+
+__all__ = ["PromptTokens", "encode_in_chunks", "split_prompts"]
+
+# a comma among the last so many tokens of a chunk is where it ends, as in A1111
+_COMMA_WITHIN = 20
+
+
+@dataclass(frozen=True)
+class PromptTokens:
+    """A prompt as a text encoder reads it.
+
+    Attributes:
+        chunks: Token ids, each of the text encoder's length: begin, up to 75 tokens of the prompt,
+            end, padding.
+        lost: The words that find no place; empty if all do.
+        length: Tokens of the whole prompt, its begin and its end.
+    """
+
+    chunks: list[list[int]]
+    lost: str
+    length: int
+
+
+def split_prompts(
+    tokenizer: CLIPTokenizer, prompts: Sequence[str], max_chunks: int
+) -> list[PromptTokens]:
+    """Split prompts as A1111 does: 75 tokens in a chunk, or fewer where a comma is near its end.
+
+    Args:
+        tokenizer: CLIP's.
+        prompts: B texts.
+        max_chunks: How many chunks a prompt may have; what goes beyond them is lost.
+
+    Returns:
+        As many chunks as each prompt needs, at least one.
+    """
+    size = tokenizer.model_max_length - 2
+    comma = tokenizer.convert_tokens_to_ids(",</w>")
+    tokens = tokenizer(list(prompts), add_special_tokens=False, verbose=False).input_ids
+    split = []
+    for ids in tokens:
+        chunks, rest = _split(ids, size, comma, max_chunks)
+        lost = tokenizer.decode(rest).strip() if rest else ""
+        split.append(
+            PromptTokens([_framed(tokenizer, each) for each in chunks], lost, len(ids) + 2)
+        )
+    return split
+
+
+def encode_in_chunks(
+    prompts: Sequence[Sequence[PromptTokens]], encode: Callable[[Sequence[Tensor]], Conditioning]
+) -> Conditioning:
+    """Encode prompts chunk by chunk, and join each one's hidden states.
+
+    What else a prompt gives, such as a pooled output, is that of its first chunk. Where prompts
+    differ in length, see `Conditioning.cat`.
+
+    Args:
+        prompts: For each text encoder B prompts.
+        encode: Turns (N, L) token ids for each text encoder into the conditioning of N rows.
+
+    Returns:
+        B prompts, in their order.
+    """
+    counts = [max(len(each.chunks) for each in same) for same in zip(*prompts, strict=True)]
+    parts, places = [], []
+    for count in dict.fromkeys(counts):
+        rows = [row for row, found in enumerate(counts) if found == count]
+        encoded = encode([_ids([split[row] for row in rows], count) for split in prompts])
+        hidden_states = encoded.encoder_hidden_states
+        parts.append(
+            Conditioning(
+                hidden_states.reshape(len(rows), -1, hidden_states.shape[-1]),  # (b, n * L, D)
+                {name: value[::count] for name, value in encoded.added_cond_kwargs.items()},
+            )
+        )
+        places += rows
+    conditioning = Conditioning.cat(parts) if len(parts) > 1 else parts[0]
+    if places == sorted(places):
+        return conditioning
+    return conditioning[[places.index(row) for row in range(len(places))]]
+
+
+def _split(
+    ids: Sequence[int], size: int, comma: int | None, max_chunks: int
+) -> tuple[list[Sequence[int]], Sequence[int]]:
+    chunks: list[Sequence[int]] = []
+    rest = ids
+    while len(rest) > size and len(chunks) < max_chunks - 1:
+        end = size
+        if rest[size] != comma:
+            tail = range(size, max(0, size - _COMMA_WITHIN), -1)
+            end = next((place for place in tail if rest[place - 1] == comma), size)
+        chunks.append(rest[:end])
+        rest = rest[end:]
+    return [*chunks, rest[:size]], rest[size:]
+
+
+def _framed(tokenizer: CLIPTokenizer, ids: Sequence[int]) -> list[int]:
+    framed = [tokenizer.bos_token_id, *ids, tokenizer.eos_token_id]
+    return framed + [tokenizer.pad_token_id] * (tokenizer.model_max_length - len(framed))
+
+
+def _ids(prompts: Sequence[PromptTokens], count: int) -> Tensor:
+    """Give (b * count, L) token ids; where another tokenizer needs more, the last stands again."""
+    chunks = [
+        each.chunks[min(number, len(each.chunks) - 1)]
+        for each in prompts
+        for number in range(count)
+    ]
+    return torch.tensor(chunks)
