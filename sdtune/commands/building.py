@@ -48,6 +48,15 @@ class SaysWhatItFound(Protocol):
 
 
 @runtime_checkable
+class SaysWhatIsCut(Protocol):
+    """What can say which captions it does not read to their end, as a technique does."""
+
+    def notes_with(self, data: object) -> list[str]:
+        """Say what is cut, one line each; loads no weights."""
+        ...
+
+
+@runtime_checkable
 class ComparesWithData(Protocol):
     """What can tell without training whether it fits some data, as a technique does."""
 

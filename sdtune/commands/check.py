@@ -50,7 +50,7 @@ def check(recipe: str, *words: str) -> None:
         CallError: With every problem.
     """
     # only now: they bring torch along
-    from sdtune.commands.building import SaysWhatItFound
+    from sdtune.commands.building import SaysWhatIsCut, SaysWhatItFound
     from sdtune.commands.quiet import quiet_devices, quiet_misleading_messages
     from sdtune.commands.recipe_cli import RecipeCLI
 
@@ -58,4 +58,6 @@ def check(recipe: str, *words: str) -> None:
     with quiet_devices():
         cli = RecipeCLI(words)
     found = cli.datamodule.found() if isinstance(cli.datamodule, SaysWhatItFound) else []
+    if isinstance(cli.model, SaysWhatIsCut):
+        found += cli.model.notes_with(cli.datamodule)
     print(*found, *cli.notes, f"{recipe}: no problems found.", sep="\n")

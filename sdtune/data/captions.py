@@ -12,7 +12,15 @@ from typing import Any, NamedTuple
 from sdtune.data.image_folder import find_files
 from sdtune.files.text_file import parse_json_text, read_text
 
-__all__ = ["CAPTION_SUFFIXES", "METADATA_NAMES", "NOTES", "read_captions", "read_sidecars"]
+__all__ = [
+    "CAPTION_SUFFIXES",
+    "METADATA_NAMES",
+    "NOTES",
+    "caption_lines",
+    "read_captions",
+    "read_sidecars",
+    "several_note",
+]
 
 CAPTION_SUFFIXES = (".txt", ".caption")
 METADATA_NAMES = ("metadata.jsonl", "metadata.csv")
@@ -26,18 +34,21 @@ NOTES = frozenset({"attribution", "copyright", "credits", "licence", "license", 
 class _Entry(NamedTuple):
     picture: Path
     source: str
-    caption: str
+    captions: Sequence[str]
+    place: str  # what is read as one: the files beside a picture, or a metadata file
 
 
 def read_captions(
     folder: Path, pictures: Sequence[Path], column: str | None = None
-) -> tuple[dict[Path, str], list[str]]:
+) -> tuple[dict[Path, list[str]], list[str]]:
     """Join pictures with their captions.
 
-    A caption is a UTF-8 file beside the picture with the picture's stem (`cat.png`: `cat.txt` or
-    `cat.caption`), or a line of the folder's `metadata.jsonl` or `metadata.csv` with `file_name`
-    (relative to the folder) and `text`. Line breaks and runs of spaces become one space. No source
-    goes before another: where two differ, that is a problem.
+    Captions are the lines of a UTF-8 file beside the picture with the picture's stem (`cat.png`:
+    `cat.txt`, `cat.caption` or both), or of the folder's `metadata.jsonl` or `metadata.csv`, in
+    which a row has `file_name` (relative to the folder) and `text`, a text or a list of them. A
+    picture has as many as there are: lines, files beside it, items of a list, rows. Runs of spaces
+    become one space. Between files beside a picture and metadata none goes before the other: where
+    these differ, that is a problem.
 
     Args:
         folder: The folder that holds the pictures.
@@ -45,8 +56,9 @@ def read_captions(
         column: What metadata call a caption; None is `text`.
 
     Returns:
-        The caption of each picture that has one; and a line for each picture without caption,
-        caption without picture, unreadable or empty caption, and pair of captions that disagree.
+        The distinct captions of each picture that has some; and a line for each picture without
+        caption, caption without picture, unreadable or empty caption, and pair of places that
+        disagree.
     """
     sidecars = _read_sidecars(folder, pictures, find_files(folder, CAPTION_SUFFIXES))
     metadata = _read_metadata(folder, pictures, column or "text")
@@ -55,7 +67,9 @@ def read_captions(
     return captions, problems + conflicts + _missing(folder, pictures, entries)
 
 
-def read_sidecars(folder: Path, pictures: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
+def read_sidecars(
+    folder: Path, pictures: Sequence[Path]
+) -> tuple[dict[Path, list[str]], list[str]]:
     """Join pictures with the caption files beside them; a picture may have none.
 
     Args:
@@ -63,12 +77,27 @@ def read_sidecars(folder: Path, pictures: Sequence[Path]) -> tuple[dict[Path, st
         pictures: Pictures in the folder itself.
 
     Returns:
-        The caption of each picture that has one; and a line for each problem, see `read_captions`.
+        The captions of each picture that has some; and a line for each problem, see
+        `read_captions`.
     """
     files = [path for path in find_files(folder, CAPTION_SUFFIXES) if path.parent == folder]
     entries, problems = _sorted_out(_read_sidecars(folder, pictures, files))
     captions, conflicts = _resolve(entries)
     return captions, problems + conflicts
+
+
+def caption_lines(text: str) -> list[str]:
+    """Give the captions in a text: a line is one, runs of spaces in it are one space."""
+    return [line for each in text.splitlines() if (line := " ".join(each.split()))]
+
+
+def several_note(captions: Iterable[Sequence[str]]) -> list[str]:
+    """Say how many pictures have more than one caption, in a sentence or none."""
+    count = sum(len(each) > 1 for each in captions)
+    if not count:
+        return []
+    have = "1 picture has" if count == 1 else f"{count} pictures have"
+    return [f"{have} several captions, of which each sample draws one."]
 
 
 def _sorted_out(found: Iterable[_Entry | str]) -> tuple[list[_Entry], list[str]]:
@@ -94,7 +123,8 @@ def _read_sidecars(
             yield f"{path}: there is no picture of this name; add it, or delete the caption."
         for picture in matches:
             try:
-                yield _Entry(picture, str(path), read_text(path, folder, largest=_LARGEST_CAPTION))
+                text = read_text(path, folder, largest=_LARGEST_CAPTION)
+                yield _Entry(picture, str(path), caption_lines(text), "files beside it")
             except (OSError, UnicodeDecodeError) as error:
                 yield f"{path}: cannot be read as UTF-8 text ({error}); save it again as UTF-8."
 
@@ -111,7 +141,7 @@ def _read_metadata(folder: Path, pictures: Sequence[Path], column: str) -> Itera
             continue
         rows = _csv_rows(text) if path.suffix == ".csv" else _jsonl_rows(text)
         for number, row in rows:
-            yield _metadata_entry(f"{path}:{number}", row, known, column)
+            yield _metadata_entry(f"{path}:{number}", path.name, row, known, column)
 
 
 def _jsonl_rows(text: str) -> Iterator[tuple[int, Any]]:
@@ -132,11 +162,12 @@ def _csv_rows(text: str) -> Iterator[tuple[int, Any]]:
         yield reader.line_num, None
 
 
-def _metadata_entry(source: str, row: Any, known: Mapping[str, Path], column: str) -> _Entry | str:
-    name, caption = (
-        (row.get("file_name"), row.get(column)) if isinstance(row, dict) else (None, None)
-    )
-    if not isinstance(name, str) or not isinstance(caption, str):
+def _metadata_entry(
+    source: str, file: str, row: Any, known: Mapping[str, Path], column: str
+) -> _Entry | str:
+    name, value = (row.get("file_name"), row.get(column)) if isinstance(row, dict) else (None, None)
+    captions = value if isinstance(value, list) else [value]
+    if not isinstance(name, str) or not all(isinstance(each, str) for each in captions):
         return (
             f"{source}: holds no `file_name` and `{column}`; write both, as text, or delete the "
             "line."
@@ -144,22 +175,25 @@ def _metadata_entry(source: str, row: Any, known: Mapping[str, Path], column: st
     picture = known.get(Path(name).as_posix())
     if picture is None:
         return f"{source}: there is no picture {name!r}; add it, or delete the line."
-    return _Entry(picture, source, caption)
+    joined = [" ".join(each.split()) for each in captions]
+    return _Entry(picture, source, list(filter(None, joined)), file)
 
 
-def _resolve(entries: Sequence[_Entry]) -> tuple[dict[Path, str], list[str]]:
+def _resolve(entries: Sequence[_Entry]) -> tuple[dict[Path, list[str]], list[str]]:
     by_picture: dict[Path, list[_Entry]] = defaultdict(list)
     problems = []
     for entry in entries:
-        entry = entry._replace(caption=" ".join(entry.caption.split()))
-        if entry.caption:
+        if entry.captions:
             by_picture[entry.picture].append(entry)
         else:
             problems.append(f"{entry.source}: the caption is empty; write what the picture shows.")
     captions = {}
     for picture, candidates in by_picture.items():
-        captions[picture] = candidates[0].caption
-        if any(other.caption != captions[picture] for other in candidates):
+        by_place: dict[str, list[str]] = defaultdict(list)
+        for each in candidates:
+            by_place[each.place] += each.captions
+        captions[picture] = list(dict.fromkeys(by_place[candidates[0].place]))
+        if any(set(other) != set(captions[picture]) for other in by_place.values()):
             sources = " and ".join(entry.source for entry in candidates)
             problems.append(f"{picture}: its captions disagree, in {sources}; keep one of them.")
     return captions, problems

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sdtune._checks import check_all, check_positive
 from sdtune.data.buckets import Size
+from sdtune.data.caption_rules import CaptionRules
 from sdtune.data.pictures import Picture, PictureDataset
 from sdtune.data.problems import OnProblem
 from sdtune.data.prompt_templates import OBJECT_TEMPLATES, STYLE_TEMPLATES, LearnableProperty
@@ -127,13 +128,21 @@ class Concept:
             on_problem=on_problem,
         )
         pictures = scan.pictures
-        named = [replace(each, caption=self._replaced(each.caption)) for each in pictures]
+        named = [
+            replace(
+                each,
+                caption=self._replaced(each.caption),
+                other_captions=tuple(map(self._replaced, each.other_captions)),
+            )
+            for each in pictures
+        ]
         words = ", ".join(repr(word) for word in self.caption_replacements or {})
-        unchanged = [old for old, new in zip(pictures, named, strict=True) if words and old == new]
         unnamed = [
-            f"{picture.path}: its caption {picture.caption!r} holds none of the words that "
+            f"{picture.path}: its caption {caption!r} holds none of the words that "
             f"`caption_replacements` replaces ({words}); change one or the other."
-            for picture in unchanged
+            for picture in pictures
+            for caption in picture.captions
+            if words and self._replaced(caption) == caption
         ]
         scan = replace(scan, pictures=named)
         if on_problem == "skip" and unnamed:
@@ -242,12 +251,14 @@ class ConceptDataset(PictureDataset):
             return sample
         class_index = self._class_index(epoch, concept, number)
         beside = self.class_datasets[concept].sample(epoch, class_index, target)
+        if "loss_weights" in sample:  # of a class picture all counts
+            beside["loss_weights"] = torch.ones_like(sample["loss_weights"])
         return {**sample, **{f"class_{name}": value for name, value in beside.items()}}
 
     @property
     def originals(self) -> list[Picture]:
         """The concepts' own pictures, without those that are mixed from them."""
-        return self.pictures[: sum(self._counts[: self._concepts])]
+        return super().originals[: sum(self._counts[: self._concepts])]
 
     def captions(self) -> list[str]:
         """List the distinct captions that samples may have, the empty one included if it occurs."""
@@ -268,12 +279,15 @@ class ConceptDataset(PictureDataset):
         return [
             list(
                 dict.fromkeys(
-                    template.replace(_SLOT, picture.caption)
+                    template.replace(_SLOT, form) if form else ""
                     for picture in pictures
+                    for form in self._forms_of(picture, self._rules_of_concept(concept))
                     for template in templates
                 )
             )
-            for pictures, templates in zip(self.pictures_by_concept(), self.templates, strict=True)
+            for concept, (pictures, templates) in enumerate(
+                zip(self.pictures_by_concept(), self.templates, strict=True)
+            )
         ]
 
     def sizes_by_concept(self) -> list[list[Size]]:
@@ -294,6 +308,13 @@ class ConceptDataset(PictureDataset):
                 return concept, index
             index -= length
         raise IndexError(f"Expected an index below {len(self)}, but got {index + len(self)}.")
+
+    def _rules_of(self, index: int) -> CaptionRules:
+        return self._rules_of_concept(self._locate(index)[0])
+
+    def _rules_of_concept(self, concept: int) -> CaptionRules:
+        # a mixed picture's prompt says what stands left and what right
+        return self.caption_rules if concept < self._concepts else CaptionRules()
 
     def _may_flip(self, position: int) -> bool:
         # mirrored, a mixed picture would not show what its prompt says from left to right

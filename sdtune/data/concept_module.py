@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sdtune.data.class_pictures import ClassPictures, Draw
 from sdtune.data.concept import Concept, ConceptDataset
+from sdtune.data.loss_weights import found_masks, mask_problems
 from sdtune.data.picture_module import PictureDataModule
 from sdtune.data.pictures import Picture, PictureDataset
 from sdtune.data.scan import Scan
@@ -88,7 +89,11 @@ class ConceptPicturesModule(PictureDataModule):
             One line each: a path, what is wrong with it, and what to do. Empty if all is well.
         """
         self._scans = None  # files may have changed
-        return [problem for pair in self._scanned() for scan in pair for problem in scan.problems]
+        scans = self._scanned()
+        problems = [problem for pair in scans for scan in pair for problem in scan.problems]
+        for pair in scans:
+            problems += mask_problems(pair.instance.pictures, self.unmasked_weight)
+        return problems
 
     def left_out(self) -> list[str]:
         """List what is wrong with the pictures that are left out, a line each."""
@@ -101,6 +106,7 @@ class ConceptPicturesModule(PictureDataModule):
         for number, (concept, pair) in enumerate(zip(self.concepts, self._scanned(), strict=True)):
             key = "data" if one else f"data.concepts[{number}]"
             lines += pair.instance.lines(f"{key}.instance_dir")
+            lines += found_masks(pair.instance.pictures, self.unmasked_weight)
             if concept.class_dir is not None:
                 lines += pair.of_class.lines(f"{key}.class_dir")
         return lines + self._notes()
@@ -120,6 +126,8 @@ class ConceptPicturesModule(PictureDataModule):
             buckets=self.buckets,
             flip=self.flip,
             caption_dropout=self.caption_dropout,
+            caption_rules=self.caption_rules,
+            unmasked_weight=self.unmasked_weight,
             cached_views=self.cached_views,
             seed=self.seed,
         )

@@ -19,7 +19,15 @@ from PIL import Image, ImageCms, ImageOps, TiffImagePlugin, UnidentifiedImageErr
 from sdtune._imports import HEIF_AVAILABLE, JXL_AVAILABLE
 from sdtune.data.transforms import Box, cut_out
 
-__all__ = ["IMAGE_SUFFIXES", "PictureError", "header_size", "read_part", "read_picture"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "PictureError",
+    "header_size",
+    "read_alpha",
+    "read_mask",
+    "read_part",
+    "read_picture",
+]
 
 log = logging.getLogger(__name__)
 
@@ -140,6 +148,51 @@ def read_part(path: Path, target: tuple[int, int], box: Box) -> Image.Image:
     width, height = picture.size
     scaled = (left * across, top * down, min(right * across, width), min(bottom * down, height))
     return cut_out(picture, target, scaled)
+
+
+def read_mask(path: Path) -> Image.Image:
+    """Read a mask: white is what counts.
+
+    Transparent places are black, and one of the levels 0 and 1 alone is black and white.
+
+    Args:
+        path: The mask.
+
+    Returns:
+        An 8-bit grey picture.
+
+    Raises:
+        PictureError: As in `read_picture`.
+    """
+    with _opened(path) as image:
+        image.load()
+        mask = ImageOps.exif_transpose(image)
+        if mask.mode.startswith("I"):
+            mask = _to_eight_bits(mask)
+        if mask.has_transparency_data:
+            mask = mask.convert("RGBA")
+            mask = Image.alpha_composite(Image.new("RGBA", mask.size, "black"), mask)
+        mask = mask.convert("L")
+        return mask.point(lambda level: 255 * level) if mask.getextrema()[1] == 1 else mask
+
+
+def read_alpha(path: Path) -> Image.Image | None:
+    """Read how opaque a picture is.
+
+    Args:
+        path: The picture.
+
+    Returns:
+        An 8-bit grey picture, white where it is opaque; None if nothing says that it is not.
+
+    Raises:
+        PictureError: As in `read_picture`.
+    """
+    with _opened(path) as image:
+        if not image.has_transparency_data:
+            return None
+        image.load()
+        return ImageOps.exif_transpose(image).convert("RGBA").getchannel("A")
 
 
 def _png_exif(path: Path, image: Image.Image) -> Image.Exif:

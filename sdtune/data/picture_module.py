@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from inspect import currentframe
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar
 
 import lightning.pytorch as pl
 import torch
@@ -17,8 +17,10 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from sdtune._arguments import whole_signature
 from sdtune._checks import check_all, check_not_negative, check_positive, check_share
 from sdtune.data.buckets import DEFAULT_BUCKETS, BucketSettings
+from sdtune.data.caption_rules import CaptionRules
 from sdtune.data.encoded import Encode, Encoded
 from sdtune.data.left_out import left_out_notes, list_left_out
+from sdtune.data.module_checks import check_buckets, check_crop, check_resolution
 from sdtune.data.order import Batches, BatchOrder, FixedBatchOrder, ResumableLoader
 from sdtune.data.pictures import Crop, PictureDataset, too_small
 from sdtune.data.problems import DataError, OnProblem, check_on_problem
@@ -50,6 +52,15 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         flip: Whether half of the training samples are mirrored, left to right.
         caption_dropout: Share of the training samples that get an empty caption, in [0, 1]; lets
             the adapter learn the unconditional half of guidance.
+        shuffle_tags: Whether the tags of a caption, which commas divide, come in a new order in
+            every training sample.
+        tag_dropout: Share of the tags that a training sample leaves out, in [0, 1].
+        keep_tokens: Tags at a caption's beginning that stay in their place.
+        caption_prefix: Words before every caption, which are neither moved nor left out.
+        caption_suffix: Words after every caption, likewise.
+        unmasked_weight: Weight in the loss of what a picture's mask leaves out, in [0, 1]; 0.1 is
+            usual. The mask lies beside it (`cat_mask.png`, `mask/cat.png`, white where it counts)
+            or is its transparency. None makes no use of masks.
         num_workers: Processes that read pictures; None chooses by the processor's cores, and none
             where pictures are small. Cached latents need none.
         cache_latents: Whether every picture is encoded once and kept, unless every sample has a
@@ -80,6 +91,12 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         buckets: BucketSettings | None = DEFAULT_BUCKETS,
         flip: bool = False,
         caption_dropout: float = 0.0,
+        shuffle_tags: bool = False,
+        tag_dropout: float = 0.0,
+        keep_tokens: int = 0,
+        caption_prefix: str = "",
+        caption_suffix: str = "",
+        unmasked_weight: float | None = None,
         num_workers: int | None = None,
         cache_latents: bool = True,
         cached_views: int = 0,
@@ -89,11 +106,14 @@ class PictureDataModule(pl.LightningDataModule, ABC):
     ) -> None:
         super().__init__()
         check_all(
-            lambda: _check_resolution(resolution),
+            lambda: check_resolution(resolution),
             lambda: check_positive("batch_size", batch_size, of="integer"),
-            lambda: _check_crop(crop),
-            lambda: _check_buckets(buckets, resolution),
+            lambda: check_crop(crop),
+            lambda: check_buckets(buckets, resolution),
             lambda: check_share("caption_dropout", caption_dropout),
+            lambda: check_share("tag_dropout", tag_dropout),
+            lambda: check_not_negative("keep_tokens", keep_tokens),
+            lambda: check_share("unmasked_weight", unmasked_weight or 0.0),
             lambda: check_not_negative("num_workers", num_workers or 0),
             lambda: check_not_negative("cached_views", cached_views),
             lambda: check_on_problem(on_problem),
@@ -111,6 +131,10 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         self.buckets = buckets
         self.flip = flip
         self.caption_dropout = caption_dropout
+        self.caption_rules = CaptionRules(
+            caption_prefix, caption_suffix, shuffle_tags, tag_dropout, keep_tokens
+        )
+        self.unmasked_weight = unmasked_weight
         self.num_workers = num_workers
         self.cache_dir = cache_dir
         self.seed = seed
@@ -173,13 +197,17 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         Raises:
             DataError: If there are problems, with all of them.
         """
+        self._build()
+        self._left_out_path = self._list_left_out()
+        for line in self.found():
+            rank_zero_info(line)
+
+    def _build(self) -> tuple[PictureDataset, ...]:
         problems = self.problems()
         if problems:
             raise DataError(problems)
         self._datasets = self.build_datasets()
-        self._left_out_path = self._list_left_out()
-        for line in self.found():
-            rank_zero_info(line)
+        return self._datasets
 
     @property
     def train_dataset(self) -> PictureDataset:
@@ -231,6 +259,11 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         """List the distinct captions of all batches, so that each is encoded once."""
         distinct = [caption for dataset in self._built_datasets() for caption in dataset.captions()]
         return list(dict.fromkeys(distinct))
+
+    @property
+    def draws_captions(self) -> bool:
+        """Whether batches have captions that `captions` does not list, for they are too many."""
+        return any(dataset.draws_captions for dataset in self._built_datasets())
 
     def cache_latents(self, encode: Encode, key: str, device: torch.device | str = "cpu") -> None:
         """Encode every picture once; from then on batches hold `moments` in place of pixels.
@@ -358,11 +391,7 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         return self.trainer.global_rank, self.trainer.world_size
 
     def _built_datasets(self) -> tuple[PictureDataset, ...]:
-        if self._datasets is None:
-            self.setup()
-        if self._datasets is None:
-            raise RuntimeError("Expected `setup` to build the data sets, but it did not.")
-        return self._datasets
+        return self._build() if self._datasets is None else self._datasets
 
     def _sized_datasets(self) -> tuple[PictureDataset, ...]:
         datasets = self._built_datasets()
@@ -382,22 +411,3 @@ class PictureDataModule(pl.LightningDataModule, ABC):
 
 def _as_it_is(batch: Any) -> Any:
     return batch
-
-
-def _check_resolution(resolution: int | None) -> None:
-    if resolution is not None and (resolution <= 0 or resolution % 8):
-        raise ValueError(
-            f"Expected `resolution` to be a positive multiple of 8, but got {resolution}."
-        )
-
-
-def _check_buckets(buckets: BucketSettings | None, resolution: int | None) -> None:
-    if buckets is not None:
-        buckets.check()
-        if resolution is not None:
-            buckets.around(resolution)
-
-
-def _check_crop(crop: str) -> None:
-    if crop not in get_args(Crop):
-        raise ValueError(f"Expected `crop` to be 'center' or 'random', but got {crop!r}.")

@@ -13,9 +13,11 @@ import torch
 from torch.utils.data import Dataset
 
 from sdtune.data.buckets import BucketSettings, Size
+from sdtune.data.caption_rules import CaptionRules
 from sdtune.data.decoding import read_part
 from sdtune.data.encoded import Encode, Encoded, Part, encode_parts
 from sdtune.data.image_folder import picture_size
+from sdtune.data.loss_weights import read_loss_weights
 from sdtune.data.rounds import Rounds
 from sdtune.data.transforms import Box, crop_box, to_pixel_values
 from sdtune.functional.randomness import Stream, counter_uniform
@@ -23,6 +25,9 @@ from sdtune.functional.randomness import Stream, counter_uniform
 __all__ = ["Crop", "Encode", "Picture", "PictureDataset", "too_small"]
 
 Crop = Literal["center", "random"]
+
+# four tags in any order: with more, prompts are not all encoded before training
+_FEW_FORMS = 24
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Picture:
         sha256: Of the file's bytes, in hexadecimal, if that is known.
         repeats: How often an epoch shows it, relative to the others.
         mask: A picture beside it of which part of it counts, if there is one.
+        other_captions: What else may be said of it; a sample draws one of all its captions.
     """
 
     path: Path
@@ -46,6 +52,12 @@ class Picture:
     sha256: str = ""
     repeats: int = 1
     mask: Path | None = None
+    other_captions: tuple[str, ...] = ()
+
+    @property
+    def captions(self) -> tuple[str, ...]:
+        """All that may be said of it, one or more."""
+        return (self.caption, *self.other_captions)
 
     @cached_property  # every sample asks, also one whose latents are in memory
     def size(self) -> tuple[int, int]:
@@ -76,8 +88,8 @@ class PictureDataset(Dataset[dict[str, Any]]):
     """Pictures and captions, as pixels or, once encoded, as moments of the VAE's posterior.
 
     A sample is asked for by (epoch, index), as `BatchOrder` yields them, or by index alone
-    for epoch 0. Crop, flip and caption dropout are drawn from (seed, epoch, index), so a sample is
-    the same in any process and after any resume.
+    for epoch 0. Crop, flip and caption are drawn from (seed, epoch, index), so a sample is the same
+    in any process and after any resume.
 
     Args:
         pictures: The pictures.
@@ -88,9 +100,12 @@ class PictureDataset(Dataset[dict[str, Any]]):
         flip: Whether half of the samples are mirrored, left to right.
         repeats: How often an epoch shows each picture, times its own `Picture.repeats`.
         caption_dropout: Share of the samples whose caption is left empty, in [0, 1].
+        caption_rules: What is drawn of a caption, and what stands around it.
+        unmasked_weight: Weight in the loss of what a picture's mask leaves out, in [0, 1]; None
+            makes no use of masks.
         cached_views: How many random crops of each picture there are, one of which a sample
             draws; 0 crops each sample anew. Centred crops do not ask for it.
-        seed: Seed of crop, flip and dropout.
+        seed: Seed of crop, flip and captions.
 
     Attributes:
         beside: Sizes of the samples that these pictures stand beside, as class pictures do.
@@ -108,6 +123,8 @@ class PictureDataset(Dataset[dict[str, Any]]):
         flip: bool = False,
         repeats: int = 1,
         caption_dropout: float = 0.0,
+        caption_rules: CaptionRules = CaptionRules(),  # noqa: B008  # it is frozen
+        unmasked_weight: float | None = None,
         cached_views: int = 0,
         seed: int = 42,
     ) -> None:
@@ -118,6 +135,8 @@ class PictureDataset(Dataset[dict[str, Any]]):
         self.flip = flip
         self.rounds = Rounds([repeats * picture.repeats for picture in self.pictures])
         self.caption_dropout = caption_dropout
+        self.caption_rules = caption_rules
+        self.unmasked_weight = unmasked_weight
         self.cached_views = 0 if crop == "center" else cached_views
         self.seed = seed
         self.beside: Sequence[Size] = ()
@@ -145,7 +164,8 @@ class PictureDataset(Dataset[dict[str, Any]]):
         Returns:
             `pixel_values` (3, H, W) or `moments` (2C, h, w), `caption`, `index`, `name`, and what
             SDXL is told of the picture: `original_size`, `crop_top_left` and `target_size`, two
-            numbers of pixels each, the vertical one first.
+            numbers of pixels each, the vertical one first. Where masks count, `loss_weights`
+            (1, H, W) or (1, h, w), see `read_loss_weights`.
 
         Raises:
             IndexError: If there is no such sample.
@@ -157,8 +177,9 @@ class PictureDataset(Dataset[dict[str, Any]]):
         drawn_at = self._drawn_at(epoch, index, position)
         flipped = self._is_flipped(drawn_at, position)
         dropped = self._uniform(Stream.CAPTION_DROPOUT, epoch, index) < self.caption_dropout
+        rules = self._rules_of(index)
         sample = {
-            "caption": "" if dropped else picture.caption,
+            "caption": "" if dropped else rules.drawn(picture.captions, self.seed, epoch, index),
             "index": index,
             "name": picture.name,
         }
@@ -167,9 +188,16 @@ class PictureDataset(Dataset[dict[str, Any]]):
         sample |= _told_sizes(picture, target, box, flipped)
         if self.encoded is not None:
             part = self._part(position, target, box, flipped)
-            return {"moments": self.encoded.moments(part), **sample}
-        pixel_values = to_pixel_values(read_part(picture.path, target, box), flipped)
-        return {"pixel_values": pixel_values, **sample}
+            pixels = {"moments": self.encoded.moments(part)}
+        else:
+            pixel_values = to_pixel_values(read_part(picture.path, target, box), flipped)
+            pixels = {"pixel_values": pixel_values}
+        if self.unmasked_weight is not None:
+            ((height, width),) = (each.shape[-2:] for each in pixels.values())
+            sample["loss_weights"] = read_loss_weights(
+                picture, target, box, flipped, (height, width), self.unmasked_weight
+            )
+        return {**pixels, **sample}
 
     def target_of(self, position: int) -> Size:
         """Say at which size a picture is read.
@@ -195,13 +223,40 @@ class PictureDataset(Dataset[dict[str, Any]]):
 
     @property
     def originals(self) -> list[Picture]:
-        """The pictures that the user gave, in the order of `pictures`."""
-        return self.pictures
+        """The pictures that the user gave, in the order of `pictures`, with whole captions."""
+        whole = self.caption_rules.whole
+        return [replace(picture, caption=whole(picture.caption)) for picture in self.pictures]
+
+    @property
+    def draws_captions(self) -> bool:
+        """Whether samples have captions that `captions` does not list, for they are too many."""
+        if not self.caption_rules.draws_tags:
+            return False
+        every = (each for picture in self.pictures for each in picture.captions)
+        return any(self.caption_rules.forms(each, _FEW_FORMS) is None for each in every)
 
     def captions(self) -> list[str]:
-        """List the distinct captions that samples may have, the empty one included if it occurs."""
+        """List the distinct captions that samples may have, the empty one included if it occurs.
+
+        Of a caption whose tags are drawn, every form; if these are too many, see `draws_captions`,
+        the one in which it is written.
+        """
         dropped = [""] if self.caption_dropout > 0 else []
-        return list(dict.fromkeys([picture.caption for picture in self.pictures] + dropped))
+        every = [form for picture in self.pictures for form in self._forms_of(picture)]
+        return list(dict.fromkeys(every + dropped))
+
+    def _forms_of(self, picture: Picture, rules: CaptionRules | None = None) -> list[str]:
+        """List the captions of a picture, in every form if these are few."""
+        rules = rules or self.caption_rules
+        return [
+            form
+            for caption in picture.captions
+            for form in rules.forms(caption, _FEW_FORMS) or [rules.whole(caption)]
+        ]
+
+    def _rules_of(self, index: int) -> CaptionRules:
+        """Give the rules for the caption of a sample."""
+        return self.caption_rules
 
     def encode(
         self,

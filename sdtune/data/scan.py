@@ -181,6 +181,7 @@ def _open_pictures(part: Part, cache_dir: str | Path | None) -> tuple[list[Pictu
             known.sha256,
             each.repeats * part.repeats,
             each.mask,
+            tuple(each.captions[1:]),
         )
         for each in listing.pictures
         if each.captions and not (known := facts[each.path]).problem

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sdtune._checks import check_not_negative, check_positive, check_share
+from sdtune.data.loss_weights import found_masks, mask_problems
 from sdtune.data.picture_module import PictureDataModule
 from sdtune.data.pictures import Picture, PictureDataset
 from sdtune.data.scan import Scan, scan_folder
@@ -32,7 +33,8 @@ class StyleDataModule(PictureDataModule):
             often an epoch shows its pictures}.
         batch_size: Samples in a batch, on each device.
         repeats: How often an epoch shows each picture.
-        trigger: Words added to every caption after a comma, such as "openmoji style".
+        trigger: Words added to every caption after a comma, such as "openmoji style". They stay at
+            its end.
         validation_count: Pictures held out of training for the validation loss, chosen by what
             they show: one that is added can take the place of one of them.
         validation_share: Share of the pictures to hold out, in [0, 1): each stays on its side
@@ -78,6 +80,8 @@ class StyleDataModule(PictureDataModule):
         self.image_column = image_column
         self.repeats = repeats
         self.trigger = trigger
+        if trigger:
+            self.caption_rules = self.caption_rules.with_words(trigger)
         self.validation_count = validation_count
         self.validation_share = validation_share
         self._scan: Scan | None = None
@@ -105,15 +109,17 @@ class StyleDataModule(PictureDataModule):
                 f"{where}: holding out {held} of {len(pictures)} pictures leaves none to train "
                 f"on; lower `data.{name}`."
             )
-        return problems
+        return problems + mask_problems(pictures, self.unmasked_weight)
 
     def found(self) -> list[str]:
         """Say what the folder was taken for and what was left out, a line each."""
-        return self._scanned().lines("data.folder") + self._notes()
+        scan = self._scanned()
+        masks = found_masks(scan.pictures, self.unmasked_weight)
+        return scan.lines("data.folder") + masks + self._notes()
 
     def build_datasets(self) -> tuple[PictureDataset, PictureDataset]:
         """Split the folder, see `held_out`."""
-        pictures = self._captioned()
+        pictures = self._scanned().pictures
         held = self._held_out(pictures)
         is_held = frozenset(held)
         train = PictureDataset(
@@ -124,13 +130,17 @@ class StyleDataModule(PictureDataModule):
             flip=self.flip,
             repeats=self.repeats,
             caption_dropout=self.caption_dropout,
+            caption_rules=self.caption_rules,
+            unmasked_weight=self.unmasked_weight,
             cached_views=self.cached_views,
             seed=self.seed,
         )
         validation = PictureDataset(
-            [replace(pictures[index], repeats=1) for index in held],
+            [replace(pictures[index], repeats=1, other_captions=()) for index in held],
             resolution=self.resolution,
             buckets=self.buckets,
+            caption_rules=self.caption_rules.undrawn(),
+            unmasked_weight=self.unmasked_weight,
         )
         return train, validation
 
@@ -141,14 +151,6 @@ class StyleDataModule(PictureDataModule):
     def _held_out(self, pictures: Sequence[Picture]) -> list[int]:
         count, share = self.validation_count, self.validation_share
         return held_out(pictures, self.seed, count=count, share=share)
-
-    def _captioned(self) -> list[Picture]:
-        pictures = list(self._scanned().pictures)
-        if not self.trigger:
-            return pictures
-        return [
-            replace(picture, caption=f"{picture.caption}, {self.trigger}") for picture in pictures
-        ]
 
     def _scanned(self) -> Scan:
         if self._scan is None:

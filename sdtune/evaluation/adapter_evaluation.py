@@ -57,6 +57,8 @@ class AdapterEvaluation:
             else `style`.
         style_pictures: Training pictures whose captions the base draws for the style score.
         clip_skip: Text encoder layer, counted from the end, as in training.
+        max_prompt_chunks: Chunks of 75 tokens that a prompt may have, as in training; by default
+            what the adapter's file says, else 1.
         output: Where the record and the pictures go; by default the run's folder, or one below
             runs/evaluate.
         device: Where to draw, such as `cuda`; by default the GPU if there is one.
@@ -88,6 +90,7 @@ class AdapterEvaluation:
         goal: Goal | None = None,
         style_pictures: int = 32,
         clip_skip: int = 1,
+        max_prompt_chunks: int | None = None,
         output: str | None = None,
         device: str | None = None,
         source: str | None = None,
@@ -122,9 +125,11 @@ class AdapterEvaluation:
             lambda: check_source(source),
             lambda: check_not_negative("style_pictures", style_pictures),
             lambda: check_positive("clip_skip", clip_skip, of="integer"),
+            lambda: check_positive("max_prompt_chunks", max_prompt_chunks, of="integer"),
         )
         self.adapters = {} if adapter is None else _checkpoints(Path(adapter))
         self.clip_skip = clip_skip
+        self.max_prompt_chunks = max_prompt_chunks or self._trained_with_chunks()
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.output = Path(output) if output else _output_of(adapter, has_record=run is not None)
         self.run = run.run if run else self._describe()
@@ -152,15 +157,25 @@ class AdapterEvaluation:
         past = self._past()
         for path in self.adapters.values():  # what does not fit shall not cost the base's pictures
             load_adapter(load(self.base), path)
-        model = load(self.base).to(self.device)
+        model = self._load().to(self.device)
         evaluator.begin(model, partial(self._draw, model), clip_skip=self.clip_skip, past=past)
         for label, path in self.adapters.items():
-            model = load(self.base)
+            model = self._load()
             load_adapter(model, path)
             draw = partial(self._draw, model.to(self.device))
             evaluator.evaluate(label, _step_of(path), draw)
         evaluator.locate(dict(self._kept()))
         return evaluator.save(finished=True)
+
+    def _load(self) -> StableDiffusion:
+        model = load(self.base)
+        model.max_prompt_chunks = self.max_prompt_chunks
+        return model
+
+    def _trained_with_chunks(self) -> int:
+        headers = (_header(path) for path in self.adapters.values())
+        said = (header.get("sdtune.max_prompt_chunks", "1") for header in headers)
+        return max((int(each) for each in said if each.isdecimal()), default=1)
 
     def _kept(self) -> Iterator[tuple[str, str]]:
         """Name the adapters that lie below the output, as a run's own record names them."""

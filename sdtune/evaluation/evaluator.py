@@ -232,6 +232,8 @@ class Evaluator:
             "negative_prompt": self.protocol.negative_prompt,
             "clip_skip": clip_skip,
         }
+        if model.max_prompt_chunks > 1:  # without, pictures of earlier versions are found
+            drawer["max_prompt_chunks"] = model.max_prompt_chunks
         return BasePictures(drawer, self.cache)
 
     def _take_over(self, past: Evaluation) -> None:

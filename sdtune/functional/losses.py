@@ -8,13 +8,21 @@ from torch.nn import functional as F
 __all__ = ["diffusion_loss", "prior_preservation_loss"]
 
 
-def diffusion_loss(model_pred: Tensor, target: Tensor, weights: Tensor | None = None) -> Tensor:
+def diffusion_loss(
+    model_pred: Tensor,
+    target: Tensor,
+    weights: Tensor | None = None,
+    places: Tensor | None = None,
+) -> Tensor:
     """Compute each sample's mean squared error, in float32 whatever the precision of the run.
 
     Args:
         model_pred: (B, C, h, w) output of the UNet.
         target: (B, C, h, w) what it should have been.
         weights: (B,) factor per sample, or None for 1.
+        places: (B, 1, h, w) how much each place counts, 0 or more, or None for all alike. The mean
+            is weighted by it, so that the loss of a sample does not depend on how much of it
+            counts; a sample of which nothing does has the loss 0.
 
     Returns:
         (B,) float32, 0 or more. The caller takes the mean over the batch.
@@ -28,7 +36,12 @@ def diffusion_loss(model_pred: Tensor, target: Tensor, weights: Tensor | None = 
             f"but got {tuple(target.shape)}."
         )
     errors = F.mse_loss(model_pred.float(), target.float(), reduction="none")
-    loss = errors.flatten(1).mean(dim=1)  # (B, C, h, w) -> (B,)
+    if places is None:
+        loss = errors.flatten(1).mean(dim=1)  # (B, C, h, w) -> (B,)
+    else:
+        places = places.float().expand_as(errors)
+        total = places.flatten(1).sum(dim=1)  # (B, C, h, w) -> (B,)
+        loss = (places * errors).flatten(1).sum(dim=1) / total.clamp(min=1e-6)
     return loss if weights is None else loss * weights.to(loss)
 
 

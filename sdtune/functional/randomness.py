@@ -50,6 +50,8 @@ class Stream(IntEnum):
     TEMPLATE = 14
     BOOTSTRAP = 16
     MIXTURE = 17
+    CAPTION = 18
+    TAGS = 19
 
 
 def counter_generator(seed: int, *counters: int) -> torch.Generator:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,15 +10,20 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from sdtune._checks import shortened
 from sdtune.models.conditioning import Conditioning
 
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
 
-__all__ = ["PromptTokens", "encode_in_chunks", "split_prompts"]
+__all__ = ["CutPrompts", "PromptTokens", "encode_in_chunks", "split_prompts"]
+
+log = logging.getLogger(__name__)
 
 # a comma among the last so many tokens of a chunk is where it ends, as in A1111
 _COMMA_WITHIN = 20
+
+_CUT_PROMPTS_TOLD = 5
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,34 @@ class PromptTokens:
     chunks: list[list[int]]
     lost: str
     length: int
+
+
+class CutPrompts:
+    """Warns of the first few prompts that lose words, of each once."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def tell(self, prompts: Sequence[str], tokens: Sequence[PromptTokens]) -> None:
+        """Log those of some prompts that lose words, if there were not enough yet.
+
+        Args:
+            prompts: B texts.
+            tokens: What each was split into.
+        """
+        for prompt, split in zip(prompts, tokens, strict=True):
+            if not split.lost or prompt in self._told or len(self._told) == _CUT_PROMPTS_TOLD:
+                continue
+            self._told.add(prompt)
+            log.warning(
+                "A prompt of %d tokens is cut to %d and loses %s; a higher "
+                "`model.max_prompt_chunks` keeps it%s: %s",
+                split.length,
+                sum(len(chunk) for chunk in split.chunks),
+                shortened(split.lost, 200),
+                " (further ones are not told)" if len(self._told) == _CUT_PROMPTS_TOLD else "",
+                prompt,
+            )
 
 
 def split_prompts(

@@ -15,7 +15,7 @@ from sdtune.models.conditioning import Conditioning
 from sdtune.models.families import Family, StableDiffusionFamily
 from sdtune.models.fingerprint import fingerprint
 from sdtune.models.noise_schedulers import make_noise_scheduler
-from sdtune.models.prompt_chunks import PromptTokens, encode_in_chunks, split_prompts
+from sdtune.models.prompt_chunks import CutPrompts, PromptTokens, encode_in_chunks, split_prompts
 from sdtune.models.substitution import substitute
 from sdtune.models.vae import decode, encode
 
@@ -35,8 +35,6 @@ log = logging.getLogger(__name__)
 Part = Literal["unet", "vae", "text_encoders"]
 
 _CAST_TYPES = (torch.float32, torch.bfloat16, torch.float16)
-
-_CUT_PROMPTS_TOLD = 5
 
 
 class StableDiffusion(nn.Module):
@@ -117,7 +115,7 @@ class StableDiffusion(nn.Module):
         self.substitutions: dict[str, str] = {}
         self.max_prompt_chunks = 1
         self._fingerprints: dict[Part, str] = {}
-        self._told_of: set[str] = set()
+        self._cut_prompts = CutPrompts()
         self.requires_grad_(False)
         self.eval()
 
@@ -193,6 +191,17 @@ class StableDiffusion(nn.Module):
             (B, L) int64 on the CPU, with L the tokenizer's `model_max_length`.
         """
         return torch.tensor([each.chunks[0] for each in self._split(prompts, encoder)])
+
+    def chunk_counts(self, prompts: Sequence[str]) -> list[int]:
+        """Count the chunks of each prompt: what is encoded of prompts of one count has one length.
+
+        Args:
+            prompts: B texts.
+
+        Returns:
+            B numbers, from 1 to `max_prompt_chunks`.
+        """
+        return [len(each.chunks) for each in self._split(prompts, 0)]
 
     def encode_prompts(self, prompts: Sequence[str], clip_skip: int = 1) -> Conditioning:
         """Encode prompts into what the UNet attends to.
@@ -374,21 +383,5 @@ class StableDiffusion(nn.Module):
     def _split(self, prompts: Sequence[str], encoder: int) -> list[PromptTokens]:
         prompts = [substitute(prompt, self.substitutions) for prompt in prompts]
         split = split_prompts(self.tokenizers[encoder], prompts, self.max_prompt_chunks)
-        for prompt, tokens in zip(prompts, split, strict=True):
-            if tokens.lost and len(self._told_of) < _CUT_PROMPTS_TOLD:
-                self._tell_what_is_cut(prompt, tokens)
+        self._cut_prompts.tell(prompts, split)
         return split
-
-    def _tell_what_is_cut(self, prompt: str, tokens: PromptTokens) -> None:
-        if prompt in self._told_of:
-            return
-        self._told_of.add(prompt)
-        log.warning(
-            "A prompt of %d tokens is cut to %d and loses %r; a higher `model.max_prompt_chunks` "
-            "keeps it%s: %s",
-            tokens.length,
-            self.tokenizers[0].model_max_length * self.max_prompt_chunks,
-            tokens.lost,
-            " (further ones are not told)" if len(self._told_of) == _CUT_PROMPTS_TOLD else "",
-            prompt,
-        )

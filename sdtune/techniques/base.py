@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from inspect import currentframe
 from typing import Any, cast
 
@@ -12,6 +11,7 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from sdtune._arguments import whole_signature
 from sdtune._checks import check_all, check_not_negative, check_positive
@@ -25,8 +25,8 @@ from sdtune.functional import (
     min_snr_weights,
     training_target,
 )
-from sdtune.models import Conditioning, PromptCache, check_base
-from sdtune.techniques.encoding import encode_before_training, fill_features
+from sdtune.models import check_base
+from sdtune.techniques.encoding import fill_features
 from sdtune.techniques.method import Method
 from sdtune.techniques.optimization import (
     LRScheduleName,
@@ -41,8 +41,9 @@ from sdtune.techniques.optimization import (
     total_steps,
 )
 from sdtune.techniques.prior_preservation import PriorPreservation
+from sdtune.techniques.prompt_encoding import PromptEncodingModule
 from sdtune.techniques.trainer_problems import finder_problems
-from sdtune.techniques.watched_module import WatchedModule, check_roll_backs
+from sdtune.techniques.watched_module import check_roll_backs
 
 __all__ = ["DiffusionFineTuningModule"]
 
@@ -50,7 +51,7 @@ __all__ = ["DiffusionFineTuningModule"]
 _VALIDATION_LEVELS = (0.2, 0.4, 0.6, 0.8)
 
 
-class DiffusionFineTuningModule(WatchedModule):
+class DiffusionFineTuningModule(PromptEncodingModule):
     """Base of the techniques, and the arguments that they share.
 
     A technique names what learns, and what it learns beside. It declares its own arguments and
@@ -74,6 +75,8 @@ class DiffusionFineTuningModule(WatchedModule):
         min_snr_gamma: Gamma of Min-SNR loss weights (Hang et al. 2023; 5 is usual); None is off.
         noise_offset: Share of noise that is constant over a picture, for dark and bright ones.
         clip_skip: Text encoder layer, counted from the end. Layers behind it do not learn.
+        max_prompt_chunks: Chunks of 75 tokens that a prompt may have, encoded each by itself and
+            joined as in A1111, in training, samples and scores; what goes beyond them is cut off.
         gradient_checkpointing: Recompute activations in the backward pass: less memory, slower.
         roll_backs: How often training goes back, at half the rates, when numbers are lost.
         seed: Seed of first values, noise, timesteps and dropout.
@@ -97,6 +100,7 @@ class DiffusionFineTuningModule(WatchedModule):
         min_snr_gamma: float | None = None,
         noise_offset: float = 0.0,
         clip_skip: int = 1,
+        max_prompt_chunks: int = 1,
         gradient_checkpointing: bool = False,
         roll_backs: int = 0,
         seed: int = 42,
@@ -107,6 +111,7 @@ class DiffusionFineTuningModule(WatchedModule):
             learns=method.learns,
             base=base,
             clip_skip=clip_skip,
+            max_prompt_chunks=max_prompt_chunks,
             gradient_checkpointing=gradient_checkpointing,
             seed=seed,
             adapter=adapter,
@@ -120,6 +125,7 @@ class DiffusionFineTuningModule(WatchedModule):
             lambda: check_positive("min_snr_gamma", min_snr_gamma),
             lambda: check_not_negative("noise_offset", noise_offset),
             lambda: check_positive("clip_skip", clip_skip, of="integer"),
+            lambda: check_positive("max_prompt_chunks", max_prompt_chunks, of="integer"),
             lambda: check_roll_backs(roll_backs, optimizer),
         )
         # a technique's own arguments too; Lightning would keep a frame that it finds by itself
@@ -133,7 +139,6 @@ class DiffusionFineTuningModule(WatchedModule):
         self.warmup_steps = warmup_steps
         self.min_snr_gamma = min_snr_gamma
         self.noise_offset = noise_offset
-        self._prompts = self._trained_prompts = PromptCache()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Show the arguments that a technique hands on among its own."""
@@ -172,8 +177,9 @@ class DiffusionFineTuningModule(WatchedModule):
 
         Args:
             batch: `pixel_values` (B, 3, H, W) in [-1, 1] or `moments` (B, 2C, h, w), with
-                `caption` and `index`; beside a prior, class pictures in entries that begin with
-                `class_`, which pass through the UNet together with the others.
+                `caption`, `index` and perhaps `loss_weights` (B, 1, H, W) or (B, 1, h, w), 0 or
+                more; beside a prior, class pictures in entries that begin with `class_`, which
+                pass through the UNet together with the others.
             batch_idx: Not used: what is drawn depends on the samples.
 
         Returns:
@@ -231,17 +237,6 @@ class DiffusionFineTuningModule(WatchedModule):
         loss = torch.stack(losses).mean()
         self.log("val/loss", loss, prog_bar=True, batch_size=len(latents), sync_dist=True)
 
-    def encodes_anew(self, caption: str) -> bool:
-        """Tell whether what a caption is encoded to can change from step to step.
-
-        Args:
-            caption: A caption.
-
-        Returns:
-            Whether it can, for anything that learns.
-        """
-        return any(each.encodes_anew(caption) for each in self.learns)
-
     def parameter_groups(self) -> list[ParameterGroup]:
         """Return the optimizer's groups: `params`, `lr` and a `name`."""
         return [
@@ -286,34 +281,6 @@ class DiffusionFineTuningModule(WatchedModule):
         """Encode a share of some data for later runs, see `sdtune.techniques.encoding`."""
         fill_features(self, self._encode, data, precision, share, shares)
 
-    def hold_average(self) -> None:
-        """Put the average into the module, and correct it as a step."""
-        super().hold_average()
-        self._set_prompts_aside()
-        for each in self.learns:
-            each.after_average(self.model)
-
-    def release_average(self) -> None:
-        """Put the trained weights back, and what was encoded with them."""
-        super().release_average()
-        self._prompts = self._trained_prompts
-
-    def on_validation_start(self) -> None:
-        """Encode with the average, where one is kept, what it validates."""
-        super().on_validation_start()
-        if self.is_fitting and self._averaging_callbacks:
-            self._set_prompts_aside()
-
-    def on_validation_end(self) -> None:
-        """Go on with the trained weights, and with what was encoded with them."""
-        super().on_validation_end()
-        self._prompts = self._trained_prompts
-
-    def _set_prompts_aside(self) -> None:
-        # what is encoded with an average is no input of training
-        if self.encodes_prompts_every_step:
-            self._prompts = PromptCache()
-
     def on_fit_start(self) -> None:
         """Let the base draw class pictures; encode once what nothing random touches."""
         data = cast(Any, getattr(self.trainer, "datamodule", None))
@@ -321,9 +288,7 @@ class DiffusionFineTuningModule(WatchedModule):
             # a resumed run has learned already
             with self.untuned(), self.trainer.precision_plugin.forward_context():
                 self.prior.make_class_pictures(self, data)
-        prompts = encode_before_training(self, self._encode, data)
-        if prompts is not None:
-            self._prompts = self._trained_prompts = prompts
+        self.encode_once(data)
         begin_schedules(self.trainer, self.parameter_groups())
         # a loader that counted batches, or fed a finder, knows of no checkpoint, which is read
         # after this, and of no latents: a resumed epoch would begin anew. The Trainer makes another
@@ -350,7 +315,7 @@ class DiffusionFineTuningModule(WatchedModule):
             weights = min_snr_weights(
                 timesteps, alphas_cumprod, self.min_snr_gamma, prediction_type
             )
-        return diffusion_loss(model_pred, target, weights)
+        return diffusion_loss(model_pred, target, weights, _places(batch, latents))
 
     def _latents(self, batch: dict[str, Any], validation: bool = False) -> Tensor:
         """Return scaled latents (B, C, h, w), drawn from the posterior, or its mean."""
@@ -379,21 +344,6 @@ class DiffusionFineTuningModule(WatchedModule):
         total = self.model.num_train_timesteps
         return counter_randint(0, total, self.seed, Stream.TIMESTEP, self.current_epoch, indices)
 
-    def _conditioning(self, captions: Sequence[str]) -> Conditioning:
-        """Encode captions, each once, or look them up where nothing of them learns."""
-        if any(each.drops_inputs_of_prompts for each in self.learns):
-            return self._encode(captions)  # each sample drops its own
-        conditioning = self._prompts.batch(captions, self._encode, self.encodes_anew, self.device)
-        if not torch.is_grad_enabled() or any(map(self.encodes_anew, captions)):
-            return conditioning
-        hidden_states = conditioning.encoder_hidden_states
-        for each in self.learns:
-            hidden_states = each.connected(self.model, hidden_states)
-        return replace(conditioning, encoder_hidden_states=hidden_states)
-
-    def _encode(self, captions: Sequence[str]) -> Conditioning:
-        return self.model.encode_prompts(captions, self.clip_skip)
-
     @contextmanager
     def _reproducible_dropout(self, indices: Sequence[int]) -> Iterator[None]:
         """Make what torch draws from its global state a function of the batch, for a while."""
@@ -405,3 +355,12 @@ class DiffusionFineTuningModule(WatchedModule):
         with torch.random.fork_rng(devices):
             torch.manual_seed(generator.initial_seed())
             yield
+
+
+def _places(batch: dict[str, Any], latents: Tensor) -> Tensor | None:
+    """Return how much each place of the latents counts, (B, 1, h, w), if not all count alike."""
+    weights = batch.get("loss_weights")
+    if weights is None:
+        return None
+    height, width = latents.shape[-2:]
+    return adaptive_avg_pool2d(weights.to(latents.device), (height, width))  # means over pixels

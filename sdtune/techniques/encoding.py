@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from sdtune.models import Conditioning, PromptCache
+from sdtune.models.stable_diffusion import StableDiffusion
 from sdtune.techniques.trainer_problems import BASE_DTYPES
 from sdtune.techniques.tuned_model import TunedModelModule
 
@@ -30,7 +32,8 @@ def encode_before_training(
             captions, and `features` if they are kept on disk.
 
     Returns:
-        A cache that knows the captions; None if text encoders learn.
+        A cache that knows the captions; None if text encoders learn, or captions are drawn that
+            it could not know: then text encoders stay.
     """
     model, trainer = module.model, module.trainer
     if getattr(data, "can_cache_latents", False):
@@ -38,14 +41,19 @@ def encode_before_training(
         model.vae.cpu()
     if module.encodes_prompts_every_step:
         return None
+    if getattr(data, "draws_captions", False):
+        rank_zero_info("Captions are encoded at every step, for their tags are drawn anew in each.")
+        return None
     prompts = PromptCache(getattr(data, "features", None), _prompts_key(module))
     captions: list[str] = data.captions() if hasattr(data, "captions") else []
     if trainer.world_size > 1 and prompts.store is not None:
         share = captions[trainer.global_rank :: trainer.world_size]
-        prompts.remember(share, encode, module.device)
+        _remember(prompts, share, encode, model, module.device)
         trainer.strategy.barrier("encode_before_training")
         prompts.store.refresh()
-    prompts.remember(captions, encode, module.device)
+    _remember(prompts, captions, encode, model, module.device)
+    if captions:
+        rank_zero_info(f"The {len(captions)} captions that samples have are encoded once.")
     model.text_encoders.to("cpu")
     return prompts
 
@@ -80,9 +88,9 @@ def fill_features(
             shares=shares,
             resolution=module.model.resolution,
         )
-    if not module.encodes_prompts_every_step:
+    if not module.encodes_prompts_every_step and not data.draws_captions:
         prompts = PromptCache(data.features, _prompts_key(module))
-        prompts.remember(data.captions()[share::shares], encode, device)
+        _remember(prompts, data.captions()[share::shares], encode, module.model, device)
 
 
 def _latents_key(module: TunedModelModule) -> str:
@@ -91,4 +99,20 @@ def _latents_key(module: TunedModelModule) -> str:
 
 def _prompts_key(module: TunedModelModule) -> str:
     dtype = next(module.model.text_encoders.parameters()).dtype
-    return f"{module.model.fingerprint('text_encoders')}-{dtype}-{module.clip_skip}"
+    key = f"{module.model.fingerprint('text_encoders')}-{dtype}-{module.clip_skip}"
+    chunks = module.model.max_prompt_chunks
+    return key if chunks == 1 else f"{key}-{chunks} chunks"
+
+
+def _remember(
+    prompts: PromptCache,
+    captions: Sequence[str],
+    encode: EncodeCaptions,
+    model: StableDiffusion,
+    device: torch.device,
+) -> None:
+    """Encode captions of one number of chunks at a time: none is repeated beside a longer one."""
+    counts = model.chunk_counts(captions) if model.max_prompt_chunks > 1 else [1] * len(captions)
+    for count in sorted(set(counts)):
+        same = [each for each, own in zip(captions, counts, strict=True) if own == count]
+        prompts.remember(same, encode, device)

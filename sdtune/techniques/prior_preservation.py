@@ -16,6 +16,8 @@ from sdtune.models import StableDiffusion
 
 __all__ = ["PriorPreservation"]
 
+_TENSORS = ("moments", "pixel_values", "loss_weights")  # (B, …)
+
 
 class _Draws(Protocol):
     """A technique, as far as its base draws."""
@@ -129,6 +131,8 @@ class PriorPreservation:
             "clip_skip": technique.clip_skip,
             **model.settings,
         }
+        if model.max_prompt_chunks > 1:  # without, pictures of earlier versions are found
+            drawer["max_prompt_chunks"] = model.max_prompt_chunks
         data.make_class_pictures(draw, json.dumps(drawer, sort_keys=True))
 
 

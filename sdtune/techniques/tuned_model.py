@@ -40,6 +40,7 @@ class TunedModelModule(AveragedWeightsModule):
         learns: What learns, in the order of the optimizer's groups.
         base: `nano`, a folder in diffusers' layout, a Hugging Face id or a single file.
         clip_skip: Text encoder layer, counted from the end.
+        max_prompt_chunks: How many times the text encoders' length a prompt may have.
         gradient_checkpointing: Recompute activations in the backward pass: less memory, slower.
         seed: Seed of the first values of what learns.
         adapter: A file or folder that they are taken from instead, to go on training.
@@ -53,6 +54,7 @@ class TunedModelModule(AveragedWeightsModule):
         learns: Sequence[Learned],
         base: str,
         clip_skip: int,
+        max_prompt_chunks: int,
         gradient_checkpointing: bool,
         seed: int,
         adapter: str | None = None,
@@ -61,6 +63,7 @@ class TunedModelModule(AveragedWeightsModule):
         self.learns = list(learns)
         self.base = base
         self.clip_skip = clip_skip
+        self.max_prompt_chunks = max_prompt_chunks
         self.gradient_checkpointing = gradient_checkpointing
         self.seed = seed
         self.starts_from = adapter
@@ -154,6 +157,7 @@ class TunedModelModule(AveragedWeightsModule):
             dtype = torch.float32
         with torch.device("cpu"):  # the Trainer may have set another one
             model = load(self.base)
+            model.max_prompt_chunks = self.max_prompt_chunks
             model.set_dtype(dtype)
             for each in self.learns:
                 each.add_to(model, seed=self.seed, clip_skip=self.clip_skip)

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from sdtune.data.captions import read_captions
+from sdtune.data.captions import read_captions, several_note
 from sdtune.data.image_folder import find_pictures
 
 
@@ -21,10 +21,31 @@ def _read(folder, *files, **texts):
 
 def test_sidecars_of_both_kinds(tmp_path):
     captions, problems = _read(
-        tmp_path, "a.png", "b.JPG", a_txt="\ufeffa  cat\non a mat \n", b_caption="ein Bär"
+        tmp_path, "a.png", "b.JPG", a_txt="\ufeffa  cat on\ta mat \n", b_caption="ein Bär"
     )
     assert problems == []
-    assert captions == {"a.png": "a cat on a mat", "b.JPG": "ein Bär"}
+    assert captions == {"a.png": ["a cat on a mat"], "b.JPG": ["ein Bär"]}
+
+
+def test_several_captions_are_lines_and_files_beside_and_rows_and_lists(tmp_path):
+    captions, problems = _read(
+        tmp_path,
+        *("a.png", "b.png", "c.png"),
+        a_txt="one\n\n two  words \none\n",
+        a_caption="three",
+        metadata_jsonl='{"file_name": "b.png", "text": ["x", "y  z", "x"]}\n'
+        '{"file_name": "c.png", "text": "u"}\n{"file_name": "c.png", "text": "v"}\n',
+    )
+    assert problems == []
+    assert captions == {
+        "a.png": ["three", "one", "two words"],
+        "b.png": ["x", "y z"],
+        "c.png": ["u", "v"],
+    }
+    assert several_note(captions.values()) == [
+        "3 pictures have several captions, of which each sample draws one."
+    ]
+    assert several_note([["one"], []]) == []
 
 
 def test_metadata_reaches_into_folders(tmp_path):
@@ -32,14 +53,14 @@ def test_metadata_reaches_into_folders(tmp_path):
     lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
     captions, problems = _read(tmp_path, "a.png", "sub/b.png", metadata_jsonl=lines + "\n\n")
     assert problems == []
-    assert captions == {"a.png": "a", "sub/b.png": "b b"}
+    assert captions == {"a.png": ["a"], "sub/b.png": ["b b"]}
 
 
 def test_csv_may_quote(tmp_path):
     text = 'file_name,text\r\na.png,"a cat, sleeping"\r\nb.png,"two\nlines"\r\n'
     captions, problems = _read(tmp_path, "a.png", "b.png", metadata_csv=text)
     assert problems == []
-    assert captions == {"a.png": "a cat, sleeping", "b.png": "two lines"}
+    assert captions == {"a.png": ["a cat, sleeping"], "b.png": ["two lines"]}
 
 
 def test_all_problems_are_listed_at_once(tmp_path):
@@ -54,9 +75,10 @@ def test_all_problems_are_listed_at_once(tmp_path):
         README_txt="notes may lie about",
         metadata_jsonl='{"file_name": "a.png", "text": "two"}\n'
         '{"file_name": "b.png", "text": "same"}\n{"file_name": "gone.png", "text": "x"}\n'
-        'not json\n{"file_name": "b.png"}\n[1]\n',
+        'not json\n{"file_name": "b.png"}\n[1]\n{"file_name": "b.png", "text": ["same", 1]}\n'
+        '{"file_name": "b.png", "text": [" "]}\n',
     )
-    assert captions["b.png"] == "same"
+    assert captions["b.png"] == ["same"]
     expected = [
         "latin.txt: cannot be read as UTF-8 text",
         "orphan.txt: there is no picture of this name",
@@ -64,7 +86,9 @@ def test_all_problems_are_listed_at_once(tmp_path):
         "metadata.jsonl:4: holds no `file_name` and `text`",
         "metadata.jsonl:5: holds no `file_name` and `text`",
         "metadata.jsonl:6: holds no `file_name` and `text`",
+        "metadata.jsonl:7: holds no `file_name` and `text`",
         "empty.txt: the caption is empty",
+        "metadata.jsonl:8: the caption is empty",
         "a.png: its captions disagree, in ",
         "bare.png: has no caption; write one into bare.txt",
         "latin.png: has no caption",

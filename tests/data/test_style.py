@@ -103,7 +103,7 @@ def test_bad_pictures_may_be_left_out(make_folder, tmp_path, monkeypatch):
     (folder / "00.png").write_bytes(b"no picture")
     (folder / "01.png").unlink()
     (folder / "02.txt").write_text("")
-    (folder / "03.caption").write_text("something else")
+    (folder / "metadata.jsonl").write_text('{"file_name": "03.png", "text": "something else"}')
     expected = StyleDataModule(folder, resolution=8).problems()
     data = StyleDataModule(folder, resolution=8, batch_size=1, on_problem="skip")
     assert data.problems() == []

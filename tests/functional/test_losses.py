@@ -21,6 +21,35 @@ def test_weights_scale_samples() -> None:
     )
 
 
+def test_places_weigh_the_mean_and_not_its_scale() -> None:
+    model_pred, target = torch.randn(2, 3, 4, 8, 8)
+    places = torch.rand(3, 1, 8, 8)
+    errors = (model_pred - target).square()
+    expected = (places * errors).sum(dim=(1, 2, 3)) / (4 * places.sum(dim=(1, 2, 3)))
+    loss = diffusion_loss(model_pred, target, None, places)
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(diffusion_loss(model_pred, target, None, 0.1 * places), loss)
+    ones = torch.ones(3, 1, 8, 8)
+    plain = diffusion_loss(model_pred, target)
+    torch.testing.assert_close(diffusion_loss(model_pred, target, None, ones), plain)
+    few = torch.zeros(3, 1, 8, 8)
+    few[..., :2, 3] = 1  # of an even error the loss is that error, however little counts
+    torch.testing.assert_close(diffusion_loss(target + 2, target, None, few), 4 * torch.ones(3))
+
+
+def test_where_nothing_counts_nothing_is_learned() -> None:
+    model_pred = torch.randn(2, 4, 8, 8, requires_grad=True)
+    places = torch.zeros(2, 1, 8, 8)
+    places[0, :, :, :4] = 1
+    loss = diffusion_loss(model_pred, torch.zeros(2, 4, 8, 8), None, places)
+    loss.sum().backward()
+    assert loss[1] == 0
+    assert model_pred.grad is not None
+    assert model_pred.grad[0, :, :, :4].abs().min() > 0
+    assert not model_pred.grad[0, :, :, 4:].any()
+    assert not model_pred.grad[1].any()
+
+
 def test_half_precision_is_summed_in_float32() -> None:
     target = torch.zeros(1, 4, 64, 64, dtype=torch.float16)
     loss = diffusion_loss(target + 200.0, target)  # 200**2 is near float16's largest number

@@ -90,6 +90,7 @@ def test_rows_keep_their_order_whatever_their_lengths(model: StableDiffusion) ->
         together = model.encode_prompts(texts).encoder_hidden_states
         alone = [model.encode_prompts([text]).encoder_hidden_states[0] for text in texts]
     assert together.shape[1] == 77 * 6
+    assert model.chunk_counts(texts) == [1, 2, 1, 3]
     for row, own in zip(together, alone, strict=True):
         torch.testing.assert_close(row, own.repeat(len(row) // len(own), 1))
 

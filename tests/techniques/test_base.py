@@ -61,6 +61,40 @@ def test_the_loss_is_its_formula(
     assert outputs["timesteps"].equal(timesteps)
 
 
+def test_places_weigh_the_loss_of_training_and_validation(
+    micro_sd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = small_module(micro_sd)
+    monkeypatch.setattr(module, "log", lambda name, value, **_: logged.update({name: value}))
+    logged: dict[str, torch.Tensor] = {}
+    pixels = torch.zeros(2, 1, 64, 64)  # as fine as the pictures: the latents are 8 x 8
+    pixels[0, :, :, :12] = 1.0
+    pixels[1] = 0.25
+    batch, seen = small_batch(), []
+    forward = module.model.forward
+    monkeypatch.setattr(
+        module.model,
+        "forward",
+        lambda *inputs: seen.append(forward(*inputs).requires_grad_().clone()) or seen[-1],
+    )
+    with torch.no_grad():
+        plain = module.training_step(batch, 0)["sample_losses"]
+    losses, _ = module.training_losses({**batch, "loss_weights": pixels})
+    seen[-1].retain_grad()
+    losses.sum().backward()
+    gradient = seen[-1].grad
+    assert gradient is not None
+    assert gradient[0, :, :, :2].abs().min() > 0
+    assert not gradient[0, :, :, 2:].any()
+    torch.testing.assert_close(losses[1], plain[1])
+    assert losses[0] != plain[0]
+    with torch.no_grad():
+        module.validation_step(batch, 0)
+        before = logged["val/loss"]
+        module.validation_step({**batch, "loss_weights": pixels}, 0)
+    assert logged["val/loss"] != before
+
+
 def test_noise_offset_shifts_whole_channels(micro_sd: Path) -> None:
     plain, shifted = (small_module(micro_sd, noise_offset=offset) for offset in (0.0, 0.1))
     latents = torch.zeros(2, 4, 8, 8)

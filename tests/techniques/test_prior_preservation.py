@@ -13,6 +13,19 @@ def test_all_bad_arguments_are_listed_at_once() -> None:
     assert len(str(caught.value).splitlines()) == 3
 
 
+def test_class_pictures_bring_the_weights_of_their_places() -> None:
+    batch = {
+        "moments": torch.zeros(1, 3),
+        "loss_weights": torch.full((1, 1, 2, 2), 0.5),
+        "caption": ["it"],
+        "index": [0],
+    }
+    batch |= {"class_moments": torch.ones(1, 3), "class_caption": ["a cat"]}
+    batch |= {"class_loss_weights": torch.ones(1, 1, 2, 2)}
+    joint = PriorPreservation(1.0, 1, 0.0).joined(batch)
+    assert joint["loss_weights"].mean(dim=(1, 2, 3)).tolist() == [0.5, 1.0]
+
+
 @pytest.mark.parametrize("pixels", ["moments", "pixel_values"])
 def test_a_joint_batch_is_the_subjects_and_then_their_classes(pixels: str) -> None:
     batch = {

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sdtune._imports import DATASETS_AVAILABLE
+from sdtune.data.captions import several_note
 from sdtune.data.sources.picture_store import PictureStore
 from sdtune.data.sources.source import Asked, Listed, Listing
 
@@ -80,7 +81,7 @@ def list_tables(
     summary = f"pictures in `{columns.image}`"
     if columns.caption is not None:
         summary += f", captions in `{columns.caption}`"
-        notes += _several_captions(location, tables[read[0]].features[columns.caption])
+        notes += several_note(each.captions for each in pictures)
     return Listing(root, pictures, summary, problems, notes)
 
 
@@ -145,12 +146,6 @@ def _named_first(names: Sequence[str], *columns: Sequence[str]) -> str | None:
     return None
 
 
-def _several_captions(location: str, feature: Any) -> list[str]:
-    if _inner(feature) is feature:
-        return []
-    return [f"{location}: of several captions of a picture, the first is used."]
-
-
 def _rows(table: Any, columns: _Columns) -> Iterator[tuple[int, dict[str, Any]]]:
     names = [columns.image] + ([columns.caption] if columns.caption else [])
     table = table.select_columns(list(dict.fromkeys(names)))
@@ -198,4 +193,4 @@ def _captions(row: Mapping[str, Any], columns: _Columns, asked: Asked) -> list[s
     value = row[columns.caption]
     texts = value if isinstance(value, list) else [value]
     joined = [" ".join(str(each).split()) for each in texts if each is not None]
-    return [each for each in joined if each]
+    return list(dict.fromkeys(filter(None, joined)))

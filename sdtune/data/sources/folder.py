@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sdtune.data.captions import CAPTION_SUFFIXES, METADATA_NAMES, NOTES, read_captions
+from sdtune.data.captions import (
+    CAPTION_SUFFIXES,
+    METADATA_NAMES,
+    NOTES,
+    read_captions,
+    several_note,
+)
 from sdtune.data.decoding import IMAGE_SUFFIXES
 from sdtune.data.image_folder import list_files, name_below
 from sdtune.data.sources.masks import masks_note, masks_of
@@ -55,13 +61,13 @@ class FolderSource:
             captions, caption_problems = read_captions(folder, paths, asked.caption_column)
             problems += caption_problems
         else:
-            captions = dict.fromkeys(paths, asked.caption)
+            captions = {path: [asked.caption] for path in paths}
         name_of = name_below(folder)
         pictures = [
             Listed(
                 path,
                 name_of(path),
-                [captions[path]] if path in captions else [],
+                captions.get(path, []),
                 mask=masks.get(path),
             )
             for path in paths
@@ -70,7 +76,7 @@ class FolderSource:
             folder,
             pictures,
             problems=problems,
-            notes=masks_note(len(masks)),
+            notes=several_note(captions.values()) + masks_note(len(masks)),
             passed_over=passed_over(files),
         )
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from sdtune.data.captions import METADATA_NAMES, read_sidecars
+from sdtune.data.captions import METADATA_NAMES, read_sidecars, several_note
 from sdtune.data.decoding import IMAGE_SUFFIXES
 from sdtune.data.image_folder import list_files
 from sdtune.data.sources.folder import link_problem, links_out, passed_over
@@ -66,7 +66,8 @@ class KohyaSource:
             pictures += found
             problems += wrong
             masks |= masked
-        notes = _left_out(folder, subjects, masks) + masks_note(len(masks))
+        notes = _left_out(folder, subjects, masks)
+        notes += several_note(each.captions for each in pictures) + masks_note(len(masks))
         files = [each for subject in subjects for each in _files_in(subject.folder)]
         return Listing(folder, pictures, _summary(subjects), problems, notes, passed_over(files))
 
@@ -93,9 +94,8 @@ def _list_subject(
     not_trained_on = {*links, *masks.values()}
     paths = [path for path in paths if path not in not_trained_on]
     problems = [link_problem(path) for path in sorted(links)]
-    captions = dict.fromkeys(
-        paths, subject.class_tokens if asked.caption is None else asked.caption
-    )
+    own = [subject.class_tokens if asked.caption is None else asked.caption]
+    captions = dict.fromkeys(paths, own)
     if asked.caption is None:
         written, wrong = read_sidecars(subject.folder, paths)
         captions.update(written)
@@ -105,7 +105,7 @@ def _list_subject(
             Listed(
                 path,
                 path.relative_to(folder).as_posix(),
-                [captions[path]],
+                captions[path],
                 subject.repeats,
                 masks.get(path),
             )

@@ -38,7 +38,9 @@ def masks_of(paths: Sequence[Path]) -> dict[Path, Path]:
 
 def masks_note(count: int) -> list[str]:
     """Say how many masks were found, in a sentence or none."""
-    return [f"{count} masks lie beside pictures and are not trained on."] if count else []
+    if not count:
+        return []
+    return [f"{count} masks lie beside pictures; they count where `data.unmasked_weight` is given."]
 
 
 def _stems_that_it_may_belong_to(path: Path) -> list[Path]:

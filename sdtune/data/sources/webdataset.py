@@ -12,6 +12,7 @@ from itertools import product
 from pathlib import Path
 
 from sdtune.data.archive_member import ArchiveMember
+from sdtune.data.captions import caption_lines, several_note
 from sdtune.data.decoding import IMAGE_SUFFIXES
 from sdtune.data.sources.source import Asked, Listed, Listing, Sign
 from sdtune.files.confined_path import is_confined
@@ -75,9 +76,9 @@ class WebDatasetSource:
         if not pictures and not problems:
             problems = [f"{location}: its shards hold no pictures; name others."]
         noun = "shard" if len(shards) == 1 else "shards"
-        notes = []
+        notes = several_note(each.captions for each in pictures)
         if loose := _loose_pictures(folder):
-            notes = [f"{folder}: {loose} pictures beside the shards are left out."]
+            notes.append(f"{folder}: {loose} pictures beside the shards are left out.")
         root = folder if folder.is_dir() else _common_folder(shards)
         return Listing(root, pictures, f"{len(shards)} {noun}", problems, notes)
 
@@ -101,10 +102,11 @@ class _Sample:
         return Listed(path, called, captions)
 
     def _captions(self, asked: Asked) -> list[str]:
-        found = list(self.texts)
+        found = [line for each in self.texts for line in caption_lines(each)]
         if self.json and (asked.caption_column is not None or not found):
             found = _json_captions(self.json, asked.caption_column)
-        return [joined for each in found if (joined := " ".join(each.split()))]
+        joined = [" ".join(each.split()) for each in found]
+        return list(dict.fromkeys(filter(None, joined)))
 
 
 def expand_braces(pattern: str) -> list[str]:

@@ -78,7 +78,7 @@ def test_several_captions_and_none(tmp_path):
         ("000002.png", ["three"]),
     ]
     assert listing.problems == ["it/000001.png: has no caption in `captions`; write one."]
-    assert listing.notes == ["it: of several captions of a picture, the first is used."]
+    assert listing.notes == ["1 picture has several captions, of which each sample draws one."]
 
 
 def test_rows_without_a_picture_or_with_the_name_of_one_elsewhere_are_problems(tmp_path):

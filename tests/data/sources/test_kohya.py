@@ -38,16 +38,23 @@ def test_what_lies_deeper_or_beside_is_left_out_and_said(write):
 def test_problems_of_captions_pictures_and_folders(write):
     folder = write(
         {
-            **{"3_cat/0.png": 0, "3_cat/0.txt": "one", "3_cat/0.caption": "two"},
+            **{"3_cat/0.png": 0, "3_cat/0.txt": "one", "3_cat/0.caption": " "},
             **{"3_cat/gone.caption": "three", "2_dog/readme.txt": "x", "3_cat/bad.png": "x"},
         }
     )
     problems = [each.replace(f"{folder}/", "") for each in scan_folder(folder).problems]
     assert [each.split(": ")[0] for each in problems] == [
-        *("3_cat/bad.png", "2_dog", "3_cat/gone.caption", "3_cat/0.png"),
+        *("3_cat/bad.png", "2_dog", "3_cat/gone.caption", "3_cat/0.caption"),
     ]
     assert problems[1].startswith("2_dog: holds no pictures")
-    assert "its captions disagree" in problems[3]
+    assert "the caption is empty" in problems[3]
+
+
+def test_several_captions_of_a_picture(write):
+    folder = write({"3_cat/0.png": 0, "3_cat/0.txt": "one\ntwo", "3_cat/0.caption": "three"})
+    scan = scan_folder(folder)
+    assert scan.pictures[0].captions == ("three", "one", "two")
+    assert scan.notes == ["1 picture has several captions, of which each sample draws one."]
 
 
 @pytest.mark.skipif(not hasattr(os, "symlink"), reason="no links here")

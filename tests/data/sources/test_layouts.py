@@ -89,7 +89,9 @@ def test_6_masks_beside_pictures(write):
         "lone_mask.png": None,
         "mask/lone.png": None,
     }
-    assert scan.notes == ["3 masks lie beside pictures and are not trained on."]
+    assert scan.notes == [
+        "3 masks lie beside pictures; they count where `data.unmasked_weight` is given."
+    ]
 
 
 needs_datasets = pytest.mark.skipif(not DATASETS_AVAILABLE, reason="datasets is not installed")

@@ -1,0 +1,151 @@
+"""A module around a base whose prompts are encoded: once, or at every step where that is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+
+from sdtune._checks import shortened
+from sdtune.models import Conditioning, PromptCache, load_tokenizers
+from sdtune.models.prompt_chunks import split_prompts
+from sdtune.models.substitution import substitute
+from sdtune.techniques.encoding import encode_before_training
+from sdtune.techniques.learned_words import LearnedWords
+from sdtune.techniques.watched_module import WatchedModule
+
+__caption_ = ["PromptEncodingModule"]
+
+_LINES = 20
+
+
+@runtime_checkable
+class _HasCaptions(Protocol):
+    def captions(self) -> list[str]: ...
+
+
+class PromptEncodingModule(WatchedModule):
+    """A frozen base, what is added to it, and the prompts that are encoded for it.
+
+    A prompt is encoded once, unless what encodes it learns, or the data draws more captions than
+    could be listed.
+
+    Args:
+        **arguments: See `WatchedModule`.
+    """
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._prompts = self._trained_prompts = PromptCache()
+        self._captions_are_drawn = False
+
+    def encodes_anew(self, caption: str) -> bool:
+        """Tell whether what a caption is encoded to can change from step to step.
+
+        Args:
+            caption: A caption.
+
+        Returns:
+            Whether it can, for anything that learns.
+        """
+        return any(each.encodes_anew(caption) for each in self.learns)
+
+    def notes_with(self, data: object) -> list[str]:
+        """Say which captions of some data lose words; loads tokenizers, and no weights.
+
+        Args:
+            data: A data module without problems.
+
+        Returns:
+            A line for what is cut, and one for each of the first such captions.
+        """
+        if not isinstance(data, _HasCaptions):
+            return []
+        lost = list(self._cut(list(filter(None, data.captions()))))
+        if not lost:
+            return []
+        said = "1 caption is" if len(lost) == 1 else f"{len(lost)} captions are"
+        rest = [f"  and {len(lost) - _LINES} more"] if len(lost) > _LINES else []
+        return [
+            f"{said} longer than `model.max_prompt_chunks` {self.max_prompt_chunks} takes "
+            f"({75 * self.max_prompt_chunks} tokens) and cut:",
+            *(
+                f"  {shortened(caption)} loses {shortened(end, 200)}"
+                for caption, end in lost[:_LINES]
+            ),
+            *rest,
+        ]
+
+    def encode_once(self, data: object) -> None:
+        """Encode what does not change, and let encoders leave the device that have no more to do.
+
+        Args:
+            data: What is trained on, set up.
+        """
+        drawn = bool(getattr(data, "draws_captions", False))
+        self._captions_are_drawn = drawn and not self.encodes_prompts_every_step
+        prompts = encode_before_training(self, self._encode, data)
+        if prompts is not None:
+            self._prompts = self._trained_prompts = prompts
+
+    def hold_average(self) -> None:
+        """Put the average into the module, and correct it as a step."""
+        super().hold_average()
+        self._set_prompts_aside()
+        for each in self.learns:
+            each.after_average(self.model)
+
+    def release_average(self) -> None:
+        """Put the trained weights back, and what was encoded with them."""
+        super().release_average()
+        self._prompts = self._trained_prompts
+
+    def on_validation_start(self) -> None:
+        """Encode with the average, where one is kept, what it validates."""
+        super().on_validation_start()
+        if self.is_fitting and self._averaging_callbacks:
+            self._set_prompts_aside()
+
+    def on_validation_end(self) -> None:
+        """Go on with the trained weights, and with what was encoded with them."""
+        super().on_validation_end()
+        self._prompts = self._trained_prompts
+
+    def _set_prompts_aside(self) -> None:
+        # what is encoded with an average is no input of training
+        if self.encodes_prompts_every_step:
+            self._prompts = PromptCache()
+
+    def _conditioning(self, captions: Sequence[str]) -> Conditioning:
+        """Encode captions, each once, or look them up where nothing of them learns."""
+        if any(each.drops_inputs_of_prompts for each in self.learns):
+            return self._encode(captions)  # each sample drops its own
+        conditioning = self._prompts.batch(captions, self._encode, self._is_not_kept, self.device)
+        if not torch.is_grad_enabled() or any(map(self.encodes_anew, captions)):
+            return conditioning
+        hidden_states = conditioning.encoder_hidden_states
+        for each in self.learns:
+            hidden_states = each.connected(self.model, hidden_states)
+        return replace(conditioning, encoder_hidden_states=hidden_states)
+
+    def _is_not_kept(self, caption: str) -> bool:
+        return self._captions_are_drawn or self.encodes_anew(caption)
+
+    def _encode(self, captions: Sequence[str]) -> Conditioning:
+        return self.model.encode_prompts(captions, self.clip_skip)
+
+    def _cut(self, captions: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Give each caption that is too long, with the words that it loses."""
+        tokenizer = load_tokenizers(self.base)[0]
+        parts = [each for each in self.learns if isinstance(each, LearnedWords)]
+        learned = [word for each in parts for word in each.words]
+        for word in learned:
+            tokenizer.add_tokens(word.tokens)
+        expanded = {word.token: word.expanded for word in learned}
+        texts = [substitute(caption, expanded) for caption in captions]
+        tokens = split_prompts(tokenizer, texts, self.max_prompt_chunks)
+        for caption, split in zip(captions, tokens, strict=True):
+            if split.lost:
+                yield caption, split.lost
