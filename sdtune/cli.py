@@ -27,6 +27,7 @@ COMMANDS = {
     "resize": "a LoRA of a lower rank: sdtune resize ADAPTER --rank 8 --output FOLDER",
     "extract": "a LoRA from the difference of two bases: sdtune extract BASE TUNED ...",
     "cache": "what is kept between runs: sdtune cache info, clear, or fill RECIPE.yaml",
+    "caption": "write captions beside pictures that have none: sdtune caption FOLDER",
     "check": "list all that is wrong with a recipe and its data: sdtune check RECIPE.yaml",
 }
 """The commands and what they do; each is `main(arguments)` in the file of its name."""

@@ -19,6 +19,7 @@ ARROWS: dict[str, set[str]] = {
     "nano": {"models", "functional"},
     "techniques": {"adapters", "models", "functional"},
     "run_folder": {"files"},
+    "captioning": {"data", "metrics", "nano", "files"},
     "evaluation": {
         "run_folder",
         "data",
@@ -42,6 +43,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "comparison": {"report", "evaluation", "run_folder", "metrics", "files", "sdtune"},
     "commands": {
+        "captioning",
         "comparison",
         "report",
         "evaluation",
@@ -75,6 +77,7 @@ CIRCLES_ALLOWED: dict[tuple[str, str], str] = {
 
 INSIDE_FUNCTIONS: dict[tuple[str, str], str] = {
     ("sdtune.commands.cache", "*"): "torch would make `sdtune cache --help` slow",
+    ("sdtune.commands.caption", "*"): "torch would make `sdtune caption --help` slow",
     ("sdtune.commands.check", "*"): "torch would make `sdtune check --help` slow",
     ("sdtune.commands.compare", "*"): "torch would make `sdtune compare --help` slow",
     ("sdtune.commands.convert", "*"): "torch would make `sdtune convert --help` slow",

@@ -18,6 +18,7 @@ __all__ = [
     "NOTES",
     "caption_lines",
     "read_captions",
+    "read_metadata",
     "read_sidecars",
     "several_note",
 ]
@@ -65,6 +66,20 @@ def read_captions(
     entries, problems = _sorted_out([*sidecars, *metadata])
     captions, conflicts = _resolve(entries)
     return captions, problems + conflicts + _missing(folder, pictures, entries)
+
+
+def read_metadata(folder: Path, pictures: Sequence[Path]) -> dict[Path, list[str]]:
+    """Give the captions in a folder's metadata alone; what is wrong with them is left out.
+
+    Args:
+        folder: The folder that holds the pictures.
+        pictures: The pictures below it.
+
+    Returns:
+        The captions of each picture that has some there.
+    """
+    entries, _ = _sorted_out(_read_metadata(folder, pictures, "text"))
+    return _resolve(entries)[0]
 
 
 def read_sidecars(

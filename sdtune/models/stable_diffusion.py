@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Part", "StableDiffusion"]
 
-log = logging.getLogger(__name__)
 
 Part = Literal["unet", "vae", "text_encoders"]
 

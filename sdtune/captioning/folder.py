@@ -1,0 +1,161 @@
+"""Caption files beside the pictures of a folder, written by a captioner."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image
+from tqdm import tqdm
+
+from sdtune.captioning.captioner import Captioner
+from sdtune.data.captions import CAPTION_SUFFIXES, read_metadata
+from sdtune.data.decoding import PictureError, header_size, read_part
+from sdtune.data.image_folder import find_pictures
+from sdtune.data.sources.folder import links_out
+from sdtune.data.sources.masks import masks_of
+from sdtune.data.sources.registry import choose_source
+from sdtune.files.atomic_file import replaced_atomically
+from sdtune.files.text_file import read_text
+
+__all__ = ["CaptionedFolder", "caption_folder", "folder_problems"]
+
+# captioners look at 224 to 448 pixels: memory and time of a photo's further ones are saved
+_LONGEST_SIDE = 1024
+
+_READ_BESIDE = ("folder", "kohya")
+
+
+@dataclass
+class CaptionedFolder:
+    """What became of a folder.
+
+    Attributes:
+        written: Caption file -> its caption, in the order of the pictures.
+        kept: Pictures that had a caption, and keep it.
+        problems: A line for each picture that has no caption now: its path, why, and what to do.
+    """
+
+    written: dict[Path, str] = field(default_factory=dict)
+    kept: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def folder_problems(folder: Path) -> list[str]:
+    """Say why captions beside the pictures of a folder would be of no use, in a line or none."""
+    if not folder.is_dir():
+        return [f"{folder}: there is no such folder; name the one with the pictures."]
+    choice = choose_source(str(folder))
+    if choice is not None and choice.source.name not in _READ_BESIDE:
+        return [
+            f"{folder}: is read as {choice.source.title}, which has captions of its own; files "
+            "beside pictures are read in plain folders and kohya's alone."
+        ]
+    if not find_pictures(folder):
+        return [f"{folder}: holds no pictures; put PNG, JPEG or WebP files into it."]
+    return []
+
+
+def caption_folder(
+    folder: Path, captioner: Captioner, *, overwrite: bool = False, batch_size: int = 8
+) -> CaptionedFolder:
+    """Write a caption file beside each picture that has no caption.
+
+    A picture whose caption is in the folder's metadata keeps it, for the two would disagree. Files
+    are written batch by batch, so that what was done is there when it is interrupted, and another
+    call goes on. Masks and links out of the folder are no pictures here.
+
+    Args:
+        folder: The folder; pictures at any depth.
+        captioner: What describes them.
+        overwrite: Whether captions beside the pictures are replaced.
+        batch_size: Pictures that are described at once.
+
+    Returns:
+        What was written, and what could not be.
+
+    Raises:
+        OSError: If a file cannot be written.
+    """
+    done = CaptionedFolder()
+    jobs = list(_jobs(folder, overwrite, done))
+    batches = [jobs[first : first + batch_size] for first in range(0, len(jobs), batch_size)]
+    with (
+        ThreadPoolExecutor(max_workers=os.cpu_count()) as pool,
+        tqdm(total=len(jobs), desc="Captions", unit="", disable=None) as progress,
+    ):
+        for batch in batches:
+            opened = list(pool.map(_open, [picture for picture, _ in batch]))
+            images = [each for each in opened if isinstance(each, Image.Image)]
+            captions = iter(captioner.describe(images) if images else [])
+            for (picture, path), found in zip(batch, opened, strict=True):
+                if isinstance(found, str):
+                    done.problems.append(found)
+                elif caption := " ".join(next(captions).split()):
+                    _write(path, caption)
+                    done.written[path] = caption
+                else:
+                    done.problems.append(
+                        f"{picture}: nothing is found in it; write a caption, or lower the "
+                        "threshold."
+                    )
+            progress.update(len(batch))
+    return done
+
+
+def _jobs(folder: Path, overwrite: bool, done: CaptionedFolder) -> Iterator[tuple[Path, Path]]:
+    """Give each picture that is to be described, and the file for its caption."""
+    paths = find_pictures(folder)
+    left_out = {*masks_of(paths).values(), *links_out(folder, paths)}
+    pictures = [path for path in paths if path not in left_out]
+    in_metadata = read_metadata(folder, pictures)
+    of_stem = defaultdict(list)
+    for picture in pictures:
+        of_stem[picture.with_suffix("")].append(picture)
+    for picture in pictures:
+        same = of_stem[picture.with_suffix("")]
+        beside = _caption_files(picture, folder)
+        if picture in in_metadata or (beside and not overwrite):
+            done.kept += 1
+        elif len(same) > 1:
+            others = ", ".join(each.name for each in same if each != picture)
+            done.problems.append(
+                f"{picture}: shares the name of its caption file with {others}; rename one."
+            )
+        elif len(beside) > 1:
+            names = " and ".join(each.name for each in beside)
+            done.problems.append(f"{picture}: has the captions {names}; delete one of them.")
+        else:
+            yield picture, beside[0] if beside else picture.with_suffix(CAPTION_SUFFIXES[0])
+
+
+def _caption_files(picture: Path, folder: Path) -> Sequence[Path]:
+    """List the files beside a picture that hold a caption; an empty one holds none."""
+    files = (picture.with_suffix(suffix) for suffix in CAPTION_SUFFIXES)
+    return [path for path in files if os.path.lexists(path) and not _is_empty(path, folder)]
+
+
+def _is_empty(path: Path, folder: Path) -> bool:
+    try:
+        return not read_text(path, folder).strip()
+    except (OSError, UnicodeDecodeError):
+        return False  # whatever it is, it is not ours to replace
+
+
+def _open(path: Path) -> Image.Image | str:
+    try:
+        width, height = header_size(path)
+        scale = min(1.0, _LONGEST_SIDE / max(width, height))
+        target = (max(1, round(width * scale)), max(1, round(height * scale)))
+        return read_part(path, target, (0, 0, width, height))
+    except PictureError as error:
+        return f"{str(error).removesuffix('.')}; save it again as PNG or JPEG, or delete it."
+
+
+def _write(path: Path, caption: str) -> None:
+    with replaced_atomically(path) as temporary:
+        temporary.write_text(caption + "\n", encoding="utf-8")

@@ -1,0 +1,108 @@
+"""`sdtune caption`: write captions beside pictures that have none."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from sdtune.commands.call import read_call
+from sdtune.commands.errors import CallError, on_one_line
+from sdtune.commands.quiet import quiet_misleading_messages
+
+__all__ = ["caption", "main"]
+
+_SHOWN = 5
+_LISTED = 20
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run `sdtune caption`.
+
+    Args:
+        arguments: The command line after it.
+
+    Returns:
+        The exit code: 0, or 2 if pictures are left without a caption.
+
+    Raises:
+        CallError: If the call, the folder or the model is wrong; it lists every problem.
+    """
+    return caption(**read_call(caption, "sdtune caption", arguments))
+
+
+def caption(
+    folder: Path,
+    *,
+    captioner: Literal["blip", "clip", "wd"] = "blip",
+    model: str | None = None,
+    subject: str = "",
+    threshold: float = 0.35,
+    character_threshold: float = 0.35,
+    words: Path | None = None,
+    overwrite: bool = False,
+    batch_size: int = 8,
+    device: str | None = None,
+) -> int:
+    """Write a caption file beside each picture that has no caption.
+
+    Captions that are there are kept. What could not be captioned is listed at the end.
+
+      sdtune caption photos/
+      sdtune caption photos/ --subject "a robot"
+      sdtune caption drawings/ --captioner wd --threshold 0.4
+      sdtune caption emoji/ --captioner clip
+
+    Args:
+        folder: Folder with pictures, at any depth.
+        captioner: `blip`: sentences, for photographs. `wd`: a WD 1.4 tagger's tags, for drawings
+            in anime style; needs onnxruntime. `clip`: phrases that fit best, by default nano's
+            things and backgrounds, offline.
+        model: A folder, or a Hugging Face id; by default Salesforce/blip-image-captioning-base,
+            SmilingWolf/wd-v1-4-moat-tagger-v2 or nano's CLIP.
+        subject: What all the pictures show, such as "a robot": every caption begins with it, and
+            goes on with what is beside it.
+        threshold: How sure the tagger is of a tag, in [0, 1].
+        character_threshold: How sure it is of a character's name, in [0, 1].
+        words: A text file with phrases for `clip`, one a line; of each block between blank lines
+            one is chosen.
+        overwrite: Whether caption files that are there are replaced.
+        batch_size: Pictures that the model sees at once.
+        device: Where it runs, such as `cuda`; by default the GPU if there is one.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        CallError: If the folder or the model is wrong.
+    """
+    quiet_misleading_messages()
+    # only now: they bring torch and transformers along
+    import torch
+
+    from sdtune.captioning.captioner import CaptionerSettings
+    from sdtune.captioning.folder import caption_folder, folder_problems
+    from sdtune.captioning.registry import load_captioner
+
+    problems = folder_problems(folder)
+    if batch_size < 1:
+        problems.append(f"Expected `--batch_size` to be a positive integer, but got {batch_size}.")
+    if problems:
+        raise CallError(problems)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    settings = CaptionerSettings(model, subject, threshold, character_threshold, words, device)
+    try:
+        loaded = load_captioner(captioner, settings)
+    except (ImportError, OSError, ValueError) as error:
+        raise CallError(getattr(error, "problems", [on_one_line(error)])) from error
+    done = caption_folder(folder, loaded, overwrite=overwrite, batch_size=batch_size)
+    for path, text in list(done.written.items())[:_SHOWN]:
+        print(f"{path.relative_to(folder)}: {text}")
+    kept = f", {done.kept} had one and keep it" if done.kept else ""
+    print(f"captions:    {len(done.written)} written{kept}")
+    if done.problems:
+        print(f"sdtune: {len(done.problems)} pictures have no caption:", file=sys.stderr)
+        for problem in done.problems[:_LISTED]:
+            print(f"  - {problem}", file=sys.stderr)
+        if len(done.problems) > _LISTED:
+            print(f"  - and {len(done.problems) - _LISTED} more", file=sys.stderr)
+    return 2 if done.problems else 0

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sdtune.captioning.folder import caption_folder, folder_problems
+from sdtune.data.scan import scan_folder
+
+
+class Namer:
+    """Says the colour of a picture's middle, and remembers how many it saw at once."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[tuple[int, int]]] = []
+
+    def describe(self, images: Sequence[Image.Image]) -> list[str]:
+        self.batches.append([image.size for image in images])
+        colours = [np.asarray(image)[image.height // 2, image.width // 2] for image in images]
+        return ["" if colour.max() == 0 else f" a  {colour[0]} red\n" for colour in colours]
+
+
+def _picture(path: Path, red: int, size: tuple[int, int] = (8, 8)) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (red, 0, 0)).save(path)
+
+
+def test_captions_are_written_beside_pictures_and_read_by_training(tmp_path: Path) -> None:
+    for number in range(5):
+        _picture(tmp_path / "sub" / f"{number}.png", 200 + number)
+    _picture(tmp_path / "sub" / "0_mask.png", 9)
+    namer = Namer()
+    done = caption_folder(tmp_path, namer, batch_size=2)
+    assert [len(batch) for batch in namer.batches] == [2, 2, 1]
+    assert done.problems == []
+    assert (tmp_path / "sub" / "3.txt").read_text() == "a 203 red\n"
+    assert list(done.written) == [tmp_path / "sub" / f"{number}.txt" for number in range(5)]
+    scan = scan_folder(tmp_path)
+    assert scan.problems == []
+    assert [each.caption for each in scan.pictures] == [f"a {200 + n} red" for n in range(5)]
+
+
+def test_what_is_there_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
+    for number, name in enumerate(("a", "b", "c", "d", "e")):
+        _picture(tmp_path / f"{name}.png", 200 + number)
+    (tmp_path / "a.txt").write_text("mine")
+    (tmp_path / "b.caption").write_text("mine too")
+    (tmp_path / "c.txt").write_text(" \n")  # nothing is lost
+    (tmp_path / "d.txt").write_bytes(b"caf\xe9")
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "e.png", "text": "in a row"}')
+    done = caption_folder(tmp_path, Namer())
+    assert (done.kept, done.problems) == (4, [])
+    assert list(done.written) == [tmp_path / "c.txt"]
+    assert (tmp_path / "a.txt").read_text() == "mine"
+    assert (tmp_path / "d.txt").read_bytes() == b"caf\xe9"
+    again = caption_folder(tmp_path, Namer())
+    assert (again.kept, again.written) == (5, {})
+    told = caption_folder(tmp_path, Namer(), overwrite=True)
+    assert (told.kept, told.problems) == (1, [])
+    assert (tmp_path / "b.caption").read_text() == "a 201 red\n"
+    assert not (tmp_path / "b.txt").exists()
+    assert not (tmp_path / "e.txt").exists()
+
+
+def test_it_goes_on_past_what_cannot_be_captioned_and_says_which(tmp_path: Path) -> None:
+    _picture(tmp_path / "a.png", 200)
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    _picture(tmp_path / "c.png", 0)
+    _picture(tmp_path / "d.png", 203)
+    for suffix in ("png", "jpg"):
+        _picture(tmp_path / f"twin.{suffix}", 200)
+    _picture(tmp_path / "two.png", 200)
+    (tmp_path / "two.txt").write_text("one")
+    (tmp_path / "two.caption").write_text("two")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.png")
+    done = caption_folder(tmp_path, Namer(), overwrite=True, batch_size=3)
+    assert [path.name for path in done.written] == ["a.txt", "d.txt"]
+    problems = [each.replace(f"{tmp_path}/", "") for each in done.problems]
+    expected = {
+        "b.png: does not open": "save it again",
+        "c.png: nothing is found in it": "lower the threshold",
+        "pipe.png: does not open": "it is not a file",
+        "twin.jpg: shares the name of its caption file with twin.png": "rename one",
+        "twin.png: shares the name of its caption file with twin.jpg": "rename one",
+        "two.png: has the captions two.txt and two.caption": "delete one of them",
+    }
+    assert len(problems) == len(expected)
+    for begin, part in expected.items():
+        assert any(each.startswith(begin) and part in each for each in problems), begin
+    assert (tmp_path / "two.txt").read_text() == "one"
+
+
+def test_what_was_written_stays_when_it_is_interrupted(tmp_path: Path) -> None:
+    class Failing(Namer):
+        def describe(self, images: Sequence[Image.Image]) -> list[str]:
+            if len(self.batches) == 2:
+                raise KeyboardInterrupt
+            return super().describe(images)
+
+    for number in range(6):
+        _picture(tmp_path / f"{number}.png", 200)
+    with pytest.raises(KeyboardInterrupt):
+        caption_folder(tmp_path, Failing(), batch_size=2)
+    assert len(list(tmp_path.glob("*.txt"))) == 4
+    done = caption_folder(tmp_path, Namer(), batch_size=2)
+    assert (done.kept, len(done.written)) == (4, 2)
+
+
+def test_large_photos_are_read_small_and_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (3000, 1500), (200, 0, 0)).save(tmp_path / "a.jpg", exif=exif)
+    namer = Namer()
+    caption_folder(tmp_path, namer)
+    assert namer.batches == [[(512, 1024)]]
+
+
+def test_folders_in_which_nothing_would_read_the_captions(tmp_path: Path) -> None:
+    assert "there is no such folder" in folder_problems(tmp_path / "gone")[0]
+    assert "holds no pictures" in folder_problems(tmp_path)[0]
+    _picture(tmp_path / "3_cat" / "a.png", 1)
+    assert folder_problems(tmp_path) == []
+    (tmp_path / "3_cat" / "metadata.jsonl").write_text("{}")
+    _picture(tmp_path / "train" / "b.png", 1)
+    (tmp_path / "metadata.parquet").write_bytes(b"")
+    assert "is read as Hugging Face's imagefolder" in folder_problems(tmp_path)[0]
