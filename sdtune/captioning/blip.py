@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -68,9 +68,8 @@ class BlipCaptioner:
             found = AutoConfig.from_pretrained(source).model_type
             if found != "blip":
                 raise ValueError(f"Expected a BLIP for captions, but it is a `{found}`.")
-            model, information = BlipForConditionalGeneration.from_pretrained(
-                source, dtype=torch.float32, output_loading_info=True
-            )
+            load: Callable[..., Any] = BlipForConditionalGeneration.from_pretrained
+            model, information = load(source, dtype=torch.float32, output_loading_info=True)
             missing = sorted(information["missing_keys"])
             if missing:
                 raise ValueError(f"it lacks {len(missing)} weights, such as {missing[0]}")

@@ -190,7 +190,7 @@ def _metadata_entry(
     picture = known.get(Path(name).as_posix())
     if picture is None:
         return f"{source}: there is no picture {name!r}; add it, or delete the line."
-    joined = [" ".join(each.split()) for each in captions]
+    joined = [" ".join(str(each).split()) for each in captions]
     return _Entry(picture, source, list(filter(None, joined)), file)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
@@ -84,15 +84,16 @@ def split_prompts(
         As many chunks as each prompt needs, at least one.
     """
     size = tokenizer.model_max_length - 2
-    comma = tokenizer.convert_tokens_to_ids(",</w>")
-    tokens = tokenizer(list(prompts), add_special_tokens=False, verbose=False).input_ids
+    comma = cast(int, tokenizer.convert_tokens_to_ids(",</w>"))
+    tokens = tokenizer(
+        list(prompts), add_special_tokens=False, verbose=False, return_offsets_mapping=True
+    )
     split = []
-    for ids in tokens:
+    for prompt, ids, spans in zip(prompts, tokens.input_ids, tokens.offset_mapping, strict=True):
         chunks, rest = _split(ids, size, comma, max_chunks)
-        lost = tokenizer.decode(rest).strip() if rest else ""
-        split.append(
-            PromptTokens([_framed(tokenizer, each) for each in chunks], lost, len(ids) + 2)
-        )
+        lost = prompt[spans[-len(rest)][0] :].strip() if rest else ""
+        framed = [_framed(tokenizer, each) for each in chunks]
+        split.append(PromptTokens(framed, lost, len(ids) + 2))
     return split
 
 
@@ -131,7 +132,7 @@ def encode_in_chunks(
 
 
 def _split(
-    ids: Sequence[int], size: int, comma: int | None, max_chunks: int
+    ids: Sequence[int], size: int, comma: int, max_chunks: int
 ) -> tuple[list[Sequence[int]], Sequence[int]]:
     chunks: list[Sequence[int]] = []
     rest = ids

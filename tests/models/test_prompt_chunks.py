@@ -64,6 +64,8 @@ def test_what_is_beyond_the_chunks_is_lost_and_said(
 ) -> None:
     (split,) = split_prompts(model.tokenizers[0], ["a" * 75 + "bc"], 1)
     assert (len(split.chunks), split.lost, split.length) == (1, "bc", 79)
+    (split,) = split_prompts(model.tokenizers[0], ["a" * 75 + "  The end,  as Written "], 1)
+    assert split.lost == "The end,  as Written"
     short = load(tiny_sd)
     with caplog.at_level(logging.WARNING, logger="sdtune"):
         for letter in "abbcdefg":  # the second of two equal prompts is not news
