@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sdtune.data.class_pictures import ClassPictures, Draw
 from sdtune.data.concept import Concept, ConceptDataset
-from sdtune.data.loss_weights import found_masks, mask_problems
+from sdtune.data.masked_scan import with_masks
 from sdtune.data.picture_module import PictureDataModule
 from sdtune.data.pictures import Picture, PictureDataset
 from sdtune.data.scan import Scan
@@ -89,11 +89,7 @@ class ConceptPicturesModule(PictureDataModule):
             One line each: a path, what is wrong with it, and what to do. Empty if all is well.
         """
         self._scans = None  # files may have changed
-        scans = self._scanned()
-        problems = [problem for pair in scans for scan in pair for problem in scan.problems]
-        for pair in scans:
-            problems += mask_problems(pair.instance.pictures, self.unmasked_weight)
-        return problems
+        return [problem for pair in self._scanned() for scan in pair for problem in scan.problems]
 
     def left_out(self) -> list[str]:
         """List what is wrong with the pictures that are left out, a line each."""
@@ -106,7 +102,6 @@ class ConceptPicturesModule(PictureDataModule):
         for number, (concept, pair) in enumerate(zip(self.concepts, self._scanned(), strict=True)):
             key = "data" if one else f"data.concepts[{number}]"
             lines += pair.instance.lines(f"{key}.instance_dir")
-            lines += found_masks(pair.instance.pictures, self.unmasked_weight)
             if concept.class_dir is not None:
                 lines += pair.of_class.lines(f"{key}.class_dir")
         return lines + self._notes()
@@ -135,7 +130,13 @@ class ConceptPicturesModule(PictureDataModule):
     def _scanned(self) -> list[_Scans]:
         if self._scans is None:
             how = self.cache_dir, self.on_problem
-            self._scans = [_Scans(each.scan(*how), each.scan_class(*how)) for each in self.concepts]
+            self._scans = [
+                _Scans(
+                    with_masks(each.scan(*how), self.unmasked_weight, self.on_problem),
+                    each.scan_class(*how),
+                )
+                for each in self.concepts
+            ]
         return self._scans
 
     def _sized_datasets(self) -> tuple[PictureDataset, ...]:

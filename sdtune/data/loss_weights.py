@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
@@ -13,13 +12,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from sdtune.data.decoding import PictureError, header_size, read_alpha, read_mask
+from sdtune.data.decoding import read_alpha, read_mask
 from sdtune.data.transforms import Box
 
-__all__ = ["found_masks", "mask_problems", "read_loss_weights"]
-
-# a mask that is made at another scale may be a pixel off
-_SHAPES_DIFFER_ABOVE = 0.02
+__all__ = ["read_loss_weights"]
 
 _KEPT = 4096  # masks at the latents' size, of 16 kB each at 512 pixels
 
@@ -68,46 +64,6 @@ def read_loss_weights(
     modified = (picture.mask or picture.path).stat().st_mtime_ns
     mask = _read(picture.path, picture.mask, modified, picture.size, target, box, flipped, grid)
     return unmasked_weight + (1.0 - unmasked_weight) * mask
-
-
-def mask_problems(pictures: Iterable[_Masked], unmasked_weight: float | None) -> list[str]:
-    """Say which masks beside pictures do not open or have another shape, a line each.
-
-    Args:
-        pictures: Pictures that open.
-        unmasked_weight: As in `read_loss_weights`; None makes no use of masks.
-
-    Returns:
-        Lines with the mask's path, what is wrong with it, and what to do.
-    """
-    problems: list[str] = []
-    for picture in pictures if unmasked_weight is not None else ():
-        if picture.mask is None:
-            continue
-        try:
-            width, height = header_size(picture.mask)
-        except PictureError as error:
-            reason = str(error).removesuffix(".")
-            problems.append(f"{reason}; save it again as PNG, or delete it.")
-            continue
-        own = picture.size[0] / picture.size[1]
-        if abs(width / height / own - 1) > _SHAPES_DIFFER_ABOVE:
-            problems.append(
-                f"{picture.mask}: is {width}x{height} pixels, another shape than its picture's "
-                f"{picture.size[0]}x{picture.size[1]}; cut it as the picture is, or delete it."
-            )
-    return problems
-
-
-def found_masks(pictures: Sequence[_Masked], unmasked_weight: float | None) -> list[str]:
-    """Say how many of some pictures have a mask beside them, in a line if use is made of them."""
-    if unmasked_weight is None:
-        return []
-    count = sum(picture.mask is not None for picture in pictures)
-    return [
-        f"data.unmasked_weight: {count} of {len(pictures)} pictures have a mask beside them; of "
-        "the others their transparency is the mask, if they have any."
-    ]
 
 
 @lru_cache(maxsize=_KEPT)

@@ -45,11 +45,13 @@ class Scan:
             problems: A line each, which begins with the path or name that it is about.
 
         Returns:
-            A scan without the pictures that they name, which lists them as left out; or, if no
-            picture would remain, with the problems as they are.
+            A scan without the pictures that they name, or whose masks, which lists them as left
+            out; or, if no picture would remain, with the problems as they are.
         """
         named = {line.partition(": ")[0] for line in problems}
-        remaining = [each for each in self.pictures if str(each.path) not in named]
+        remaining = [
+            each for each in self.pictures if named.isdisjoint((str(each.path), str(each.mask)))
+        ]
         if not remaining:
             return replace(self, problems=[*self.problems, *problems])
         return replace(self, pictures=remaining, left_out=[*self.left_out, *problems])

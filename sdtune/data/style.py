@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sdtune._checks import check_not_negative, check_positive, check_share
-from sdtune.data.loss_weights import found_masks, mask_problems
+from sdtune.data.masked_scan import with_masks
 from sdtune.data.picture_module import PictureDataModule
 from sdtune.data.pictures import Picture, PictureDataset
 from sdtune.data.scan import Scan, scan_folder
@@ -109,13 +109,11 @@ class StyleDataModule(PictureDataModule):
                 f"{where}: holding out {held} of {len(pictures)} pictures leaves none to train "
                 f"on; lower `data.{name}`."
             )
-        return problems + mask_problems(pictures, self.unmasked_weight)
+        return problems
 
     def found(self) -> list[str]:
         """Say what the folder was taken for and what was left out, a line each."""
-        scan = self._scanned()
-        masks = found_masks(scan.pictures, self.unmasked_weight)
-        return scan.lines("data.folder") + masks + self._notes()
+        return self._scanned().lines("data.folder") + self._notes()
 
     def build_datasets(self) -> tuple[PictureDataset, PictureDataset]:
         """Split the folder, see `held_out`."""
@@ -154,7 +152,7 @@ class StyleDataModule(PictureDataModule):
 
     def _scanned(self) -> Scan:
         if self._scan is None:
-            self._scan = scan_folder(
+            scan = scan_folder(
                 self.folder,
                 cache_dir=self.cache_dir,
                 source=self.source,
@@ -162,4 +160,5 @@ class StyleDataModule(PictureDataModule):
                 image_column=self.image_column,
                 on_problem=self.on_problem,
             )
+            self._scan = with_masks(scan, self.unmasked_weight, self.on_problem)
         return self._scan

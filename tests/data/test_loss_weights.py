@@ -8,9 +8,7 @@ from PIL import Image
 from sdtune.data.buckets import BucketSettings
 from sdtune.data.concept import Concept, ConceptDataset
 from sdtune.data.encoded import Encoded
-from sdtune.data.loss_weights import mask_problems
 from sdtune.data.pictures import Picture, PictureDataset
-from sdtune.data.style import StyleDataModule
 from sdtune.files.feature_store import FeatureStore
 
 
@@ -125,33 +123,3 @@ def test_of_class_pictures_all_counts(masked, tmp_path):
     sample = data[0]
     assert sample["loss_weights"].mean() < 0.6
     assert sample["class_loss_weights"].unique().tolist() == [1.0]
-
-
-def test_masks_that_do_not_fit_are_problems(masked, tmp_path):
-    assert mask_problems([masked(100, 50), masked(100, 50, 0.5)], 0.1) == []
-    picture = masked(100, 50)
-    Image.new("L", (60, 60)).save(picture.mask)
-    (line,) = mask_problems([picture], 0.0)
-    assert line.startswith(f"{picture.mask}: is 60x60 pixels, another shape than its picture's")
-    assert mask_problems([picture], None) == []
-    picture.mask.write_bytes(b"no picture")
-    (line,) = mask_problems([picture], 0.0)
-    assert line.startswith(f"{picture.mask}: does not open")
-
-
-def test_a_module_says_what_masks_there_are_and_lists_bad_ones(make_folder, tmp_path):
-    folder = make_folder(3)
-    Image.new("L", (24, 16), 255).save(folder / "00_mask.png")
-    module = StyleDataModule(
-        folder, resolution=64, unmasked_weight=0.1, validation_count=1, cache_dir=tmp_path
-    )
-    assert module.problems() == []
-    assert "1 of 3 pictures have a mask beside them" in module.found()[-1]
-    assert all(
-        "loss_weights" in dataset[0] for dataset in (module.train_dataset, module.val_dataset)
-    )
-    Image.new("L", (16, 16), 255).save(folder / "00_mask.png")
-    assert len(module.problems()) == 1
-    assert StyleDataModule(folder, cache_dir=tmp_path).problems() == []
-    with pytest.raises(ValueError, match=r"`unmasked_weight` to be in \[0, 1\], but got 2"):
-        StyleDataModule(folder, unmasked_weight=2.0)

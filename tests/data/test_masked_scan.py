@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from sdtune.data.masked_scan import with_masks
+from sdtune.data.scan import scan_folder
+from sdtune.data.style import StyleDataModule
+from sdtune.data.subject import SubjectDataModule
+
+
+@pytest.fixture
+def folder(make_folder):
+    """Three pictures of 24 x 16, one of which has a mask of half its size."""
+    folder = make_folder(3)
+    Image.new("L", (12, 8), 255).save(folder / "00_mask.png")
+    return folder
+
+
+def test_masks_that_do_not_fit_are_problems(folder):
+    found = scan_folder(folder)
+    assert with_masks(found, 0.1, "error").problems == []
+    assert with_masks(found, None, "error") is found
+    Image.new("L", (16, 16)).save(folder / "00_mask.png")
+    (folder / "01_mask.png").write_bytes(b"no picture")
+    found = scan_folder(folder)
+    assert with_masks(found, None, "error").problems == []
+    problems = with_masks(found, 0.1, "error").problems
+    assert problems[0].startswith(
+        f"{folder}/00_mask.png: is 16x16 pixels, another shape than its picture's 24x16"
+    )
+    assert problems[1].startswith(f"{folder}/01_mask.png: does not open")
+    skipped = with_masks(found, 0.1, "skip")
+    assert (skipped.problems, skipped.left_out) == ([], problems)
+    assert [each.name for each in skipped.pictures] == ["02.png"]
+
+
+@pytest.mark.parametrize("kind", ["style", "subject"])
+def test_a_module_says_what_masks_there_are_and_lists_bad_ones(folder, tmp_path, kind):
+    def make(**arguments):
+        shared = {"resolution": 64, "cache_dir": tmp_path, **arguments}
+        if kind == "subject":
+            return SubjectDataModule(folder, **shared)
+        return StyleDataModule(folder, validation_count=1, **shared)
+
+    module = make(unmasked_weight=0.1)
+    assert module.problems() == []
+    assert "1 of 3 pictures have a mask beside them" in module.found()[-1]
+    for dataset in (module.train_dataset, module.val_dataset):
+        assert all("loss_weights" in dataset[index] for index in range(len(dataset)))
+    Image.new("L", (16, 16), 255).save(folder / "00_mask.png")
+    assert len(module.problems()) == 1
+    assert make().problems() == []
+    left = make(unmasked_weight=0.1, on_problem="skip")
+    assert left.problems() == []
+    assert len(left.left_out()) == 1
+    with pytest.raises(ValueError, match=r"`unmasked_weight` to be in \[0, 1\], but got 2"):
+        make(unmasked_weight=2.0)
