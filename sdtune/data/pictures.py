@@ -224,8 +224,10 @@ class PictureDataset(Dataset[dict[str, Any]]):
     @property
     def originals(self) -> list[Picture]:
         """The pictures that the user gave, in the order of `pictures`, with whole captions."""
-        whole = self.caption_rules.whole
-        return [replace(picture, caption=whole(picture.caption)) for picture in self.pictures]
+        rules = self.caption_rules
+        if not rules.prefix and not rules.suffix:
+            return self.pictures
+        return [replace(picture, caption=rules.whole(picture.caption)) for picture in self.pictures]
 
     @property
     def draws_captions(self) -> bool:

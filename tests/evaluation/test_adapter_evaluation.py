@@ -138,3 +138,17 @@ def test_all_that_is_wrong_with_a_call_is_said(ask, tmp_path):
     lines.write_text("a cat\n\n a dog \n")
     evaluation = AdapterEvaluation(**(ask | {"prompt": ["a hat"], "prompts": str(lines)}))
     assert evaluation.protocol.prompts == ["a hat", "a cat", "a dog"]
+
+
+def test_prompts_have_the_chunks_that_the_adapter_was_trained_with(ask, tiny_sd, tmp_path):
+    model = load(tiny_sd)
+    add_lora(model, rank=1, alpha=1.0, target_modules=["to_q"])
+    adapter = AdapterSet(LoRAAdapter.from_model(model))
+    for chunks in ("3", None):
+        metadata = {} if chunks is None else {"sdtune.max_prompt_chunks": chunks}
+        adapter.save(tmp_path / "adapter", metadata)
+        evaluation = AdapterEvaluation(str(tmp_path / "adapter"), **ask)
+        assert evaluation.max_prompt_chunks == int(chunks or 1)
+    given = AdapterEvaluation(str(tmp_path / "adapter"), max_prompt_chunks=2, **ask)
+    assert given._load().max_prompt_chunks == 2
+    assert AdapterEvaluation(**ask).max_prompt_chunks == 1
