@@ -15,6 +15,7 @@ from torch import nn
 from sdtune.adapters import registry
 from sdtune.adapters.lora import LoRAAdapter, add_lora, lora_layers, lora_parameters
 from sdtune.adapters.lora.kohya_format import KohyaFormat
+from sdtune.adapters.lora.peft_format import PEFTFormat
 from sdtune.adapters.pipeline import load_adapter
 from sdtune.adapters.words.textual_inversion_format import TextualInversionFormat
 from sdtune.models import load
@@ -241,6 +242,11 @@ def test_lycoris_products(fresh, tmp_path):
     torch.testing.assert_close(change(fresh, f"{BLOCK}.to_q"), 0.5 * torch.kron(w1, a @ b))
     kron = torch.kron(conv1[:, :, None, None], conv2)
     torch.testing.assert_close(change(fresh, "down_blocks.0.resnets.0.conv1"), kron)
+    # PEFT would cut 8 by 8 up as 2 by 2 and 4 by 4, and so could not read a folder of its own
+    adapter = LoRAAdapter.from_model(fresh)
+    assert not PEFTFormat().holds(adapter)
+    KohyaFormat().write(adapter, tmp_path / "again.safetensors", {})
+    assert KohyaFormat().verify(adapter, tmp_path / "again.safetensors", fresh) < 1e-5
 
 
 def test_lycoris_products_by_elements_with_a_core(fresh, tmp_path):

@@ -20,7 +20,7 @@ from sdtune.techniques.multi_concept import MultiConceptModule
 from sdtune.techniques.pivotal_tuning import PivotalTuningModule
 from sdtune.techniques.textual_inversion import TextualInversionModule
 
-__all__ = ["TECHNIQUES", "Build", "data_for"]
+__all__ = ["LYCORIS", "TECHNIQUES", "Build", "data_for"]
 
 Build = Callable[[str], DiffusionFineTuningModule]
 
@@ -72,6 +72,14 @@ TECHNIQUES: dict[str, Build] = {
         prior_loss_weight=0,
     ),
 }
+
+LYCORIS: dict[str, Build] = {
+    name: lambda base, name=name: LoRAStyleModule(
+        base, rank=2, alpha=1, adapter_type=name, learning_rate=1e-2
+    )
+    for name in ("loha", "lokr")
+}
+"""The same technique with other layers, for the tests in which these matter."""
 
 
 def data_for(

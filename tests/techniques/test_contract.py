@@ -17,7 +17,9 @@ from sdtune.models import load
 from sdtune.techniques.base import DiffusionFineTuningModule
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
-from tests.techniques.every_technique import TECHNIQUES, Build, data_for
+from tests.techniques.every_technique import LYCORIS, TECHNIQUES, Build, data_for
+
+EVERY = {**TECHNIQUES, **LYCORIS}
 
 XL = (
     "lora_text_encoder",
@@ -29,16 +31,16 @@ XL = (
 """Techniques that are tried on Stable Diffusion XL too: what learns is in one of them at least."""
 
 
-def _cases(quick: Collection[str] = tuple(TECHNIQUES)) -> list[Any]:
+def _cases(quick: Collection[str] = tuple(EVERY)) -> list[Any]:
     """List techniques with bases; those that are not quick are slow."""
     return [
         pytest.param(
-            TECHNIQUES[name],
+            EVERY[name],
             base,
             id=f"{name}-{base}",
             marks=[] if base == "micro_sd" and name in quick else [pytest.mark.slow],
         )
-        for base, names in (("micro_sd", TECHNIQUES), ("tiny_xl", XL))
+        for base, names in (("micro_sd", EVERY), ("tiny_xl", XL))
         for name in names
     ]
 
@@ -182,14 +184,14 @@ for run in runs.iterdir():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("base", "names"), [("micro_sd", tuple(TECHNIQUES)), ("tiny_xl", XL)], indirect=["base"]
+    ("base", "names"), [("micro_sd", tuple(EVERY)), ("tiny_xl", XL)], indirect=["base"]
 )
 def test_saved_adapters_draw_the_same_pictures_in_a_new_process(
     base: Path, names: Sequence[str], folder: Path, tmp_path: Path
 ) -> None:
     expected = {}
     for name in names:
-        module = TECHNIQUES[name](str(base))
+        module = EVERY[name](str(base))
         _fit(module, folder, tmp_path / "fit")
         path = module.adapter().save(
             tmp_path / "runs" / name / "adapter", module.adapter_metadata()

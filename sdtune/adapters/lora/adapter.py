@@ -32,6 +32,7 @@ class LoRAAdapter(Adapter):
             LoraConfig, LoHaConfig or LoKrConfig, the same for all parts.
         base: For which kind of base it is.
         original_names: Module of the UNet -> its name in the first implementation.
+        kernels: Convolution in the UNet -> numbers in its kernel, where that is more than one.
     """
 
     kind: ClassVar[str] = "LoRA"
@@ -40,6 +41,7 @@ class LoRAAdapter(Adapter):
     configs: Mapping[str, Any]
     base: BaseKind = field(default_factory=BaseKind)
     original_names: Mapping[str, str] = field(default_factory=dict)
+    kernels: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def from_model(cls, model: StableDiffusion) -> LoRAAdapter:
@@ -65,6 +67,7 @@ class LoRAAdapter(Adapter):
             configs={name: copy.deepcopy(_config(part)) for name, part in parts.items()},
             base=base_kind(model),
             original_names=_original_names(model.unet),
+            kernels=_kernels(model.unet),
         )
 
     @classmethod
@@ -138,7 +141,8 @@ class LoRAAdapter(Adapter):
         alpha = pattern_value(config.alpha_pattern, module, default)
         if getattr(config, "use_rslora", False):
             alpha *= rank**0.5  # alpha / sqrt(r), not / r
-        return ModuleUpdate(self.adapter_type, tensors, rank, float(alpha))
+        kernel = self.kernels.get(module, 1) if part == "unet" else 1
+        return ModuleUpdate(self.adapter_type, tensors, rank, float(alpha), kernel)
 
 
 def _config(part: nn.Module) -> Any:
@@ -150,6 +154,12 @@ def _original_names(unet: nn.Module) -> dict[str, str]:
     # within a wrapped layer there are more modules
     names = [name.removesuffix(".base_layer") for name, _ in unet.named_modules()]
     return original_names(names, layers) if isinstance(layers, int) else {}
+
+
+def _kernels(unet: nn.Module) -> dict[str, int]:
+    layers = {name: each.get_base_layer() for name, each in lora_layers(unet).items()}
+    sizes = {name: cast(Tensor, each.weight)[0, 0].numel() for name, each in layers.items()}
+    return {name: size for name, size in sizes.items() if size > 1}
 
 
 def _weights(part: nn.Module) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from sdtune.adapters.format import AdapterFormat
 from sdtune.adapters.lora.adapter import LoRAAdapter
 from sdtune.adapters.lora.format import LoRAFormat
 from sdtune.adapters.lora.names import pattern_value
+from sdtune.adapters.lora.peft_sizes import peft_makes
 from sdtune.adapters.lora.reading import AlphaOf, Updates, read_updates
 from sdtune.adapters.usage import Program, Use
 from sdtune.files import tensor_file
@@ -49,6 +50,14 @@ class PEFTFormat(LoRAFormat):
         """Find the folder `peft` in a folder, or take the folder itself."""
         return next(
             (each for each in (folder / self.file_name, folder) if _part_folders(each)), None
+        )
+
+    def holds(self, adapter: LoRAAdapter) -> bool:
+        """Tell whether PEFT makes matrices of these sizes, of which LyCORIS has more."""
+        return all(
+            peft_makes(adapter.configs[part], update)
+            for part in adapter.weights
+            for update in adapter.updates(part).values()
         )
 
     def metadata(self, path: Path) -> Mapping[str, str]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sdtune.adapters.lora.layers import ADAPTER_NAME, inject_lora, lora_layers
+from sdtune.adapters.lora.peft_sizes import peft_factor
 from sdtune.adapters.lora.updates import AdapterType, ModuleUpdate
 from sdtune.functional.randomness import isolated_random_state
 
@@ -64,7 +65,7 @@ def _config(modules: Mapping[str, ModuleUpdate], dropout: float) -> Any:
             alpha=alpha,  # type: ignore[arg-type]  # a float serves as well
             use_effective_conv2d="lokr_t2" in held,
             decompose_both="lokr_w1_a" in held,
-            decompose_factor=_factor(modules),
+            decompose_factor=peft_factor(modules),
             **shared,
         )
     return LoraConfig(
@@ -74,39 +75,6 @@ def _config(modules: Mapping[str, ModuleUpdate], dropout: float) -> Any:
         lora_bias="bias" in held,
         **shared,
     )
-
-
-def _factor(modules: Mapping[str, ModuleUpdate]) -> int:
-    """Find the `decompose_factor` by which PEFT makes matrices of these sizes; -1 if none does."""
-    from peft.tuners.lokr.layer import factorization
-
-    first = {name: _first_size(each) for name, each in modules.items()}
-    for factor in (-1, *sorted({side for size in first.values() for side in size})):
-        made = {
-            name: tuple(
-                factorization(whole, factor)[0]
-                for whole in (each.size[0], _inputs(each, first[name][1]))
-            )
-            for name, each in modules.items()
-        }
-        if made == first:
-            return factor
-    return -1
-
-
-def _first_size(update: ModuleUpdate) -> tuple[int, int]:
-    tensors = update.tensors
-    if "lokr_w1" in tensors:
-        return tensors["lokr_w1"].shape[0], tensors["lokr_w1"].shape[1]
-    return tensors["lokr_w1_a"].shape[0], tensors["lokr_w1_b"].shape[1]
-
-
-def _inputs(update: ModuleUpdate, first: int) -> int:
-    """Count the inputs of a module; of a convolution's kernel, which is in the second, once."""
-    tensors = update.tensors
-    if "lokr_w2" in tensors:
-        return first * tensors["lokr_w2"].shape[1]
-    return first * tensors["lokr_w2_b"].shape[1]
 
 
 def _fill_lora(layer: Any, update: ModuleUpdate) -> None:

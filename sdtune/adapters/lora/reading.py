@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -76,9 +77,10 @@ def read_updates(
     updates: Updates = {}
     for (name, module), kinds in found.items():
         update = _update(refusal, name, module, kinds, alpha_of)
-        weight = parts[name].get_submodule(module).weight
-        _check_size(refusal, module, update, tuple(weight.shape))  # type: ignore[arg-type]
-        updates.setdefault(name, {})[module] = update
+        weight = cast(Tensor, parts[name].get_submodule(module).weight)
+        _check_size(refusal, module, update, tuple(weight.shape))
+        kernel = weight[0, 0].numel()
+        updates.setdefault(name, {})[module] = replace(update, kernel=kernel)
     _check_together(refusal, updates)
     return updates
 

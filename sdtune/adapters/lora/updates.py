@@ -50,12 +50,14 @@ class ModuleUpdate:
             of the latter and `magnitude` (out,) of a DoRA; or `hada_*`; or `lokr_*`.
         rank: r.
         alpha: The update is scaled by alpha / rank.
+        kernel: Numbers in the kernel of a convolution; 1 of a linear layer.
     """
 
     adapter_type: AdapterType
     tensors: Mapping[str, Tensor] = field(repr=False)
     rank: int
     alpha: float
+    kernel: int = 1
 
     @property
     def size(self) -> tuple[int, int]:
