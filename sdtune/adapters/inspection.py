@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
+from torch import Tensor
 
 from sdtune.adapters import registry
 from sdtune.adapters.layer_names import (
@@ -49,6 +49,8 @@ _VERSIONS = {
 
 # strings of the header that are long tables, or said elsewhere
 _NO_RECORD = frozenset({_CONFIG_KEY, "ss_tag_frequency", "ss_bucket_info", "ss_dataset_dirs"})
+
+_WHOLE_MODEL = 2**30  # bytes: no adapter but a whole UNet is as large
 
 
 @dataclass(frozen=True)
@@ -107,8 +109,13 @@ def _inspect(path: Path) -> InspectedFile:
     }
     form = registry.find_format(path)
     metadata = dict(form.metadata(path)) if form else dict(headers[files[0]].metadata)
-    words = [each.placeholder_token for each in registry.read_words([path])]
-    modules = layers(shapes, _alphas(files, path), _configs(path, metadata))
+    is_small = sum(each.stat().st_size for each in files) < _WHOLE_MODEL
+    is_readable = bool(shapes) and (form is not None or is_small)
+    tensors, notes = _read(path, files, is_readable=is_readable)
+    words: list[str] = []
+    if not notes:
+        words = [each.placeholder_token for each in registry.read_words([path])]
+    modules = layers(shapes, _alphas(tensors), _configs(path, metadata))
     hashes = _hashes(files[0]) if len(files) == 1 else {}
     return InspectedFile(
         path=str(path),
@@ -116,13 +123,27 @@ def _inspect(path: Path) -> InspectedFile:
         layout=form.name if form else "",
         family=_family(shapes, metadata),
         tensors=len(shapes),
-        dtypes=sorted({dtype for each in files for dtype in _dtypes(each)}),
+        dtypes=sorted({str(each.dtype).removeprefix("torch.") for each in tensors.values()}),
         layers=folded(modules),
         words=words or _trigger_words(metadata),
         record={key: each for key, each in metadata.items() if _is_record(key)},
         hashes=hashes,
-        notes=list(_notes(path, shapes, metadata, hashes, has_format=form is not None)),
+        notes=[*notes, *_notes(path, shapes, metadata, hashes, has_format=form is not None)],
     )
+
+
+def _read(
+    path: Path, files: Iterable[Path], *, is_readable: bool
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Read all tensors, to see that they can be used; or say why they cannot."""
+    tensors: dict[str, Tensor] = {}
+    try:
+        for each in files if is_readable else ():
+            read = tensor_file.read_tensors(each)
+            tensors |= {_full_name(each, path, name): tensor for name, tensor in read.items()}
+    except ValueError as error:
+        return {}, [str(error)]
+    return tensors, []
 
 
 def _full_name(file: Path, path: Path, name: str) -> str:
@@ -135,18 +156,13 @@ def _full_name(file: Path, path: Path, name: str) -> str:
     return f"{part}.{_PEFT.sub('', name)}"
 
 
-def _alphas(files: Iterable[Path], path: Path) -> dict[str, float]:
-    """Read the alphas that are tensors: module -> value."""
-    found = {}
-    for each in files:
-        header = tensor_file.read_header(each)
-        names = [name for name in header.shapes if name.endswith(".alpha")]
-        if names:
-            with safe_open(each, framework="pt") as file:
-                for name in names:
-                    module = _full_name(each, path, name).removesuffix(".alpha")
-                    found[module] = float(file.get_tensor(name).float().mean())
-    return found
+def _alphas(tensors: Mapping[str, Tensor]) -> dict[str, float]:
+    """Take the alphas that are tensors: module -> value."""
+    return {
+        name.removesuffix(".alpha"): float(tensor.float().mean())
+        for name, tensor in tensors.items()
+        if name.endswith(".alpha")
+    }
 
 
 def _configs(path: Path, metadata: Mapping[str, str]) -> dict[str, dict[str, Any]]:
@@ -208,14 +224,6 @@ def _is_record(key: str) -> bool:
     return key not in _NO_RECORD and key not in tensor_file.RESERVED
 
 
-def _dtypes(path: Path) -> set[str]:
-    header = tensor_file.read_header(path)
-    if not header.shapes:
-        return set()
-    with safe_open(path, framework="pt") as file:
-        return {file.get_slice(name).get_dtype() for name in header.shapes}
-
-
 def _hashes(path: Path) -> dict[str, str]:
     """Hash the file as model sites do, and its tensors as kohya does."""
     whole, tensors = sha256(), sha256()
@@ -244,7 +252,7 @@ def _notes(
     if not has_format:
         yield f"It is no adapter in a layout that sdtune reads. {_as_base(path)}".rstrip()
     if not shapes:
-        yield "It is no safetensors file, so that nothing is read of it here."
+        yield "It is neither a safetensors file nor a pickle of tensors alone."
     told = metadata.get("sshs_model_hash")
     if told and told != hashes.get("sshs_model_hash", told):
         yield "Its tensors are not those that its header's sshs_model_hash is of: it was changed."

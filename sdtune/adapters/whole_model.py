@@ -103,17 +103,23 @@ def write_whole_model(
     Args:
         model: A bundle without adapters. It is cast to `dtype`.
         base: What it was made from: a single file is read back with its configuration.
-        output: A `.safetensors` file, which gets the original layout; or a folder in diffusers'.
+        output: A `.safetensors` file, which gets the original layout; or a new folder in
+            diffusers'.
         dtype: Floating type of the weights that are written.
 
     Raises:
         AdapterVerificationError: If the model that is loaded back predicts anything else.
-        FileExistsError: If a file is there that sdtune did not write.
+        FileExistsError: If a file is there that sdtune did not write, or anything is in the folder.
         ValueError: If a file in the original layout cannot hold the model.
     """
     is_file = output.suffix == _SUFFIX
     if is_file:
         _check_vocabulary(model, base)
+    elif output.is_dir() and any(output.iterdir()):
+        raise FileExistsError(
+            f"Expected {output} to be a new folder, for a whole model is written over nothing that "
+            "is there."
+        )
     with evaluating(model):
         expected = prediction(model)
     model.to(dtype)
@@ -153,4 +159,7 @@ def _write_file(model: StableDiffusion, output: Path) -> None:
             weights["ztsnr"] = torch.zeros(0)
     output.parent.mkdir(parents=True, exist_ok=True)
     with replaced_atomically(output) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode
         save_file(weights, temporary, metadata)
+        temporary.chmod(mode)  # the library lets nobody else read its files

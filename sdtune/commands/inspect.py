@@ -35,7 +35,7 @@ def inspect(adapter: Path, *, json: bool = False) -> None:
       sdtune inspect erica.safetensors
       sdtune inspect runs/style_lora/version_0 --json
 
-    Nothing is loaded but the header; no pickle is opened.
+    No model is needed. Pickles are read by a reader of tensors alone, or not at all.
 
     Args:
         adapter: A file, a folder, or a run folder.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-__all__ = ["foreign_name_of_file", "foreign_name_of_pipeline"]
+__all__ = ["foreign_name_of_channels", "foreign_name_of_file", "foreign_name_of_pipeline"]
 
 # part of a pipeline's name -> what such models are; the first that fits
 _PIPELINES = {
@@ -68,5 +68,17 @@ def foreign_name_of_file(header: Mapping[str, Tensor]) -> str | None:
         if any(part in name for name in header):
             return what
     if _CONV_IN in header and header[_CONV_IN].ndim == 4:
-        return _CHANNELS.get(header[_CONV_IN].shape[1])
+        return foreign_name_of_channels(header[_CONV_IN].shape[1])
     return None
+
+
+def foreign_name_of_channels(channels: int) -> str | None:
+    """Say what a UNet is that takes in more than latents of 4 channels.
+
+    Args:
+        channels: How many it takes in.
+
+    Returns:
+        Such as `a model for inpainting`; None if it is not known.
+    """
+    return _CHANNELS.get(channels)

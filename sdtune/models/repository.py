@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sdtune.models.families import Family, families, family_of_pipeline
-from sdtune.models.foreign import foreign_name_of_pipeline
+from sdtune.models.foreign import foreign_name_of_channels, foreign_name_of_pipeline
 
 __all__ = ["Repository", "find_folder", "find_on_hub", "is_hub_id"]
 
@@ -96,6 +96,7 @@ def find_folder(folder: Path, base: str) -> Repository:
     missing = [*_missing(names, family), *_missing_shards(folder, names)]
     if missing:
         raise ValueError(f"`base` {base} is incomplete: it lacks {', '.join(missing)}.")
+    _check_channels(folder, base, family)
     return Repository(family, str(folder), variant=_variant(names, family))
 
 
@@ -196,11 +197,8 @@ def _download(name: str, revision: str | None) -> str:
 
 
 def _family_in(index: Path, base: str) -> Family:
-    try:
-        content: Mapping[str, Any] = json.loads(index.read_text(encoding="utf-8"))
-        name = content.get("_class_name")
-    except (ValueError, AttributeError) as error:
-        raise ValueError(f"{index} is not a JSON object: {error}") from error
+    content = _read_config(index)
+    name = content.get("_class_name")
     family = family_of_pipeline(name)
     if family is None:
         known = " or ".join(
@@ -216,6 +214,28 @@ def _family_in(index: Path, base: str) -> Family:
             f"{' and no '.join(left_out)}: it may be a refiner."
         )
     return family
+
+
+def _check_channels(folder: Path, base: str, family: Family) -> None:
+    """Check that the UNet takes in latents and nothing else."""
+    taken = _read_config(folder / "unet" / "config.json").get("in_channels", 4)
+    latents = _read_config(folder / "vae" / "config.json").get("latent_channels", 4)
+    if taken != latents:
+        what = foreign_name_of_channels(taken) or "another kind of model"
+        raise ValueError(
+            f"Expected `base` to be a {family.name} for text to image, but {base} is {what}: its "
+            f"UNet takes in {taken} channels, and not the {latents} of the latents."
+        )
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is not a JSON object.")
+    return content
 
 
 def _names_in(folder: Path) -> set[str]:
@@ -240,9 +260,9 @@ def _missing_shards(folder: Path, names: Collection[str]) -> Iterator[str]:
     """Yield what an index of weights in several files names and is not there."""
     for name in sorted(names):
         if re.fullmatch(r"\w+/[\w.]*\.safetensors\.index(\.[\w-]+)?\.json", name):
-            content = json.loads((folder / name).read_text(encoding="utf-8"))
+            shards_of = _read_config(folder / name).get("weight_map", {})
             part = name.partition("/")[0]
-            shards = {f"{part}/{each}" for each in content["weight_map"].values()}
+            shards = {f"{part}/{each}" for each in shards_of.values()}
             yield from sorted(shards - set(names))
 
 

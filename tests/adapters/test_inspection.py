@@ -29,7 +29,7 @@ def test_every_file_of_an_adapter_is_told(saved: Path) -> None:
         "textual inversion",
         ["<erica>"],
     )
-    assert (lora.kind, lora.layout, lora.dtypes) == ("LoRA", "diffusers", ["F32"])
+    assert (lora.kind, lora.layout, lora.dtypes) == ("LoRA", "diffusers", ["float32"])
     assert lora.record["sdtune.steps"] == "200"
     assert sum(each.count for each in lora.layers) == 32 + 32 + 12 == lora.tensors // 2
     content = (saved / "pytorch_lora_weights.safetensors").read_bytes()
@@ -111,3 +111,15 @@ def test_what_is_no_adapter_is_told(tmp_path: Path) -> None:
     assert file.tensors == 0
     with pytest.raises(FileNotFoundError, match="Expected an adapter at"):
         inspect_adapter(tmp_path / "nowhere")
+
+
+def test_pickles_and_broken_numbers_are_told(tmp_path: Path) -> None:
+    torch.save(_kohya(["lora_unet_mid_block_x"]), tmp_path / "k.pt")
+    [file] = inspect_adapter(tmp_path / "k.pt")
+    assert (file.layout, file.layers[0].rank, file.layers[0].alpha) == ("kohya", 4, 2.0)
+    torch.save({"string_to_param": {"*": torch.zeros(2, 768)}, "name": "ben"}, tmp_path / "b.pt")
+    [file] = inspect_adapter(tmp_path / "b.pt")
+    assert (file.kind, file.words, file.family) == ("learned words", ["ben"], "Stable Diffusion 1")
+    save_file({"<erica>": torch.full((2, 768), float("nan"))}, tmp_path / "n.safetensors")
+    [file] = inspect_adapter(tmp_path / "n.safetensors")
+    assert "to be finite, but `<erica>` holds some that are not" in file.notes[0]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from pathlib import Path
 
 import pytest
@@ -69,13 +70,13 @@ def test_a_file_in_the_original_layout_is_read_back(
 
 def path_with_config(path: Path, folder: Path) -> Path:
     """Put the configuration where a file of an unknown size looks for it."""
-    import shutil
-
     shutil.copytree(folder, path.with_suffix(""), ignore=shutil.ignore_patterns("*.safetensors"))
     return path
 
 
-def test_what_is_no_ours_is_not_overwritten(lora: Path, tiny_sd: Path, tmp_path: Path) -> None:
+def test_what_is_not_ours_is_not_overwritten(tiny_sd: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileExistsError, match="for a whole model is written over nothing"):
+        write_whole_model(load(tiny_sd), tiny_sd, tiny_sd)
     save_file({"a": torch.zeros(1)}, tmp_path / "mine.safetensors")
     with pytest.raises(FileExistsError, match="a file is there that sdtune did not write"):
         write_whole_model(load(tiny_sd), tiny_sd, tmp_path / "mine.safetensors")

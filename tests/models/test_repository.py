@@ -144,6 +144,19 @@ def test_other_pipelines_are_refused_by_their_models_names(
         check_base(tmp_path)
 
 
+def test_an_inpainting_unet_in_a_pipeline_for_text_to_image_is_refused(
+    tiny_sd: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_sd, tmp_path / "model"))
+    config = json.loads((folder / "unet" / "config.json").read_text())
+    (folder / "unet" / "config.json").write_text(json.dumps({**config, "in_channels": 9}))
+    with pytest.raises(ValueError, match="is a model for inpainting: its UNet takes in 9 channels"):
+        check_base(folder)
+    (folder / "unet" / "config.json").write_text("[")
+    with pytest.raises(ValueError, match=r"config\.json is not JSON"):
+        check_base(folder)
+
+
 def test_a_pipeline_without_its_text_encoder_may_be_a_refiner(tmp_path: Path) -> None:
     index = {"_class_name": "StableDiffusionPipeline", "text_encoder": [None, None]}
     (tmp_path / "model_index.json").write_text(json.dumps(index))
