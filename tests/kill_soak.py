@@ -143,20 +143,20 @@ class Bench:
         self._references: dict[str, tuple[dict[str, Any], int, float]] = {}
         LoRAStyleModule(str(self.base)).load_base()  # imports what is imported late
 
-    def trial(self, seed: int, case_name: str | None, most_kills: int, tally: Tally) -> None:
+    def trial(self, seed: int, case_name: str | None, kills: tuple[int, int], tally: Tally) -> None:
         """Kill a run and let it end, and count what came of it.
 
         Args:
             seed: Of the case, the number of kills and their moments.
             case_name: Which of `CASES`; None draws one.
-            most_kills: How many kills there are at most.
+            kills: How many kills there are at least and at most, unless the run ends before.
             tally: Counts.
         """
         draw = random.Random(seed)
         name = case_name or draw.choice(sorted(CASES))
         expected, operations, seconds = self._reference(name)
         run = self.folder / f"trial_{seed}"
-        for _ in range(draw.randint(1, most_kills)):
+        for _ in range(draw.randint(*kills)):
             if draw.random() < 0.5:
                 ended = self._start(name, run, kill_at=draw.randrange(operations))
             else:
@@ -336,7 +336,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="kill_soak_") as folder:
         bench, seed = Bench(Path(folder)), arguments.seed
         while tally.kills < arguments.kills:
-            bench.trial(seed, arguments.case, 3, tally)
+            bench.trial(seed, arguments.case, (1, 3), tally)
             seed += 1
             print(  # noqa: T201
                 f"\r{tally.kills} kills, {tally.resumed} resumed, {tally.runs} runs, "
