@@ -220,7 +220,7 @@ class RecipeCLI(LightningCLI):
 
     def _check_checkpoint(self, trainer: Trainer) -> None:
         path = self.run_folder.checkpoint
-        if path is not None and path.is_file():  # what is in pieces, its strategy alone reads
+        if path is not None and path.is_file():
             check_recipe(trainer, self.model, self.datamodule, read_checkpoint(path))
 
     def _choose_run_folder(self) -> None:
@@ -233,8 +233,9 @@ class RecipeCLI(LightningCLI):
         except CallError as error:
             self._problems += error.problems
         self.notes += self.run_folder.notes
-        if self.run_folder.checkpoint is not None:
-            problem = checkpoint_problem(self.run_folder.checkpoint)
+        checkpoint = self.run_folder.checkpoint
+        if checkpoint is not None and not checkpoint.is_dir():  # its strategy alone reads pieces
+            problem = checkpoint_problem(checkpoint)
             self._problems += [problem] if problem else []
         self.save_config_kwargs = {"config_filename": self.run_folder.config_filename()}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sdtune.commands.errors import CallError
-from sdtune.run_folder.checkpoints import Manifest, checkpoint_problem, find_checkpoint
+from sdtune.run_folder.checkpoints import Manifest, damage_of, find_checkpoint
 from sdtune.run_folder.layout import CHECKPOINT, RunFolder, latest_checkpoint
 
 __all__ = ["DEFAULT_ROOT", "Destination", "choose_run_folder"]
@@ -124,7 +124,7 @@ def _resumed(root: Path, name: str, resume: str) -> Destination:
             raise CallError(
                 [f"Expected `--resume` to name a checkpoint, but `{checkpoint}` does not exist."]
             )
-        problem = checkpoint_problem(checkpoint)
+        problem = damage_of(checkpoint)
         if problem is not None:
             other, _ = find_checkpoint(checkpoint.parent)
             hint = f" {other} is good." if other is not None else ""
