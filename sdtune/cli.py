@@ -4,6 +4,7 @@ Nothing heavy is imported until a command is chosen, so that help answers at onc
 """
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -42,6 +43,7 @@ commands:
 
 `lightning run RECIPE.yaml ...` is the same as `sdtune fit --config RECIPE.yaml ...`.
 SDTUNE_TRACEBACK=1 shows where an error came from.
+Exit codes: 0 done; 1 it failed; 2 the call or the data is wrong; 130, 143 ... stopped by a signal.
 """
 
 _RUN_HELP = """\
@@ -58,8 +60,13 @@ Train by a recipe. The same as: sdtune fit --config RECIPE.yaml [--key value ...
 --seed N                  seed of everything random (default: 42)
 --run NAME                name of the run's folder (default: the next version_N)
 --trust MODULE            let the recipe name classes of a module of your own
---resume [PATH]           go on from a run folder or a checkpoint (default: the newest run)
+--resume [PATH]           go on from a run folder's newest good checkpoint, or from a checkpoint
+                          (default: the newest run); what the recipe may not change is refused
 --print_config            print the resolved recipe and exit
+
+Ctrl-C, SIGTERM, SIGUSR1 and SIGUSR2 (SLURM: `--signal=USR1@120`) end training after the step,
+with a checkpoint of it; a second one ends it at once. Exit codes: 0 done; 1 the run failed; 2 the
+call, the recipe or the data is wrong; 130, 143, 138 or 140 stopped by one of these signals.
 
 `sdtune fit --help` lists every key of the Trainer,
 `sdtune fit --model.help sdtune.LoRAStyleModule` those of a class.
@@ -77,7 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command line after `sdtune`; by default the process's own.
 
     Returns:
-        The exit code: 0 done, 1 the run failed, 2 the call or the data is wrong.
+        The exit code: 0 done, 1 the run failed, 2 the call or the data is wrong, and 128 and a
+        signal's number if it was stopped by one.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -98,7 +106,8 @@ def lightning_main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command line after `lightning`; by default the process's own.
 
     Returns:
-        The exit code: 0 done, 1 the run failed, 2 the call or the data is wrong.
+        The exit code: 0 done, 1 the run failed, 2 the call or the data is wrong, and 128 and a
+        signal's number if it was stopped by one.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments[:1] == ["run"]:
@@ -126,6 +135,9 @@ def _run(name: str, arguments: Sequence[str]) -> int:
 def _exit_code(command: Callable[[], int]) -> int:
     try:
         return command()
+    except KeyboardInterrupt:
+        print("sdtune: stopped.", file=sys.stderr)
+        return 128 + signal.SIGINT
     except Exception as error:
         if os.environ.get("SDTUNE_TRACEBACK", "0") not in ("", "0"):
             traceback.print_exc()
@@ -147,6 +159,9 @@ def _refuse(problems: Sequence[str]) -> int:
 
 
 def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        reason = f"{error.strerror[:1].lower()}{error.strerror[1:]}"
+        return f"Expected to use {error.filename}, but {reason}."
     if isinstance(error, ValueError | OSError | ImportError):
         return str(error)
     kind = type(error).__name__

@@ -18,10 +18,10 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from sdtune._checks import check_all, check_positive
 from sdtune.callbacks.periodic import begins_to_write, is_trial
 from sdtune.callbacks.resumed_recipe import check_recipe, recipe_of
-from sdtune.callbacks.stop_signals import Stopped, StopSignals
+from sdtune.callbacks.stop_signals import Stopped, StopSignals, requeue
 from sdtune.evaluation.technique import WatchesNumbers
 from sdtune.files.atomic_file import remove_leftovers, temporary_sibling
-from sdtune.run_folder.checkpoints import Kept, checkpoint_problem, kept_until, publish
+from sdtune.run_folder.checkpoints import Kept, damage_of, kept_until, publish
 from sdtune.run_folder.event_files import EVENT_FILES, event_lengths, forget_events
 from sdtune.run_folder.fresh_folder import refuse_used_folder
 from sdtune.run_folder.layout import CHECKPOINT
@@ -132,7 +132,7 @@ class ResumeCheckpoint(ModelCheckpoint):
         if trainer.state.fn != TrainerFn.FITTING or trainer.ckpt_path is None or is_trial(trainer):
             return
         path, step = Path(trainer.ckpt_path), int(checkpoint["global_step"])
-        problem = checkpoint_problem(path)
+        problem = damage_of(path)
         if problem is not None:
             raise ValueError(
                 f"{problem} Take the one before: `--resume` with the run's folder does."
@@ -252,9 +252,10 @@ class ResumeCheckpoint(ModelCheckpoint):
         trainer.strategy.barrier()
         place = Path(str(self.dirpath)) / CHECKPOINT.name
         number = self.signals.received or signal.SIGTERM  # which another process has received
-        raise Stopped(
-            number, f"Training stopped after step {trainer.global_step}, kept in {place}."
-        )
+        place = Path(str(self.dirpath)) / CHECKPOINT.name
+        queued = " The job is in the queue again." if requeue(trainer, number) else ""
+        story = f"Training stopped after step {trainer.global_step}, kept in {place}.{queued}"
+        raise Stopped(number, story)
 
     def _save_unless_saved(self, trainer: Trainer) -> None:
         if not self._should_skip_saving_checkpoint(trainer):

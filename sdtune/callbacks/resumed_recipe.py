@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import hashlib
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
@@ -41,6 +41,7 @@ def recipe_of(trainer: Trainer, module: LightningModule, data: Any) -> dict[str,
     if data is not None:
         recipe |= {"data": _class(data), **dict(_arguments("data", data.hparams))}
         recipe |= {"data.seed": data.seed} if hasattr(data, "seed") else {}
+        recipe |= dict(_content(data))
     trained = ((name, getattr(trainer, name)) for name in (*_TRAINER, *_LIMITS))
     recipe |= {f"trainer.{name}": _plain(value) for name, value in trained}
     recipe["trainer.devices"] = trainer.world_size
@@ -86,21 +87,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint without its tensors.
 
     Args:
-        path: A file.
+        path: A file that `checkpoint_file.checkpoint_problem` finds no fault with.
 
     Returns:
         What it holds, its tensors on the meta device.
-
-    Raises:
-        ValueError: If it is damaged or of another kind.
     """
-    kind = f"Expected {path} to be a checkpoint of a run, but it is"
-    try:
-        content = torch.load(path, map_location="meta", weights_only=True)
-    except (pickle.UnpicklingError, EOFError, RuntimeError, KeyError, OSError) as error:
-        raise ValueError(f"{kind} damaged or of another kind: take another.") from error
-    if not isinstance(content, dict) or "global_step" not in content:
-        raise ValueError(f"{kind} of another kind: take another.")
+    content: dict[str, Any] = torch.load(path, map_location="meta", weights_only=True)
     return content
 
 
@@ -119,6 +111,17 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
     return value if isinstance(value, bool | int | float | str | None) else str(value)
+
+
+def _content(data: Any) -> Iterator[tuple[str, Any]]:
+    """Digest the pictures and captions that are trained on, if they are read and known."""
+    if getattr(data, "trainer", None) is None:
+        return  # nothing has started yet, and reading would
+    pictures = getattr(getattr(data, "train_dataset", None), "pictures", [])
+    if pictures and all(getattr(each, "sha256", "") for each in pictures):
+        parts = ((each.sha256, each.caption, each.repeats) for each in pictures)
+        digest = hashlib.sha256(repr([*parts]).encode()).hexdigest()
+        yield "data.pictures", digest[:12]
 
 
 def _class(thing: object) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 from lightning.pytorch import Trainer
-from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from lightning.pytorch.plugins.environments import SLURMEnvironment
+from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 
-__all__ = ["STOP_SIGNALS", "StopSignals", "Stopped"]
+__all__ = ["STOP_SIGNALS", "StopSignals", "Stopped", "requeue"]
 
 STOP_SIGNALS = tuple(
     getattr(signal, name)
@@ -87,3 +90,31 @@ class StopSignals:
             raise Stopped(number, f"{name} came twice: training stopped at once.")
         self.received = number
         rank_zero_info(f"{name}: training stops after this step. Once more stops it at once.")
+
+
+def requeue(trainer: Trainer, number: int) -> bool:
+    """Put a job of SLURM into the queue again, if it got the signal that is for that.
+
+    Lightning does so too, but from a checkpoint that it writes in the middle of a step.
+
+    Args:
+        trainer: The trainer, stopped.
+        number: The signal's number.
+
+    Returns:
+        Whether the job was put there. It then goes on from its own run's checkpoint.
+    """
+    environment = trainer._accelerator_connector.cluster_environment
+    if not isinstance(environment, SLURMEnvironment) or not environment.auto_requeue:
+        return False
+    if number != environment.requeue_signal or not trainer.is_global_zero:
+        return False
+    command = ["scontrol", "requeue", os.environ["SLURM_JOB_ID"]]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        rank_zero_warn(f"The job was not put into the queue again: {error}.")
+        return False
+    if done.returncode:
+        rank_zero_warn(f"The job was not put into the queue again: {done.stderr.strip()}")
+    return done.returncode == 0

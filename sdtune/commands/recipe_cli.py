@@ -90,13 +90,9 @@ class RecipeCLI(LightningCLI):
 
         Raises:
             FileExistsError: If another process trains in the run's folder.
-            RecipeChangedError: If the run cannot go on with this recipe; nothing is written then.
             ValueError: If the checkpoint is not one of this recipe, or damaged within.
         """
-        checkpoint, logger = self.run_folder.checkpoint, self.trainer.logger
-        if checkpoint is not None and checkpoint.is_file():  # what is in pieces, a strategy reads
-            content = read_checkpoint(checkpoint)
-            check_recipe(self.trainer, self.model, self.datamodule, content)
+        logger = self.trainer.logger
         if not self.trainer.is_global_zero or not isinstance(logger, TensorBoardLogger):
             self._fit()
             return
@@ -219,6 +215,13 @@ class RecipeCLI(LightningCLI):
         )
         if trainer is not None:
             self.trainer = trainer
+            if not self._problems:
+                attempt(lambda: self._check_checkpoint(trainer), self._problems)
+
+    def _check_checkpoint(self, trainer: Trainer) -> None:
+        path = self.run_folder.checkpoint
+        if path is not None and path.is_file():
+            check_recipe(trainer, self.model, self.datamodule, read_checkpoint(path))
 
     def _choose_run_folder(self) -> None:
         recipes = _recipes(self.arguments)
@@ -230,8 +233,9 @@ class RecipeCLI(LightningCLI):
         except CallError as error:
             self._problems += error.problems
         self.notes += self.run_folder.notes
-        if self.run_folder.checkpoint is not None:
-            problem = checkpoint_problem(self.run_folder.checkpoint)
+        checkpoint = self.run_folder.checkpoint
+        if checkpoint is not None and not checkpoint.is_dir():  # its strategy alone reads pieces
+            problem = checkpoint_problem(checkpoint)
             self._problems += [problem] if problem else []
         self.save_config_kwargs = {"config_filename": self.run_folder.config_filename()}
 

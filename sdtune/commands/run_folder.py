@@ -1,12 +1,14 @@
 """Where a run writes: `runs/<recipe>/<version>`, a fresh one or the one that is resumed."""
 
+import glob
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sdtune.commands.errors import CallError
-from sdtune.run_folder.checkpoints import checkpoint_problem, find_checkpoint
+from sdtune.run_folder.checkpoints import Manifest, damage_of, find_checkpoint
 from sdtune.run_folder.layout import CHECKPOINT, RunFolder, latest_checkpoint
 
 __all__ = ["DEFAULT_ROOT", "Destination", "choose_run_folder"]
@@ -55,7 +57,8 @@ def choose_run_folder(
             distributed run come when the first one has already made it.
 
     Returns:
-        The folder, with a checkpoint if the run is to be resumed.
+        The folder, with a checkpoint if the run is to be resumed. A job that SLURM starts again
+        goes on with its own run.
 
     Raises:
         CallError: If the folder exists already, or there is nothing to resume.
@@ -64,6 +67,8 @@ def choose_run_folder(
     root = Path(trainer.get("default_root_dir") or DEFAULT_ROOT)
     name = _run_name(recipe_paths)
     version, resume = recipe.get("run"), recipe.get("resume")
+    if resume is None and (requeued := _run_of_job(root / name, version)) is not None:
+        return _resumed(root, name, str(requeued))
     if version is None and resume is None:
         return Destination(root, name)
     if version is not None and resume is not None:
@@ -78,6 +83,18 @@ def choose_run_folder(
             [f"Expected `--run` to name a new folder, but `{folder}` exists; choose another name."]
         )
     return Destination(root, name, str(version))
+
+
+def _run_of_job(runs: Path, version: Any) -> Path | None:
+    """Find the run that this job of SLURM has begun before it was put into the queue again."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if not job or int(os.environ.get("SLURM_RESTART_COUNT") or 0) < 1:
+        return None
+    for run in sorted(runs.glob("*" if version is None else glob.escape(str(version)))):
+        manifest = Manifest.load(run / CHECKPOINT.parent)
+        if manifest is not None and manifest.job == job:
+            return run
+    return None
 
 
 def _run_name(recipe_paths: list[Path]) -> str:
@@ -107,7 +124,7 @@ def _resumed(root: Path, name: str, resume: str) -> Destination:
             raise CallError(
                 [f"Expected `--resume` to name a checkpoint, but `{checkpoint}` does not exist."]
             )
-        problem = checkpoint_problem(checkpoint)
+        problem = damage_of(checkpoint)
         if problem is not None:
             other, _ = find_checkpoint(checkpoint.parent)
             hint = f" {other} is good." if other is not None else ""

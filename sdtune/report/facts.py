@@ -80,6 +80,7 @@ def facts(run: ReportedRun) -> Iterator[tuple[str, str]]:
         yield "training pictures", str(run.data_folder)
     steps = str(_steps_taken(run)) + (f" of {run.max_steps}" if run.max_steps else "")
     yield "steps", steps
+    yield from _changes(run)
     seed = run.config.get("seed")
     if seed is not None:
         yield "seed", str(seed)
@@ -92,6 +93,12 @@ def facts(run: ReportedRun) -> Iterator[tuple[str, str]]:
         yield from _evaluation_facts(evaluation)
     elif run.config_text.startswith("#"):
         yield "versions", run.config_text.splitlines()[0].lstrip("# ")
+
+
+def _changes(run: ReportedRun) -> Iterator[tuple[str, str]]:
+    for resume in filter(lambda each: each.changes, run.resumes):
+        changes = ", ".join(map(str, resume.changes))
+        yield f"from step {resume.step} on", f"resumed with another recipe: {changes}"
 
 
 def _evaluation_facts(evaluation: Evaluation) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ from sdtune.run_folder.curves import Curve, read_curves
 from sdtune.run_folder.layout import RunFolder
 from sdtune.run_folder.picture_losses import PictureLoss, read_picture_losses
 from sdtune.run_folder.record import Checkpoint, Evaluation
+from sdtune.run_folder.resumes import RESUMES, Resume, read_resumes
 from sdtune.run_folder.sample_rows import Samples, read_samples
 
 __all__ = ["ReportedRun", "read_run"]
@@ -33,6 +34,7 @@ class ReportedRun:
         evaluation: The scores, if there are any.
         samples: The pictures drawn while training, if there are any.
         picture_losses: Picture -> how hard it is, hardest first; empty if they were not counted.
+        resumes: When it was resumed, and what its recipe has been from then on.
         problems: What is there but cannot be read, one sentence each.
     """
 
@@ -44,6 +46,7 @@ class ReportedRun:
     samples: Samples | None = None
     picture_losses: Mapping[str, PictureLoss] = field(default_factory=dict)
     problems: Sequence[str] = ()
+    resumes: Sequence[Resume] = ()
 
     @property
     def name(self) -> str:
@@ -169,6 +172,7 @@ def read_run(folder: Path) -> ReportedRun:
         _read_samples(places.samples, problems),
         _read_picture_losses(places.picture_losses, problems),
         problems,
+        _read_resumes(folder, problems),
     )
 
 
@@ -201,3 +205,12 @@ def _read_picture_losses(path: Path, problems: list[str]) -> dict[str, PictureLo
         why = "so it is not known which pictures are hard"
         problems.append(f"{path} cannot be read, {why}: {error}")
         return {}
+
+
+def _read_resumes(folder: Path, problems: list[str]) -> list[Resume]:
+    try:
+        return read_resumes(folder)
+    except (JsonFileError, OSError) as error:
+        why = "so it is not known when the run was resumed"
+        problems.append(f"{folder / RESUMES} cannot be read, {why}: {error}")
+        return []

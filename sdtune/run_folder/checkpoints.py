@@ -7,15 +7,23 @@ import os
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from sdtune.files.atomic_file import sync, sync_and_replace
 from sdtune.files.confined_path import ConfinedPath
 from sdtune.files.json_file import JsonFileError, read_json, write_json
-from sdtune.run_folder.layout import CHECKPOINT, step_label
+from sdtune.run_folder.layout import CHECKPOINT, step_label, step_of
 
-__all__ = ["MANIFEST", "Kept", "Manifest", "checkpoint_problem", "find_checkpoint", "publish"]
+__all__ = [
+    "MANIFEST",
+    "Kept",
+    "Manifest",
+    "damage_of",
+    "find_checkpoint",
+    "kept_until",
+    "publish",
+]
 
 MANIFEST = "manifest.json"
 """What is kept beside the checkpoints, with their hashes."""
@@ -128,14 +136,14 @@ def find_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
     for path in (folder / CHECKPOINT.name, *reversed([*_older(folder)])):
         if not path.exists():
             continue
-        problem = checkpoint_problem(path)
+        problem = damage_of(path)
         if problem is None:
             return path, problems
         problems.append(problem)
     return None, problems
 
 
-def checkpoint_problem(path: Path) -> str | None:
+def damage_of(path: Path) -> str | None:
     """Say what is wrong with a checkpoint's bytes.
 
     Args:
@@ -153,19 +161,6 @@ def checkpoint_problem(path: Path) -> str | None:
     return None
 
 
-def entry_of(path: Path) -> Kept | None:
-    """Find what the manifest says of a checkpoint.
-
-    Args:
-        path: The checkpoint.
-
-    Returns:
-        The entry; None if there is none.
-    """
-    manifest = Manifest.load(path.parent)
-    return None if manifest is None else manifest.entry(_digest(path))
-
-
 def kept_until(path: Path) -> list[Kept]:
     """List what a run that goes on from a checkpoint has kept, the newest first.
 
@@ -175,12 +170,13 @@ def kept_until(path: Path) -> list[Kept]:
     Returns:
         What it has kept, with this one at the head; empty if nothing is known of it.
     """
-    manifest, entry = Manifest.load(path.parent), entry_of(path)
+    manifest = Manifest.load(path.parent)
+    entry = None if manifest is None else manifest.entry(_digest(path))
     if manifest is None or entry is None:
         return []
     older = {each.name for each in _older(path.parent)}
     return [
-        replace(entry),
+        entry,
         *(
             each
             for each in manifest.checkpoints
@@ -203,7 +199,8 @@ def _keep(path: Path, older: Path) -> None:
 
 def _older(folder: Path) -> Iterator[Path]:
     """Yield the checkpoints that are named by their steps, the oldest first."""
-    yield from sorted(folder.glob(f"{step_label(0)[:-6]}*{CHECKPOINT.suffix}"))
+    found = ((step_of(path.stem), path) for path in folder.glob(f"*{CHECKPOINT.suffix}"))
+    yield from (path for step, path in sorted(each for each in found if each[0] is not None))
 
 
 def _remove(path: Path) -> None:

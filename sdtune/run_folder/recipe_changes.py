@@ -35,6 +35,7 @@ _REASONS = {
     "model.seed": "the noise of the steps before was drawn with it",
     "model.weight_decay": "the optimizer's state holds it",
     "data.batch_size": "the place in the epoch is counted in batches",
+    "data.pictures": "pictures or captions were added, edited or taken away since then",
     "data.seed": "the order of the epoch was drawn with it",
     "trainer.accumulate_grad_batches": "steps are counted in so many batches",
     "trainer.averages": "an average cannot begin or end within a run",

@@ -1,14 +1,19 @@
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
 import yaml
+from filelock import FileLock, Timeout
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sdtune.cli import main
+from tests.commands.toys import Toy
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,6 +76,128 @@ def test_a_resumed_run_goes_on_in_its_folder(recipe):
     assert yaml.safe_load((run / "config_2.yaml").read_text())["trainer"]["max_steps"] == 5
     assert len(list(run.glob("events.out.tfevents.*"))) == 2
     assert max(steps(str(path)) for path in run.glob("checkpoints/*.ckpt")) == 5
+
+
+def keep_checkpoints(recipe: str) -> None:
+    """Let sdtune's own callback write the checkpoints, after every second step."""
+    text = Path(recipe).read_text(encoding="utf-8")
+    own = "sdtune.ResumeCheckpoint\n      init_args: {every_n_steps: 2}"
+    Path(recipe).write_text(text.replace("tests.commands.toys.Last", own), encoding="utf-8")
+
+
+def files_of(run: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file()}
+
+
+def test_a_recipe_that_cannot_go_on_is_refused_whole_and_writes_nothing(recipe, capsys):
+    keep_checkpoints(recipe)
+    assert fit(recipe) == 0
+    before = files_of(Path("runs"))
+    changed = ["--model.rank=8", "--model.learning_rate=0.5", "--seed=3", "--resume"]
+    assert fit(recipe, *changed) == 2
+    printed = capsys.readouterr().err
+    assert "sdtune: 3 problems, and nothing was started:" in printed
+    for key in ("model.learning_rate", "model.rank", "model.seed"):
+        assert f"Expected `{key}` to stay " in printed
+    assert files_of(Path("runs")) == before
+
+
+def test_what_a_resumed_run_may_change_is_in_its_page(recipe, capsys):
+    keep_checkpoints(recipe)
+    assert fit(recipe) == 0
+    assert fit(recipe, "--trainer.max_steps=5", "--resume") == 0
+    page = Path("runs/toy/version_0/report.html").read_text(encoding="utf-8")
+    assert "from step 3 on" in page
+    assert "trainer.max_steps 3 → 5" in page
+    assert steps("runs/toy/version_0/checkpoints/last.ckpt") == 5
+
+
+def test_a_damaged_checkpoint_is_said_and_the_one_before_taken(recipe, capsys):
+    keep_checkpoints(recipe)
+    assert fit(recipe, "--trainer.max_steps=4") == 0
+    last = Path("runs/toy/version_0/checkpoints/last.ckpt")
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 1
+    last.write_bytes(content)
+    assert fit(recipe, "--trainer.max_steps=6", "--resume") == 0
+    printed = capsys.readouterr().out
+    assert f"Expected {last} to be as it was written, but its bytes have changed" in printed
+    assert f"Training goes on from the one before, {last.with_name('step_000002.ckpt')}." in printed
+    assert steps(str(last)) == 6
+    scalars = EventAccumulator(str(last.parents[1])).Reload().Scalars("lr-SGD")
+    assert len({each.step for each in scalars}) == len(scalars)
+
+
+def test_a_signal_is_an_exit_code_and_how_to_go_on(recipe, capsys, monkeypatch):
+    keep_checkpoints(recipe)
+    before = Toy.training_step
+
+    def asked_to_stop(self, batch, batch_idx):
+        if batch_idx == 0:
+            signal.raise_signal(signal.SIGTERM)
+        return before(self, batch, batch_idx)
+
+    monkeypatch.setattr(Toy, "training_step", asked_to_stop)
+    assert fit(recipe) == 143
+    printed = capsys.readouterr()
+    assert "Training stopped after step 1, kept in" in printed.err
+    assert "go on with:  sdtune fit --config=toy.yaml --resume=runs/toy/version_0\n" in printed.out
+    monkeypatch.setattr(Toy, "training_step", before)
+    assert fit(recipe, "--resume") == 0
+    assert steps("runs/toy/version_0/checkpoints/last.ckpt") == 3
+
+
+def test_a_run_that_another_process_trains_is_refused_untouched(recipe, capsys, monkeypatch):
+    keep_checkpoints(recipe)
+    assert fit(recipe, "--run=mine") == 0
+    before = files_of(Path("runs"))
+    monkeypatch.setattr(FileLock, "acquire", Mock(side_effect=Timeout("runs/toy/mine/.lock")))
+    assert fit(recipe, "--trainer.max_steps=5", "--resume=runs/toy/mine") == 1
+    assert "no other process to train in runs/toy/mine" in capsys.readouterr().err
+    assert files_of(Path("runs")) == before
+
+
+def test_a_place_that_cannot_be_written_to_is_named(recipe, capsys):
+    Path("runs").write_text("a file where a folder should be", encoding="utf-8")
+    assert fit(recipe) == 1
+    assert capsys.readouterr().err.startswith("sdtune: Expected to use runs")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of half a megabyte, where this process may mount one."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(place)]
+    if sys.platform != "linux" or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_disk_that_is_full_or_read_only_leaves_the_last_good_state(recipe, capsys, small_disk):
+    keep_checkpoints(recipe)
+    place = f"--trainer.default_root_dir={small_disk}"
+    assert fit(recipe, place, "--run=mine") == 0
+    run = small_disk / "toy" / "mine"
+    kept = (run / "checkpoints" / "last.ckpt").read_bytes()
+    free = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize
+    filler = small_disk / "filler"
+    filler.write_bytes(b"0" * (free - 8192))
+    capsys.readouterr()
+    assert fit(recipe, place, "--trainer.max_steps=9", f"--resume={run}") == 1
+    assert "no space left on device" in capsys.readouterr().err.lower()
+    assert (run / "checkpoints" / "last.ckpt").read_bytes() == kept
+    assert not list(run.rglob("*.tmp"))
+    filler.unlink()
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    before = files_of(run)
+    assert fit(recipe, place, "--trainer.max_steps=9", f"--resume={run}") == 1
+    assert f"Expected to use {run}" in capsys.readouterr().err
+    assert files_of(run) == before
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    assert fit(recipe, place, "--trainer.max_steps=9", f"--resume={run}") == 0
+    assert steps(str(run / "checkpoints" / "last.ckpt")) == 9
 
 
 def test_print_config_prints_a_recipe_and_starts_nothing(recipe, capsys):

@@ -6,6 +6,7 @@ import pytest
 
 from sdtune.commands.errors import CallError
 from sdtune.commands.run_folder import Destination, choose_run_folder
+from sdtune.run_folder.checkpoints import publish
 from sdtune.run_folder.layout import CHECKPOINT
 
 RECIPES = [Path("recipes/toy.yaml")]
@@ -114,3 +115,20 @@ def test_nothing_to_resume_is_refused(resume):
 def test_run_and_resume_exclude_each_other():
     with pytest.raises(CallError, match="got both"):
         choose_run_folder({"run": "a", "resume": "last"}, RECIPES)
+
+
+@pytest.mark.parametrize("run", [None, "version_1"])
+def test_a_job_that_slurm_starts_again_goes_on_with_its_own_run(monkeypatch, run):
+    for number, job in enumerate(("7", "8", "9")):
+        checkpoint = make_run(f"version_{number}")
+        temporary = checkpoint.with_name("new")
+        write_zip(temporary)
+        publish(temporary, checkpoint, [], step=3, events={}, keep_last=2, job=job)
+    recipe = {} if run is None else {"run": run}
+    monkeypatch.setenv("SLURM_JOB_ID", "8")
+    if run is None:
+        assert choose_run_folder(recipe, RECIPES).checkpoint is None  # its first start
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    folder = choose_run_folder(recipe, RECIPES)
+    assert folder.version == "version_1"
+    assert folder.checkpoint == Path("runs/toy/version_1") / CHECKPOINT

@@ -1,0 +1,95 @@
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from sdtune.run_folder.checkpoints import MANIFEST, damage_of, find_checkpoint, publish
+
+STEPS = (10, 20, 30, 40)
+
+
+def write(folder: Path, step: int, kept, *, in_pieces=False, keep_last=2):
+    temporary = folder / f".{step}.tmp"
+    if in_pieces:
+        temporary.mkdir()
+        (temporary / "piece").write_text(str(step))
+    else:
+        temporary.write_text(f"state of step {step}")
+    options = {"step": step, "events": {}, "keep_last": keep_last}
+    return publish(temporary, folder / "last.ckpt", kept, **options)
+
+
+@pytest.mark.parametrize("in_pieces", [False, True])
+@pytest.mark.parametrize("keep_last", [1, 2, 3])
+def test_the_last_ones_stay_and_are_known_by_their_hashes(tmp_path, in_pieces, keep_last):
+    kept = []
+    for step in STEPS:
+        kept = write(tmp_path, step, kept, in_pieces=in_pieces, keep_last=keep_last)
+    older = [f"step_{step:06}.ckpt" for step in STEPS[4 - keep_last : -1]]
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == sorted(["last.ckpt", MANIFEST, *older])
+    assert [each.step for each in kept] == [*reversed(STEPS)][:keep_last]
+    assert [damage_of(tmp_path / name) for name in ("last.ckpt", *older)] == [None] * keep_last
+    assert find_checkpoint(tmp_path) == (tmp_path / "last.ckpt", [])
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_crash_at_any_operation_leaves_a_good_checkpoint(tmp_path, monkeypatch, links):
+    """Each call that changes the folder is the last one, in turn."""
+    calls = ["replace", "link", "unlink"]
+    for crash_at in range(12):
+        folder = tmp_path / str(crash_at)
+        folder.mkdir()
+        kept = write(folder, 20, write(folder, 10, []))
+        left = crash_at
+        with monkeypatch.context() as patch:
+
+            def crashing(original):
+                def call(*arguments, **options):
+                    nonlocal left
+                    left -= 1
+                    if left < 0:
+                        raise KeyboardInterrupt
+                    return original(*arguments, **options)
+
+                return call
+
+            for name in calls:
+                patch.setattr(os, name, crashing(getattr(os, name)))
+            if not links:
+                patch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError("no links")))
+            with suppress(KeyboardInterrupt):
+                write(folder, 30, kept)
+        found, problems = find_checkpoint(folder)
+        assert problems == []
+        assert found.read_text() in {"state of step 20", "state of step 30"}
+    assert left >= 0  # the last round had no crash
+
+
+def test_one_flipped_bit_is_noticed_wherever_it_is(tmp_path):
+    write(tmp_path, 20, write(tmp_path, 10, []))
+    last = tmp_path / "last.ckpt"
+    content = last.read_bytes()
+    for place in range(len(content)):
+        last.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        found, (problem,) = find_checkpoint(tmp_path)
+        assert found == tmp_path / "step_000010.ckpt"
+        assert problem.startswith(f"Expected {last} to be as it was written")
+
+
+def test_without_any_good_one_all_are_named(tmp_path):
+    write(tmp_path, 20, write(tmp_path, 10, []))
+    for path in tmp_path.glob("*.ckpt"):
+        path.write_text("other")
+    found, problems = find_checkpoint(tmp_path)
+    assert found is None
+    assert len(problems) == 2
+
+
+def test_a_damaged_manifest_leaves_the_files_own_checksums(tmp_path):
+    write(tmp_path, 10, [])
+    (tmp_path / MANIFEST).write_text(json.dumps({"version": 99}))
+    _, (problem,) = find_checkpoint(tmp_path)  # no zip file, as torch writes them
+    assert "it is cut off, or a checksum in it is wrong" in problem

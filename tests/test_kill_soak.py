@@ -1,0 +1,44 @@
+"""Killed runs equal those that were not; `python -m tests.kill_soak 1000` kills more of them."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.kill_soak import CASES, Bench, Tally
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    return Bench(tmp_path_factory.mktemp("kills"))
+
+
+def test_a_run_that_is_killed_five_times_equals_one_that_is_not(bench):
+    tally = Tally()
+    bench.trial(0, "lora", (5, 5), tally)
+    assert tally.failures == []
+    assert tally.kills >= 3
+    assert tally.resumed >= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_every_technique_and_optimizer_survives_kills(bench, name):
+    tally, seed = Tally(), 0
+    while tally.kills < 4:
+        bench.trial(1000 + seed, name, (1, 3), tally)
+        seed += 1
+    assert tally.failures == []
+
+
+def test_what_is_not_equal_is_noticed(bench, monkeypatch):
+    """A run of other steps is no repetition: the comparison sees it."""
+    expected, operations, seconds = bench._reference("lora")
+    changed = {**expected, "train/loss": expected["train/loss"][:-1]}
+    monkeypatch.setitem(bench._references, "lora", (changed, operations, seconds))
+    tally = Tally()
+    bench.trial(7, "lora", (1, 1), tally)
+    assert len(tally.failures) == 1
+    assert "['train/loss'] differ" in tally.failures[0]
