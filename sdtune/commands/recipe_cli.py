@@ -197,6 +197,9 @@ class RecipeCLI(LightningCLI):
         return trainer
 
     def _check_chosen(self) -> None:
+        if "seed" in self.config and self.config.seed is None:  # the parser lets it pass
+            self._problems.append("Expected `seed` to be an integer of 0 or more, but got None.")
+            self.config.seed = 0
         for key in unchosen(self.config):
             if key not in self._broken:
                 self._problems.append(class_missing(key))
