@@ -10,7 +10,7 @@ from typing import cast
 import numpy as np
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities.rank_zero import rank_zero_info
+from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from PIL import Image
 
 from sdtune._checks import check_all, check_not_negative, check_positive
@@ -20,7 +20,7 @@ from sdtune.evaluation.technique import Technique
 from sdtune.evaluation.undisturbed import undisturbed
 from sdtune.run_folder.grid_image import GridRow, draw_grid, sampling_caption
 from sdtune.run_folder.layout import SAMPLES, step_label
-from sdtune.run_folder.picture_file import write_png
+from sdtune.run_folder.picture_file import mark_lost, write_png
 from sdtune.run_folder.sample_rows import SampleRows, rows_folder
 
 __all__ = ["SampleGrid"]
@@ -109,6 +109,12 @@ class SampleGrid(PeriodicCallback):
                 guidance_scale=self.guidance_scale,
                 negative_prompt=self.negative_prompt,
                 use_adapter=step is not None,
+            )
+        images, lost = mark_lost(images)
+        if lost:
+            rank_zero_warn(
+                f"{lost} of {len(images)} pictures hold what is not a finite number: they are "
+                "striped in the grid."
             )
         if trainer.is_global_zero:
             self._rows.write(step, images)

@@ -29,7 +29,7 @@ from sdtune.commands.run_folder import DEFAULT_ROOT, Destination, choose_run_fol
 from sdtune.commands.trust import split_trust, trust
 from sdtune.evaluation.technique import is_technique
 from sdtune.evaluation.whole_model import splits_model
-from sdtune.run_folder.checkpoint_file import checkpoint_problem
+from sdtune.run_folder.checkpoint_file import content_problem
 from sdtune.run_folder.run_lock import RunLock
 
 __all__ = ["RecipeCLI", "recipe_problems"]
@@ -92,7 +92,17 @@ class RecipeCLI(LightningCLI):
             FileExistsError: If another process trains in the run's folder.
             ValueError: If the checkpoint is not one of this recipe, or damaged within.
         """
+<<<<<<< HEAD
         logger = self.trainer.logger
+=======
+        checkpoint, logger = self.run_folder.checkpoint, self.trainer.logger
+        if checkpoint is not None and checkpoint.is_file():  # what is in pieces, a strategy reads
+            content = read_checkpoint(checkpoint)
+            try:
+                check_recipe(self.trainer, self.model, self.datamodule, content)
+            except (AttributeError, KeyError, TypeError) as error:
+                raise _not_of_this_recipe(checkpoint, error) from error
+>>>>>>> trust
         if not self.trainer.is_global_zero or not isinstance(logger, TensorBoardLogger):
             self._fit()
             return
@@ -112,10 +122,7 @@ class RecipeCLI(LightningCLI):
         except Exception as error:
             if checkpoint is None or isinstance(error, ValueError) or not _is_restoring(error):
                 raise
-            raise ValueError(
-                f"Expected {checkpoint} to be a checkpoint of this recipe, but it cannot be gone "
-                f"on from ({type(error).__name__}: {on_one_line(error)})."
-            ) from error
+            raise _not_of_this_recipe(checkpoint, error) from error
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what belongs to a run and to no class."""
@@ -193,6 +200,9 @@ class RecipeCLI(LightningCLI):
         return trainer
 
     def _check_chosen(self) -> None:
+        if "seed" in self.config and self.config.seed is None:  # the parser lets it pass
+            self._problems.append("Expected `seed` to be an integer of 0 or more, but got None.")
+            self.config.seed = 0
         for key in unchosen(self.config):
             if key not in self._broken:
                 self._problems.append(class_missing(key))
@@ -233,9 +243,14 @@ class RecipeCLI(LightningCLI):
         except CallError as error:
             self._problems += error.problems
         self.notes += self.run_folder.notes
+<<<<<<< HEAD
         checkpoint = self.run_folder.checkpoint
         if checkpoint is not None and not checkpoint.is_dir():  # its strategy alone reads pieces
             problem = checkpoint_problem(checkpoint)
+=======
+        if self.run_folder.checkpoint is not None:
+            problem = content_problem(self.run_folder.checkpoint)
+>>>>>>> trust
             self._problems += [problem] if problem else []
         self.save_config_kwargs = {"config_filename": self.run_folder.config_filename()}
 
@@ -263,6 +278,13 @@ def _recipes(words: Sequence[str]) -> list[Path]:
     """List the recipes that a call names; it may also hold the text of one."""
     names = [value or "" for name, value in options(words) if name == "config"]
     return [Path(name) for name in names if os.path.isfile(name)]
+
+
+def _not_of_this_recipe(checkpoint: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"Expected {checkpoint} to be a checkpoint of this recipe, but it cannot be gone on from "
+        f"({type(error).__name__}: {on_one_line(error)})."
+    )
 
 
 def _is_restoring(error: Exception) -> bool:

@@ -27,7 +27,7 @@ from sdtune.metrics.registry import needed
 from sdtune.models.stable_diffusion import StableDiffusion
 from sdtune.models.substitution import substitute
 from sdtune.run_folder.layout import BASE_LABEL, RunFolder
-from sdtune.run_folder.picture_file import from_bytes, to_bytes, write_png
+from sdtune.run_folder.picture_file import from_bytes, mark_lost, to_bytes, write_png
 from sdtune.run_folder.record import (
     Base,
     Best,
@@ -164,8 +164,8 @@ class Evaluator:
 
         def drawn(prompts: Sequence[str], seeds: Sequence[int]) -> Tensor:
             nonlocal lost
-            images = draw(prompts, seeds)
-            lost += _count_not_finite(images)
+            images, found = mark_lost(draw(prompts, seeds))
+            lost += found
             return to_bytes(images).float() / 255
 
         with self._timed("drawing"):
@@ -322,17 +322,13 @@ class Evaluator:
         self._seconds[what] += time.perf_counter() - start
 
 
-def _count_not_finite(images: Tensor) -> int:
-    return int((~images.isfinite()).flatten(1).any(dim=1).sum())
-
-
 def _lost(count: int) -> str:
     pictures = "1 of its pictures holds" if count == 1 else f"{count} of its pictures hold"
     return f"{pictures} values that are not finite numbers"
 
 
 def _finite(images: Tensor) -> Tensor:
-    lost = _count_not_finite(images)
+    _, lost = mark_lost(images)
     if lost:
         raise ValueError(f"Nothing can be compared with the base: {_lost(lost)}.")
     return images

@@ -77,7 +77,7 @@ def parse_yaml_text(text: str) -> Any:
 
     Raises:
         ValueError: If it is no YAML, nested too deeply, larger than any recipe when all its
-            references are written out, or has a text that is no Unicode.
+            references are written out, or has a text that is no Unicode or with a null character.
     """
     try:
         content = yaml.safe_load(text)
@@ -96,6 +96,8 @@ def parse_yaml_text(text: str) -> Any:
             left += each
         elif isinstance(each, str):
             _check_unicode(each)
+            if "\0" in each:  # in no path and no name
+                raise ValueError("it holds a text with a null character")
         if seen + len(left) > _MOST:
             raise ValueError(f"it comes to more than {_MOST:,} values")
     return content

@@ -8,7 +8,7 @@ from pickle import UnpicklingError
 
 import torch
 
-__all__ = ["checkpoint_problem"]
+__all__ = ["content_problem"]
 
 _NEEDED = (
     "epoch",
@@ -22,15 +22,17 @@ _NEEDED = (
 """What Lightning goes on with."""
 
 
-def checkpoint_problem(path: Path) -> str | None:
-    """Tell what is wrong with a checkpoint; reads all but the values of its tensors.
+def content_problem(path: Path) -> str | None:
+    """Tell what is wrong with what a checkpoint holds; reads all but the values of its tensors.
 
     Args:
-        path: The file.
+        path: The file. What is a folder, in pieces, is a strategy's to read.
 
     Returns:
         A sentence; None if one can go on from it.
     """
+    if path.is_dir():
+        return None
     expected = f"Expected {path} to be a checkpoint to go on from, but"
     if not path.is_file():
         return f"{expected} there is no such file."
@@ -54,4 +56,8 @@ def checkpoint_problem(path: Path) -> str | None:
         return (
             f"{expected} it holds no {names}: it has the weights alone, or is of another program."
         )
+    loops = content["loops"]
+    # Lightning passes over what is missing, and would begin at step 0 with what has been trained
+    if not isinstance(loops, dict) or not loops.get("fit_loop"):
+        return f"{expected} it does not say how far the training was."
     return None

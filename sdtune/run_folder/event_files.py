@@ -36,12 +36,12 @@ def forget_events(files: Iterable[Path], lengths: Mapping[str, int]) -> None:
     cannot tell the step that the checkpoint is of from the one after, which have one number.
 
     Args:
-        files: Those of earlier starts.
+        files: Those of earlier starts. What a link leads to may be anything, and is left alone.
         lengths: What `event_lengths` returned at the checkpoint.
     """
     for file in files:
         length = lengths.get(file.name)
         if length is None:
             file.unlink()
-        elif file.stat().st_size > length:
+        elif not file.is_symlink() and file.stat().st_size > length:
             os.truncate(file, length)

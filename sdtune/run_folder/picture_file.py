@@ -11,7 +11,9 @@ from torch import Tensor
 
 from sdtune.files.atomic_file import replaced_atomically
 
-__all__ = ["from_bytes", "read_png", "to_bytes", "write_png"]
+__all__ = ["from_bytes", "mark_lost", "read_png", "to_bytes", "write_png"]
+
+_STRIPE = 8  # pixels
 
 
 def to_bytes(images: Tensor) -> Tensor:
@@ -25,6 +27,23 @@ def to_bytes(images: Tensor) -> Tensor:
     """
     levels = images.detach().float().nan_to_num(0.0).clamp(0.0, 1.0).mul(255).round()
     return levels.to("cpu", torch.uint8).contiguous()
+
+
+def mark_lost(images: Tensor) -> tuple[Tensor, int]:
+    """Put stripes in the place of pictures that hold what is not finite, so that nobody is misled.
+
+    Args:
+        images: (B, 3, H, W) in [0, 1], or not a number.
+
+    Returns:
+        The pictures, and how many of them are lost.
+    """
+    lost = ~images.isfinite().flatten(1).all(dim=1)  # (B, 3, H, W) -> (B,)
+    if not lost.any():
+        return images, 0
+    height, width = (torch.arange(size, device=images.device) for size in images.shape[-2:])
+    stripes = (height[:, None] + width) // _STRIPE % 2  # (H, W)
+    return torch.where(lost[:, None, None, None], stripes.to(images), images), int(lost.sum())
 
 
 def from_bytes(pixels: Tensor) -> Image.Image:

@@ -370,9 +370,9 @@ def _contradictions(record: Evaluation) -> Iterator[str]:
         yield f"Expected `best.label` to be one of {labels}, but got {record.best.label!r}."
     for number, checkpoint in enumerate(record.checkpoints):
         place = f"checkpoints[{number}]"
-        for name, each in [*checkpoint.figures.items(), *checkpoint.against_base.items()]:
-            if each.low > each.high:
-                yield f"Expected an interval of `{name}` in `{place}` to end above its begin."
+        told: list[Figure | Difference] = list(checkpoint.figures.values())
+        if any(each.low > each.high for each in [*told, *checkpoint.against_base.values()]):
+            yield f"Expected intervals in `{place}` that end above their begin."
         if not all(0 <= each.prompt < len(record.protocol.prompts) for each in checkpoint.nearest):
             yield f"Expected `{place}.nearest` to name prompts by their position."
 

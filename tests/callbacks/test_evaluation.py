@@ -13,7 +13,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from sdtune.adapters.adapter_set import AdapterSet
 from sdtune.adapters.lora import LoRAAdapter, add_lora, lora_parameters
 from sdtune.callbacks.adapter_checkpoint import AdapterCheckpoint
-from sdtune.callbacks.evaluation import AdapterKeeper, EvaluationCallback
+from sdtune.callbacks.evaluation import AdapterKeeper, EvaluationCallback, _copy_pictures
 from sdtune.callbacks.hyperparameters import Hyperparameters, LogsMetrics
 from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
 from sdtune.comparison.execution import Outcome
@@ -363,3 +363,16 @@ def test_the_curves_are_those_of_what_will_be_measured():
     ]  # fmt: skip
     style = EvaluationCallback(PROMPTS, class_prompts=["a pet"])
     assert {"eval/style_score", "eval/class_drift"} <= set(style.metric_tags)
+
+
+def test_nothing_outside_a_strangers_run_is_copied(tmp_path):
+    old, new, secret = (tmp_path / name for name in ("old", "new", "secret"))
+    for folder in (old / "evaluation" / "base", secret):
+        folder.mkdir(parents=True)
+        Image.new("RGB", (4, 4)).save(folder / "prompt_00_seed_0.png")
+    (old / "evaluation" / "base" / "linked.png").symlink_to(secret / "prompt_00_seed_0.png")
+    (old / "evaluation" / "elsewhere").symlink_to(secret)
+    for pictures in ("evaluation/base", "evaluation/elsewhere", "evaluation/gone", "../secret"):
+        _copy_pictures(old, new, pictures)
+    copied = [path.relative_to(new).as_posix() for path in new.rglob("*") if path.is_file()]
+    assert copied == ["evaluation/base/prompt_00_seed_0.png"]

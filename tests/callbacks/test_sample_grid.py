@@ -124,3 +124,20 @@ def test_a_trial_run_leaves_nothing(tmp_path):
 def test_wrong_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         SampleGrid(**{"prompts": PROMPTS} | arguments)
+
+
+def test_pictures_that_are_no_numbers_are_striped_and_told(tmp_path, monkeypatch):
+    generate = FakeTechnique.generate
+
+    def lost(self, prompts, *args, use_adapter=True, **arguments):
+        images = generate(self, prompts, *args, use_adapter=use_adapter, **arguments)
+        if use_adapter:
+            images[0] = float("nan")
+        return images
+
+    monkeypatch.setattr(FakeTechnique, "generate", lost)
+    with pytest.warns(UserWarning, match="1 of 2 pictures hold what is not a finite number"):
+        fit(tmp_path, SampleGrid(PROMPTS, every_n_steps=6))
+    with Image.open(tmp_path / "samples" / "rows" / "step_000006.png") as strip:
+        pixels = np.asarray(strip)
+    assert set(np.unique(pixels[:, : pixels.shape[1] // 2])) == {0, 255}

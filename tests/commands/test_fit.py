@@ -306,3 +306,25 @@ def test_help_lists_what_can_be_set(arguments, capsys):
     assert exit_.value.code == 0
     printed = capsys.readouterr().out
     assert ("--trainer.max_steps" if arguments == ["--help"] else "--model.rank") in printed
+
+
+def test_a_checkpoint_that_cannot_be_gone_on_from_is_one_sentence(recipe, capsys):
+    assert fit(recipe) == 0
+    whole = Path("runs/toy/version_0/checkpoints/last.ckpt")
+    state = torch.load(whole, weights_only=True)
+    Path("cut.ckpt").write_bytes(whole.read_bytes()[:900])
+    torch.save(state["state_dict"], "weights.ckpt")
+    torch.save({**state, "callbacks": []}, "callbacks.ckpt")
+    torch.save({**state, "loops": {"fit_loop": {}}}, "loops.ckpt")
+    torch.save({**state, "optimizer_states": [{}]}, "optimizer.ckpt")
+    before = {path for path in Path("runs").rglob("*") if path.is_file()}
+    capsys.readouterr()
+    codes = {"cut": 2, "weights": 2, "loops": 2, "callbacks": 1, "optimizer": 1}
+    for name, code in codes.items():
+        assert fit(recipe, f"--resume={name}.ckpt") == code, name
+        printed = capsys.readouterr().err
+        sentences = [line for line in printed.splitlines() if line.startswith("sdtune: ")]
+        assert len(sentences) == 1, printed
+        assert f"{name}.ckpt" in sentences[0]
+        assert "weights_only" not in printed
+    assert before <= {path for path in Path("runs").rglob("*") if path.is_file()}

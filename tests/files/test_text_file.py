@@ -46,6 +46,7 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("a: !!python/object/apply:os.system [id]", "could not determine a constructor"),
         ("a: [", "expected the node content"),
         ('a: "\\ud800"', "no Unicode"),
+        ('a: "b\\0"', "null character"),
         ('"\\ud800": 1', "no Unicode"),
     ],
 )

@@ -28,7 +28,7 @@ from sdtune.report.facts import facts, nearest_sentence, notices, summary
 from sdtune.report.figures import checkpoint_table, metric_rows
 from sdtune.report.gallery import hard_and_easy, nearest_pairs, sliders, strips, tuned_name
 from sdtune.report.run import read_run
-from sdtune.run_folder.checkpoint_file import checkpoint_problem
+from sdtune.run_folder.checkpoint_file import content_problem
 from sdtune.run_folder.picture_losses import read_picture_losses
 from sdtune.run_folder.record import Evaluation
 from sdtune.run_folder.sample_rows import read_samples
@@ -76,7 +76,7 @@ def _recipe(path: Path) -> object:
 
 
 def _checkpoint(path: Path) -> object:
-    problem = checkpoint_problem(path)
+    problem = content_problem(path)
     assert problem is None or problem.startswith(f"Expected {path} to be")
     return problem
 

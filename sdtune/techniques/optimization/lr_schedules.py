@@ -130,8 +130,9 @@ class RateSchedule(LRScheduler):
     def halve(self) -> None:
         """Go on with half the rates, also when the run is resumed."""
         self.share /= 2
-        self._last_lr = self.get_lr()
-        for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
+        rates = self.get_lr()
+        self._last_lr = list(rates)
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
 
     def begin_from(self, base_lrs: list[float]) -> None:
