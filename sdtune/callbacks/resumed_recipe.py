@@ -87,7 +87,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint without its tensors.
 
     Args:
-        path: A file that `checkpoint_file.checkpoint_problem` finds no fault with.
+        path: A file that `checkpoint_file.content_problem` finds no fault with.
 
     Returns:
         What it holds, its tensors on the meta device.

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from sdtune.commands.call import read_call
 from sdtune.commands.errors import CallError, on_one_line
 from sdtune.commands.quiet import quiet_misleading_messages
-from sdtune.evaluation.adapter_evaluation import AdapterEvaluation
-from sdtune.report.figures import metric_rows
+from sdtune.evaluation.evaluation_call import EvaluationCall
 from sdtune.run_folder.layout import BASE_LABEL, RECORD
 from sdtune.run_folder.record import Evaluation
 
@@ -25,10 +24,13 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         CallError: If the call, the adapter or the pictures are wrong; it lists every problem.
     """
+    call = EvaluationCall(**read_call(EvaluationCall, "sdtune evaluate", arguments))
+    # only now: it brings torch along
+    from sdtune.evaluation.adapter_evaluation import AdapterEvaluation
+
     quiet_misleading_messages()
-    given = read_call(AdapterEvaluation, "sdtune evaluate", arguments)
     try:
-        evaluation = AdapterEvaluation(**given)
+        evaluation = AdapterEvaluation(call)
         record = evaluation.evaluate()
     except (ImportError, OSError, ValueError) as error:
         raise CallError(getattr(error, "problems", [on_one_line(error)])) from error
@@ -39,6 +41,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _table(record: Evaluation) -> str:
     """Word the figures with their intervals and verdicts, a block for each checkpoint."""
+    from sdtune.report.figures import metric_rows  # only now: it brings torch along
+
     lines = []
     for checkpoint in record.checkpoints:
         where = "" if checkpoint.label == BASE_LABEL else f", against {record.base.source}"

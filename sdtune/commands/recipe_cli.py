@@ -92,17 +92,7 @@ class RecipeCLI(LightningCLI):
             FileExistsError: If another process trains in the run's folder.
             ValueError: If the checkpoint is not one of this recipe, or damaged within.
         """
-<<<<<<< HEAD
         logger = self.trainer.logger
-=======
-        checkpoint, logger = self.run_folder.checkpoint, self.trainer.logger
-        if checkpoint is not None and checkpoint.is_file():  # what is in pieces, a strategy reads
-            content = read_checkpoint(checkpoint)
-            try:
-                check_recipe(self.trainer, self.model, self.datamodule, content)
-            except (AttributeError, KeyError, TypeError) as error:
-                raise _not_of_this_recipe(checkpoint, error) from error
->>>>>>> trust
         if not self.trainer.is_global_zero or not isinstance(logger, TensorBoardLogger):
             self._fit()
             return
@@ -231,7 +221,11 @@ class RecipeCLI(LightningCLI):
     def _check_checkpoint(self, trainer: Trainer) -> None:
         path = self.run_folder.checkpoint
         if path is not None and path.is_file():
-            check_recipe(trainer, self.model, self.datamodule, read_checkpoint(path))
+            content = read_checkpoint(path)
+            try:
+                check_recipe(trainer, self.model, self.datamodule, content)
+            except (AttributeError, KeyError, TypeError) as error:
+                raise _not_of_this_recipe(path, error) from error
 
     def _choose_run_folder(self) -> None:
         recipes = _recipes(self.arguments)
@@ -243,14 +237,8 @@ class RecipeCLI(LightningCLI):
         except CallError as error:
             self._problems += error.problems
         self.notes += self.run_folder.notes
-<<<<<<< HEAD
-        checkpoint = self.run_folder.checkpoint
-        if checkpoint is not None and not checkpoint.is_dir():  # its strategy alone reads pieces
-            problem = checkpoint_problem(checkpoint)
-=======
         if self.run_folder.checkpoint is not None:
             problem = content_problem(self.run_folder.checkpoint)
->>>>>>> trust
             self._problems += [problem] if problem else []
         self.save_config_kwargs = {"config_filename": self.run_folder.config_filename()}
 

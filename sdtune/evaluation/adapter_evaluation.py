@@ -17,6 +17,7 @@ from sdtune.data.sources.locations import check_location
 from sdtune.data.sources.registry import check_source
 from sdtune.evaluation.best import BestRule, Goal, check_goal
 from sdtune.evaluation.circumstances import device_name, library_versions
+from sdtune.evaluation.evaluation_call import EvaluationCall
 from sdtune.evaluation.evaluator import Evaluator
 from sdtune.evaluation.judges import load_judges, missing_needs
 from sdtune.evaluation.settings import check_settings
@@ -36,102 +37,54 @@ class AdapterEvaluation:
     """Draws with adapters and with their base, and scores both.
 
     Args:
-        adapter: A run, of which every checkpoint that is kept is scored, or an adapter's file or
-            folder: sdtune's, diffusers', kohya's or PEFT's. None scores the base alone.
-        base: The base that it was trained on, as in a recipe; by default a run's own, else nano.
-        pictures: Folder of the training pictures, another location that a source knows, or several
-            folders and their repeats, as `data.folder` in a recipe; by default a run's own.
-        prompt: What to draw; may be given several times. By default what a run was asked, with its
-            seeds, sampler and judges.
-        prompts: A text file with a prompt in each line.
-        class_prompt: What to draw to see whether the class stayed what it was.
-        seeds: Every prompt is drawn once with each.
-        num_inference_steps: Steps of the sampler.
-        guidance_scale: Strength of classifier-free guidance; 1 is none.
-        negative_prompt: What guidance leads away from.
-        clip: The CLIP that judges: `nano`, a folder, or a Hugging Face id such as
-            `openai/clip-vit-base-patch16`.
-        dino: A DINO that judges too, such as `facebook/dinov2-small`.
-        goal: `style`: the best checkpoint has the highest style score; `subject`: CLIP-I; a metric,
-            such as `dino`: its best figure. By default `subject` of a run without a style score,
-            else `style`.
-        style_pictures: Training pictures whose captions the base draws for the style score.
-        clip_skip: Text encoder layer, counted from the end, as in training.
-        max_prompt_chunks: Chunks of 75 tokens that a prompt may have, as in training; by default
-            what the adapter's file says, else 1.
-        output: Where the record and the pictures go; by default the run's folder, or one below
-            runs/evaluate.
-        device: Where to draw, such as `cuda`; by default the GPU if there is one.
-        source: What reads `pictures`, as `data.source` in a recipe; by default it looks.
-        caption_column: Where tables and metadata in `pictures` hold captions; by default it is
-            found.
-        image_column: Where tables in `pictures` hold pictures; by default it is found.
+        call: What is asked.
 
     Raises:
         FileNotFoundError: If there is no such adapter.
         ValueError: If the call or the pictures are wrong, with a line for each problem.
     """
 
-    def __init__(
-        self,
-        adapter: str | None = None,
-        *,
-        base: str | None = None,
-        pictures: str | dict[str, int] | None = None,
-        prompt: list[str] | None = None,
-        prompts: str | None = None,
-        class_prompt: list[str] | None = None,
-        seeds: Sequence[int] = (0, 1),
-        num_inference_steps: int = 25,
-        guidance_scale: float = 7.5,
-        negative_prompt: str = "",
-        clip: str = "nano",
-        dino: str | None = None,
-        goal: Goal | None = None,
-        style_pictures: int = 32,
-        clip_skip: int = 1,
-        max_prompt_chunks: int | None = None,
-        output: str | None = None,
-        device: str | None = None,
-        source: str | None = None,
-        caption_column: str | None = None,
-        image_column: str | None = None,
-    ) -> None:
-        run = None if adapter is None else _record_of(Path(adapter))
-        texts = [*(prompt or []), *_lines(prompts)]
+    def __init__(self, call: EvaluationCall) -> None:
+        run = None if call.adapter is None else _record_of(Path(call.adapter))
+        texts = [*(call.prompt or []), *_lines(call.prompts)]
         if run is not None and not texts:
             self.protocol = run.protocol
         else:
             self.protocol = EvaluationSettings(
-                texts, list(seeds), class_prompt or [], num_inference_steps, guidance_scale,
-                negative_prompt, clip, dino,
+                texts, list(call.seeds), call.class_prompt or [], call.num_inference_steps,
+                call.guidance_scale, call.negative_prompt, call.clip, call.dino,
             )  # fmt: skip
-        self.base = base or (run.base.source if run else "nano")
-        self.pictures = pictures or (run.training_pictures.folder if run else None)
-        own_reading = run.training_pictures.reading if run and pictures is None else None
+        self.base = call.base or (run.base.source if run else "nano")
+        self.pictures = call.pictures or (run.training_pictures.folder if run else None)
+        own_reading = run.training_pictures.reading if run and call.pictures is None else None
         self.reading: dict[str, Any] = {
             "folder": self.pictures,
             **(own_reading or {}),
-            **_given(source=source, caption_column=caption_column, image_column=image_column),
+            **_given(
+                source=call.source,
+                caption_column=call.caption_column,
+                image_column=call.image_column,
+            ),
         }
         own: Goal = "style" if run is None or "style_score" in run.metrics else "subject"
-        self.goal: Goal = goal or own
-        self.style_pictures = style_pictures if self.goal != "subject" else 0
+        self.goal: Goal = call.goal or own
+        self.style_pictures = call.style_pictures if self.goal != "subject" else 0
         check_all(
             lambda: check_settings(self.protocol),
             lambda: check_goal(self.goal, missing_needs(self.protocol, self.style_pictures)),
             lambda: check_base(self.base),
             lambda: _check_pictures(self.pictures),
-            lambda: check_source(source),
-            lambda: check_not_negative("style_pictures", style_pictures),
-            lambda: check_positive("clip_skip", clip_skip, of="integer"),
-            lambda: check_positive("max_prompt_chunks", max_prompt_chunks, of="integer"),
+            lambda: check_source(call.source),
+            lambda: check_not_negative("style_pictures", call.style_pictures),
+            lambda: check_positive("clip_skip", call.clip_skip, of="integer"),
+            lambda: check_positive("max_prompt_chunks", call.max_prompt_chunks, of="integer"),
         )
-        self.adapters = {} if adapter is None else _checkpoints(Path(adapter))
-        self.clip_skip = clip_skip
-        self.max_prompt_chunks = max_prompt_chunks or self._trained_with_chunks()
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.output = Path(output) if output else _output_of(adapter, has_record=run is not None)
+        self.adapters = {} if call.adapter is None else _checkpoints(Path(call.adapter))
+        self.clip_skip = call.clip_skip
+        self.max_prompt_chunks = call.max_prompt_chunks or self._trained_with_chunks()
+        self.device = torch.device(call.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        own_output = _output_of(call.adapter, has_record=run is not None)
+        self.output = Path(call.output) if call.output else own_output
         self.run = run.run if run else self._describe()
 
     def evaluate(self) -> Evaluation:

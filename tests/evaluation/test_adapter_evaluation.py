@@ -6,6 +6,7 @@ from sdtune.adapters.lora import LoRAAdapter, add_lora, lora_parameters
 from sdtune.adapters.lora.kohya_format import KohyaFormat
 from sdtune.adapters.words import TokenEmbeddingAdapter, add_token_embedding
 from sdtune.evaluation.adapter_evaluation import AdapterEvaluation
+from sdtune.evaluation.evaluation_call import EvaluationCall
 from sdtune.models import load
 from sdtune.run_folder.record import Evaluation
 
@@ -25,6 +26,10 @@ def ask(tiny_sd, judge_folders, training, tmp_path, monkeypatch):
         "clip": str(judge_folders[0]),
         "goal": "subject",
     }
+
+
+def evaluation_of(*given, **asked):
+    return AdapterEvaluation(EvaluationCall(*given, **asked))
 
 
 def save_as_diffusers(adapter, folder):
@@ -54,7 +59,7 @@ def run(tiny_sd, tmp_path):
 
 @pytest.mark.slow
 def test_all_checkpoints_of_a_run_and_then_more_of_its_prompts(ask, run, tmp_path):
-    first = AdapterEvaluation(str(run), output=str(run), **ask).evaluate()
+    first = evaluation_of(str(run), output=str(run), **ask).evaluate()
     assert [(each.label, each.step) for each in first.checkpoints] == [
         ("base", 0),
         ("step_000002", 2),
@@ -63,27 +68,27 @@ def test_all_checkpoints_of_a_run_and_then_more_of_its_prompts(ask, run, tmp_pat
     scores = [each.figures["clip_i"].value for each in first.checkpoints]
     assert len(set(scores)) == 3  # both layouts were read, and both changed the pictures
     assert first.best is not None
-    again = AdapterEvaluation(str(run))  # base, pictures and prompts are the run's own
+    again = evaluation_of(str(run))  # base, pictures and prompts are the run's own
     assert again.base == ask["base"]
     assert again.output == run
     repeated = again.evaluate()
     assert repeated.checkpoints == first.checkpoints == Evaluation.load(run).checkpoints
-    changed = AdapterEvaluation(str(run), output=str(run), **(ask | {"seeds": [1]}))
+    changed = evaluation_of(str(run), output=str(run), **(ask | {"seeds": [1]}))
     with pytest.raises(ValueError, match="can it be added to, but it is not"):
         changed.evaluate()
 
 
 def test_the_record_names_the_adapters_that_lie_below_it(ask, run, tmp_path):
-    below = AdapterEvaluation("run", output=str(run), **ask)
+    below = evaluation_of("run", output=str(run), **ask)
     assert dict(below._kept()) == {
         "step_000002": "adapter/step_000002",
         "step_000004": "adapter/step_000004",
     }
-    assert dict(AdapterEvaluation(str(run), output="elsewhere", **ask)._kept()) == {}
+    assert dict(evaluation_of(str(run), output="elsewhere", **ask)._kept()) == {}
 
 
 def test_the_base_alone(ask, tmp_path):
-    evaluation = AdapterEvaluation(**ask)
+    evaluation = evaluation_of(**ask)
     record = evaluation.evaluate()
     assert [each.label for each in record.checkpoints] == ["base"]
     assert record.best is None
@@ -100,7 +105,7 @@ def test_an_adapter_of_another_architecture_is_one_sentence(ask, tiny_sd, tmp_pa
     for save in (save_as_diffusers, save_as_kohya):
         path = save(adapter, tmp_path / "other")
         with pytest.raises(ValueError, match=r"to fit the architecture of .*tiny_sd, but"):
-            AdapterEvaluation(str(path), **ask).evaluate()
+            evaluation_of(str(path), **ask).evaluate()
 
 
 def test_the_base_reads_what_each_of_several_words_was_started_from(ask, tiny_sd, tmp_path):
@@ -114,29 +119,29 @@ def test_the_base_reads_what_each_of_several_words_was_started_from(ask, tiny_sd
     metadata = {"sdtune.initializer_tokens": str(list(started.values()))}
     path = AdapterSet(*words, LoRAAdapter.from_model(model)).save(tmp_path / "two", metadata)
     for adapter in (path, path.parent):
-        assert AdapterEvaluation(str(adapter), **ask)._words() == started
+        assert evaluation_of(str(adapter), **ask)._words() == started
 
 
 def test_pictures_are_read_as_a_recipe_reads_them(ask, tmp_path):
     several = {str(tmp_path / name): 2 for name in "ab"}
     call = {"pictures": several, "source": "kohya", "caption_column": "blurb"}
-    how = AdapterEvaluation(**(ask | call)).reading
+    how = evaluation_of(**(ask | call)).reading
     assert how == {"folder": several, "source": "kohya", "caption_column": "blurb"}
-    assert AdapterEvaluation(**ask).reading == {"folder": ask["pictures"]}
+    assert evaluation_of(**ask).reading == {"folder": ask["pictures"]}
     with pytest.raises(ValueError, match="Expected `source` to be one of"):
-        AdapterEvaluation(**(ask | {"source": "kohia"}))
+        evaluation_of(**(ask | {"source": "kohia"}))
 
 
 def test_all_that_is_wrong_with_a_call_is_said(ask, tmp_path):
     with pytest.raises(ValueError, match="`prompts` to be a list") as caught:
-        AdapterEvaluation(base="no such base", clip_skip=0)
+        evaluation_of(base="no such base", clip_skip=0)
     for message in ("`base` to be `nano`", "`pictures` to be the folder", "`clip_skip` to be"):
         assert message in str(caught.value)
     with pytest.raises(FileNotFoundError, match="Expected an adapter at nowhere"):
-        AdapterEvaluation("nowhere", **ask)
+        evaluation_of("nowhere", **ask)
     lines = tmp_path / "prompts.txt"
     lines.write_text("a cat\n\n a dog \n")
-    evaluation = AdapterEvaluation(**(ask | {"prompt": ["a hat"], "prompts": str(lines)}))
+    evaluation = evaluation_of(**(ask | {"prompt": ["a hat"], "prompts": str(lines)}))
     assert evaluation.protocol.prompts == ["a hat", "a cat", "a dog"]
 
 
@@ -147,8 +152,8 @@ def test_prompts_have_the_chunks_that_the_adapter_was_trained_with(ask, tiny_sd,
     for chunks in ("3", None):
         metadata = {} if chunks is None else {"sdtune.max_prompt_chunks": chunks}
         adapter.save(tmp_path / "adapter", metadata)
-        evaluation = AdapterEvaluation(str(tmp_path / "adapter"), **ask)
+        evaluation = evaluation_of(str(tmp_path / "adapter"), **ask)
         assert evaluation.max_prompt_chunks == int(chunks or 1)
-    given = AdapterEvaluation(str(tmp_path / "adapter"), max_prompt_chunks=2, **ask)
+    given = evaluation_of(str(tmp_path / "adapter"), max_prompt_chunks=2, **ask)
     assert given._load().max_prompt_chunks == 2
-    assert AdapterEvaluation(**ask).max_prompt_chunks == 1
+    assert evaluation_of(**ask).max_prompt_chunks == 1
