@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from sdtune.models.stable_diffusion import StableDiffusion
 
-__all__ = ["model_spec", "original_weights"]
+__all__ = ["model_spec", "original_unet_weights", "original_weights"]
 
 _RESNET = {
     "norm1": "in_layers.0",
@@ -68,13 +68,8 @@ def original_weights(model: StableDiffusion) -> dict[str, Tensor]:
     Raises:
         ValueError: If a weight has no name in this layout.
     """
-    layers = int(cast(Any, model.unet.config)["layers_per_block"])
     levels = len(cast(Any, model.vae.config)["block_out_channels"])
-    named: dict[str, Tensor] = {}
-    unet = model.unet.state_dict()
-    attentive = {name.split(".")[1] for name in unet if re.match(r"up_blocks\.\d+\.att", name)}
-    for name, weight in unet.items():
-        named[f"model.diffusion_model.{_unet_name(name, layers, attentive)}"] = weight
+    named = original_unet_weights(model.unet)
     for name, weight in model.vae.state_dict().items():
         original, tensor = _vae_item(name, weight, levels)
         named[f"first_stage_model.{original}"] = tensor
@@ -83,6 +78,27 @@ def original_weights(model: StableDiffusion) -> dict[str, Tensor]:
         root = "cond_stage_model" if is_only else f"conditioner.embedders.{number}"
         named |= {f"{root}.{name}": each for name, each in _text_items(encoder)}
     return {name: each.detach().cpu().contiguous() for name, each in named.items()}
+
+
+def original_unet_weights(unet: nn.Module) -> dict[str, Tensor]:
+    """Name a UNet's weights as a file of one piece does.
+
+    Args:
+        unet: A UNet of Stable Diffusion 1, 2 or XL, without adapters; on the meta device, too.
+
+    Returns:
+        Name -> tensor.
+
+    Raises:
+        ValueError: If a weight has no name in this layout.
+    """
+    layers = int(cast(Any, unet).config["layers_per_block"])
+    weights = unet.state_dict()
+    attentive = {name.split(".")[1] for name in weights if re.match(r"up_blocks\.\d+\.att", name)}
+    return {
+        f"model.diffusion_model.{_unet_name(name, layers, attentive)}": weight
+        for name, weight in weights.items()
+    }
 
 
 def model_spec(model: StableDiffusion) -> dict[str, str]:

@@ -13,19 +13,6 @@ from sdtune.adapters.keys_values import CrossAttentionAdapter, add_tuned_project
 from sdtune.adapters.lora import LoRAAdapter, add_lora
 from sdtune.adapters.pipeline import load_adapter, load_pipeline
 from sdtune.adapters.words import TokenEmbeddingAdapter, add_token_embedding
-from sdtune.models import StableDiffusion, load
-from tests.tiny_models import make_micro_sd
-
-
-@pytest.fixture(scope="module")
-def tiny_sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A smaller one than the others' of this name."""
-    return make_micro_sd(tmp_path_factory.mktemp("models") / "micro_sd")
-
-
-@pytest.fixture(scope="module")
-def base(tiny_sd: Path) -> StableDiffusion:
-    return load(tiny_sd)
 
 
 @pytest.fixture
@@ -45,11 +32,11 @@ def test_every_checkpoint_of_a_folder_is_found_once(saved: Path) -> None:
     assert found[Path("best")] == [saved / "adapter/best/pytorch_lora_weights.safetensors"]
 
 
-def test_formats_go_round_without_a_bit_lost(saved: Path, tiny_sd: Path, tmp_path: Path) -> None:
+def test_formats_go_round_without_a_bit_lost(saved: Path, micro_sd: Path, tmp_path: Path) -> None:
     path = saved / "adapter" / "pytorch_lora_weights.safetensors"
     first = load_file(path)
     for to in ("kohya", "PEFT", "diffusers"):
-        [path] = convert_adapters(path, to, tmp_path / to, tiny_sd).values()
+        [path] = convert_adapters(path, to, tmp_path / to, micro_sd).values()
     again = load_file(path)
     assert again.keys() == first.keys()
     assert all(torch.equal(again[name], first[name]) for name in first)
@@ -58,9 +45,9 @@ def test_formats_go_round_without_a_bit_lost(saved: Path, tiny_sd: Path, tmp_pat
 
 @pytest.mark.slow
 def test_a_folder_of_checkpoints_is_converted_as_a_whole(
-    saved: Path, tiny_sd: Path, tmp_path: Path
+    saved: Path, micro_sd: Path, tmp_path: Path
 ) -> None:
-    written = convert_adapters(saved, "kohya", tmp_path / "out", tiny_sd)
+    written = convert_adapters(saved, "kohya", tmp_path / "out", micro_sd)
     files = [path.relative_to(tmp_path / "out").as_posix() for path in written.values()]
     assert files == [
         "kohya_lora.safetensors",
@@ -68,41 +55,41 @@ def test_a_folder_of_checkpoints_is_converted_as_a_whole(
         "step_000200/kohya_lora.safetensors",
     ]
     with pytest.raises(ValueError, match=r"to be a folder, for .* holds 3 adapters"):
-        convert_adapters(saved, "kohya", tmp_path / "one.safetensors", tiny_sd)
+        convert_adapters(saved, "kohya", tmp_path / "one.safetensors", micro_sd)
 
 
-def test_one_file_is_named_by_the_user(saved: Path, base, tiny_sd: Path, tmp_path: Path) -> None:
+def test_one_file_is_named_by_the_user(saved: Path, base, micro_sd: Path, tmp_path: Path) -> None:
     source = saved / "adapter" / "pytorch_lora_weights.safetensors"
-    convert_adapters(source, "kohya", tmp_path / "erica.safetensors", tiny_sd)
+    convert_adapters(source, "kohya", tmp_path / "erica.safetensors", micro_sd)
     form = registry.recognise(tmp_path / "erica.safetensors")
     assert form.name == "kohya"
     with pytest.raises(ValueError, match="to be a folder, for the adapter is a folder in the peft"):
-        convert_adapters(source, "peft", tmp_path / "other.safetensors", tiny_sd)
+        convert_adapters(source, "peft", tmp_path / "other.safetensors", micro_sd)
 
 
-def test_words_go_with_their_lora(model, tiny_sd: Path, tmp_path: Path) -> None:
+def test_words_go_with_their_lora(model, micro_sd: Path, tmp_path: Path) -> None:
     for word in ("<one>", "<two>"):
         add_token_embedding(model, word, "c")
     add_lora(model, rank=2, alpha=2.0)
     words = [TokenEmbeddingAdapter.from_model(model, word) for word in ("<one>", "<two>")]
     AdapterSet(*words, LoRAAdapter.from_model(model)).save(tmp_path / "in")
-    convert_adapters(tmp_path / "in", "kohya", tmp_path / "out", tiny_sd)
-    vocabulary = load_pipeline(tiny_sd, tmp_path / "out").tokenizer.get_vocab()
+    convert_adapters(tmp_path / "in", "kohya", tmp_path / "out", micro_sd)
+    vocabulary = load_pipeline(micro_sd, tmp_path / "out").tokenizer.get_vocab()
     assert {"<one>", "<two>"} <= vocabulary.keys()
 
 
-def test_what_a_format_cannot_hold_is_refused(model, base, tiny_sd: Path, tmp_path: Path) -> None:
+def test_what_a_format_cannot_hold_is_refused(model, base, micro_sd: Path, tmp_path: Path) -> None:
     add_lora(model, rank=2, alpha=2.0, use_dora=True)
     AdapterSet(LoRAAdapter.from_model(model)).save(tmp_path / "dora")
     with pytest.raises(ValueError, match=r"such as diffusers.*, but kohya loses some"):
-        convert_adapters(tmp_path / "dora", "kohya", tmp_path / "out", tiny_sd)
+        convert_adapters(tmp_path / "dora", "kohya", tmp_path / "out", micro_sd)
     LoRAAdapter.remove(model)
     add_tuned_projections(model)
     AdapterSet(CrossAttentionAdapter.from_model(model)).save(tmp_path / "keys")
     with pytest.raises(ValueError, match=r"that holds keys and values, which is .* got `kohya`"):
         convert_adapters(tmp_path / "keys", "kohya", tmp_path / "out", "no base")
     with pytest.raises(FileNotFoundError, match="Expected an adapter at"):
-        convert_adapters(tmp_path / "nowhere", "kohya", tmp_path / "out", tiny_sd)
+        convert_adapters(tmp_path / "nowhere", "kohya", tmp_path / "out", micro_sd)
     assert not (tmp_path / "out").exists()
     assert load_adapter(base, tmp_path / "dora")
     LoRAAdapter.remove(base)

@@ -14,7 +14,8 @@ from sdtune.adapters.words import TokenEmbeddingAdapter, add_token_embedding
 
 
 @pytest.fixture
-def saved(model, tmp_path: Path) -> Path:
+def saved(sd1_model, tmp_path: Path) -> Path:
+    model = sd1_model
     add_token_embedding(model, "<erica>", "c")
     add_lora(model, rank=3, alpha=0.75, target_modules=["to_q", "to_k", "fc1"], text_encoder=True)
     adapters = AdapterSet(TokenEmbeddingAdapter.from_model(model), LoRAAdapter.from_model(model))

@@ -12,19 +12,7 @@ from sdtune.adapters.lora.arithmetic import take_pairs
 from sdtune.adapters.lora_tools import extract_lora, merge_loras, resize_lora
 from sdtune.adapters.whole_model import merge_into_base, write_whole_model
 from sdtune.adapters.words import TokenEmbeddingAdapter, add_token_embedding
-from sdtune.models import StableDiffusion, load
-from tests.tiny_models import make_micro_sd
-
-
-@pytest.fixture(scope="module")
-def tiny_sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A smaller one than the others' of this name."""
-    return make_micro_sd(tmp_path_factory.mktemp("models") / "micro_sd")
-
-
-@pytest.fixture(scope="module")
-def base(tiny_sd: Path) -> StableDiffusion:
-    return load(tiny_sd)
+from sdtune.models import StableDiffusion
 
 
 @torch.no_grad()
@@ -64,8 +52,8 @@ def _of(base: StableDiffusion, path: Path) -> dict[str, torch.Tensor]:
     return _updates(model)
 
 
-def test_the_sum_is_exact(loras, base, tiny_sd: Path, tmp_path: Path) -> None:
-    adapters, model, left = merge_loras(tiny_sd, loras, [0.5, -2.0])
+def test_the_sum_is_exact(loras, base, micro_sd: Path, tmp_path: Path) -> None:
+    adapters, model, left = merge_loras(micro_sd, loras, [0.5, -2.0])
     assert left is None
     found, (first, second) = _updates(model), (_of(base, each) for each in loras)
     assert found.keys() == first.keys() | second.keys()
@@ -79,9 +67,9 @@ def test_the_sum_is_exact(loras, base, tiny_sd: Path, tmp_path: Path) -> None:
         torch.testing.assert_close(again[name], update)
 
 
-def test_a_sum_of_a_rank_is_the_nearest_of_it(loras, base, tiny_sd: Path) -> None:
-    exact = _updates(merge_loras(tiny_sd, loras)[1])
-    _, model, left = merge_loras(tiny_sd, loras, rank=2)
+def test_a_sum_of_a_rank_is_the_nearest_of_it(loras, base, micro_sd: Path) -> None:
+    exact = _updates(merge_loras(micro_sd, loras)[1])
+    _, model, left = merge_loras(micro_sd, loras, rank=2)
     found = _updates(model)
     assert left is not None
     assert left.ranks == {2: len(found)}
@@ -94,14 +82,16 @@ def test_a_sum_of_a_rank_is_the_nearest_of_it(loras, base, tiny_sd: Path) -> Non
     assert left.least == pytest.approx(share.item(), rel=1e-4)
 
 
-def test_a_lora_is_resized_to_a_rank_or_a_share(loras, base, tiny_sd: Path, tmp_path: Path) -> None:
+def test_a_lora_is_resized_to_a_rank_or_a_share(
+    loras, base, micro_sd: Path, tmp_path: Path
+) -> None:
     exact = _of(base, loras[0])
-    adapters, model, left = resize_lora(tiny_sd, loras[0], rank=3)
+    adapters, model, left = resize_lora(micro_sd, loras[0], rank=3)
     assert left is not None
     assert left.share == pytest.approx(1.0)
     for name, update in _updates(model).items():
         torch.testing.assert_close(update, exact[name])
-    adapters, model, left = resize_lora(tiny_sd, loras[0], share=0.9)
+    adapters, model, left = resize_lora(micro_sd, loras[0], share=0.9)
     assert left is not None
     assert left.least >= 0.9
     assert len(left.ranks) > 1  # each module has its own
@@ -111,15 +101,15 @@ def test_a_lora_is_resized_to_a_rank_or_a_share(loras, base, tiny_sd: Path, tmp_
             torch.testing.assert_close(update, _updates(model)[name])
     for arguments in ({}, {"rank": 0}, {"share": 0.0}, {"share": 1.5}):
         with pytest.raises(ValueError, match=r"Expected `(rank|share)`"):
-            resize_lora(tiny_sd, loras[0], **arguments)
+            resize_lora(micro_sd, loras[0], **arguments)
 
 
 @pytest.mark.slow
 def test_what_was_merged_into_a_base_is_extracted_again(
-    loras, base, tiny_sd: Path, tmp_path: Path
+    loras, base, micro_sd: Path, tmp_path: Path
 ) -> None:
-    write_whole_model(merge_into_base(tiny_sd, [loras[0]]), tiny_sd, tmp_path / "tuned")
-    adapters, model, left = extract_lora(tiny_sd, tmp_path / "tuned", rank=3)
+    write_whole_model(merge_into_base(micro_sd, [loras[0]]), micro_sd, tmp_path / "tuned")
+    adapters, model, left = extract_lora(micro_sd, tmp_path / "tuned", rank=3)
     assert left is not None
     assert left.share == pytest.approx(1.0, abs=1e-4)
     exact = _of(base, loras[0])
@@ -129,27 +119,27 @@ def test_what_was_merged_into_a_base_is_extracted_again(
         torch.testing.assert_close(update, exact[name], rtol=1e-3, atol=1e-4)
     adapters.verify(adapters.save(tmp_path / "lora"), model)
     with pytest.raises(ValueError, match=r"to differ from .* in what a LoRA can tune"):
-        extract_lora(tiny_sd, tiny_sd, rank=3)
+        extract_lora(micro_sd, micro_sd, rank=3)
 
 
-def test_what_a_lora_cannot_hold_is_told(base, tiny_sd: Path, tmp_path: Path) -> None:
+def test_what_a_lora_cannot_hold_is_told(base, micro_sd: Path, tmp_path: Path) -> None:
     tuned = copy.deepcopy(base)
     with torch.no_grad():
         tuned.unet.conv_norm_out.bias += 1
         tuned.unet.mid_block.attentions[0].transformer_blocks[0].attn1.to_q.weight[0, 0] += 1
     tuned.pipeline().save_pretrained(tmp_path / "tuned")
-    _, model, left = extract_lora(tiny_sd, tmp_path / "tuned", rank=1)
+    _, model, left = extract_lora(micro_sd, tmp_path / "tuned", rank=1)
     assert left is not None
     assert len(lora_layers(model)) == 1
     assert left.share == pytest.approx(1 / (1 + len(tuned.unet.conv_norm_out.bias)), rel=1e-3)
     assert left.module == "unet.conv_norm_out.bias"
 
 
-def test_a_dora_is_extracted_and_not_merged(base, tiny_sd: Path, tmp_path: Path) -> None:
+def test_a_dora_is_extracted_and_not_merged(base, micro_sd: Path, tmp_path: Path) -> None:
     dora = _save(base, tmp_path / "dora", 0, 2, use_dora=True)
     with pytest.raises(ValueError, match="but it is a DoRA, which is no product of two matrices"):
-        resize_lora(tiny_sd, dora, rank=1)
-    _, model, left = extract_lora(tiny_sd, dora, share=0.5)
+        resize_lora(micro_sd, dora, rank=1)
+    _, model, left = extract_lora(micro_sd, dora, share=0.5)
     assert left is not None
     assert left.least >= 0.5
     assert len(lora_layers(model)) == 32
@@ -157,17 +147,17 @@ def test_a_dora_is_extracted_and_not_merged(base, tiny_sd: Path, tmp_path: Path)
 
 @pytest.mark.slow
 def test_words_go_with_a_merged_lora_and_must_differ(
-    base, loras, tiny_sd: Path, tmp_path: Path
+    base, loras, micro_sd: Path, tmp_path: Path
 ) -> None:
     model = copy.deepcopy(base)
     add_token_embedding(model, "<erica>", "c")
     add_lora(model, rank=2, alpha=2.0)
     word = TokenEmbeddingAdapter.from_model(model)
     AdapterSet(word, LoRAAdapter.from_model(model)).save(tmp_path / "pivotal")
-    adapters, merged, _ = merge_loras(tiny_sd, [tmp_path / "pivotal", loras[0]])
+    adapters, merged, _ = merge_loras(micro_sd, [tmp_path / "pivotal", loras[0]])
     adapters.verify(adapters.save(tmp_path / "both"), merged)
     assert (tmp_path / "both" / "learned_embeds.safetensors").is_file()
     with pytest.raises(ValueError, match="adapters of different words, but `<erica>` is in more"):
-        merge_loras(tiny_sd, [tmp_path / "pivotal"] * 2)
+        merge_loras(micro_sd, [tmp_path / "pivotal"] * 2)
     with pytest.raises(ValueError, match="to be a LoRA, but it is learned words alone"):
-        merge_loras(tiny_sd, [tmp_path / "pivotal" / "learned_embeds.safetensors"])
+        merge_loras(micro_sd, [tmp_path / "pivotal" / "learned_embeds.safetensors"])

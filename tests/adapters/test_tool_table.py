@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,6 @@ from sdtune.adapters.whole_model import merge_into_base, write_whole_model
 from sdtune.adapters.whole_unet import TunedUNet
 from sdtune.adapters.words import TokenEmbeddingAdapter, add_token_embedding
 from sdtune.models import StableDiffusion, load
-from tests.tiny_models import make_micro_sd
 
 DOCS = Path(__file__).parents[2] / "docs" / "adapters.md"
 FORMATS = ("diffusers", "kohya", "peft")
@@ -42,11 +42,6 @@ def _rows() -> dict[str, dict[str, str]]:
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert tuple(cells[0][1:]) == TOOLS
     return {row[0]: dict(zip(TOOLS, row[1:], strict=True)) for row in cells[2:]}
-
-
-@pytest.fixture(scope="module")
-def micro(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_micro_sd(tmp_path_factory.mktemp("models") / "micro")
 
 
 @torch.no_grad()
@@ -108,29 +103,22 @@ def test_the_table_has_all_kinds() -> None:
     assert tuple(_rows()) == KINDS
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [each if each == "LoRA" else pytest.param(each, marks=pytest.mark.slow) for each in KINDS],
-)
-def test_every_cell_of_a_row(kind: str, micro: Path, tmp_path: Path) -> None:
-    path = _save(micro, kind, tmp_path / "in")
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_cell_of_a_row(kind: str, micro_sd: Path, tmp_path: Path) -> None:
+    path = _save(micro_sd, kind, tmp_path / "in")
     found = {"inspect": "yes" if inspect_adapter(path) else "no"}
-    converted = [
-        to
-        for to in FORMATS
-        if _works(lambda to=to: convert_adapters(path, to, tmp_path / to, micro))
-    ]
+    convert = partial(convert_adapters, path, base=micro_sd)
+    converted = [to for to in FORMATS if _works(partial(convert, to, tmp_path / to))]
     found["convert to"] = ", ".join(converted) or "no"
+    merge: partial[tuple] = partial(merge_loras, micro_sd, [path], [0.5])
     if kind == "words with keys and values":
-        other = _save(micro, kind, tmp_path / "other", "<ben>")
-        found["merge"] = _yes(
-            lambda: _saved(merge_adapters(micro, [path, other], ["a", "b"]), other)
-        )
-    else:
-        found["merge"] = _yes(lambda: _saved(merge_loras(micro, [path], [0.5]), tmp_path / "sum"))
-    found["merge --into_base"] = _into_base(path, micro, tmp_path)
-    found["resize"] = _yes(lambda: _saved(resize_lora(micro, path, 1), tmp_path / "small"))
-    found["extract"] = _yes(lambda: _saved(extract_lora(micro, path, 1), tmp_path / "out"))
+        other = _save(micro_sd, kind, tmp_path / "other", "<ben>")
+        merge = partial(merge_adapters, micro_sd, [path, other], ["a", "b"])
+    found["merge"] = _yes(lambda: _saved(merge(), tmp_path / "merged"))
+    found["merge --into_base"] = _into_base(path, micro_sd, tmp_path)
+    found["resize"] = _yes(lambda: _saved(resize_lora(micro_sd, path, 1), tmp_path / "small"))
+    found["extract"] = _yes(lambda: _saved(extract_lora(micro_sd, path, 1), tmp_path / "out"))
     assert found == _rows()[kind]
 
 

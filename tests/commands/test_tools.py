@@ -14,12 +14,11 @@ from sdtune.adapters.registry import recognise
 from sdtune.cli import COMMANDS, main
 from sdtune.commands.tools import base_of
 from sdtune.models import check_base, load
-from tests.tiny_models import make_micro_sd
 
 
 @pytest.fixture(scope="module")
-def micro(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(make_micro_sd(tmp_path_factory.mktemp("models") / "micro"))
+def micro(micro_sd: Path) -> str:
+    return str(micro_sd)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler
 
-from sdtune.models.shipped import is_shipped, shipped_tokenizer
+from sdtune.models.original_layout import original_unet_weights
+from sdtune.models.shipped import is_shipped, shipped_configuration, shipped_tokenizer
 from sdtune.models.skeleton import _build
 
 ROOT = Path(str(files("sdtune"))) / "models" / "configurations"
@@ -37,8 +38,10 @@ def _size(part: torch.nn.Module) -> int:
 def test_the_configurations_are_those_of_the_published_models(
     folder: str, sizes: dict[str, int], prediction_type: str
 ) -> None:
-    found = {name: _size(_build(name, ROOT / folder / name / "config.json")) for name in sizes}
-    assert found == sizes
+    parts = {name: _build(name, ROOT / folder / name / "config.json") for name in sizes}
+    assert {name: _size(part) for name, part in parts.items()} == sizes
+    header = original_unet_weights(parts["unet"])  # as the file of such a model has it
+    assert shipped_configuration(header, prediction_type) == ROOT / folder
     with torch.device("meta"):
         vae = AutoencoderKL.from_config(AutoencoderKL.load_config(ROOT / folder / "vae"))
     assert _size(vae) == 83_653_863
