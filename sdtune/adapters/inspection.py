@@ -95,7 +95,13 @@ def inspect_adapter(path: str | Path) -> list[InspectedFile]:
 
     Raises:
         FileNotFoundError: If there is no such adapter.
+        ValueError: If it is a whole model in diffusers' layout.
     """
+    if Path(path, "model_index.json").is_file():
+        raise ValueError(
+            f"Expected an adapter at {path}, but it is a whole model in diffusers' layout: give it "
+            "as a base."
+        )
     return [_inspect(each) for each in find_adapter_files(path)]
 
 

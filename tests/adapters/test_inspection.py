@@ -99,7 +99,9 @@ def test_words_are_what_stands_in_every_caption(tmp_path: Path) -> None:
     assert "it was changed" in " ".join(file.notes)
 
 
-def test_what_is_no_adapter_is_told(tmp_path: Path) -> None:
+def test_what_is_no_adapter_is_told(micro_sd: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="it is a whole model in diffusers' layout: give it as a"):
+        inspect_adapter(micro_sd)
     save_file(
         {f"double_blocks.0.img_attn.norm.{name}": torch.zeros(4) for name in ("a", "b")},
         tmp_path / "f.safetensors",

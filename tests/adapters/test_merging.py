@@ -21,6 +21,7 @@ from sdtune.adapters.merging import merge_adapters
 from sdtune.adapters.pipeline import load_pipeline
 from sdtune.adapters.words import TokenEmbeddingAdapter, add_token_embedding
 from sdtune.models import StableDiffusion, load
+from sdtune.models.fingerprint import fingerprint
 
 TEXTS = [f"a {thing} on a {ground}" for thing in ("cat", "dog", "jug") for ground in ("box", "mat")]
 
@@ -61,10 +62,12 @@ def _save(
 def saved(base: StableDiffusion, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """An adapter of keys and values in full, and one of a LoRA on them."""
     folder = tmp_path_factory.mktemp("adapters")
-    metadata = {"sdtune.base_unet_sha256": base.fingerprint("unet")}
+    # the second's is as it was taken once, of a base that was cast to the run's precision
+    hashes = (base.fingerprint("unet"), fingerprint(base.unet, torch.bfloat16))
+    one, two = ({"sdtune.base_unet_sha256": each} for each in hashes)
     return (
-        _save(base, folder / "full", "<one>", 0, metadata=metadata),
-        _save(base, folder / "lora", "<two>", 1, list(TARGET_MODULES)),
+        _save(base, folder / "full", "<one>", 0, metadata=one),
+        _save(base, folder / "lora", "<two>", 1, list(TARGET_MODULES), metadata=two),
     )
 
 
