@@ -80,7 +80,9 @@ class AdapterCheckpoint(PeriodicCallback):
             rounded = (
                 ""
                 if self.dtype == "float32"
-                else (f" Rounded to {self.dtype}, it changes outputs by {error:.2%} at most.")
+                else (
+                    f" Rounded to {self.dtype}, it changes outputs by {100 * error:.2g} % at most."
+                )
             )
             rank_zero_info(
                 f"Wrote {path} ({size:.1f} MB) and verified it by loading it back.{rounded}"

@@ -68,6 +68,21 @@ class Learned(ABC):
         """
         return set()
 
+    def starting_problems(
+        self, path: Path, parts: Mapping[str, nn.Module], stated: Mapping[str, object]
+    ) -> list[str]:
+        """List what keeps it from going on from a file; loads no weights of the base.
+
+        Args:
+            path: As in `start_from`.
+            parts: The base's UNet and text encoders, on the meta device too.
+            stated: As in `start_from`.
+
+        Returns:
+            One sentence each; none if the file holds nothing that learns here.
+        """
+        return []
+
     def record(self, model: StableDiffusion) -> dict[str, str]:
         """Say what of it was taken from a file, in the place of the arguments that it overrules.
 

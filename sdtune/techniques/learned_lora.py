@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 
+from torch import nn
+
 from sdtune._checks import ArgumentsError
 from sdtune.adapters import registry
 from sdtune.adapters.adapter import Adapter
@@ -15,13 +17,12 @@ from sdtune.adapters.lora import (
     LoRAAdapter,
     LoRASettings,
     add_lora,
-    lora_layers,
     lora_parameters,
     tunable_parts,
     without_adapter,
 )
 from sdtune.adapters.lora.format import LoRAFormat
-from sdtune.adapters.lora.layers import remove_lora
+from sdtune.adapters.lora.layers import find_targets, remove_lora
 from sdtune.adapters.lora.placement import place_updates
 from sdtune.adapters.lora.reading import Updates
 from sdtune.adapters.lora.target_modules import target_problems
@@ -61,15 +62,32 @@ class LearnedLoRA(Learned):
         if not isinstance(form, LoRAFormat):
             return set()
         parts = tunable_parts(model)
-        fresh = {name: set(lora_layers(part)) for name, part in parts.items()}
         for part in parts.values():
             remove_lora(part)
-        updates = form.read(path, parts, base=str(model.source), unfolded=True)
-        problems = [*_contradictions(updates, fresh, stated), *self._other_parts(updates)]
+        problems = self.starting_problems(path, parts, stated)
         if problems:
-            raise ArgumentsError([f"Expected {each}, as {path} has it." for each in problems])
+            raise ArgumentsError(problems)
+        updates = form.read(path, parts, base=str(model.source), unfolded=True)
         place_updates(parts, updates, self.settings.dropout)
         return {LoRAAdapter}
+
+    def starting_problems(
+        self, path: Path, parts: Mapping[str, nn.Module], stated: Mapping[str, object]
+    ) -> list[str]:
+        """Tell which arguments a file contradicts."""
+        form = registry.recognise(path)
+        if not isinstance(form, LoRAFormat):
+            return []
+        updates = form.read(path, parts, unfolded=True)
+        own = {name: part for name, part in parts.items() if name == "unet" or self.text_encoder}
+        ends = find_targets(own, self.settings.target_modules)["unet"]
+        names = (name for name, _ in parts["unet"].named_modules())
+        tuned = {name for name in names if f".{name}".endswith(tuple(f".{end}" for end in ends))}
+        found = [*_contradictions(updates, tuned, stated), *self._other_parts(updates)]
+        return [
+            f"Expected {name} to be {wanted}, as in {path}, but got {given}."
+            for name, wanted, given in found
+        ]
 
     def record(self, model: StableDiffusion) -> dict[str, str]:
         """Say rank, alpha and method as the file had them."""
@@ -86,13 +104,16 @@ class LearnedLoRA(Learned):
             record |= {f"{prefix}rank": str(config.r), f"{prefix}alpha": str(float(alpha))}
         return record
 
-    def _other_parts(self, updates: Updates) -> list[str]:
+    def _other_parts(self, updates: Updates) -> list[tuple[str, object, object]]:
         has_text_encoder = any(part != "unet" for part in updates)
-        problems = [] if "unet" in updates else ["a technique that does not tune the UNet"]
+        name = "`text_encoder_learning_rate`"
+        problems: list[tuple[str, object, object]] = []
+        if "unet" not in updates:
+            problems.append(("what learns", "the text encoder alone", "the UNet too"))
         if has_text_encoder and not self.text_encoder:
-            problems.append("`text_encoder_learning_rate` to be a rate, but got null")
+            problems.append((name, "a rate", "null"))
         if self.text_encoder and not has_text_encoder:
-            problems.append("`text_encoder_learning_rate` to be null, but got a rate")
+            problems.append((name, "null", "a rate"))
         return problems
 
     def groups(self, model: StableDiffusion) -> list[LearnedGroup]:
@@ -136,9 +157,12 @@ class LearnedLoRA(Learned):
 
 
 def _contradictions(
-    updates: Updates, fresh: Mapping[str, set[str]], stated: Mapping[str, object]
-) -> list[str]:
-    """List the arguments that a file contradicts; those left at their defaults are the file's."""
+    updates: Updates, tuned: set[str], stated: Mapping[str, object]
+) -> list[tuple[str, object, object]]:
+    """List arguments that a file contradicts, as name, value there and value here.
+
+    Those left at their defaults are the file's.
+    """
     found: dict[str, object] = {}
     for part, modules in updates.items():
         prefix = "" if part == "unet" else "text_encoder_"
@@ -149,16 +173,12 @@ def _contradictions(
     found["adapter_type"] = every[0].adapter_type
     found["use_dora"] = "magnitude" in every[0].tensors
     problems = [
-        f"`{name}` to be {value:g}, but got {stated[name]}"
-        if isinstance(value, float)
-        else f"`{name}` to be {value}, but got {stated[name]}"
+        (f"`{name}`", value, stated[name])
         for name, value in found.items()
-        if name in stated and stated[name] is not None and stated[name] != value
+        if stated.get(name) is not None and stated[name] != value
     ]
-    others = [part for part, modules in updates.items() if fresh.get(part) != modules.keys()]
-    if "target_modules" in stated and others:
-        problems.append(
-            f"`target_modules` to be left out, or to name the {len(updates[others[0]])} modules of "
-            f"the {others[0]}, but got {stated['target_modules']}"
-        )
+    modules = updates.get("unet", {})
+    if "target_modules" in stated and tuned != modules.keys():
+        wanted = f"left out, or to name the {len(modules)} modules"
+        problems.append(("`target_modules`", wanted, stated["target_modules"]))
     return problems

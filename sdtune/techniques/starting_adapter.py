@@ -48,25 +48,32 @@ def start_from(
             )
 
 
-def starting_problems(adapter: str, base: str) -> list[str]:
+def starting_problems(
+    adapter: str, base: str, learns: Sequence[Learned], stated: Mapping[str, object]
+) -> list[str]:
     """List what keeps training from going on from an adapter; loads no weights of the base.
 
     Args:
         adapter: As in `start_from`.
         base: What the model will be loaded from.
+        learns: What will learn.
+        stated: As in `start_from`.
 
     Returns:
         One sentence each.
     """
+    problems: list[str] = []
     try:
         parts = load_skeleton(base)
         for path in find_adapter_files(adapter):
             form = registry.recognise(path)
             if isinstance(form, LoRAFormat):
                 form.read(path, parts, base=base)
+            for each in learns:
+                problems += each.starting_problems(path, parts, stated)
     except (FileNotFoundError, ValueError) as error:
-        return [f"`adapter`: {error}"]
-    return []
+        problems.append(f"`adapter`: {error}")
+    return problems
 
 
 def adapter_sha256(adapter: str) -> str:

@@ -84,7 +84,7 @@ class TunedModelModule(AveragedWeightsModule):
         """
         problems = [line for each in self.learns for line in each.problems(self.base)]
         if self.starts_from and not problems:
-            problems += starting_problems(self.starts_from, self.base)
+            problems += starting_problems(self.starts_from, self.base, self.learns, self._stated)
         return problems
 
     def problems_with(self, data: object) -> list[str]:

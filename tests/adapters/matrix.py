@@ -115,6 +115,8 @@ programs there is no file.
   `lora_adapter_metadata` says an alpha equal to the rank; `sdtune.lora_alpha` keeps the trained
   one. Going on from this file gives the trained matrices back to the last bit where alpha / rank is
   a power of two (16 / 32), else to one rounding (6e-8). kohya's and PEFT's hold them as they are.
+  diffusers 0.32.1 with PEFT 0.14 gets the same from it too, at rank 8 and alpha 3 to 9e-7, a DoRA
+  likewise; tests/adapters/test_other_diffusers.py says how to try another release.
 - **kohya.** `ss_base_model_version`, `ss_v2`, `ss_output_name`, `ss_clip_skip`,
   `ss_num_train_images`, rank, alpha, rates, `sshs_model_hash`, `sshs_legacy_hash` (of the tensors'
   bytes alone) and ModelSpec's keys. No folder and no path. Stable Diffusion XL's UNet is named as

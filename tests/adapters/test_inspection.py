@@ -11,6 +11,13 @@ from sdtune.adapters.adapter_set import AdapterSet
 from sdtune.adapters.inspection import inspect_adapter
 from sdtune.adapters.lora import LoRAAdapter, add_lora
 from sdtune.adapters.words import TokenEmbeddingAdapter, add_token_embedding
+from sdtune.models import StableDiffusion, load
+
+
+@pytest.fixture(scope="module")
+def base(tiny_sd: Path) -> StableDiffusion:
+    """Of as many layers as Stable Diffusion 1, which are counted."""
+    return load(tiny_sd)
 
 
 @pytest.fixture

@@ -16,7 +16,13 @@ from sdtune.adapters.lora import LoRAAdapter, add_lora, lora_layers
 from sdtune.adapters.lora.layers import ADAPTER_NAME
 from sdtune.adapters.whole_model import merge_into_base, write_whole_model
 from sdtune.adapters.words import TokenEmbeddingAdapter, add_token_embedding
-from sdtune.models import load
+from sdtune.models import StableDiffusion, load
+
+
+@pytest.fixture(scope="module")
+def base(tiny_sd: Path) -> StableDiffusion:
+    """Of Stable Diffusion 1's blocks, which a file in the original layout has."""
+    return load(tiny_sd)
 
 
 @pytest.fixture

@@ -73,8 +73,9 @@ def test_what_the_recipe_says_otherwise_is_refused_by_name(saved, micro_sd):
         target_modules=["to_k", "k_proj"],
         text_encoder_learning_rate=1e-5,
     )
-    with pytest.raises(ValueError, match="`rank` to be 2, but got 4") as caught:
+    with pytest.raises(ValueError, match=r"`rank` to be 2, as in .*, but got 4") as caught:
         module.load_base()
+    assert "\n".join(f"- {each}" for each in module.problems()) == str(caught.value)
     for name in ("alpha", "use_dora", "target_modules", "text_encoder_learning_rate"):
         assert f"Expected `{name}` to be " in str(caught.value)
     agrees = LoRAStyleModule(base=str(micro_sd), adapter=str(folder), rank=2, alpha=3.0)

@@ -214,7 +214,7 @@ def _portable(config: Any) -> dict[str, Any]:
     always = ("r", "lora_alpha", "use_dora", "rank_pattern", "target_modules")
     # a reader adds layers in training mode, and would go on dropping inputs when it draws
     never = ("base_model_name_or_path", "lora_dropout")
-    content = {
+    content: dict[str, Any] = {
         key: sorted(value) if isinstance(value, set) else value
         for key, value in config.to_dict().items()
         if key in always or (value != default[key] and key not in never)
