@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import permutations
 from math import factorial
 
+from sdtune._checks import check_all, check_not_negative, check_share
 from sdtune.functional.randomness import Stream, counter_uniform
 
 __all__ = ["CaptionRules"]
@@ -34,6 +35,17 @@ class CaptionRules:
     shuffle_tags: bool = False
     tag_dropout: float = 0.0
     keep_tokens: int = 0
+
+    def check(self) -> None:
+        """Check the ranges, by the names that a data module's arguments have.
+
+        Raises:
+            ValueError: If values are out of their ranges, with a line for each.
+        """
+        check_all(
+            lambda: check_share("tag_dropout", self.tag_dropout),
+            lambda: check_not_negative("keep_tokens", self.keep_tokens),
+        )
 
     @property
     def draws_tags(self) -> bool:

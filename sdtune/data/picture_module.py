@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from inspect import currentframe
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,7 +23,7 @@ from sdtune.data.encoded import Encode, Encoded
 from sdtune.data.left_out import left_out_notes, list_left_out
 from sdtune.data.module_checks import check_buckets, check_crop, check_resolution
 from sdtune.data.order import Batches, BatchOrder, FixedBatchOrder, ResumableLoader
-from sdtune.data.pictures import Crop, PictureDataset, too_small
+from sdtune.data.pictures import Crop, PictureDataset, crops_note, too_small
 from sdtune.data.problems import DataError, OnProblem, check_on_problem
 from sdtune.data.resume import resume_position
 from sdtune.data.workers import choose_workers
@@ -52,15 +53,13 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         flip: Whether half of the training samples are mirrored, left to right.
         caption_dropout: Share of the training samples that get an empty caption, in [0, 1]; lets
             the adapter learn the unconditional half of guidance.
-        shuffle_tags: Whether the tags of a caption, which commas divide, come in a new order in
-            every training sample.
+        shuffle_tags: Whether each training sample has a caption's tags (`a, b`) in a new order.
         tag_dropout: Share of the tags that a training sample leaves out, in [0, 1].
         keep_tokens: Tags at a caption's beginning that stay in their place.
         caption_prefix: Words before every caption, which are neither moved nor left out.
         caption_suffix: Words after every caption, likewise.
-        unmasked_weight: Weight in the loss of what a picture's mask leaves out, in [0, 1]; 0.1 is
-            usual. The mask lies beside it (`cat_mask.png`, `mask/cat.png`, white where it counts)
-            or is its transparency. None makes no use of masks.
+        unmasked_weight: Weight in the loss of what a mask beside a picture (`cat_mask.png`, white
+            where it counts), or its transparency, leaves out, in [0, 1]; None uses no masks.
         num_workers: Processes that read pictures; None chooses by the processor's cores, and none
             where pictures are small. Cached latents need none.
         cache_latents: Whether every picture is encoded once and kept, unless every sample has a
@@ -105,14 +104,14 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         seed: int = 42,
     ) -> None:
         super().__init__()
+        rules = CaptionRules(caption_prefix, caption_suffix, shuffle_tags, tag_dropout, keep_tokens)
         check_all(
             lambda: check_resolution(resolution),
             lambda: check_positive("batch_size", batch_size, of="integer"),
             lambda: check_crop(crop),
             lambda: check_buckets(buckets, resolution),
             lambda: check_share("caption_dropout", caption_dropout),
-            lambda: check_share("tag_dropout", tag_dropout),
-            lambda: check_not_negative("keep_tokens", keep_tokens),
+            rules.check,
             lambda: check_share("unmasked_weight", unmasked_weight or 0.0),
             lambda: check_not_negative("num_workers", num_workers or 0),
             lambda: check_not_negative("cached_views", cached_views),
@@ -131,9 +130,7 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         self.buckets = buckets
         self.flip = flip
         self.caption_dropout = caption_dropout
-        self.caption_rules = CaptionRules(
-            caption_prefix, caption_suffix, shuffle_tags, tag_dropout, keep_tokens
-        )
+        self.caption_rules = rules
         self.unmasked_weight = unmasked_weight
         self.num_workers = num_workers
         self.cache_dir = cache_dir
@@ -247,13 +244,9 @@ class PictureDataModule(pl.LightningDataModule, ABC):
             DataError: If there are problems, which come first.
         """
         datasets = self._sized_datasets()
-        if datasets[0].resolution is None:
-            return []
-        return [
-            line
-            for dataset in datasets
-            for line in too_small(dataset.pictures, datasets[0].resolution)
-        ]
+        resolution = datasets[0].resolution
+        pictures = chain.from_iterable(dataset.pictures for dataset in datasets)
+        return [] if resolution is None else too_small(pictures, resolution)
 
     def captions(self) -> list[str]:
         """List the distinct captions of all batches, so that each is encoded once."""
@@ -335,13 +328,7 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         if lines := self.left_out():
             notes += left_out_notes(lines, self._left_out_path or self._list_left_out())
         if self.crop != "center" and self._may_cache:
-            notes.append(
-                f"data.cached_views: {self.cached_views} random crops of each picture are encoded "
-                "once and kept; a sample draws one of them."
-                if self.cached_views
-                else "data.crop: each sample has a random crop of its own, so no latents are kept; "
-                "`data.cached_views` keeps some crops of each picture."
-            )
+            notes.append(crops_note(self.cached_views))
         return notes
 
     def _list_left_out(self) -> Path | None:

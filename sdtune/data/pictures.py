@@ -22,7 +22,7 @@ from sdtune.data.rounds import Rounds
 from sdtune.data.transforms import Box, crop_box, to_pixel_values
 from sdtune.functional.randomness import Stream, counter_uniform
 
-__all__ = ["Crop", "Encode", "Picture", "PictureDataset", "too_small"]
+__all__ = ["Crop", "Encode", "Picture", "PictureDataset", "crops_note", "too_small"]
 
 Crop = Literal["center", "random"]
 
@@ -82,6 +82,19 @@ def too_small(pictures: Iterable[Picture], resolution: int) -> list[str]:
         for width, height in [picture.size]
         if min(width, height) < resolution
     ]
+
+
+def crops_note(cached_views: int) -> str:
+    """Say what random crops mean for the cache, in a sentence."""
+    if cached_views:
+        return (
+            f"data.cached_views: {cached_views} random crops of each picture are encoded once and "
+            "kept; a sample draws one of them."
+        )
+    return (
+        "data.crop: each sample has a random crop of its own, so no latents are kept; "
+        "`data.cached_views` keeps some crops of each picture."
+    )
 
 
 class PictureDataset(Dataset[dict[str, Any]]):

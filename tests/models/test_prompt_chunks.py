@@ -125,3 +125,22 @@ def test_pictures_are_drawn_from_long_prompts_with_guidance(model: StableDiffusi
     pictures = sample(model, ["a cat", "y" * 100], seeds=[1, 1], num_inference_steps=1)
     alone = sample(model, ["a cat"], seeds=[1], num_inference_steps=1)
     torch.testing.assert_close(pictures[:1], alone, rtol=1e-3, atol=1e-3)
+
+
+def test_of_a_pooled_output_the_first_chunk_s_is_taken(tiny_xl: Path) -> None:
+    model = load(tiny_xl)
+    model.max_prompt_chunks = 2
+    first, second = "y" * 75, " " + "z" * 20
+    with torch.no_grad():
+        whole, short = model.encode_prompts([first + second, "a cat"]), "a cat"
+        parts = [model.encode_prompts([text]) for text in (first, second, short)]
+    joined = torch.cat([part.encoder_hidden_states for part in parts[:2]], dim=1)
+    torch.testing.assert_close(whole.encoder_hidden_states[:1], joined)
+    for row, part in ((0, parts[0]), (1, parts[2])):
+        for name, value in part.added_cond_kwargs.items():
+            torch.testing.assert_close(whole.added_cond_kwargs[name][[row]], value)
+    pictures = sample(
+        model, [first + second, short], seeds=[1, 1], num_inference_steps=1, guidance_scale=2.0
+    )
+    alone = sample(model, [short], seeds=[1], num_inference_steps=1, guidance_scale=2.0)
+    torch.testing.assert_close(pictures[1:], alone, rtol=1e-3, atol=1e-3)
