@@ -65,9 +65,9 @@ class WatchedModule(TunedModelModule):
     """What learns, watched: a loss, gradient or weight that is not finite is never written.
 
     Whether numbers are finite is noted on the device and read every `trainer.log_every_n_steps`
-    steps, at the end of an epoch, and before anything is validated, drawn or written, so that no
-    step waits for it. All processes come to the same answer. Under `16-mixed` the scaler skips
-    steps whose gradients overflow, and those are no faults.
+    steps, and before anything is validated, drawn or written, so that no step waits for it. All
+    processes come to the same answer. Under `16-mixed` the scaler skips steps whose gradients
+    overflow, and those are no faults.
 
     Args:
         roll_backs: How often training goes back to the last state that was seen to be good, with
@@ -139,7 +139,7 @@ class WatchedModule(TunedModelModule):
             each.after_step(self.model)
         step = self.global_step + 1  # it is counted after this
         interval = self.trainer.log_every_n_steps or math.inf  # type: ignore[attr-defined]
-        if step % interval == 0 or step == self.trainer.max_steps or self.trainer.is_last_batch:
+        if step % interval == 0 or step == self.trainer.max_steps:
             self.check_numbers()
 
     def on_validation_start(self) -> None:
@@ -185,7 +185,8 @@ class WatchedModule(TunedModelModule):
         if dist.is_available() and dist.is_initialized():
             found = [None] * dist.get_world_size()
             dist.all_gather_object(found, own)
-        return min(filter(None, found), key=lambda each: each.step)
+        # one process's loss makes the gradients of all: its pictures are those to look at
+        return min(filter(None, found), key=lambda each: (each.step, each.what != "loss"))
 
     def _keep(self, step: int) -> None:
         if not self.roll_backs:
