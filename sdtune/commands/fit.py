@@ -94,7 +94,7 @@ def _story(trainer: Trainer, logger: TensorBoardLogger, arguments: Sequence[str]
     if folder.report.is_file():
         rows["report"] = folder.report
     rows["curves"] = f"tensorboard --logdir {os.path.relpath(logger.save_dir)}"
-    if trainer.state.status == TrainerStatus.INTERRUPTED and folder.checkpoint.is_file():
+    if trainer.state.status == TrainerStatus.INTERRUPTED and folder.checkpoints:
         given = [(name, value) for name, value in options(arguments) if name not in CALL_KEYS]
         words = [f"--{name}={value}" for name, value in given]
         rows["go on with"] = shlex.join(["sdtune", "fit", *words, f"--resume={folder.path}"])
