@@ -63,9 +63,12 @@ def _fit(cli: RecipeCLI) -> int:
             number = _signal_received(cli.trainer)
             if number is None and isinstance(error, SystemExit) and error.code == 1:
                 number = signal.SIGINT  # Lightning's answer to Ctrl-C before the first step
-        if number is None:
-            raise
-        return 128 + number
+        if number is not None:
+            return 128 + number
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            # a full disk is told of without a name, such as by TensorBoard's writer
+            raise OSError(error.errno, error.strerror, cli.trainer.log_dir) from error
+        raise
 
 
 def _signal_received(trainer: Trainer) -> int | None:
