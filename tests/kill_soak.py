@@ -42,7 +42,7 @@ from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
 from sdtune.callbacks.sample_grid import SampleGrid
 from sdtune.data.style import StyleDataModule
 from sdtune.data.subject import SubjectDataModule
-from sdtune.run_folder.checkpoints import find_checkpoint
+from sdtune.run_folder.checkpoints import Manifest, find_checkpoint
 from sdtune.techniques.dreambooth import DreamBoothModule
 from sdtune.techniques.lora_style import LoRAStyleModule
 from sdtune.techniques.textual_inversion import TextualInversionModule
@@ -156,13 +156,15 @@ class Bench:
         name = case_name or draw.choice(sorted(CASES))
         expected, operations, seconds = self._reference(name)
         run = self.folder / f"trial_{seed}"
+        left = 1.0
         for _ in range(draw.randint(*kills)):
             if draw.random() < 0.5:
-                ended = self._start(name, run, kill_at=draw.randrange(operations))
+                ended = self._start(name, run, kill_at=int(draw.random() * operations * left))
             else:
-                ended = self._start(name, run, kill_after=draw.random() * seconds)
+                ended = self._start(name, run, kill_after=draw.random() * seconds * left)
             tally.kills += ended == -signal.SIGKILL
             has_checkpoint = find_checkpoint(run / "run" / "checkpoints")[0] is not None
+            left = _left(run / "run")
             tally.resumed += ended == -signal.SIGKILL and has_checkpoint
             if ended == 0:
                 break
@@ -236,6 +238,12 @@ class Bench:
                 time.sleep(0.002)
             os.killpg(process, signal.SIGKILL)
         return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+
+
+def _left(run: Path) -> float:
+    """Estimate which share of a run is still to be done."""
+    manifest = Manifest.load(run / "checkpoints")
+    return 1.0 if manifest is None else max(0.1, 1 - manifest.checkpoints[0].step / STEPS)
 
 
 def _train(case: Case, base: Path, pictures: Path, run: Path) -> None:

@@ -69,11 +69,11 @@ def check_recipe(
     Raises:
         RecipeChangedError: If something has changed that cannot; it lists all of it.
     """
-    states = checkpoint.get("callbacks", {}).values()
+    states = map(_mapping, _mapping(checkpoint.get("callbacks")).values())
     before = {
-        **dict(_arguments("model", checkpoint.get("hyper_parameters", {}))),
-        **dict(_arguments("data", checkpoint.get("datamodule_hyper_parameters", {}))),
-        **next((each["recipe"] for each in states if "recipe" in (each or {})), {}),
+        **dict(_arguments("model", _mapping(checkpoint.get("hyper_parameters")))),
+        **dict(_arguments("data", _mapping(checkpoint.get("datamodule_hyper_parameters")))),
+        **next((_mapping(each["recipe"]) for each in states if "recipe" in each), {}),
     }
     changes = recipe_changes(before, recipe_of(trainer, module, data))
     rates_follow = bool(getattr(module, "rates_follow_recipe", False))
@@ -98,8 +98,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 def _arguments(part: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in values.items():
-        if not name.startswith("_"):  # what Lightning's command line notes for itself
+        if not str(name).startswith("_"):  # what Lightning's command line notes for itself
             yield f"{part}.{name}", _plain(value)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """Take what a stranger's file may hold anything in the place of."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def _plain(value: Any) -> Any:

@@ -63,9 +63,12 @@ def _fit(cli: RecipeCLI) -> int:
             number = _signal_received(cli.trainer)
             if number is None and isinstance(error, SystemExit) and error.code == 1:
                 number = signal.SIGINT  # Lightning's answer to Ctrl-C before the first step
-        if number is None:
-            raise
-        return 128 + number
+        if number is not None:
+            return 128 + number
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            # a full disk is told of without a name, such as by TensorBoard's writer
+            raise OSError(error.errno, error.strerror, cli.trainer.log_dir) from error
+        raise
 
 
 def _signal_received(trainer: Trainer) -> int | None:
@@ -94,7 +97,7 @@ def _story(trainer: Trainer, logger: TensorBoardLogger, arguments: Sequence[str]
     if folder.report.is_file():
         rows["report"] = folder.report
     rows["curves"] = f"tensorboard --logdir {os.path.relpath(logger.save_dir)}"
-    if trainer.state.status == TrainerStatus.INTERRUPTED and folder.checkpoint.is_file():
+    if trainer.state.status == TrainerStatus.INTERRUPTED and folder.checkpoints:
         given = [(name, value) for name, value in options(arguments) if name not in CALL_KEYS]
         words = [f"--{name}={value}" for name, value in given]
         rows["go on with"] = shlex.join(["sdtune", "fit", *words, f"--resume={folder.path}"])

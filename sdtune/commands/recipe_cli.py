@@ -110,7 +110,9 @@ class RecipeCLI(LightningCLI):
                 self.model, datamodule=self.datamodule, ckpt_path=checkpoint, weights_only=True
             )
         except Exception as error:
-            if checkpoint is None or isinstance(error, ValueError) or not _is_restoring(error):
+            names_a_file = isinstance(error, OSError) and error.filename is not None
+            is_told = isinstance(error, ValueError) or names_a_file
+            if checkpoint is None or is_told or not _is_restoring(error):
                 raise
             raise _not_of_this_recipe(checkpoint, error) from error
 

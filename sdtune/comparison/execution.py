@@ -88,7 +88,7 @@ def carry_out(plan: PlannedRun, start: Start | None = None) -> Outcome:
         How it came out. A failure is an outcome too.
     """
     old = _read(plan)
-    has_checkpoint = RunFolder(plan.folder).checkpoint.is_file()
+    has_checkpoint = bool(RunFolder(plan.folder).checkpoints)
     command = plan.command(resume=has_checkpoint)
     if is_finished(plan):
         seconds, shown = (old.seconds, old.command) if old else (0.0, shlex.join(command))

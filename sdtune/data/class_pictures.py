@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sdtune.data.decoding import PictureError
 from sdtune.data.image_folder import check_picture
-from sdtune.files.atomic_file import replaced_atomically
+from sdtune.files.atomic_file import remove_leftovers, replaced_atomically
 
 __all__ = ["FIRST_SEED", "ClassPictures", "Draw", "opens"]
 
@@ -68,6 +68,7 @@ class ClassPictures:
         Raises:
             ValueError: If a picture holds a number that is not finite.
         """
+        remove_leftovers(self.folder)
         groups = sorted({number // _AT_ONCE for number in self.missing()})[rank::processes]
         if not groups:
             return

@@ -9,7 +9,7 @@ import platform
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -42,6 +42,9 @@ def replaced_atomically(path: str | Path, *, synced: bool = True) -> Iterator[Pa
     Yields:
         The temporary path to write to, in the same folder, hidden. It has no meaningful suffix,
         so a writer that guesses the format from the name must be told it.
+
+    Raises:
+        OSError: If the disk is full or the like; it names the file that there should be.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,8 +55,14 @@ def replaced_atomically(path: str | Path, *, synced: bool = True) -> Iterator[Pa
             sync_and_replace(temporary, path)
         else:
             os.replace(temporary, path)
+    except OSError as error:
+        # a full disk is told of without a name
+        if error.errno is None or error.filename not in (None, str(temporary)):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder is gone, or cannot be written to any more
+            temporary.unlink(missing_ok=True)
 
 
 def temporary_sibling(path: str | Path) -> Path:

@@ -132,7 +132,7 @@ def find_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
         The checkpoint, None if there is no good one; and what is wrong with those that are newer,
         a sentence each.
     """
-    problems = []
+    problems: list[str] = []
     for path in (folder / CHECKPOINT.name, *reversed([*_older(folder)])):
         if not path.exists():
             continue

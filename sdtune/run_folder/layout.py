@@ -103,7 +103,7 @@ def latest_checkpoint(runs: Path) -> Path | None:
     Returns:
         The checkpoint; None if there is none.
     """
-    found = runs.glob(f"*/{CHECKPOINT.parent}/*{CHECKPOINT.suffix}")  # the newest may be lost
+    found = (each for run in runs.glob("*") for each in RunFolder(run).checkpoints)
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
@@ -149,6 +149,11 @@ class RunFolder:
     def checkpoint(self) -> Path:
         """The checkpoint to resume from."""
         return self.path / CHECKPOINT
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        """All that can be resumed from, in no order: the newest may be lost, others not."""
+        return list((self.path / CHECKPOINT.parent).glob(f"*{CHECKPOINT.suffix}"))
 
     @property
     def record(self) -> Path:

@@ -105,7 +105,7 @@ def refusals(changes: Sequence[Change], step: int, rates_follow: bool) -> list[s
     Returns:
         A sentence for each; empty if the run can go on.
     """
-    problems = []
+    problems: list[str] = []
     for each in changes:
         is_rate = each.key.endswith(_RATES)
         if each.key in _FREE or (is_rate and rates_follow):

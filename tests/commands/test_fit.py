@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import Mock
@@ -186,7 +187,9 @@ def test_a_disk_that_is_full_or_read_only_leaves_the_last_good_state(recipe, cap
     filler.write_bytes(b"0" * (free - 8192))
     capsys.readouterr()
     assert fit(recipe, place, "--trainer.max_steps=9", f"--resume={run}") == 1
-    assert "no space left on device" in capsys.readouterr().err.lower()
+    printed = capsys.readouterr().err
+    assert f"Expected to use {small_disk}" in printed or f"Expected to write {run}" in printed
+    assert "no space left on device" in printed
     assert (run / "checkpoints" / "last.ckpt").read_bytes() == kept
     assert not list(run.rglob("*.tmp"))
     filler.unlink()
@@ -286,7 +289,7 @@ def test_what_was_trained_is_written_whatever_callbacks_there_are(
 
 @pytest.mark.slow
 def test_two_processes_share_one_run_folder(recipe):
-    overrides = ["--trainer.devices=2", "--trainer.strategy=ddp", "--run=both"]
+    overrides = ["--trainer.devices=2", "--trainer.strategy=ddp", "--run=both", "--trust=tests"]
     finished = subprocess.run(
         [sys.executable, "-m", "sdtune", "fit", "--config", recipe, *overrides],
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
@@ -297,6 +300,31 @@ def test_two_processes_share_one_run_folder(recipe):
     assert finished.returncode == 0, finished.stderr
     assert [path.name for path in Path("runs/toy").iterdir()] == ["both"]
     assert finished.stdout.count("run folder:") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_two_processes_that_are_asked_to_stop_end_and_go_on(recipe, number):
+    keep_checkpoints(recipe)
+    both = ["--trainer.devices=2", "--trainer.strategy=ddp", "--trust=tests"]
+    command = [sys.executable, "-m", "sdtune", "fit", "--config", recipe, *both]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    run = Path("runs/toy/both")
+    limits = ["--trainer.max_steps=-1", "--trainer.max_epochs=-1", "--run=both"]
+    process = subprocess.Popen(
+        [*command, *limits], env=environment, stderr=subprocess.PIPE, text=True
+    )
+    while not (run / "checkpoints/last.ckpt").exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(number)
+    _, printed = process.communicate(timeout=120)
+    assert process.returncode == 128 + number, printed
+    assert "Training stopped after step" in printed
+    until = steps(str(run / "checkpoints/last.ckpt")) + 3
+    rest = [*command, f"--trainer.max_steps={until}", "--trainer.max_epochs=-1", f"--resume={run}"]
+    subprocess.run(rest, env=environment, check=True, capture_output=True, timeout=120)
+    assert steps(str(run / "checkpoints/last.ckpt")) == until
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--model.help", "tests.commands.toys.Toy"]])

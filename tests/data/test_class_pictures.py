@@ -1,8 +1,11 @@
+import multiprocessing
+
 import pytest
 import torch
 
 from sdtune.data.class_pictures import FIRST_SEED, ClassPictures
 from sdtune.data.decoding import read_picture
+from sdtune.files.atomic_file import temporary_sibling
 
 
 class Base:
@@ -81,6 +84,27 @@ def test_processes_share_the_work(make):
     assert make(count=32).missing() != []
     make(count=32).make(Base())
     assert make(count=32).missing() == []
+
+
+def test_two_runs_fill_one_folder_at_once_and_clear_what_a_killed_one_left(make):
+    context = multiprocessing.get_context("fork")
+    killed = context.Process(target=_die_while_writing, args=(make(),))
+    killed.start()
+    killed.join()
+    assert list(make().folder.glob(".*.tmp"))
+    processes = [context.Process(target=make().make, args=(Base(),)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert make().missing() == []
+    assert sorted(make().folder.iterdir()) == make().paths
+
+
+def _die_while_writing(pictures):
+    pictures.folder.mkdir(parents=True)
+    temporary_sibling(pictures.paths[0]).write_bytes(b"half")
 
 
 def test_numbers_that_are_not_finite_are_refused(make):

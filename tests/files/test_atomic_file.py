@@ -1,8 +1,10 @@
+import errno
+import multiprocessing
 import os
 
 import pytest
 
-from sdtune.files.atomic_file import replaced_atomically, temporary_sibling
+from sdtune.files.atomic_file import remove_leftovers, replaced_atomically, temporary_sibling
 
 
 def test_a_file_appears_whole_in_a_folder_that_it_makes(tmp_path):
@@ -53,3 +55,54 @@ def test_writers_of_one_file_do_not_meet(tmp_path):
             other.write_text("second")
     assert path.read_text() == "first"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_names_the_file_that_there_should_be(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def write_half():
+        with replaced_atomically(path) as temporary:
+            temporary.write_text("half")
+            raise OSError(errno.ENOSPC, "No space left on device")  # as a write does, nameless
+
+    with pytest.raises(OSError, match="No space") as error:
+        write_half()
+    assert error.value.filename == str(path)
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+    assert path.read_text() == "old"
+
+
+def test_a_folder_that_vanishes_names_the_file_that_there_should_be(tmp_path):
+    path = tmp_path / "folder" / "file"
+
+    def write():
+        with replaced_atomically(path) as temporary:
+            path.parent.rmdir()
+            temporary.write_text("new")
+
+    with pytest.raises(FileNotFoundError) as error:
+        write()
+    assert error.value.filename == str(path)
+
+
+def test_leftovers_are_cleared_of_dead_processes_of_this_machine_alone(tmp_path):
+    below = tmp_path / "below"
+    below.mkdir()
+    process = multiprocessing.get_context("fork").Process(target=_leave, args=(below,))
+    process.start()
+    process.join()
+    (dead,) = below.iterdir()
+    machine, rest = dead.name.split(".")[2].split("-", 1)
+    elsewhere = dead.with_name(dead.name.replace(machine, "0" * 8))
+    reused = dead.with_name(dead.name.replace(f"-{process.pid}-", f"-{os.getpid()}-"))
+    reused = reused.with_name(reused.name.replace(rest.split("-")[1], "0" * 8))
+    kept = [temporary_sibling(below / "file"), elsewhere, below / ".theirs.tmp", below / "a.tmp"]
+    for path in (*kept, reused):
+        path.touch()
+    assert remove_leftovers(tmp_path) == sorted([dead, reused])
+    assert sorted(below.iterdir()) == sorted(kept)
+
+
+def _leave(folder):
+    temporary_sibling(folder / "file").touch()
