@@ -73,12 +73,13 @@ def index(folder: Path, batches: int) -> None:
     data = StyleDataModule(
         folder, resolution=64, batch_size=8, num_workers=0, cache_dir=folder.parent / "cache"
     )
-    begin = time.monotonic()
+    begin, busy = time.monotonic(), time.process_time()
     data.setup("fit")
     figures["seconds of setup"] = time.monotonic() - begin
     loader = iter(data.train_dataloader())
     next(loader)
     figures["seconds to the first batch"] = time.monotonic() - begin
+    figures["seconds of the processor until then"] = time.process_time() - busy
     figures["megabytes at the first batch"] = resident()
     for number, _ in enumerate(islice(loader, batches)):
         if number == batches // 2:
