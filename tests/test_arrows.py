@@ -17,7 +17,7 @@ ARROWS: dict[str, set[str]] = {
     "metrics": {"functional"},
     "data": {"functional", "files"},
     "nano": {"models", "functional"},
-    "techniques": {"adapters", "models", "functional"},
+    "techniques": {"adapters", "models", "functional", "files"},
     "run_folder": {"files"},
     "captioning": {"data", "metrics", "nano", "files"},
     "evaluation": {

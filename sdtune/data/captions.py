@@ -160,12 +160,21 @@ def _read_metadata(folder: Path, pictures: Sequence[Path], column: str) -> Itera
 
 
 def _jsonl_rows(text: str) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(_lines(text), start=1):
         if line.strip():
             try:
                 yield number, parse_json_text(line)
             except ValueError:
                 yield number, None
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Yield the lines of a text one by one: of a million, a list takes much memory."""
+    begin = 0
+    while (end := text.find("\n", begin)) >= 0:
+        yield text[begin:end]
+        begin = end + 1
+    yield text[begin:]
 
 
 def _csv_rows(text: str) -> Iterator[tuple[int, Any]]:

@@ -100,23 +100,29 @@ class Manifest:
         if decode is None:
             decode = len(paths) <= DECODED_AT_MOST
         kept = self._read()
-        entries: dict[Path, _Entry] = {}
-        versions: dict[Path, _Version] = {}
+        # one table for all stages: memory counts where there are a million
+        entries: dict[Path, Any] = {}
+        unknown: list[Path] = []
         name_of = name_below(self.folder)
         for path in paths:
+            if path in entries:
+                continue
             version = _version(path, name_of(path))
-            entry = kept.pop(version.name, None)  # memory counts where there are a million
+            entry = kept.pop(version.name, None)
             # what did not open is tried again: a plug-in may have been installed since
-            if entry and entry.version == version and not entry.facts.problem:
+            is_known = entry and entry.version == version and not entry.facts.problem
+            if entry and is_known and entry.decoded >= decode:
                 entries[path] = entry
-            if path not in entries or decode > entries[path].decoded:
-                versions[path] = version
-        unknown = list(versions)
+            else:
+                entries[path] = version
+                unknown.append(path)
         for path, facts in _find_out(unknown, decode):
-            entries[path] = _Entry(versions.pop(path), decode, facts)
+            entries[path] = _Entry(entries[path], decode, facts)
         if unknown:
             self._write(entries.values())
-        return {path: entries[path].facts for path in paths}
+        for path, entry in entries.items():
+            entries[path] = entry.facts
+        return entries
 
     def _read(self) -> dict[str, _Entry]:
         try:

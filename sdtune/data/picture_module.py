@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from inspect import currentframe
@@ -11,7 +11,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
-import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
@@ -19,7 +18,7 @@ from sdtune._arguments import whole_signature
 from sdtune._checks import check_all, check_not_negative, check_positive, check_share
 from sdtune.data.buckets import DEFAULT_BUCKETS, BucketSettings
 from sdtune.data.caption_rules import CaptionRules
-from sdtune.data.encoded import Encode, Encoded
+from sdtune.data.keeps_features import KeepsFeatures
 from sdtune.data.left_out import left_out_notes, list_left_out
 from sdtune.data.module_checks import check_buckets, check_crop, check_resolution
 from sdtune.data.order import Batches, BatchOrder, FixedBatchOrder, ResumableLoader
@@ -27,15 +26,13 @@ from sdtune.data.pictures import Crop, PictureDataset, crops_note, too_small
 from sdtune.data.problems import DataError, OnProblem, check_on_problem
 from sdtune.data.resume import resume_position
 from sdtune.data.workers import choose_workers
-from sdtune.files.cache_folder import default_cache_dir
-from sdtune.files.feature_store import FeatureStore
 
 __all__ = ["PictureDataModule"]
 
 log = logging.getLogger(__name__)
 
 
-class PictureDataModule(pl.LightningDataModule, ABC):
+class PictureDataModule(KeepsFeatures):
     """Base of the data modules: a subclass says which pictures, and what is wrong with them.
 
     A data module declares its own arguments and takes those below by `**kwargs`, which it hands on
@@ -138,7 +135,6 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         self.cached_views = cached_views
         self.on_problem = on_problem
         self._may_cache = cache_latents
-        self._features: FeatureStore | None = None
         self._left_out_path: Path | None = None
         self._datasets: tuple[PictureDataset, ...] | None = None
 
@@ -156,18 +152,6 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         """Show the arguments that a data module hands on among its own."""
         super().__init_subclass__(**kwargs)
         cls.__signature__ = whole_signature(cls, hidden=cls.made)  # type: ignore[attr-defined]
-
-    @property
-    def can_cache_latents(self) -> bool:
-        """Whether it is known before which pixels are shown, so that each is encoded once."""
-        return self._may_cache and (self.crop == "center" or self.cached_views > 0)
-
-    @property
-    def features(self) -> FeatureStore:
-        """Where what encoders make of pictures and captions is kept."""
-        if self._features is None:
-            self._features = FeatureStore(self._cache_folder() / "features")
-        return self._features
 
     @abstractmethod
     def problems(self) -> list[str]:
@@ -258,62 +242,6 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         """Whether batches have captions that `captions` does not list, for they are too many."""
         return any(dataset.draws_captions for dataset in self._built_datasets())
 
-    def cache_latents(self, encode: Encode, key: str, device: torch.device | str = "cpu") -> None:
-        """Encode every picture once; from then on batches hold `moments` in place of pixels.
-
-        What earlier runs encoded is read from disk. Of several processes each encodes its share.
-
-        Args:
-            encode: The VAE: (B, 3, H, W) in [-1, 1] to (B, 2C, h, w) mean and log-variance.
-            key: What the VAE is: its weights, its dtype. Another key never finds these latents.
-            device: Where the VAE is.
-
-        Raises:
-            RuntimeError: If every sample has a crop of its own, or caching is off.
-        """
-        if not self.can_cache_latents:
-            raise RuntimeError(
-                "Expected `crop` to be 'center', or `cached_views` to be above 0, and "
-                f"`cache_latents` to be on, but got crop {self.crop!r}, cached_views "
-                f"{self.cached_views} and cache_latents {self._may_cache}."
-            )
-        encoded = Encoded(self.features, key)
-        rank, processes = self._rank()
-        for dataset in self._sized_datasets():
-            if processes > 1 and self.trainer is not None:
-                share = range(rank, len(dataset.pictures), processes)
-                dataset.encode(encode, encoded, device, share)
-                self.trainer.strategy.barrier("cache_latents")
-                self.features.refresh()
-            dataset.encode(encode, encoded, device)
-            dataset.encoded = encoded
-        log.info("The latents of all pictures are in %s.", self.features.folder)
-
-    def fill_latents(
-        self,
-        encode: Encode,
-        key: str,
-        device: torch.device | str = "cpu",
-        *,
-        share: int,
-        shares: int,
-        resolution: int,
-    ) -> None:
-        """Encode a share of the pictures for later runs; batches go on holding pixels.
-
-        Args:
-            encode: See `cache_latents`.
-            key: Likewise.
-            device: Likewise.
-            share: Which share, from 0.
-            shares: How many there are.
-            resolution: The model's own, in pixels, where the data module has none.
-        """
-        for dataset in self._built_datasets():
-            dataset.resolution = dataset.resolution or resolution
-            positions = range(share, len(dataset.pictures), shares)
-            dataset.encode(encode, Encoded(self.features, key), device, positions)
-
     def left_out(self) -> list[str]:
         """List what is wrong with the pictures that are left out, a line each."""
         return []
@@ -368,14 +296,6 @@ class PictureDataModule(pl.LightningDataModule, ABC):
         if self.num_workers is not None:
             return self.num_workers
         return choose_workers(dataset.pictures, getattr(self.trainer, "num_devices", 1))
-
-    def _cache_folder(self) -> Path:
-        return Path(self.cache_dir).expanduser() if self.cache_dir else default_cache_dir()
-
-    def _rank(self) -> tuple[int, int]:
-        if self.trainer is None:
-            return 0, 1
-        return self.trainer.global_rank, self.trainer.world_size
 
     def _built_datasets(self) -> tuple[PictureDataset, ...]:
         return self._build() if self._datasets is None else self._datasets

@@ -29,6 +29,9 @@ Crop = Literal["center", "random"]
 # four tags in any order: with more, prompts are not all encoded before training
 _FEW_FORMS = 24
 
+# mean and log-variance of four channels in 4 bytes each, for each 8 x 8 pixels
+_PIXELS_A_BYTE = 2
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -297,8 +300,19 @@ class PictureDataset(Dataset[dict[str, Any]]):
         if self.crop != "center" and not self.cached_views:
             raise ValueError("Expected crops that are known before, but each sample has its own.")
         positions = range(len(self.pictures)) if positions is None else positions
-        count = len(positions) * max(len(self.beside), 1) * (self.cached_views or 1 + self.flip)
+        count = len(positions) * max(len(self.beside), 1) * self._views
         encode_parts(self._parts(positions), count, encode, encoded, device)
+
+    def encoded_bytes(self) -> int:
+        """Estimate how many bytes `encode` makes of all pictures, by Stable Diffusion's VAE."""
+        targets = self.beside or self._targets(self._known_resolution())
+        pixels = sum(width * height for width, height in targets)
+        times = len(self.pictures) if self.beside else 1
+        return pixels * times * self._views // _PIXELS_A_BYTE
+
+    @property
+    def _views(self) -> int:
+        return self.cached_views or 1 + self.flip
 
     def _parts(self, positions: Iterable[int]) -> Iterator[Part]:
         """List the parts of pictures that samples may show."""

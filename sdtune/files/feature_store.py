@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import mmap
 import os
+import shutil
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 _KEYS = f"S{KEY_LENGTH}"
 _SHARD_BYTES = 32_000_000
 _WAITING_BYTES = 256_000_000  # of all layouts together, until the largest is written
+_UNWRITTEN_BYTES = 2_000_000_000  # in memory, where the disk takes none
 _MAPPED_AT_ONCE = 16  # shards: what training maps is bounded, however many there are
 _IN_USE = 24 * 3600.0  # seconds: a run may be reading what was used so lately
 _NOTED_EVERY = 3600.0  # seconds between two notes that a shard is used
@@ -67,6 +69,7 @@ class FeatureStore:
         self._waiting: dict[Any, dict[bytes, Features]] = {}
         self._bytes: dict[Any, int] = {}
         self._unwritten: dict[bytes, Features] = {}
+        self._unwritten_bytes = 0
         self._is_writable = True
         self._mapped: OrderedDict[int, mmap.mmap] = OrderedDict()
         self._noted: dict[int, float] = {}
@@ -79,6 +82,12 @@ class FeatureStore:
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is mapped, which another process maps itself."""
         return {**self.__dict__, "_mapped": OrderedDict()}
+
+    def room(self) -> int:
+        """Say how many bytes entries may take here, those that are there included."""
+        existing = next(each for each in (self.folder, *self.folder.parents) if each.exists())
+        taken = sum(status.st_size for _, status in self._files())
+        return min(self.limit, shutil.disk_usage(existing).free + taken)
 
     def missing(self, keys: Sequence[bytes]) -> list[bytes]:
         """Find which keys have no entry, and note that the others are used.
@@ -124,16 +133,26 @@ class FeatureStore:
         Args:
             key: 32 bytes that name all that the tensors follow from.
             features: The tensors.
+
+        Raises:
+            OSError: If the folder cannot be written to, and memory holds 2 GB already.
         """
         if len(key) != KEY_LENGTH:
             raise ValueError(f"Expected `key` to be {KEY_LENGTH} bytes, but got {len(key)}.")
         held = {name: each.detach().to("cpu").contiguous() for name, each in features.items()}
+        length = sum(each.nbytes for each in held.values())
         if not self._is_writable:
             self._unwritten[key] = held
+            self._unwritten_bytes += length
+            if self._unwritten_bytes > _UNWRITTEN_BYTES:
+                raise OSError(
+                    f"{self.folder} cannot be written to, and memory is no place for more than "
+                    f"{size_words(_UNWRITTEN_BYTES)}: make room there, or name another folder by "
+                    "SDTUNE_CACHE."
+                )
             return
         layout = layout_of(held)
         self._waiting.setdefault(layout, {})[key] = held
-        length = sum(each.nbytes for each in held.values())
         self._bytes[layout] = self._bytes.get(layout, 0) + length
         if self._bytes[layout] >= self._shard_bytes:
             self._write(layout)

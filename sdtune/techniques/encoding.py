@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
+from sdtune.files.cache_folder import size_words
 from sdtune.models import Conditioning, PromptCache
 from sdtune.models.stable_diffusion import StableDiffusion
 from sdtune.techniques.trainer_problems import BASE_DTYPES
@@ -37,8 +38,10 @@ def encode_before_training(
     """
     model, trainer = module.model, module.trainer
     if getattr(data, "can_cache_latents", False):
-        data.cache_latents(model.encode_images, _latents_key(module), module.device)
-        model.vae.cpu()
+        key = _latents_key(module)
+        kept = data.cache_latents(model.encode_images, key, module.device)
+        if kept is not False:  # a data module of somebody's own may return nothing
+            model.vae.cpu()
     if module.encodes_prompts_every_step:
         return None
     if getattr(data, "draws_captions", False):
@@ -46,6 +49,8 @@ def encode_before_training(
         return None
     prompts = PromptCache(getattr(data, "features", None), _prompts_key(module))
     captions: list[str] = data.captions() if hasattr(data, "captions") else []
+    if not _have_room(prompts, captions, encode):
+        return prompts
     if trainer.world_size > 1 and prompts.store is not None:
         share = captions[trainer.global_rank :: trainer.world_size]
         _remember(prompts, share, encode, model, module.device)
@@ -91,6 +96,24 @@ def fill_features(
     if not module.encodes_prompts_every_step and not data.draws_captions:
         prompts = PromptCache(data.features, _prompts_key(module))
         _remember(prompts, data.captions()[share::shares], encode, module.model, device)
+
+
+def _have_room(prompts: PromptCache, captions: Sequence[str], encode: EncodeCaptions) -> bool:
+    """Tell whether all captions can be kept; if not, say that each is encoded when it is met."""
+    if prompts.store is None or not captions:
+        return True
+    with torch.no_grad():
+        row = encode(captions[:1])
+    tensors = [row.encoder_hidden_states, *row.added_cond_kwargs.values()]
+    needed = len(captions) * sum(each.nbytes for each in tensors)
+    if needed <= prompts.store.room():
+        return True
+    rank_zero_info(
+        f"{len(captions)} encoded captions would take {size_words(needed)}, and there is room for "
+        f"{size_words(prompts.store.room())} in {prompts.store.folder}, so each is encoded when it "
+        "is met; SDTUNE_CACHE_LIMIT allows more."
+    )
+    return False
 
 
 def _latents_key(module: TunedModelModule) -> str:

@@ -57,7 +57,7 @@ def resident() -> float:
     """Return the megabytes of memory that this process holds now, files that it maps left out."""
     with open("/proc/self/status") as file:
         rows = dict(line.split(":", 1) for line in file)
-    return int(rows["RssAnon"].split()[0]) / 1e3
+    return int(rows["RssAnon"].split()[0]) * 1024 / 1e6
 
 
 def index(folder: Path, batches: int) -> None:
@@ -73,18 +73,19 @@ def index(folder: Path, batches: int) -> None:
     data = StyleDataModule(
         folder, resolution=64, batch_size=8, num_workers=0, cache_dir=folder.parent / "cache"
     )
-    begin = time.monotonic()
+    begin, busy = time.monotonic(), time.process_time()
     data.setup("fit")
     figures["seconds of setup"] = time.monotonic() - begin
     loader = iter(data.train_dataloader())
     next(loader)
     figures["seconds to the first batch"] = time.monotonic() - begin
+    figures["seconds of the processor until then"] = time.process_time() - busy
     figures["megabytes at the first batch"] = resident()
     for number, _ in enumerate(islice(loader, batches)):
         if number == batches // 2:
             figures["megabytes at half of the batches"] = resident()
     figures["megabytes at the last batch"] = resident()
-    figures["megabytes at most"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    figures["megabytes at most"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
     print(json.dumps({name: round(value, 1) for name, value in figures.items()}))  # noqa: T201
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import logging
+import re
 import weakref
 from pathlib import Path
 
@@ -103,9 +105,39 @@ def test_noise_offset_shifts_whole_channels(micro_sd: Path) -> None:
     torch.testing.assert_close(difference, (0.1 * offsets).expand(2, 4, 8, 8))
 
 
+def _noted(outputs: dict, seen: list[float]) -> dict:
+    seen.append(float(outputs["loss"]))
+    return outputs
+
+
+@pytest.mark.slow
+def test_latents_and_prompts_that_find_no_room_are_not_kept(
+    tiny_sd: Path, data: StyleDataModule, monkeypatch: pytest.MonkeyPatch, caplog
+) -> None:
+    monkeypatch.setenv("SDTUNE_CACHE_LIMIT", "1KB")
+    modules = []
+    for _ in range(2):
+        module = LoRAStyleModule(str(tiny_sd), rank=2, optimizer="sgd_nesterov", learning_rate=0.1)
+        again = StyleDataModule(data.folder, resolution=64, batch_size=2, cache_dir=data.cache_dir)
+        with caplog.at_level(logging.INFO, logger="lightning.pytorch"):
+            quiet_trainer(max_steps=3).fit(module, again)
+        modules.append(module)
+        if again.features.limit == 1_000:
+            assert len(again.features) == 0
+            assert re.search(
+                r"latents would take \S+ KB, and there is room for 1.0 KB", caplog.text
+            )
+            assert "so each is encoded when it is met" in caplog.text
+        monkeypatch.delenv("SDTUNE_CACHE_LIMIT", raising=False)
+    assert len(again.features) > 0
+    fresh, kept = (module.state_dict() for module in modules)
+    for name, value in kept.items():
+        torch.testing.assert_close(value, fresh[name], rtol=1e-2, atol=2e-5)
+
+
 @pytest.mark.slow
 def test_cached_and_fresh_latents_train_the_same(micro_sd: Path, data: StyleDataModule) -> None:
-    modules = []
+    modules, losses = [], []
     for cache_latents in (True, False):
         # Adam would make a sign, and so a whole step, of what rounding leaves of a small gradient
         module = LoRAStyleModule(str(micro_sd), rank=2, optimizer="sgd_nesterov", learning_rate=0.1)
@@ -117,8 +149,14 @@ def test_cached_and_fresh_latents_train_the_same(micro_sd: Path, data: StyleData
             cache_latents=cache_latents,
             cache_dir=data.cache_dir,
         )
+        seen: list[float] = []
+        step = module.training_step
+        module.training_step = lambda *a, _step=step, _seen=seen: _noted(_step(*a), _seen)
         quiet_trainer(max_steps=3).fit(module, again)
         modules.append(module)
+        losses.append(seen)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert len(losses[0]) == 3
     cached, fresh = (module.state_dict() for module in modules)
     assert max(value.abs().max() for name, value in cached.items() if "lora_B" in name) > 5e-4
     for name, value in cached.items():
