@@ -1,7 +1,7 @@
 """The classes of a parsed recipe, built one by one, so that all problems are found at once."""
 
 from argparse import ArgumentError
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -12,10 +12,17 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sdtune.commands.errors import on_one_line
 from sdtune.commands.recipe import CLASS_KEYS
-from sdtune.commands.recipe_classes import is_chosen
+from sdtune.commands.recipe_classes import is_chosen, is_whole
 from sdtune.commands.trainer_options import interval_problems
 
-__all__ = ["Built", "attempt", "build_classes", "problems_of", "problems_together"]
+__all__ = [
+    "Built",
+    "attempt",
+    "build_classes",
+    "problems_of",
+    "problems_together",
+    "refused_option",
+]
 
 _T = TypeVar("_T")
 _REFUSALS = (
@@ -74,6 +81,15 @@ class ComparesWithTrainer(Protocol):
         ...
 
 
+@runtime_checkable
+class ClassComparesWithTrainer(Protocol):
+    """What can tell, whatever its arguments are, whether a Trainer's options fit."""
+
+    def any_problems_with_trainer(self, trainer: Trainer) -> list[str]:
+        """List what is wrong, one sentence each; a class method."""
+        ...
+
+
 @dataclass
 class Built:
     """What became of a recipe's classes.
@@ -120,7 +136,7 @@ def build_classes(
     Args:
         cli: What parsed the recipe; its modules remember their arguments as it does them.
         config: The recipe.
-        broken: Keys whose classes are not built.
+        broken: Keys whose classes are not built; of the Trainer's, those that lack an argument.
 
     Returns:
         The objects and the problems.
@@ -149,21 +165,52 @@ def build_classes(
                 built.problems += attempt(each.problems, built.problems) or []
         return made
 
-    trainer = config.get("trainer") if "trainer" not in broken else None
-    for name, part in (trainer or Namespace()).items(branches=True, nested=False):
+    for name, part in _parts_of_trainer(built.config, lacking="trainer" in broken).items():
         key = f"trainer.{name}"
-        if is_chosen(part):
-            built.config[key] = build(key, part)
-        elif isinstance(part, list) and any(map(is_chosen, part)):
+        if isinstance(part, list):
             made = [build(key, [each]) if is_chosen(each) else [each] for each in part]
             built.config[key] = [each for some in made for each in some or []]
+        else:
+            built.config[key] = build(key, part)
+            if built.config[key] is None:
+                del built.config[key]  # the Trainer is asked with its own default
     for key in CLASS_KEYS:
         built.config[key] = build(key, config[key]) if key not in broken else None
     return built
 
 
+def _parts_of_trainer(config: Namespace, lacking: bool) -> dict[str, Any]:
+    """List the Trainer's options that name classes, and take out classes that lack arguments.
+
+    Args:
+        config: The recipe; an option that is taken out is gone from it.
+        lacking: Whether something was refused, so that arguments may be lacking.
+
+    Returns:
+        Values by name.
+    """
+    parts: dict[str, Any] = {}
+    options = config.get("trainer") or Namespace()
+    for name, part in list(options.items(branches=True, nested=False)):
+        several = part if isinstance(part, list) else [part]
+        if not any(map(is_chosen, several)):
+            continue
+        whole = [each for each in several if not (lacking and is_chosen(each)) or is_whole(each)]
+        if isinstance(part, list):
+            parts[name] = whole
+        elif whole:
+            parts[name] = part
+        else:
+            del options[name]
+    return parts
+
+
 def problems_together(
-    model: object, data: object, trainer: Trainer | None, is_sound: bool
+    model: object,
+    data: object,
+    trainer: Trainer | None,
+    is_sound: bool,
+    model_class: type | None = None,
 ) -> list[str]:
     """List what is wrong between a recipe's objects, each of which is right by itself.
 
@@ -172,6 +219,7 @@ def problems_together(
         data: The data module, likewise.
         trainer: The Trainer, likewise.
         is_sound: Whether nothing is wrong so far, so that the data can be read.
+        model_class: The model's class, if it is known.
 
     Returns:
         One sentence each.
@@ -183,11 +231,36 @@ def problems_together(
         return problems
     if isinstance(data, ListsProblems) and isinstance(data, LightningDataModule) and is_sound:
         problems += attempt(lambda: interval_problems(trainer, data), problems) or []
+    if model is None and isinstance(model_class, ClassComparesWithTrainer):
+        problems += model_class.any_problems_with_trainer(trainer)
     callbacks: Iterable[object] = trainer.callbacks  # type: ignore[attr-defined]
     for each in (model, data, *callbacks):
         if isinstance(each, ComparesWithTrainer):
             problems += attempt(lambda: each.problems_with_trainer(trainer), problems) or []  # noqa: B023
     return problems
+
+
+def refused_option(
+    options: Namespace, problems: Sequence[str], make: Callable[[], Trainer]
+) -> str | None:
+    """Find the option that a Trainer cannot be built with: without it, something else is said.
+
+    Args:
+        options: The options.
+        problems: What is said.
+        make: Builds the Trainer of these options.
+
+    Returns:
+        Its name; None if no option alone is at fault.
+    """
+    for name, _ in list(options.items(branches=True, nested=False)):
+        said: list[str] = []
+        value = options.pop(name)
+        attempt(make, said)
+        options[name] = value  # it now stands last, which tells nothing
+        if said != list(problems):
+            return name
+    return None
 
 
 def attempt(make: Callable[[], _T], problems: list[str]) -> _T | None:

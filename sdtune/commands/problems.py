@@ -41,11 +41,13 @@ class Diagnosis:
         problems: One sentence each.
         config: The recipe of all that is accepted.
         broken: The keys `model`, `data` and `trainer` that cannot be built.
+        refused: The keys whose values are not accepted.
     """
 
     problems: list[str] = field(default_factory=list)
     config: Namespace = field(default_factory=Namespace)
     broken: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -82,13 +84,12 @@ def diagnose(parser: RecipeParser, arguments: Sequence[str]) -> Diagnosis:
                 config = parser.parse_object(as_mapping([*group]), config, defaults=False)
         return config
 
-    dropped = set()
     with lenient():
         for wrong, before, error in refusals(settings, parse):
             place = _place(wrong, before)
             problem, breaks = _problem(parser, place, wrong, before, error)
             found.problems.append(problem)
-            dropped.add(place.key)
+            found.refused.add(place.key)
             if breaks:
                 found.broken.add(str(wrong.key[0]))
     with lenient() as missing:
@@ -96,7 +97,7 @@ def diagnose(parser: RecipeParser, arguments: Sequence[str]) -> Diagnosis:
     for owner, name in dict.fromkeys(missing):
         for key in _keys_of(owner, name, found.config) if owner else []:
             found.broken.add(key.split(".")[0])
-            if key not in dropped:
+            if key not in found.refused:
                 found.problems.append(f"Expected `{key}` to be given, but it is missing.")
     return found
 

@@ -2,13 +2,14 @@
 
 from functools import cache
 from importlib import import_module
+from inspect import Parameter, signature
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
 from sdtune.commands.trust import is_trusted
 
-__all__ = ["argument_names", "import_chosen", "is_chosen", "type_name"]
+__all__ = ["argument_names", "import_chosen", "is_chosen", "is_whole", "type_name"]
 
 
 def is_chosen(value: Any) -> bool:
@@ -40,6 +41,27 @@ def import_chosen(value: Any) -> type | None:
     except (AttributeError, ImportError, ValueError):
         return None
     return found if isinstance(found, type) else None
+
+
+def is_whole(value: Any) -> bool:
+    """Tell whether a part of a recipe chooses a class and gives all that it needs.
+
+    Args:
+        value: A value of a recipe.
+
+    Returns:
+        Whether the class can be built.
+    """
+    chosen = import_chosen(value)
+    if chosen is None:
+        return False
+    given = value.get("init_args") or Namespace()
+    named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+    return all(
+        given.get(name) is not None
+        for name, each in signature(chosen).parameters.items()
+        if each.kind in named and each.default is Parameter.empty
+    )
 
 
 def type_name(class_path: str) -> str:

@@ -19,11 +19,12 @@ import sdtune
 from sdtune.callbacks.adapter_checkpoint import AdapterCheckpoint
 from sdtune.callbacks.hyperparameters import Hyperparameters
 from sdtune.callbacks.resumed_recipe import check_recipe, read_checkpoint
-from sdtune.commands.building import attempt, build_classes, problems_together
+from sdtune.commands.building import attempt, build_classes, problems_together, refused_option
 from sdtune.commands.errors import CallError, on_one_line
 from sdtune.commands.problems import ROOT_TYPES, class_missing, diagnose, unchosen
 from sdtune.commands.quiet import quiet_devices, quiet_loader_advice
 from sdtune.commands.recipe import CALL_KEYS, CLASS_KEYS, options, read_yaml
+from sdtune.commands.recipe_classes import import_chosen
 from sdtune.commands.recipe_parser import RecipeParser
 from sdtune.commands.run_folder import DEFAULT_ROOT, Destination, choose_run_folder
 from sdtune.commands.trust import split_trust, trust
@@ -35,6 +36,7 @@ from sdtune.run_folder.run_lock import RunLock
 __all__ = ["RecipeCLI", "recipe_problems"]
 
 _UNWRITTEN = "The adapter is written too: `trainer.callbacks` names no sdtune.AdapterCheckpoint."
+_ENDS = {"trainer.max_epochs", "trainer.max_steps", "trainer.max_time"}
 _SPLIT = "No adapter is written, only Lightning's checkpoints: {} splits the model up."
 
 
@@ -63,6 +65,7 @@ class RecipeCLI(LightningCLI):
         self.notes: list[str] = []
         self._problems: list[str] = []
         self._broken: set[str] = set()
+        self._refused: set[str] = set()
         super().__init__(
             model_class=LightningModule,
             datamodule_class=LightningDataModule,
@@ -79,7 +82,7 @@ class RecipeCLI(LightningCLI):
                 "exit_on_error": False,
                 "dump_header": [f"sdtune {sdtune.__version__}, torch {torch.__version__}"],
             },
-            trainer_defaults={"default_root_dir": DEFAULT_ROOT, "callbacks": [Hyperparameters()]},
+            trainer_defaults={"default_root_dir": DEFAULT_ROOT},
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,  # `build_classes` sees to it
             run=False,
@@ -152,6 +155,7 @@ class RecipeCLI(LightningCLI):
             self.config = found.config
             self._problems += found.problems
             self._broken |= found.broken
+            self._refused = found.refused
             self._check_chosen()
             self._problems = self._problems or [on_one_line(error)]
             return
@@ -181,10 +185,14 @@ class RecipeCLI(LightningCLI):
         if type(self.datamodule).__module__.startswith("sdtune."):
             quiet_loader_advice()
         logger = self.config.trainer.logger
+        chosen = self.config_init.trainer.get("callbacks")
+        kwargs["callbacks"] = list(chosen) if isinstance(chosen, list) else chosen
+        callbacks = [Hyperparameters()]
         if logger is False:
             self.save_config_callback = None  # there is no run folder to save it to
         else:
-            self.trainer_defaults["callbacks"].append(LearningRateMonitor())
+            callbacks.append(LearningRateMonitor())
+        self.trainer_defaults["callbacks"] = callbacks
         if logger in (None, True):
             kwargs["logger"] = self._run_logger()
         trainer = super().instantiate_trainer(**kwargs)
@@ -208,12 +216,14 @@ class RecipeCLI(LightningCLI):
         self._problems += built.problems
         self.config_init = built.config
         self.model, self.datamodule = (built.config[key] for key in CLASS_KEYS)
-        trainer = None
-        if "trainer" not in built.broken:
-            with quiet_devices() if self._problems else nullcontext():
-                trainer = attempt(self.instantiate_trainer, self._problems)
+        with quiet_devices() if self._problems else nullcontext():
+            trainer = self._build_trainer()
         self._problems += problems_together(
-            self.model, self.datamodule, trainer, is_sound=not self._problems
+            self.model,
+            self.datamodule,
+            trainer,
+            is_sound=not self._problems,
+            model_class=import_chosen(self.config.get("model")),
         )
         if trainer is not None:
             self.trainer = trainer
@@ -228,6 +238,25 @@ class RecipeCLI(LightningCLI):
                 check_recipe(trainer, self.model, self.datamodule, content)
             except (AttributeError, KeyError, TypeError) as error:
                 raise _not_of_this_recipe(path, error) from error
+
+    def _build_trainer(self) -> Trainer | None:
+        """Build the Trainer; without the options that are refused, so that it can be asked more."""
+        options = self.config_init.get("trainer")
+        if options is None:
+            return None
+        if self._refused & _ENDS:
+            options.max_steps = 1  # nothing shall be said of an end that was refused
+        while True:
+            problems: list[str] = []
+            trainer = attempt(self.instantiate_trainer, problems)
+            self._problems += problems
+            if trainer is not None:
+                return trainer
+            with quiet_devices():
+                culprit = refused_option(options, problems, self.instantiate_trainer)
+            if culprit is None:
+                return None
+            options.pop(culprit)
 
     def _choose_run_folder(self) -> None:
         recipes = _recipes(self.arguments)

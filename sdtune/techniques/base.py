@@ -36,8 +36,9 @@ from sdtune.techniques.optimization import (
     build_lr_scheduler,
     build_optimizer,
     check_optimization_arguments,
-    check_with_trainer,
+    optimization_problems,
     sets_own_rates,
+    tell_short_run,
     total_steps,
 )
 from sdtune.techniques.prior_preservation import PriorPreservation
@@ -170,6 +171,7 @@ class DiffusionFineTuningModule(PromptEncodingModule):
     def problems_with_trainer(self, trainer: pl.Trainer) -> list[str]:
         """List what keeps this technique from being trained by a Trainer; loads no weights."""
         problems = super().problems_with_trainer(trainer)
+        problems += optimization_problems(self.optimizer, self.lr_schedule, trainer)
         return problems + (finder_problems(trainer) if self.prior else [])
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Tensor]:
@@ -248,11 +250,10 @@ class DiffusionFineTuningModule(PromptEncodingModule):
         """Build the optimizer and the learning-rate schedule that the arguments name.
 
         Raises:
-            ValueError: If the schedule needs an end and the run has none, or a callback averages
-                what the optimizer averages.
+            ArgumentsError: If the schedule needs an end and the data have none.
         """
         optimizer = build_optimizer(self.optimizer, self.parameter_groups(), self.weight_decay)
-        check_with_trainer(optimizer, self.warmup_steps, self.trainer)
+        tell_short_run(self.warmup_steps, self.trainer)
         if sets_own_rates(self.optimizer):
             return {"optimizer": optimizer}
         lr_scheduler = build_lr_scheduler(

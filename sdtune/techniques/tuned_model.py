@@ -98,6 +98,18 @@ class TunedModelModule(AveragedWeightsModule):
         """
         return [line for each in self.learns for line in each.problems_with(data)]
 
+    @classmethod
+    def any_problems_with_trainer(cls, trainer: pl.Trainer) -> list[str]:
+        """List what keeps it from being trained by a Trainer, whatever its arguments are.
+
+        Args:
+            trainer: The Trainer.
+
+        Returns:
+            One sentence each.
+        """
+        return trainer_problems(trainer)
+
     def problems_with_trainer(self, trainer: pl.Trainer) -> list[str]:
         """List what keeps this technique from being trained by a Trainer; loads no weights.
 
@@ -107,7 +119,7 @@ class TunedModelModule(AveragedWeightsModule):
         Returns:
             One sentence each.
         """
-        return trainer_problems(trainer)
+        return self.any_problems_with_trainer(trainer)
 
     def configure_callbacks(self) -> list[pl.Callback]:
         """Compare with the Trainer and the data, before any callback looks at the module.

@@ -103,6 +103,8 @@ OF_TECHNIQUES = [
     "--trainer.precision=16-true",
     "--trainer.precision=bf16-true",
     "--trainer.precision=64-true",
+    "--model.lr_schedule=cosine --trainer.max_steps=-1 --trainer.max_epochs=-1",
+    "--trainer.callbacks=EMAWeightAveraging --model.optimizer=adamw_schedule_free",
     "--model.target_modules=[to_q, to_x]",
     "--model.target_modules=[to_q] --model.text_encoder_learning_rate=1e-4",
     "--trainer.val_check_interval=100 --trainer.check_val_every_n_epoch=1",

@@ -2,7 +2,8 @@
 
 from sdtune.techniques.optimization.arguments import (
     check_optimization_arguments,
-    check_with_trainer,
+    optimization_problems,
+    tell_short_run,
 )
 from sdtune.techniques.optimization.averaged_weights import AveragedWeightsModule
 from sdtune.techniques.optimization.lr_schedules import (
@@ -27,7 +28,8 @@ __all__ = [
     "build_lr_scheduler",
     "build_optimizer",
     "check_optimization_arguments",
-    "check_with_trainer",
+    "optimization_problems",
     "sets_own_rates",
+    "tell_short_run",
     "total_steps",
 ]

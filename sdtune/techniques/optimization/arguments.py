@@ -7,15 +7,22 @@ from collections.abc import Mapping
 from functools import partial
 
 import lightning.pytorch as pl
-from torch.optim import Optimizer
 
 from sdtune._checks import check_all, check_not_negative
-from sdtune.techniques.optimization.averaged_weights import refuse_second_average
-from sdtune.techniques.optimization.lr_schedules import check_lr_schedule
-from sdtune.techniques.optimization.optimizers import check_optimizer
+from sdtune.techniques.optimization.averaged_weights import second_average_problems
+from sdtune.techniques.optimization.lr_schedules import (
+    LRScheduleName,
+    check_lr_schedule,
+    endless_problems,
+)
+from sdtune.techniques.optimization.optimizers import (
+    OptimizerName,
+    averages_weights,
+    check_optimizer,
+)
 from sdtune.techniques.optimization.steps import total_steps
 
-__all__ = ["check_optimization_arguments", "check_with_trainer"]
+__all__ = ["check_optimization_arguments", "optimization_problems", "tell_short_run"]
 
 log = logging.getLogger(__name__)
 
@@ -49,20 +56,33 @@ def check_optimization_arguments(
     )
 
 
-def check_with_trainer(optimizer: Optimizer, warmup_steps: int, trainer: pl.Trainer) -> None:
-    """Compare what optimization is to be with the Trainer, before the first step.
-
-    A warm-up as long as the run is told and not refused: a trial of two steps is one as well.
+def optimization_problems(
+    optimizer: OptimizerName, lr_schedule: LRScheduleName, trainer: pl.Trainer
+) -> list[str]:
+    """List what of a Trainer does not fit the optimization; the data are not asked.
 
     Args:
-        optimizer: The run's optimizer.
+        optimizer: Name of the optimizer.
+        lr_schedule: Name of the schedule.
+        trainer: The Trainer.
+
+    Returns:
+        One sentence each.
+    """
+    problems = second_average_problems(trainer) if averages_weights(optimizer) else []
+    is_endless = trainer.max_steps == -1 and trainer.max_epochs in (None, -1)
+    return problems + (endless_problems(lr_schedule) if is_endless else [])
+
+
+def tell_short_run(warmup_steps: int, trainer: pl.Trainer) -> None:
+    """Tell of a warm-up that is as long as the run.
+
+    It is not refused: a trial of two steps is one as well.
+
+    Args:
         warmup_steps: Steps on which the rate rises.
         trainer: The trainer, with the data at hand.
-
-    Raises:
-        ValueError: If a callback averages what the optimizer averages.
     """
-    refuse_second_average(optimizer, trainer)
     steps = total_steps(trainer)
     if steps is not None and 0 < steps <= warmup_steps and not trainer.fast_dev_run:  # type: ignore[attr-defined]
         log.warning(

@@ -10,9 +10,8 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
-from torch.optim import Optimizer
 
-__all__ = ["AveragedWeightsModule", "AveragingOptimizer", "refuse_second_average"]
+__all__ = ["AveragedWeightsModule", "AveragingOptimizer", "second_average_problems"]
 
 _TRAINED = "current_model_state"  # as Lightning's WeightAveraging names it
 
@@ -124,20 +123,19 @@ class AveragedWeightsModule(pl.LightningModule):
         return {name: value.detach().clone() for name, value in self.state_dict().items()}
 
 
-def refuse_second_average(optimizer: Optimizer, trainer: pl.Trainer) -> None:
-    """Refuse a callback that averages what is an average already.
+def second_average_problems(trainer: pl.Trainer) -> list[str]:
+    """List callbacks that average what an averaging optimizer has averaged already.
 
     Args:
-        optimizer: The run's optimizer.
         trainer: The trainer, for its callbacks.
 
-    Raises:
-        ValueError: If both average.
+    Returns:
+        One sentence each.
     """
     averaging = (StochasticWeightAveraging, WeightAveraging)
-    found = [each for each in trainer.callbacks if isinstance(each, averaging)]  # type: ignore[attr-defined]
-    if found and isinstance(optimizer, AveragingOptimizer):
-        raise ValueError(
-            f"Expected no {type(found[0]).__name__} in `trainer.callbacks`: this optimizer "
-            "averages the weights itself. Leave the callback out, or choose another `optimizer`."
-        )
+    return [
+        f"Expected no {type(each).__name__} in `trainer.callbacks`: this optimizer "
+        "averages the weights itself. Leave the callback out, or choose another `optimizer`."
+        for each in trainer.callbacks  # type: ignore[attr-defined]
+        if isinstance(each, averaging)
+    ]

@@ -11,12 +11,15 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from sdtune._checks import ArgumentsError
+
 __all__ = [
     "LRScheduleName",
     "RateSchedule",
     "begin_schedules",
     "build_lr_scheduler",
     "check_lr_schedule",
+    "endless_problems",
     "rate_factor",
 ]
 
@@ -87,14 +90,28 @@ def build_lr_scheduler(
         The schedule, to be stepped after every optimizer step.
 
     Raises:
-        ValueError: If the schedule falls to an end that the run does not have.
+        ArgumentsError: If the schedule falls to an end that the run does not have.
     """
-    if max_steps is None and _FALLS[name] is not None:
-        raise ValueError(
-            f"Expected `trainer.max_steps` or `trainer.max_epochs` to say where `lr_schedule` "
-            f"`{name}` ends: give one, or choose `constant`."
-        )
+    if max_steps is None and (problems := endless_problems(name)):
+        raise ArgumentsError(problems)
     return RateSchedule(optimizer, name, warmup_steps, max_steps)
+
+
+def endless_problems(name: LRScheduleName) -> list[str]:
+    """Say what keeps a schedule from being that of a run without an end.
+
+    Args:
+        name: Which one.
+
+    Returns:
+        A sentence, or nothing if the schedule has no end itself.
+    """
+    if _FALLS[name] is None:
+        return []
+    return [
+        f"Expected `trainer.max_steps` or `trainer.max_epochs` to say where `lr_schedule` "
+        f"`{name}` ends: give one, or choose `constant`."
+    ]
 
 
 class RateSchedule(LRScheduler):

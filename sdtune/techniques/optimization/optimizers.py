@@ -14,7 +14,13 @@ from sdtune._checks import check_all
 from sdtune._imports import require
 from sdtune.techniques.optimization.parameter_groups import ParameterGroup
 
-__all__ = ["OptimizerName", "build_optimizer", "check_optimizer", "sets_own_rates"]
+__all__ = [
+    "OptimizerName",
+    "averages_weights",
+    "build_optimizer",
+    "check_optimizer",
+    "sets_own_rates",
+]
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +96,18 @@ def sets_own_rates(name: OptimizerName) -> bool:
         Whether it does.
     """
     return _OPTIMIZERS[name].sets_own_rates
+
+
+def averages_weights(name: OptimizerName) -> bool:
+    """Tell whether an optimizer averages the weights, in place of a falling rate.
+
+    Args:
+        name: Its name.
+
+    Returns:
+        Whether it does.
+    """
+    return _OPTIMIZERS[name].needs_constant_schedule
 
 
 def check_optimizer(name: str, lr_schedule: str, warmup_steps: int) -> None:

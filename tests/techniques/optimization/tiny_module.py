@@ -88,6 +88,9 @@ class TinyModule(DiffusionFineTuningModule):
     def _base_hashes(self) -> dict[str, str]:
         return {}
 
+    def _is_base(self, hashes: dict[str, str]) -> bool:
+        return not hashes
+
 
 class _Endless(IterableDataset):
     def __iter__(self) -> Any:

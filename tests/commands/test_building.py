@@ -1,0 +1,79 @@
+"""All that is wrong with a call is listed at once, whatever its parts are."""
+
+from pathlib import Path
+
+import pytest
+
+from sdtune.commands.recipe_cli import recipe_problems
+
+ROOT = Path(__file__).parents[2]
+RECIPE = str(ROOT / "recipes/style_lora.yaml")
+BAD = {
+    "--model.rank=-4": "Expected `rank` to be a positive integer, but got -4.",
+    "--model.learning_rate=much": "Expected `model.learning_rate` to be float",
+    "--data.folder=nowhere": "nowhere: there is no such folder",
+    "--data.batch_size=few": "Expected `data.batch_size` to be int",
+    "--trainer.max_steps=x": "Expected `trainer.max_steps` to be int, but got 'x'.",
+    "--trainer.precision=16-true": "Expected `trainer.precision` to be one of",
+    "--trainer.strategy=dpd": "invalid strategy name: `strategy='dpd'`",
+    "--trainer.profiler=smple": "value for the `profiler` parameter",
+    "--trainer.callbacks+=StochasticWeightAveraging --trainer.callbacks.swa_lrs=1e-2": (
+        "to hold no StochasticWeightAveraging"
+    ),
+    "--trainer.callbacks+=sdtune.ResumeCheckpoint --trainer.callbacks.every_n_steps=0": (
+        "Expected `every_n_steps` to be a positive integer or None, but got 0."
+    ),
+    "--trainer.logger=CSVLogger": "Expected `trainer.logger.save_dir` to be given",
+}
+"""What is wrong by itself -> what is said of it."""
+
+KINDS = ("rank", "learning_rate", "folder", "max_steps", "precision", "strategy", "every_n_steps")
+PAIRED = [each for each in BAD if any(f"{kind}=" in each for kind in KINDS)]
+"""A fault that the parser finds and one that is found later: of model, data, Trainer, callback."""
+
+
+def found(*overrides: str) -> list[str]:
+    words = [word for each in overrides for word in each.split(" ")]
+    return recipe_problems(["--config", RECIPE, "--trainer.accelerator=cpu", *words])
+
+
+@pytest.fixture(autouse=True)
+def _root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)  # the folders in recipes are relative to it
+
+
+def is_said(sentence: str, problems: list[str]) -> bool:
+    return any(sentence in problem for problem in problems)
+
+
+@pytest.mark.parametrize("override", BAD)
+def test_one_fault_is_one_sentence(override: str) -> None:
+    problems = found(override)
+    assert len(problems) == 1
+    assert is_said(BAD[override], problems)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", PAIRED)
+def test_any_two_faults_are_listed_together(first: str) -> None:
+    for second in PAIRED[PAIRED.index(first) + 1 :]:
+        if first.startswith("--model") and second.startswith("--model"):
+            continue  # what cannot be parsed is not built
+        problems = found(first, second)
+        assert len(problems) == 2
+        assert all(is_said(BAD[each], problems) for each in (first, second))
+
+
+def test_all_faults_are_listed_together() -> None:
+    every = [each for each in BAD if "learning_rate" not in each and "batch_size" not in each]
+    problems = found(*every)
+    assert [each for each in every if not is_said(BAD[each], problems)] == []
+    assert len(problems) == len(every)
+
+
+def test_nothing_is_said_of_an_end_that_is_refused() -> None:
+    words = ("--trainer.max_epochs=-1", "--model.lr_schedule=cosine")
+    [endless] = found("--trainer.max_steps=-1", *words)
+    assert "where `lr_schedule` `cosine` ends" in endless
+    [refused] = found("--trainer.max_steps=x", *words)
+    assert "`trainer.max_steps` to be int" in refused
