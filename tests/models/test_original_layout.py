@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -8,9 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from sdtune.models import Part, StableDiffusion, load
-from sdtune.models.families import family_of_pipeline
 from sdtune.models.original_layout import model_spec, original_weights
-from tests.models.families.toy_xl import ToyXLFamily, make_toy_xl, registered
 from tests.models.original_layout import original_state_dict
 
 PARTS: tuple[Part, ...] = ("unet", "vae", "text_encoders")
@@ -23,21 +20,20 @@ def test_the_names_are_those_of_the_first_code(model: StableDiffusion) -> None:
     assert model_spec(model)["modelspec.prediction_type"] == "epsilon"
 
 
-def test_stable_diffusion_xl_is_read_back_with_both_text_encoders(tmp_path: Path) -> None:
-    folder = make_toy_xl(tmp_path / "xl")
-    family = family_of_pipeline("StableDiffusionXLPipeline")
-    with registered(ToyXLFamily()) if family is None else nullcontext():
-        model = load(folder)
-        weights = original_weights(model)
-        names = (
-            "model.diffusion_model.label_emb.0.2.weight",
-            "conditioner.embedders.0.transformer.text_model.final_layer_norm.bias",
-            "conditioner.embedders.1.model.transformer.resblocks.0.attn.in_proj_weight",
-            "conditioner.embedders.1.model.text_projection",
-        )
-        assert set(names) <= weights.keys()
-        save_file(weights, tmp_path / "one.safetensors")
-        again = load(tmp_path / "one.safetensors", config=folder)
+def test_stable_diffusion_xl_is_read_back_with_both_text_encoders(
+    tiny_xl: Path, tmp_path: Path
+) -> None:
+    model = load(tiny_xl)
+    weights = original_weights(model)
+    names = (
+        "model.diffusion_model.label_emb.0.2.weight",
+        "conditioner.embedders.0.transformer.text_model.final_layer_norm.bias",
+        "conditioner.embedders.1.model.transformer.resblocks.0.attn.in_proj_weight",
+        "conditioner.embedders.1.model.text_projection",
+    )
+    assert set(names) <= weights.keys()
+    save_file(weights, tmp_path / "one.safetensors")
+    again = load(tmp_path / "one.safetensors", config=tiny_xl)
     for part in PARTS:
         assert again.fingerprint(part) == model.fingerprint(part)
 
