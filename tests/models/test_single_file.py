@@ -251,6 +251,7 @@ def test_stable_diffusion_xl_is_told_by_its_names(tmp_path: Path) -> None:
     save_file(_header("xl"), path)
     found = find_single_file(path)
     assert found.family.name == "Stable Diffusion XL"
+    assert found.family.text_encoder_names == ("text_encoder", "text_encoder_2")
     assert found.config.name == "stable_diffusion_xl"
     assert [each.pad_token for each in load_tokenizers(path)] == ["<|endoftext|>", "!"]
 

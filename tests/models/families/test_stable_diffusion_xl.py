@@ -59,6 +59,22 @@ def test_prompts_are_encoded_as_by_diffusers(model: StableDiffusion) -> None:
         model.encode_prompts(PROMPTS, clip_skip=3)
 
 
+def test_a_long_prompt_is_read_in_pieces_by_both_text_encoders(tiny_xl: Path) -> None:
+    model = load(tiny_xl)
+    model.max_prompt_chunks = 2
+    first, second = "y" * 75, " " + "z" * 20
+    found = model.encode_prompts([first + second])
+    parts = [model.encode_prompts([each]) for each in (first, second)]
+    expected = torch.cat([each.encoder_hidden_states for each in parts], dim=1)
+    torch.testing.assert_close(found.encoder_hidden_states, expected)
+    # as kohya's trainer, ComfyUI and A1111 take it
+    expected = parts[0].added_cond_kwargs["text_embeds"]
+    torch.testing.assert_close(found.added_cond_kwargs["text_embeds"], expected)
+    pictures = sample(model, [first + second, "a cat"], seeds=[1, 1], num_inference_steps=1)
+    alone = sample(model, ["a cat"], seeds=[1], num_inference_steps=1)
+    torch.testing.assert_close(pictures[1:], alone, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("negative_prompt", ["", "blurry"])
 @pytest.mark.parametrize("zeros", [True, False])
 def test_pictures_equal_those_of_the_stock_pipeline_to_the_last_bit(
