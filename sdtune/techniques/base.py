@@ -213,9 +213,10 @@ class DiffusionFineTuningModule(PromptEncodingModule):
         """
         latents = self._latents(batch)
         noise = self._noise(latents, batch["index"])
-        timesteps = self._timesteps(batch["index"]).to(latents.device)
+        timesteps = self._timesteps(batch["index"])
         with self._reproducible_dropout(batch["index"]):
             losses = self._losses(batch, latents, noise, timesteps)
+        timesteps = timesteps.to(losses.device, non_blocking=True)
         names = batch.get("name", map(str, batch["index"]))
         self._watch.see_batch(self.global_step + 1, names, timesteps, losses)
         return losses, timesteps
@@ -234,8 +235,8 @@ class DiffusionFineTuningModule(PromptEncodingModule):
             noise = counter_randn(
                 latents.shape[1:], self.seed, Stream.VALIDATION, level, batch["index"]
             ).to(latents)
-            timesteps = torch.full((len(latents),), round(share * total), device=self.device)
-            losses.append(self._losses(batch, latents, noise, timesteps, weighted=False))
+            timesteps = torch.full((len(latents),), round(share * total))
+            losses.append(self._losses(batch, latents, noise, timesteps, training=False))
         loss = torch.stack(losses).mean()
         self.log("val/loss", loss, prog_bar=True, batch_size=len(latents), sync_dist=True)
 
@@ -280,7 +281,7 @@ class DiffusionFineTuningModule(PromptEncodingModule):
 
     def fill_features(self, data: Any, precision: str, share: int = 0, shares: int = 1) -> None:
         """Encode a share of some data for later runs, see `sdtune.techniques.encoding`."""
-        fill_features(self, self._encode, data, precision, share, shares)
+        fill_features(self, self.encode, data, precision, share, shares)
 
     def on_fit_start(self) -> None:
         """Let the base draw class pictures; encode once what nothing random touches."""
@@ -301,9 +302,10 @@ class DiffusionFineTuningModule(PromptEncodingModule):
         latents: Tensor,
         noise: Tensor,
         timesteps: Tensor,
-        weighted: bool = True,
+        training: bool = True,
     ) -> Tensor:
-        """Return each sample's loss, (B,) float32."""
+        """Return each sample's loss, (B,) float32; `timesteps` are on the CPU."""
+        drawn, timesteps = timesteps, timesteps.to(latents.device, non_blocking=True)
         alphas_cumprod = self.model.alphas_cumprod
         prediction_type = self.model.prediction_type
         noisy_latents = add_noise(latents, noise, timesteps, alphas_cumprod)
@@ -311,8 +313,12 @@ class DiffusionFineTuningModule(PromptEncodingModule):
         conditioning = conditioning.with_inputs(self.model.picture_inputs(batch, latents))
         model_pred = self.model(noisy_latents, timesteps, conditioning)
         target = training_target(latents, noise, timesteps, alphas_cumprod, prediction_type)
+        if training and self.method.content:
+            target = self.method.content.target(
+                self, batch["caption"], noisy_latents, drawn, conditioning, target
+            )
         weights = None
-        if weighted and self.min_snr_gamma is not None:
+        if training and self.min_snr_gamma is not None:
             weights = min_snr_weights(
                 timesteps, alphas_cumprod, self.min_snr_gamma, prediction_type
             )

@@ -6,6 +6,7 @@ from typing import Any
 
 from sdtune.adapters.lora import AdapterType, LoRASettings, TargetModules
 from sdtune.techniques.base import DiffusionFineTuningModule
+from sdtune.techniques.content_preservation import ContentPreservation
 from sdtune.techniques.learned_lora import LearnedLoRA
 from sdtune.techniques.method import Method
 
@@ -28,6 +29,9 @@ class LoRAStyleModule(DiffusionFineTuningModule):
         learning_rate: Rate of the UNet's adapter.
         text_encoder_learning_rate: Rate of the text encoder's adapter; None leaves the text
             encoder frozen, and its outputs are then computed once.
+        keep_content_above: Share of the noise schedule, in (0, 1), above which the untuned base's
+            own predictions are the target, so that the adapter changes how things are drawn and
+            not what is drawn: see `ContentPreservation`. None is off.
         **kwargs: See `DiffusionFineTuningModule`.
 
     Raises:
@@ -46,6 +50,7 @@ class LoRAStyleModule(DiffusionFineTuningModule):
         adapter_type: AdapterType = "lora",
         learning_rate: float = 1e-4,
         text_encoder_learning_rate: float | None = None,
+        keep_content_above: float | None = None,
         **kwargs: Any,
     ) -> None:
         settings = LoRASettings(
@@ -57,5 +62,6 @@ class LoRAStyleModule(DiffusionFineTuningModule):
                 "learning_rate": learning_rate,
                 "text_encoder_learning_rate": text_encoder_learning_rate,
             },
+            content=None if keep_content_above is None else ContentPreservation(keep_content_above),
         )
         super().__init__(method, base=base, **kwargs)

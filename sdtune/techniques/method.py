@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from sdtune._checks import check_all
+from sdtune.techniques.content_preservation import ContentPreservation
 from sdtune.techniques.learned import Learned
 from sdtune.techniques.prior_preservation import PriorPreservation
 
@@ -21,12 +22,14 @@ class Method:
         learns: What learns, in the order of the optimizer's groups.
         learning_rates: Rates by the name of the argument that holds them; None is "not trained".
         prior: Class pictures to learn beside, if any.
+        content: The base's predictions at high noise to learn beside, if any.
         checks: What else the technique checks of its own arguments, see `check_all`.
     """
 
     learns: Sequence[Learned]
     learning_rates: Mapping[str, float | None]
     prior: PriorPreservation | None = None
+    content: ContentPreservation | None = None
     checks: Sequence[Callable[[], object]] = ()
 
     def check(self, base: str) -> None:
@@ -42,5 +45,5 @@ class Method:
         check_all(
             *(partial(each.check, base) for each in self.learns),
             *self.checks,
-            *([self.prior.check] if self.prior else []),
+            *(each.check for each in (self.prior, self.content) if each),
         )

@@ -86,7 +86,7 @@ class PromptEncodingModule(WatchedModule):
         """
         drawn = bool(getattr(data, "draws_captions", False))
         self._captions_are_drawn = drawn and not self.encodes_prompts_every_step
-        prompts = encode_before_training(self, self._encode, data)
+        prompts = encode_before_training(self, self.encode, data)
         if prompts is not None:
             self._prompts = self._trained_prompts = prompts
 
@@ -121,8 +121,8 @@ class PromptEncodingModule(WatchedModule):
     def _conditioning(self, captions: Sequence[str]) -> Conditioning:
         """Encode captions, each once, or look them up where nothing of them learns."""
         if any(each.drops_inputs_of_prompts for each in self.learns):
-            return self._encode(captions)  # each sample drops its own
-        conditioning = self._prompts.batch(captions, self._encode, self._is_not_kept, self.device)
+            return self.encode(captions)  # each sample drops its own
+        conditioning = self._prompts.batch(captions, self.encode, self._is_not_kept, self.device)
         if not torch.is_grad_enabled() or any(map(self.encodes_anew, captions)):
             return conditioning
         hidden_states = conditioning.encoder_hidden_states
@@ -133,7 +133,8 @@ class PromptEncodingModule(WatchedModule):
     def _is_not_kept(self, caption: str) -> bool:
         return self._captions_are_drawn or self.encodes_anew(caption)
 
-    def _encode(self, captions: Sequence[str]) -> Conditioning:
+    def encode(self, captions: Sequence[str]) -> Conditioning:
+        """Encode B captions as training does, with what has been learned."""
         return self.model.encode_prompts(captions, self.clip_skip)
 
     def _cut(self, captions: Sequence[str]) -> Iterator[tuple[str, str]]:

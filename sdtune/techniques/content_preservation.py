@@ -1,0 +1,110 @@
+"""What a style can learn beside: the base's own predictions where its content is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from sdtune.models import Conditioning, StableDiffusion
+
+__all__ = ["ContentPreservation"]
+
+
+class _Learns(Protocol):
+    """A technique, as far as its base predicts."""
+
+    model: StableDiffusion
+
+    @property
+    def encodes_prompts_every_step(self) -> bool: ...
+
+    def encode(self, captions: Sequence[str]) -> Conditioning: ...
+
+    def untuned(self) -> AbstractContextManager[None]: ...
+
+
+@dataclass(frozen=True)
+class ContentPreservation:
+    """Learns to change nothing at high noise, where a picture's content is decided.
+
+    Above a noise level the target is what the untuned base predicts, and not the noise that was
+    added: a file of plain weights then keeps the base's objects, and takes on the style below the
+    level, where it is decided how they are drawn. It is a distillation of the base (Hinton et al.
+    2015, https://arxiv.org/abs/1503.02531) at some timesteps, in place of the prior's pictures
+    (Ruiz et al. 2023, https://arxiv.org/abs/2208.12242).
+
+    Attributes:
+        above: Share of the noise schedule above which the base's prediction is the target, in
+            (0, 1): 0.7 is timesteps 700 to 999 of 1000.
+    """
+
+    above: float
+
+    def check(self) -> None:
+        """Check the range, by the name that a technique's argument has.
+
+        Raises:
+            ValueError: If it is out of its range.
+        """
+        if isinstance(self.above, bool) or not 0.0 < self.above < 1.0:
+            raise ValueError(
+                "Expected `keep_content_above` to be a share of the noise schedule between 0 and "
+                f"1, or null, but got {self.above}."
+            )
+
+    def rows(self, timesteps: Tensor, num_train_timesteps: int) -> list[int]:
+        """Tell which samples have the base's prediction as their target.
+
+        Args:
+            timesteps: (B,) int64, on the CPU, so that nothing waits for a device.
+            num_train_timesteps: Length of the noise schedule.
+
+        Returns:
+            Their places in the batch.
+        """
+        first = self.above * num_train_timesteps
+        return [row for row, step in enumerate(timesteps.tolist()) if step >= first]
+
+    def target(
+        self,
+        technique: _Learns,
+        captions: Sequence[str],
+        noisy_latents: Tensor,
+        timesteps: Tensor,
+        conditioning: Conditioning,
+        target: Tensor,
+    ) -> Tensor:
+        """Put the base's predictions in the place of the target of the samples above the level.
+
+        Args:
+            technique: What learns, switched on.
+            captions: B captions.
+            noisy_latents: (B, C, h, w).
+            timesteps: (B,) int64, on the CPU.
+            conditioning: Of B rows, as the technique encodes the captions.
+            target: (B, C, h, w), what is learned below the level.
+
+        Returns:
+            (B, C, h, w), without a gradient. The base computes only the samples above the level.
+        """
+        model = technique.model
+        places = self.rows(timesteps, model.num_train_timesteps)
+        if not places:
+            return target
+        device = noisy_latents.device
+        rows = torch.tensor(places).to(device, non_blocking=True)
+        with torch.no_grad(), technique.untuned():
+            if technique.encodes_prompts_every_step:  # by the base's text encoder too
+                encoded = technique.encode(captions)
+                conditioning = Conditioning(
+                    encoded.encoder_hidden_states,
+                    conditioning.added_cond_kwargs | encoded.added_cond_kwargs,
+                )
+            kept = timesteps[places].to(device, non_blocking=True)
+            prediction = model(noisy_latents[rows], kept, conditioning[rows])
+        return target.index_copy(0, rows, prediction.to(target))

@@ -1,0 +1,104 @@
+"""At high noise the target is what the untuned base predicts; below the level nothing changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sdtune.functional import add_noise
+from sdtune.techniques.content_preservation import ContentPreservation
+from sdtune.techniques.lora_style import LoRAStyleModule
+
+_BATCH = {"moments": torch.zeros(6, 8, 8, 8), "caption": ["a c", "b"] * 3, "index": list(range(6))}
+
+
+def _module(base: Path, above: float | None, **arguments: Any) -> LoRAStyleModule:
+    """A LoRA that has learned something already: its second matrices are not zero."""
+    module = LoRAStyleModule(str(base), rank=2, keep_content_above=above, **arguments)
+    module.load_base()
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in module.named_parameters():
+        if "lora_B" in name:
+            nn.init.normal_(parameter, std=0.3, generator=generator)
+    return module
+
+
+def _inputs(module: LoRAStyleModule) -> tuple[Tensor, Tensor, Tensor]:
+    """The noisy latents, timesteps and predictions of `_BATCH`."""
+    latents = module._latents(_BATCH)
+    timesteps = module._timesteps(_BATCH["index"])
+    noise = module._noise(latents, _BATCH["index"])
+    noisy = add_noise(latents, noise, timesteps, module.model.alphas_cumprod)
+    return noisy, timesteps, module.model(noisy, timesteps, module.encode(_BATCH["caption"]))
+
+
+@pytest.mark.parametrize("text_encoder_rate", [None, 1e-4])
+def test_above_the_level_the_loss_is_the_distance_to_the_base(
+    micro_sd: Path, text_encoder_rate: float | None
+) -> None:
+    rates = {"text_encoder_learning_rate": text_encoder_rate}
+    module, plain = _module(micro_sd, 0.5, **rates), _module(micro_sd, None, **rates)
+    noisy, timesteps, learned = _inputs(module)
+    with module.untuned(), torch.no_grad():
+        base = module.model(noisy, timesteps, module.encode(_BATCH["caption"]))
+    losses, drawn = module.training_losses(_BATCH)
+    usual, _ = plain.training_losses(_BATCH)
+    above = timesteps >= 500
+    assert drawn.equal(timesteps)
+    assert 0 < above.sum() < len(above)
+    expected = (learned - base).square().mean(dim=(1, 2, 3))
+    torch.testing.assert_close(losses[above], expected[above])
+    torch.testing.assert_close(losses[~above], usual[~above])
+
+
+def test_the_base_has_no_gradient_and_what_learns_has_its_own(micro_sd: Path) -> None:
+    module = _module(micro_sd, 0.5)
+    noisy, timesteps, learned = _inputs(module)
+    with module.untuned(), torch.no_grad():
+        base = module.model(noisy, timesteps, module.encode(_BATCH["caption"]))
+    above = timesteps >= 500
+    expected = (learned - base).square().mean(dim=(1, 2, 3))[above].sum()
+    parameters = [each for each in module.parameters() if each.requires_grad]
+    gradients = torch.autograd.grad(expected, parameters)
+    losses, _ = module.training_losses(_BATCH)
+    found = torch.autograd.grad(losses[above].sum(), parameters)
+    for one, other in zip(gradients, found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_fresh_adapter_has_nothing_to_learn_above_the_level(micro_sd: Path) -> None:
+    module = LoRAStyleModule(str(micro_sd), rank=2, keep_content_above=0.5)
+    module.load_base()
+    losses, timesteps = module.training_losses(_BATCH)
+    assert losses[timesteps >= 500].detach().abs().max() < 1e-10
+    assert losses[timesteps < 500].detach().min() > 1e-3
+
+
+def test_the_base_computes_what_is_above_the_level_alone(
+    micro_sd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = _module(micro_sd, 0.5)
+    rows: list[int] = []
+    module.model.unet.register_forward_pre_hook(lambda _, inputs: rows.append(len(inputs[0])))
+    _, timesteps = module.training_losses(_BATCH)
+    assert sorted(rows) == [int((timesteps >= 500).sum()), 6]
+    rows.clear()
+    one = {"moments": _BATCH["moments"][:1], "caption": ["b"], "index": [0]}
+    monkeypatch.setattr(module, "_timesteps", lambda indices: torch.tensor([499]))
+    module.training_losses(one)
+    assert rows == [1]
+
+
+def test_rows_are_those_at_and_above_the_level() -> None:
+    timesteps = torch.tensor([0, 699, 700, 999, 300])
+    assert ContentPreservation(0.7).rows(timesteps, 1000) == [2, 3]
+
+
+@pytest.mark.parametrize("above", [0.0, 1.0, -0.5, 700, True])
+def test_what_is_no_share_is_refused(micro_sd: Path, above: float) -> None:
+    with pytest.raises(ValueError, match="`keep_content_above` to be a share"):
+        LoRAStyleModule(str(micro_sd), keep_content_above=above)
