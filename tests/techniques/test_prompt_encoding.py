@@ -87,7 +87,7 @@ def test_few_forms_are_encoded_once_and_many_at_every_step(
     assert said == [f"The {len(few.captions())} captions that samples have are encoded once."]
     assert len(few.captions()) == 4 * 4 + 2
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_encode", None)  # all that can be drawn is known
+        patch.setattr(module, "encode", None)  # all that can be drawn is known
         for epoch in range(8):
             samples = [few.train_dataset[epoch, index]["caption"] for index in range(4)]
             module._conditioning(samples)
