@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 from sdtune.commands.errors import CallError
+from sdtune.commands.recipe import LARGEST_RECIPE
+from sdtune.files.text_file import parse_yaml_text, read_text
 
 if TYPE_CHECKING:
     from sdtune.adapters.lora.arithmetic import Kept
@@ -40,9 +40,9 @@ def base_of(adapter: Path, base: str | None) -> str:
         config = folder / "config.yaml"
         if config.is_file():
             try:
-                recipe = yaml.safe_load(config.read_text(encoding="utf-8"))
+                recipe = parse_yaml_text(read_text(config, largest=LARGEST_RECIPE))
                 return str(recipe["model"]["init_args"]["base"])
-            except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError):
+            except (OSError, ValueError, KeyError, TypeError):
                 break
     return "nano"
 

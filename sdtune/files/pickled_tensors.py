@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,17 +40,21 @@ def read_pickle(
             )
     except FileNotFoundError:
         raise
-    except (pickle.UnpicklingError, EOFError, RuntimeError, AttributeError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except Exception as error:  # torch meets a damaged file with almost any exception
         raise ValueError(
             f"Expected {path} to be a pickle of tensors alone, but it is damaged or holds more, "
-            f"which is not run: get it as safetensors. ({reason[:120]})"
+            f"which is not run: get it as safetensors ({type(error).__name__})."
         ) from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     tensors: dict[str, Tensor] = {}
     texts: dict[str, str] = {}
-    _collect(content, "", tensors, texts)
+    try:
+        _collect(content, "", tensors, texts)
+    except RecursionError as error:
+        raise ValueError(
+            f"Expected {path} to be a pickle of tensors, but it is endless."
+        ) from error
     return tensors, texts
 
 

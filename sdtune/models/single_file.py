@@ -34,6 +34,9 @@ _SPREAD_OF_V = 0.09
 _PREDICTS_V, _ENDS_IN_NOISE = "v_pred", "ztsnr"
 
 
+_NESTED = 3  # state dicts inside of others, at most
+
+
 @dataclass(frozen=True)
 class SingleFile:
     """One file that holds a whole model, and what goes with it.
@@ -211,22 +214,33 @@ def _read_header(path: Path) -> dict[str, Tensor]:
             f"`base` {path} is refused: it is damaged, or a pickle that holds more than tensors, "
             "which could run code when read. Use a .safetensors file of the same model."
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, OSError) as error:
+    except (SafetensorError, OSError) as error:
         raise ValueError(f"`base` {path} cannot be read: {error}") from error
 
 
 def _read_pickle(path: Path, device: str) -> dict[str, Tensor]:
-    content = torch.load(
-        path, map_location=device, weights_only=True, mmap=zipfile.is_zipfile(path)
-    )
-    while isinstance(content, dict) and "state_dict" in content:
-        content = content["state_dict"]
+    try:
+        content = torch.load(
+            path, map_location=device, weights_only=True, mmap=zipfile.is_zipfile(path)
+        )
+    except (UnpicklingError, OSError):
+        raise
+    except Exception as error:  # torch meets a damaged file with almost any exception
+        reason = f"it is damaged ({type(error).__name__})"
+        raise ValueError(f"`base` {path} cannot be read: {reason}.") from error
+    for _ in range(_NESTED):  # a pickle may hold itself
+        if isinstance(content, dict) and "state_dict" in content:
+            content = content["state_dict"]
     if not isinstance(content, dict):
         raise ValueError(
             f"`base` {path} cannot be read: it holds a {type(content).__name__} where named "
             "weights were expected."
         )
-    return {name: each for name, each in content.items() if isinstance(each, Tensor)}
+    return {
+        name: each
+        for name, each in content.items()
+        if isinstance(name, str) and isinstance(each, Tensor)
+    }
 
 
 def _find_on_hub(path: Path, header: dict[str, Tensor]) -> Path:

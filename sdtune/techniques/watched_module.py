@@ -112,11 +112,14 @@ class WatchedModule(TunedModelModule):
         elif self._good is not None and self._roll_backs_taken < self.roll_backs:
             self._roll_back(self._good, fault)
         else:
-            tried = f", for {self._roll_backs_taken} times in vain" if self.roll_backs else ""
+            way_out = (
+                f"Training went back {self._roll_backs_taken} of {self.roll_backs} times."
+                if self.roll_backs
+                else "`model.roll_backs` lets training go back and halve its rates by itself."
+            )
             raise NotFiniteError(
                 f"{fault.sentence()} Nothing of it was written: checkpoints and adapters are of "
-                "earlier steps, and `--resume` goes on from there. `model.roll_backs` lets "
-                f"training go back and halve its rates by itself{tried}."
+                f"earlier steps, and `--resume` goes on from there. {way_out}"
             )
 
     def on_train_start(self) -> None:

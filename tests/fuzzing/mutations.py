@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-__all__ = ["changed_bytes", "changed_content"]
+__all__ = ["as_json", "changed_bytes", "changed_content"]
 
 _NUMBERS = st.one_of(
     st.integers(-3, 3),

@@ -17,6 +17,7 @@ from PIL import Image, PngImagePlugin
 from safetensors.torch import save
 
 from sdtune.adapters import registry
+from sdtune.adapters.inspection import inspect_adapter
 from sdtune.commands.comparison_file import read_comparison
 from sdtune.commands.recipe_cli import recipe_problems
 from sdtune.data.captions import read_captions
@@ -24,6 +25,7 @@ from sdtune.data.decoding import read_picture
 from sdtune.data.sources.source import Asked
 from sdtune.data.sources.webdataset import WebDatasetSource
 from sdtune.models import load
+from sdtune.models.single_file import find_single_file
 from sdtune.report.facts import facts, nearest_sentence, notices, summary
 from sdtune.report.figures import checkpoint_table, metric_rows
 from sdtune.report.gallery import hard_and_easy, nearest_pairs, sliders, strips, tuned_name
@@ -32,6 +34,7 @@ from sdtune.run_folder.checkpoint_file import content_problem
 from sdtune.run_folder.picture_losses import read_picture_losses
 from sdtune.run_folder.record import Evaluation
 from sdtune.run_folder.sample_rows import read_samples
+from tests.fuzzing.mutations import as_json
 from tests.report.run_folder import make_evaluation
 from tests.tiny_models import make_micro_sd
 
@@ -46,11 +49,41 @@ class Target:
         file_name: What its file is called, below the folder that it is parsed in.
         whole: One that is as it should be: bytes, or what JSON can hold.
         parse: Reads it, and does with it what is done next. Gives all sentences about it.
+        write: Makes a file of what JSON can hold.
     """
 
     file_name: str
     whole: Any
     parse: Callable[[Path], object]
+    write: Callable[[Any], bytes] = as_json
+
+
+def _header(content: Any) -> bytes:
+    """Write a LoRA whose header says whatever."""
+    texts = content if isinstance(content, dict) else {"header": content}
+    texts = {str(k): v if isinstance(v, str) else json.dumps(v) for k, v in texts.items()}
+    clean = {
+        key.encode(errors="replace").decode(): text.encode(errors="replace").decode()
+        for key, text in texts.items()
+    }
+    return save(_KOHYA, clean)
+
+
+def _inspected(path: Path) -> object:
+    """Tell all of an adapter, and load it."""
+    told = inspect_adapter(path)
+    _adapter(path)
+    return told
+
+
+def _base(path: Path) -> str:
+    """Look into what is called a base; a whole one would be gigabytes."""
+    try:
+        said = str(find_single_file(path))
+    except ValueError as error:
+        said = str(error)
+    assert str(path) in said
+    return said
 
 
 def _report(path: Path) -> object:
@@ -171,6 +204,17 @@ _KOHYA = {
     f"{_KOHYA_MODULE}.lora_up.weight": torch.ones(8, 2),
     f"{_KOHYA_MODULE}.alpha": torch.tensor(2.0),
 }
+_FACTS = {
+    "ss_network_dim": "2",
+    "ss_network_alpha": "2.0",
+    "ss_network_module": "networks.lora",
+    "ss_network_args": '{"conv_dim": "4"}',
+    "ss_base_model_version": "sd_v1",
+    "ss_tag_frequency": '{"10_cat": {"a cat": 3}}',
+    "modelspec.architecture": "stable-diffusion-v1/lora",
+    "lora_adapter_metadata": '{"unet.r": 2}',
+    "sdtune.steps": "200",
+}
 
 FILES = {
     "record": Target("evaluation.json", json.dumps(_RECORD).encode(), _report),
@@ -186,6 +230,10 @@ FILES = {
     "comparison": Target("toys.yaml", json.dumps(_COMPARISON, indent=1).encode(), read_comparison),
     "diffusers' LoRA": Target("lora.safetensors", save(_DIFFUSERS), _adapter),
     "kohya's LoRA": Target("kohya.safetensors", save(_KOHYA, {"ss_network_dim": "2"}), _adapter),
+    "adapter's facts": Target("facts.safetensors", save(_KOHYA, _FACTS), _inspected),
+    "pickled word": Target("word.pt", _saved({"<erica>": torch.ones(1, 16)}), _adapter),
+    "base": Target("base.safetensors", save(_KOHYA), _base),
+    "pickled base": Target("base.ckpt", _saved({"state_dict": _KOHYA}), _base),
     "word": Target("word.safetensors", save({"<erica>": torch.ones(1, 16)}), _adapter),
     "picture": Target("a.png", _png(), read_picture),
     "shard": Target("shard.tar", _tar(), _shard),
@@ -195,6 +243,7 @@ FILES = {
 
 CONTENTS = {
     "record": Target("evaluation.json", _RECORD, _report),
+    "adapter's facts": Target("facts.safetensors", _FACTS, _inspected, _header),
     "picture losses": Target(
         "picture_losses.json", {"version": 1, "pictures": _LOSSES}, read_picture_losses
     ),

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from sdtune.files.pickled_tensors import read_pickle
 from sdtune.models import Part, StableDiffusion, check_base, load, load_tokenizers
 from sdtune.models.fingerprint import fingerprint
 from sdtune.models.single_file import find_single_file
@@ -283,3 +284,13 @@ def test_a_file_of_missing_blocks_is_not_taken_for_a_whole_one(tmp_path: Path) -
     save_file(header, path)
     with pytest.raises(ValueError, match="of sizes that no configuration of sdtune's own fits"):
         check_base(path)
+
+
+def test_a_pickle_that_holds_itself_comes_to_an_end(tmp_path: Path) -> None:
+    content: dict = {}
+    content["state_dict"] = content
+    torch.save(content, tmp_path / "base.ckpt")
+    with pytest.raises(ValueError, match=r"`base` .*base.ckpt"):
+        find_single_file(tmp_path / "base.ckpt")
+    with pytest.raises(ValueError, match="it is endless"):
+        read_pickle(tmp_path / "base.ckpt")

@@ -102,7 +102,7 @@ def test_it_goes_back_at_half_the_rate_and_a_resumed_run_too(
     assert resumed.trainer.optimizers[0].param_groups[0]["lr"] == 5e-4
     assert all(value.isfinite().all() for value in resumed.state_dict().values())
     assert any(not torch.equal(v, poison.good[4][k]) for k, v in resumed.state_dict().items())
-    with pytest.raises(NotFiniteError, match="for 1 times in vain"):
+    with pytest.raises(NotFiniteError, match=r"went back 1 of 1 times"):
         train(
             micro_sd, data, tmp_path, Poison(9, "gradient"), roll_backs=1, max_steps=10,
             ckpt_path=tmp_path / "checkpoints" / "last.ckpt",

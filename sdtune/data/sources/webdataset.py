@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tarfile
@@ -16,6 +15,7 @@ from sdtune.data.captions import caption_lines, several_note
 from sdtune.data.decoding import IMAGE_SUFFIXES
 from sdtune.data.sources.source import Asked, Listed, Listing, Sign
 from sdtune.files.confined_path import is_confined
+from sdtune.files.text_file import parse_json_text
 
 __all__ = ["WebDatasetSource", "expand_braces"]
 
@@ -219,7 +219,7 @@ def _add(
 
 def _json_captions(text: str, column: str | None) -> list[str]:
     try:
-        values = json.loads(text)
+        values = parse_json_text(text)
     except ValueError:
         return []
     if not isinstance(values, dict):
