@@ -344,15 +344,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="kill_soak_") as folder:
         bench, seed = Bench(Path(folder)), arguments.seed
         while tally.kills < arguments.kills:
+            known = len(tally.failures)
             bench.trial(seed, arguments.case, (1, 3), tally)
             seed += 1
-            print(  # noqa: T201
-                f"\r{tally.kills} kills, {tally.resumed} resumed, {tally.runs} runs, "
-                f"{len(tally.failures)} failures, {time.monotonic() - begin:.0f} s",
-                end="",
-                flush=True,
+            line = (
+                f"{tally.kills} kills, {tally.resumed} resumed, {tally.runs} runs, "
+                f"{len(tally.failures)} failures, {time.monotonic() - begin:.0f} s"
             )
-    print(*["", *tally.failures], sep="\n")  # noqa: T201
+            print("\r" + line, *tally.failures[known:], sep="\n", end="", flush=True)  # noqa: T201
+    print()  # noqa: T201
     return bool(tally.failures)
 
 

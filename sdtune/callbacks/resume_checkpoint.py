@@ -21,7 +21,7 @@ from sdtune.callbacks.resumed_recipe import check_recipe, recipe_of
 from sdtune.callbacks.stop_signals import Stopped, StopSignals, requeue
 from sdtune.evaluation.technique import WatchesNumbers
 from sdtune.files.atomic_file import remove_leftovers, temporary_sibling
-from sdtune.run_folder.checkpoints import Kept, damage_of, kept_until, publish
+from sdtune.run_folder.checkpoints import Kept, damage_of, drop_older, kept_until, publish
 from sdtune.run_folder.event_files import EVENT_FILES, event_lengths, forget_events
 from sdtune.run_folder.fresh_folder import refuse_used_folder
 from sdtune.run_folder.layout import CHECKPOINT
@@ -146,7 +146,8 @@ class ResumeCheckpoint(ModelCheckpoint):
             listed = ", ".join(map(str, changes))
             rank_zero_info(f"From step {step} on with another recipe: {listed}.")
         if path.resolve().parent == Path(str(self.dirpath)).resolve():
-            self._kept = kept_until(path)
+            self._kept = kept_until(path)[: self.keep_last]
+            drop_older(path.parent, self._kept)
         if self._kept:  # else it is of another folder, or of a version that counted nothing
             forget_events(self._curves, self._kept[0].events)
 

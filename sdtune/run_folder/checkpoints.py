@@ -20,6 +20,7 @@ __all__ = [
     "Kept",
     "Manifest",
     "damage_of",
+    "drop_older",
     "find_checkpoint",
     "kept_until",
     "publish",
@@ -120,6 +121,20 @@ def publish(
         if older.name not in names:
             _remove(older)
     return now
+
+
+def drop_older(folder: Path, kept: Sequence[Kept]) -> None:
+    """Delete older checkpoints than are kept, which a killed process did not come to.
+
+    Args:
+        folder: The folder of the checkpoints.
+        kept: What is kept, the newest first; none newer than that is deleted.
+    """
+    steps = [each.step for each in kept]
+    for path in _older(folder):
+        step = step_of(path.stem)
+        if step is not None and step not in steps and step < max(steps, default=0):
+            _remove(path)
 
 
 def find_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 __all__ = ["LOCK", "RunLock"]
+
+log = logging.getLogger(__name__)
+
+_UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP}  # some network file systems
 
 LOCK = ".lock"
 """The file, in the run's folder, that is locked while a process trains there."""
@@ -30,6 +36,7 @@ class RunLock:
 
         Raises:
             FileExistsError: If another process has it.
+            OSError: If the folder cannot be written to.
         """
         if self._is_held:
             return
@@ -42,6 +49,11 @@ class RunLock:
                 f"({self.folder / LOCK} is locked): wait for it or end it, or give `--run` "
                 "another name."
             ) from None
+        except (NotImplementedError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in _UNSUPPORTED:
+                raise
+            log.warning("%s cannot be locked here: see that one process alone trains.", self.folder)
+            return
         self._is_held = True
 
     def release(self) -> None:

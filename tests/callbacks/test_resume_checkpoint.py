@@ -208,6 +208,16 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_found(tmp_path, dama
     assert find_checkpoint(folder) == (folder / "last.ckpt", [])
 
 
+def test_a_run_killed_before_it_dropped_an_old_checkpoint_drops_it_when_resumed(tmp_path):
+    fit(tmp_path, ResumeCheckpoint(2), max_steps=6)
+    folder = tmp_path / "checkpoints"
+    (folder / "step_000002.ckpt").write_bytes(b"to be dropped")
+    fit(tmp_path, ResumeCheckpoint(2), ckpt_path=folder / "last.ckpt", max_steps=6)  # no step left
+    assert names(tmp_path) == ["last.ckpt", "manifest.json", "step_000004.ckpt"]
+    fit(tmp_path, ResumeCheckpoint(2), ckpt_path=folder / "step_000004.ckpt", max_steps=4)
+    assert names(tmp_path) == ["last.ckpt", "manifest.json", "step_000004.ckpt"]  # the newest stays
+
+
 def test_leftovers_of_dead_processes_go_and_those_of_others_stay(tmp_path):
     code = "from sdtune.files.atomic_file import temporary_sibling as t; print(t('last.ckpt').name)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
