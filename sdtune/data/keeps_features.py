@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from sdtune.data.encoded import Encode, Encoded
-from sdtune.data.pictures import PictureDataset
+from sdtune.data.pictures import Crop, PictureDataset
 from sdtune.files.cache_folder import default_cache_dir, size_words
 from sdtune.files.feature_store import FeatureStore
 
@@ -29,7 +29,7 @@ class KeepsFeatures(pl.LightningDataModule, ABC):
         cache_dir: The cache; None is `$SDTUNE_CACHE` or `~/.cache/sdtune`.
     """
 
-    crop: str
+    crop: Crop
     cached_views: int
     cache_dir: str | Path | None
     _may_cache: bool
