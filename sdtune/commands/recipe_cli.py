@@ -187,7 +187,7 @@ class RecipeCLI(LightningCLI):
         logger = self.config.trainer.logger
         chosen = self.config_init.trainer.get("callbacks")
         kwargs["callbacks"] = list(chosen) if isinstance(chosen, list) else chosen
-        callbacks = [Hyperparameters()]
+        callbacks: list[Callback] = [Hyperparameters()]
         if logger is False:
             self.save_config_callback = None  # there is no run folder to save it to
         else:

@@ -159,9 +159,14 @@ def recipe(tmp_path: Path, micro_sd: Path, monkeypatch: pytest.MonkeyPatch) -> s
 
 @pytest.mark.slow
 def test_it_trains_with_all_callbacks_and_resumes_exactly(recipe: str) -> None:
-    assert main(["fit", "--config", recipe, "--run=whole"]) == 0
-    assert main(["fit", "--config", recipe, "--run=part", "--trainer.max_steps=2"]) == 0
-    assert main(["fit", "--config", recipe, "--resume=runs/biases/part"]) == 0
+    assert main(["fit", "--trust=somebodys", "--config", recipe, "--run=whole"]) == 0
+    assert (
+        main(
+            ["fit", "--trust=somebodys", "--config", recipe, "--run=part", "--trainer.max_steps=2"]
+        )
+        == 0
+    )
+    assert main(["fit", "--trust=somebodys", "--config", recipe, "--resume=runs/biases/part"]) == 0
     whole, resumed = (
         torch.load(Path(f"runs/biases/{name}/checkpoints/last.ckpt"), weights_only=True)
         for name in ("whole", "part")
@@ -189,7 +194,7 @@ def test_its_arguments_are_its_own_and_those_of_all_techniques(
     assert set(module.hparams) == set(names)
     assert module.hparams["noise_offset"] == 0.1
     with pytest.raises(SystemExit):
-        main(["fit", "--model.help", "somebodys.BiasModule"])
+        main(["fit", "--trust=somebodys", "--model.help", "somebodys.BiasModule"])
     printed = capsys.readouterr().out
     assert "Rate of the biases." in printed
     assert "Gamma of Min-SNR loss weights" in printed
@@ -200,7 +205,7 @@ def test_a_bad_shared_argument_is_listed_by_its_words(
     recipe: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--model.optimizer=adamww", "--model.weight_decay=-1"]
-    assert main(["check", recipe, options[0]]) == 2
+    assert main(["check", recipe, "--trust=somebodys", options[0]]) == 2
     assert "Expected `model.optimizer` to be one of 'adamw'" in capsys.readouterr().err
-    assert main(["check", recipe, options[1]]) == 2
+    assert main(["check", recipe, "--trust=somebodys", options[1]]) == 2
     assert "Expected `weight_decay` to be 0 or more, but got -1.0" in capsys.readouterr().err

@@ -25,7 +25,7 @@ def test_no_weights_are_read(micro_sd: Path, tmp_path: Path) -> None:
     (tmp_path / "model_index.json").symlink_to(micro_sd / "model_index.json")
     for part in ("unet", "vae", "text_encoder"):
         (tmp_path / part).mkdir()
-        (tmp_path / part / "config.json").touch()
+        (tmp_path / part / "config.json").symlink_to(micro_sd / part / "config.json")
         (tmp_path / part / "model.safetensors").touch()
     with pytest.raises(ValueError, match="`cat` is 3"):
         LearnedWords([Placeholder("<erica>", 1, "cat")], "free").check(str(tmp_path))

@@ -214,17 +214,17 @@ def _portable(config: Any) -> dict[str, Any]:
     always = ("r", "lora_alpha", "use_dora", "rank_pattern", "target_modules")
     # a reader adds layers in training mode, and would go on dropping inputs when it draws
     never = ("base_model_name_or_path", "lora_dropout")
+    settings: dict[str, Any] = config.to_dict()
     content: dict[str, Any] = {
         key: sorted(value) if isinstance(value, set) else value
-        for key, value in config.to_dict().items()
+        for key, value in settings.items()
         if key in always or (value != default[key] and key not in never)
     }
     # names that fit text encoders with and without the level that transformers 5.6 took out
-    for key, names in content.items():
-        if key == "target_modules" and not isinstance(names, str):
-            content[key] = [each.removeprefix(_TEXT_LEVEL) for each in names]
-        elif key in ("rank_pattern", "alpha_pattern"):
-            content[key] = {name.removeprefix(_TEXT_LEVEL): each for name, each in names.items()}
+    if not isinstance(names := content["target_modules"], str):
+        content["target_modules"] = [each.removeprefix(_TEXT_LEVEL) for each in names]
+    for key in {"rank_pattern", "alpha_pattern"} & content.keys():
+        content[key] = {name.removeprefix(_TEXT_LEVEL): each for name, each in content[key].items()}
     return content
 
 
