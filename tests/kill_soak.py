@@ -351,7 +351,8 @@ def main() -> int:
                 f"{tally.kills} kills, {tally.resumed} resumed, {tally.runs} runs, "
                 f"{len(tally.failures)} failures, {time.monotonic() - begin:.0f} s"
             )
-            print("\r" + line, *tally.failures[known:], sep="\n", end="", flush=True)  # noqa: T201
+            new = tally.failures[known:]
+            print("\r" + "\n".join([line, *new]), end="\n" * bool(new), flush=True)  # noqa: T201
     print()  # noqa: T201
     return bool(tally.failures)
 
