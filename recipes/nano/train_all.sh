@@ -71,6 +71,9 @@ fi
 train unet "${gpu[@]}" --model.base "$package/weights" --data.batch_size=512 \
     --trainer.max_steps=12000 "$@"
 
-python -m sdtune.nano unet "$folder/unet.ckpt" "$package/weights"
-python -m sdtune.nano card "$folder/sprites.zip" "--folder=$package" "--prompts=${NANO_PROMPTS:-200}"
+if [ ! "$package/README.md" -nt "$folder/unet.ckpt" ]; then
+    python -m sdtune.nano unet "$folder/unet.ckpt" "$package/weights"
+    python -m sdtune.nano card "$folder/sprites.zip" "--folder=$package" \
+        "--prompts=${NANO_PROMPTS:-200}" "--steps=${NANO_STEPS:-25}"
+fi
 echo "nano is done: $package holds weights, evaluation_clip and README.md, to copy into sdtune/nano."

@@ -5,9 +5,15 @@ import typing
 from collections.abc import Sequence
 from typing import Any, Literal, Union, get_args, get_origin
 
-from jsonargparse.typing import NonNegativeInt
+from jsonargparse.typing import restricted_number_type
 
-__all__ = ["annotation_of", "annotation_words"]
+__all__ = ["Seed", "annotation_of", "annotation_words"]
+
+
+_LARGEST_SEED = 2**32 - 1  # that of numpy
+
+Seed = restricted_number_type("Seed", int, [(">=", 0), ("<=", _LARGEST_SEED)])
+"""An integer that torch, numpy and Python take as a seed."""
 
 
 def annotation_of(cls: type, name: str) -> Any:
@@ -41,8 +47,8 @@ def annotation_words(annotation: Any) -> str:
     """
     if annotation is None:
         return "what its annotation says"
-    if annotation is NonNegativeInt:
-        return "an integer of 0 or more"
+    if annotation is Seed:
+        return f"an integer from 0 to {_LARGEST_SEED}"
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return "one of " + ", ".join(repr(choice) for choice in arguments)

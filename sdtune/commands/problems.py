@@ -11,11 +11,10 @@ from typing import Any, get_args
 import lightning.pytorch.callbacks
 import lightning.pytorch.loggers
 from jsonargparse import Namespace
-from jsonargparse.typing import NonNegativeInt
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 
 import sdtune
-from sdtune.commands.annotations import annotation_of, annotation_words
+from sdtune.commands.annotations import Seed, annotation_of, annotation_words
 from sdtune.commands.diagnosis import Setting, as_mapping, is_class_key, read_settings, refusals
 from sdtune.commands.errors import nearest, on_one_line
 from sdtune.commands.recipe import CLASS_KEYS
@@ -25,7 +24,7 @@ from sdtune.commands.trust import is_trusted, untrusted
 
 __all__ = ["ROOT_TYPES", "Diagnosis", "class_missing", "diagnose", "unchosen"]
 
-ROOT_TYPES: dict[str, Any] = {"seed": NonNegativeInt, "resume": str | None, "run": str | None}
+ROOT_TYPES: dict[str, Any] = {"seed": Seed, "resume": str | None, "run": str | None}
 """The keys of a recipe that are no argument of a class."""
 
 _BASES: dict[str, type] = {"model": LightningModule, "data": LightningDataModule}

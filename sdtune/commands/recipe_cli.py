@@ -19,6 +19,7 @@ import sdtune
 from sdtune.callbacks.adapter_checkpoint import AdapterCheckpoint
 from sdtune.callbacks.hyperparameters import Hyperparameters
 from sdtune.callbacks.resumed_recipe import check_recipe, read_checkpoint
+from sdtune.commands.annotations import Seed, annotation_words
 from sdtune.commands.building import attempt, build_classes, problems_together, refused_option
 from sdtune.commands.errors import CallError, on_one_line
 from sdtune.commands.problems import ROOT_TYPES, class_missing, diagnose, unchosen
@@ -37,6 +38,7 @@ __all__ = ["RecipeCLI", "recipe_problems"]
 
 _UNWRITTEN = "The adapter is written too: `trainer.callbacks` names no sdtune.AdapterCheckpoint."
 _ENDS = {"trainer.max_epochs", "trainer.max_steps", "trainer.max_time"}
+_MEANT_FOR = {"accelerator": ("devices", "num_nodes", "strategy")}
 _SPLIT = "No adapter is written, only Lightning's checkpoints: {} splits the model up."
 
 
@@ -201,7 +203,7 @@ class RecipeCLI(LightningCLI):
 
     def _check_chosen(self) -> None:
         if "seed" in self.config and self.config.seed is None:  # the parser lets it pass
-            self._problems.append("Expected `seed` to be an integer of 0 or more, but got None.")
+            self._problems.append(f"Expected `seed` to be {annotation_words(Seed)}, but got None.")
             self.config.seed = 0
         for key in unchosen(self.config):
             if key not in self._broken:
@@ -256,7 +258,8 @@ class RecipeCLI(LightningCLI):
                 culprit = refused_option(options, problems, self.instantiate_trainer)
             if culprit is None:
                 return None
-            options.pop(culprit)
+            for name in (culprit, *_MEANT_FOR.get(culprit, ())):
+                options.pop(name)
 
     def _choose_run_folder(self) -> None:
         recipes = _recipes(self.arguments)

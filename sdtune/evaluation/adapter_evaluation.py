@@ -77,6 +77,7 @@ class AdapterEvaluation:
             lambda: check_source(call.source),
             lambda: check_not_negative("style_pictures", call.style_pictures),
             lambda: check_positive("clip_skip", call.clip_skip, of="integer"),
+            lambda: _check_device(call.device),
             lambda: check_positive("max_prompt_chunks", call.max_prompt_chunks, of="integer"),
         )
         self.adapters = {} if call.adapter is None else _checkpoints(Path(call.adapter))
@@ -216,6 +217,11 @@ def _step_of(path: Path) -> int:
 def _lines(path: str | None) -> list[str]:
     if path is None:
         return []
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"Expected `prompts` to be a text file with a prompt in each line, but got `{path}`, "
+            "which is no file."
+        )
     lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     return [line.strip() for line in lines if line.strip()]
 
@@ -226,6 +232,15 @@ def _check_pictures(pictures: str | dict[str, int] | None) -> None:
             "Expected `pictures` to be the folder of the training pictures, but it is missing."
         )
     check_location("pictures", pictures)
+
+
+def _check_device(device: str | None) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (AssertionError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(
+            f"Expected `device` to be `cpu` or another that torch finds here, but got `{device}`."
+        ) from error
 
 
 def _given(**values: str | None) -> dict[str, str]:

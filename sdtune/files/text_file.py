@@ -76,11 +76,15 @@ def parse_yaml_text(text: str) -> Any:
         What it holds.
 
     Raises:
-        ValueError: If it is no YAML, nested too deeply, larger than any recipe when all its
-            references are written out, or has a text that is no Unicode or with a null character.
+        ValueError: If it is no YAML, gives a key twice, is nested too deeply, is larger than any
+            recipe when all its references are written out, or has a text that is no Unicode or
+            with a null character.
     """
     try:
-        content = yaml.safe_load(text)
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        _check_keys(node)
+        content = None if node is None else loader.construct_document(node)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     except yaml.YAMLError as error:
@@ -101,6 +105,28 @@ def parse_yaml_text(text: str) -> Any:
         if seen + len(left) > _MOST:
             raise ValueError(f"it comes to more than {_MOST:,} values")
     return content
+
+
+def _check_keys(root: yaml.Node | None) -> None:
+    """Refuse a key that is given twice, of which YAML would lose the first."""
+    seen: set[int] = set()
+    left = [] if root is None else [root]
+    while left:
+        node = left.pop()
+        if id(node) in seen:  # a reference
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            left += node.value
+        elif isinstance(node, yaml.MappingNode):
+            lines: dict[str, int] = {}
+            for key, value in node.value:
+                left.append(value)
+                line = key.start_mark.line + 1
+                name = key.value if isinstance(key, yaml.ScalarNode) else None
+                if name is not None and name in lines:
+                    raise ValueError(f"it gives `{name}` twice, in lines {lines[name]} and {line}")
+                lines |= {} if name is None else {name: line}
 
 
 def _check_unicode(text: str) -> None:

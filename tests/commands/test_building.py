@@ -77,3 +77,9 @@ def test_nothing_is_said_of_an_end_that_is_refused() -> None:
     assert "where `lr_schedule` `cosine` ends" in endless
     [refused] = found("--trainer.max_steps=x", *words)
     assert "`trainer.max_steps` to be int" in refused
+
+
+def test_nothing_is_said_of_what_was_meant_for_a_refused_accelerator() -> None:
+    accelerator = "--trainer.accelerator=none"
+    [refused] = found(accelerator, "--trainer.devices=-1", "--trainer.strategy=fsdp")
+    assert "invalid accelerator name" in refused

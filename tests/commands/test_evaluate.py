@@ -37,6 +37,8 @@ def test_lists_are_given_as_people_do_and_the_table_says_how_sure_it_is(
         (["--prompt", "a cat"], "`pictures` to be the folder of the training pictures"),
         (["--guidance_scale", "strong"], "guidance_scale"),
         (["--promt", "a cat"], "promt"),
+        (["--device", "banana"], "Expected `device` to be `cpu` or another that torch finds here"),
+        (["--prompts", "none.txt"], "a prompt in each line, but got `none.txt`, which is no file"),
         (["--pictures", "none", "--prompt", "a cat"], "none: there is no such folder"),
     ],
 )

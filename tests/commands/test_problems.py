@@ -42,8 +42,12 @@ def test_a_good_recipe_has_none(recipe):
         ("--model=LoRAStyelModule", "did you mean `sdtune.LoRAStyleModule`?"),
         ("--model=tests.commands.toys.ToyData", "Expected `model` to be a LightningModule"),
         ("--model.rank=0", "Expected `rank` to be a positive integer, but got 0."),
-        ("--seed=-1", "Expected `seed` to be an integer of 0 or more, but got '-1'."),
-        ("--config=seed: null", "Expected `seed` to be an integer of 0 or more, but got None."),
+        ("--seed=-1", "Expected `seed` to be an integer from 0 to 4294967295, but got '-1'."),
+        ("--seed=4294967296", "Expected `seed` to be an integer from 0 to 4294967295, but got"),
+        (
+            "--config=seed: null",
+            "Expected `seed` to be an integer from 0 to 4294967295, but got None.",
+        ),
         ("--model.rank", "Expected `--model.rank` to be given a value, but it has none."),
         (
             "--trainer.callbacks=[{class_path: tests.commands.toys.Last, init_args: {every_n: 1}}]",

@@ -29,7 +29,10 @@ def test_a_missing_recipe_names_the_nearest_file(recipe):
         read_yaml("tooy.yaml")
 
 
-@pytest.mark.parametrize("text", ["a: [1", "- a\n- b\n", "just words", ""])
+@pytest.mark.parametrize(
+    "text",
+    ["a: [1", "seed: 1\na: {b: 1}\nseed: 2\n", "a: [{b: 1, b: 1}]", "- a\n- b\n", "just words", ""],
+)
 def test_a_file_that_is_no_recipe_is_refused(tmp_path, text):
     path = tmp_path / "bad.yaml"
     path.write_text(text, encoding="utf-8")

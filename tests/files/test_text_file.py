@@ -67,3 +67,11 @@ def test_yaml_with_references_is_read():
 def test_json_that_is_none_is_a_value_error(text):
     with pytest.raises(ValueError, match=r"nested|digits|Expecting|no Unicode"):
         parse_json_text(text)
+
+
+def test_a_key_that_is_given_twice_is_refused_and_one_that_is_merged_in_is_not() -> None:
+    with pytest.raises(ValueError, match=r"gives `a` twice, in lines 2 and 3"):
+        parse_yaml_text("x:\n  a: 1\n  a: 2\n")
+    merged = "r: &r {a: 1, b: 1}\ns: &s {<<: *r, a: 2}\nt: {<<: *s, a: 3}\n"
+    assert parse_yaml_text(merged)["t"] == {"a": 3, "b": 1}
+    assert parse_yaml_text("") is None

@@ -25,6 +25,7 @@ _TINY = (
 def _call(folder: Path, *options: str, minutes: int = 30) -> subprocess.CompletedProcess[str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     variables = {"NANO_FOLDER": str(folder), "NANO_MINUTES": str(minutes), "NANO_PROMPTS": "4"}
+    variables["NANO_STEPS"] = "2"
     variables["PATH"] = path
     return subprocess.run(
         ["bash", str(_ROOT / "recipes" / "nano" / "train_all.sh"), *options],
@@ -53,5 +54,8 @@ def test_it_trains_everything_in_stretches(sprites: Path, tokenizer: Path, tmp_p
     package = tmp_path / "package"
     assert "Stable Diffusion in miniature" in (package / "README.md").read_text(encoding="utf-8")
     StableDiffusionPipeline.from_pretrained(package / "weights")
+    card = (package / "README.md").stat().st_mtime_ns
     again = _call(tmp_path, *_TINY)
+    assert "nano is done" in again.stdout
     assert "step 2/2" not in again.stdout + again.stderr
+    assert (package / "README.md").stat().st_mtime_ns == card

@@ -20,7 +20,6 @@ from sdtune.nano.making.sprites import SpriteBook
 __all__ = ["contact_sheet", "measure", "write_card"]
 
 GUIDANCE_SCALE = 3.0  # what the card recommends, and measures with
-_STEPS = 25
 _BACKGROUNDS = (
     "red",
     "blue",
@@ -47,15 +46,15 @@ that it has not met, such as an identifier for DreamBooth, it reads over.
 | --- | --- |
 | VAE: PSNR on 512 held-out scenes | {psnr:.1f} dB |
 | evaluation CLIP: right caption among 100, held-out scenes | {top1:.0%} |
-| 8 pictures, 25 steps, guided, two cores of a shared machine | {seconds:.1f} s |
+| 8 pictures, {steps} steps, guided, two cores of a shared machine | {seconds:.1f} s |
 | weights, with the evaluation CLIP | {megabytes:.1f} MB |
 
-Drawn with 25 steps of DPM-Solver++ and a guidance scale of {guidance:g}, the one recommended, and
-judged by the evaluation CLIP, which has another seed and conditions nothing. It has learned from
-bent, blurred and blotched copies too, because clean drawings alone make a judge that misnames what
-anyone would recognise. The candidates for an object differ in nothing else. What the judge makes of
-real pictures of the same scenes is the most that drawings can be expected to reach; the share is of
-that. Made by `python -m sdtune.nano card SPRITES`.
+Drawn with {steps} steps of DPM-Solver++ and a guidance scale of {guidance:g}, the one recommended,
+and judged by the evaluation CLIP, which has another seed and conditions nothing. It has learned
+from bent, blurred and blotched copies too, because clean drawings alone make a judge that misnames
+what anyone would recognise. The candidates for an object differ in nothing else. What the judge
+makes of real pictures of the same scenes is the most that drawings can be expected to reach; the
+share is of that. Made by `python -m sdtune.nano card SPRITES`.
 
 Objects by style ({style_words}), and by background; not picked:
 
@@ -95,7 +94,9 @@ The recipes are `recipes/nano/*.yaml`; each says how long it takes.
 """
 
 
-def measure(weights: Path, evaluation_clip: Path, sprites: Path, prompts: int) -> dict[str, float]:
+def measure(
+    weights: Path, evaluation_clip: Path, sprites: Path, prompts: int, steps: int
+) -> dict[str, float]:
     """Measure every figure of the card; minutes on two cores.
 
     Args:
@@ -103,6 +104,7 @@ def measure(weights: Path, evaluation_clip: Path, sprites: Path, prompts: int) -
         evaluation_clip: The evaluation CLIP's folder.
         sprites: The sprite file.
         prompts: How many held-out captions are drawn, twice each.
+        steps: Of the sampler.
 
     Returns:
         Figures by name: shares in [0, 1], `psnr` in dB, `seconds`, `megabytes`, `parameters` in
@@ -119,7 +121,7 @@ def measure(weights: Path, evaluation_clip: Path, sprites: Path, prompts: int) -
             model,
             prompts,
             seeds=seeds,
-            num_inference_steps=_STEPS,
+            num_inference_steps=steps,
             guidance_scale=GUIDANCE_SCALE,
             batch_size=50,
         )
@@ -141,13 +143,16 @@ def measure(weights: Path, evaluation_clip: Path, sprites: Path, prompts: int) -
     return figures | drawing_figures(draw, judge, book, model.resolution, prompts)
 
 
-def contact_sheet(weights: Path, columns: Sequence[str], objects: Sequence[str]) -> Image.Image:
+def contact_sheet(
+    weights: Path, columns: Sequence[str], objects: Sequence[str], steps: int
+) -> Image.Image:
     """Draw each object with each ending of its caption, with one seed for all.
 
     Args:
         weights: nano's folder.
         columns: What follows the object in the caption.
         objects: The rows.
+        steps: Of the sampler.
 
     Returns:
         A sheet of 96 px tiles.
@@ -158,7 +163,7 @@ def contact_sheet(weights: Path, columns: Sequence[str], objects: Sequence[str])
         model,
         prompts,
         seeds=[0] * len(prompts),
-        num_inference_steps=_STEPS,
+        num_inference_steps=steps,
         guidance_scale=GUIDANCE_SCALE,
     )
     height, width = images.shape[2:]
@@ -183,21 +188,22 @@ def _compared(figures: dict[str, float], prompts: int, styles: int) -> str:
     return "\n".join(rows)
 
 
-def write_card(folder: Path, sprites: Path, prompts: int = 200) -> None:
+def write_card(folder: Path, sprites: Path, prompts: int = 200, steps: int = 25) -> None:
     """Measure nano and write README.md and card/ into its folder.
 
     Args:
         folder: The folder that holds `weights` and `evaluation_clip`.
         sprites: The sprite file.
         prompts: How many held-out captions are drawn, twice each.
+        steps: Of the sampler.
     """
     weights, evaluation_clip = folder / "weights", folder / "evaluation_clip"
-    figures = measure(weights, evaluation_clip, sprites, prompts)
+    figures = measure(weights, evaluation_clip, sprites, prompts, steps)
     (folder / "card").mkdir(exist_ok=True)
     text = json.dumps({name: round(value, 4) for name, value in figures.items()}, indent=2)
     (folder / "card" / "figures.json").write_text(text + "\n", encoding="utf-8")
     styles = [source.style for source in TRAINING_SOURCES]
-    draw = partial(contact_sheet, weights, objects=WELL_KNOWN[::5][:8])
+    draw = partial(contact_sheet, weights, objects=WELL_KNOWN[::5][:8], steps=steps)
     by_style = draw([f" on a gray background, {style} style" for style in styles])
     by_style.save(folder / "card" / "objects_by_style.png", optimize=True)
     by_background = draw([f" on a {each} background, noto style" for each in _BACKGROUNDS])
@@ -210,6 +216,7 @@ def write_card(folder: Path, sprites: Path, prompts: int = 200) -> None:
         styles=len(styles),
         style_words=", ".join(styles),
         guidance=GUIDANCE_SCALE,
+        steps=steps,
         sprites=len(SpriteBook(sprites).sprites),
         sources="\n".join(map(row.format, TRAINING_SOURCES)),
         held_out="\n".join(map(row.format, HELD_OUT_SOURCES)),

@@ -107,17 +107,18 @@ def subject_set(name: str, folder: Path, cache_dir: Path = _CACHE) -> None:
     build_subject_set(folder, cache_dir.expanduser(), name)
 
 
-def card(sprites: Path, folder: Path = _PACKAGE, prompts: int = 200) -> None:
+def card(sprites: Path, folder: Path = _PACKAGE, prompts: int = 200, steps: int = 25) -> None:
     """Measure nano and write its model card.
 
     Args:
         sprites: Sprite file.
         folder: Folder with `weights` and `evaluation_clip`; by default the installed package's.
         prompts: How many held-out captions are drawn, twice each.
+        steps: Of the sampler.
     """
     from sdtune.nano.making.card import write_card
 
-    write_card(folder, sprites, prompts)
+    write_card(folder, sprites, prompts, steps)
 
 
 def is_finished(checkpoint: Path, recipe: Path) -> None:

@@ -30,7 +30,10 @@ def test_the_card_tells_the_figures_that_were_measured() -> None:
 @pytest.mark.slow
 def test_backgrounds_follow_the_prompt() -> None:
     sheet = contact_sheet(
-        _FOLDER / "weights", [" on a red background", " on a blue background"], ["cat face"]
+        _FOLDER / "weights",
+        [" on a red background", " on a blue background"],
+        ["cat face"],
+        steps=25,
     )
     left, right = sheet.getpixel((2, 2)), sheet.getpixel((98, 2))
     assert left[0] > left[2] + 60
