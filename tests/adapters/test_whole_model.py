@@ -36,21 +36,21 @@ def lora(model, train, tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_the_model_does_what_base_and_adapter_do(
-    model, base, lora: Path, micro_sd: Path, predict
+    model, base, lora: Path, tiny_sd: Path, predict
 ) -> None:
-    merged = merge_into_base(micro_sd, [lora])
+    merged = merge_into_base(tiny_sd, [lora])
     assert not lora_layers(merged)
     torch.testing.assert_close(predict(merged), predict(model.eval()), rtol=1e-4, atol=1e-4)
-    twice = merge_into_base(micro_sd, [lora, lora], [0.25, 0.5])
+    twice = merge_into_base(tiny_sd, [lora, lora], [0.25, 0.5])
     for layer in lora_layers(model).values():
         layer.scaling[ADAPTER_NAME] *= 0.75
     torch.testing.assert_close(predict(twice), predict(model), rtol=1e-4, atol=1e-4)
     assert (predict(base) - predict(merged)).abs().max() > 1e-2
 
 
-def test_a_folder_opens_in_diffusers(lora: Path, micro_sd: Path, tmp_path: Path) -> None:
-    merged = merge_into_base(micro_sd, [lora])
-    write_whole_model(merged, micro_sd, tmp_path / "whole")
+def test_a_folder_opens_in_diffusers(lora: Path, tiny_sd: Path, tmp_path: Path) -> None:
+    merged = merge_into_base(tiny_sd, [lora])
+    write_whole_model(merged, tiny_sd, tmp_path / "whole")
     pipeline = StableDiffusionPipeline.from_pretrained(tmp_path / "whole", safety_checker=None)
     state = merged.unet.state_dict()
     assert all(torch.equal(each, state[n]) for n, each in pipeline.unet.state_dict().items())
@@ -58,20 +58,20 @@ def test_a_folder_opens_in_diffusers(lora: Path, micro_sd: Path, tmp_path: Path)
 
 @pytest.mark.slow
 def test_a_file_in_the_original_layout_is_read_back(
-    lora: Path, micro_sd: Path, tmp_path: Path, predict
+    lora: Path, tiny_sd: Path, tmp_path: Path, predict
 ) -> None:
-    merged = merge_into_base(micro_sd, [lora])
+    merged = merge_into_base(tiny_sd, [lora])
     expected = predict(merged)
     path = tmp_path / "whole.safetensors"
-    write_whole_model(merged, micro_sd, path, torch.float16)
+    write_whole_model(merged, tiny_sd, path, torch.float16)
     with safe_open(path, "pt") as file:
         assert file.metadata()["modelspec.prediction_type"] == "epsilon"
         names = set(file.keys())
         assert {file.get_slice(name).get_dtype() for name in names} == {"F16"}
     assert "cond_stage_model.transformer.text_model.final_layer_norm.bias" in names
-    again = predict(load(path, config=micro_sd))
+    again = predict(load(path, config=tiny_sd))
     assert 0 < (again - expected).norm() / expected.norm() < 4e-3
-    write_whole_model(merge_into_base(path_with_config(path, micro_sd), [lora]), path, path)
+    write_whole_model(merge_into_base(path_with_config(path, tiny_sd), [lora]), path, path)
 
 
 def path_with_config(path: Path, folder: Path) -> Path:
@@ -80,31 +80,31 @@ def path_with_config(path: Path, folder: Path) -> Path:
     return path
 
 
-def test_what_is_not_ours_is_not_overwritten(micro_sd: Path, tmp_path: Path) -> None:
+def test_what_is_not_ours_is_not_overwritten(tiny_sd: Path, tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match="for a whole model is written over nothing"):
-        write_whole_model(load(micro_sd), micro_sd, micro_sd)
+        write_whole_model(load(tiny_sd), tiny_sd, tiny_sd)
     save_file({"a": torch.zeros(1)}, tmp_path / "mine.safetensors")
     with pytest.raises(FileExistsError, match="a file is there that sdtune did not write"):
-        write_whole_model(load(micro_sd), micro_sd, tmp_path / "mine.safetensors")
+        write_whole_model(load(tiny_sd), tiny_sd, tmp_path / "mine.safetensors")
 
 
-def test_words_go_into_a_folder_and_not_into_a_file(model, micro_sd: Path, tmp_path: Path) -> None:
+def test_words_go_into_a_folder_and_not_into_a_file(model, tiny_sd: Path, tmp_path: Path) -> None:
     add_token_embedding(model, "<erica>", "c", num_vectors=2)
     AdapterSet(TokenEmbeddingAdapter.from_model(model)).save(tmp_path / "word")
     expected = model.encode_prompts(["a <erica>"]).encoder_hidden_states
-    merged = merge_into_base(micro_sd, [tmp_path / "word"])
+    merged = merge_into_base(tiny_sd, [tmp_path / "word"])
     with pytest.raises(ValueError, match="has no vocabulary to hold <erica> <erica>_1: leave"):
-        write_whole_model(merged, micro_sd, tmp_path / "whole.safetensors")
-    write_whole_model(merged, micro_sd, tmp_path / "whole")
+        write_whole_model(merged, tiny_sd, tmp_path / "whole.safetensors")
+    write_whole_model(merged, tiny_sd, tmp_path / "whole")
     again = load(tmp_path / "whole").encode_prompts(["a <erica> <erica>_1"])
     torch.testing.assert_close(again.encoder_hidden_states, expected)
 
 
-def test_what_cannot_be_worked_in_is_refused(base, micro_sd: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_worked_in_is_refused(base, tiny_sd: Path, tmp_path: Path) -> None:
     model = copy.deepcopy(base)
     add_tuned_projections(model)
     AdapterSet(CrossAttentionAdapter.from_model(model)).save(tmp_path / "keys")
     with pytest.raises(ValueError, match="is of keys and values, which are read by attention"):
-        merge_into_base(micro_sd, [tmp_path / "keys"])
+        merge_into_base(tiny_sd, [tmp_path / "keys"])
     with pytest.raises(ValueError, match="to be one for each of 1 adapters, but got 2"):
-        merge_into_base(micro_sd, [tmp_path / "keys"], [1.0, 1.0])
+        merge_into_base(tiny_sd, [tmp_path / "keys"], [1.0, 1.0])
