@@ -48,6 +48,7 @@ def test_the_model_does_what_base_and_adapter_do(
     assert (predict(base) - predict(merged)).abs().max() > 1e-2
 
 
+@pytest.mark.slow
 def test_a_folder_opens_in_diffusers(lora: Path, tiny_sd: Path, tmp_path: Path) -> None:
     merged = merge_into_base(tiny_sd, [lora])
     write_whole_model(merged, tiny_sd, tmp_path / "whole")
@@ -80,14 +81,15 @@ def path_with_config(path: Path, folder: Path) -> Path:
     return path
 
 
-def test_what_is_not_ours_is_not_overwritten(tiny_sd: Path, tmp_path: Path) -> None:
+def test_what_is_not_ours_is_not_overwritten(micro_sd: Path, tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match="for a whole model is written over nothing"):
-        write_whole_model(load(tiny_sd), tiny_sd, tiny_sd)
+        write_whole_model(load(micro_sd), micro_sd, micro_sd)
     save_file({"a": torch.zeros(1)}, tmp_path / "mine.safetensors")
     with pytest.raises(FileExistsError, match="a file is there that sdtune did not write"):
-        write_whole_model(load(tiny_sd), tiny_sd, tmp_path / "mine.safetensors")
+        write_whole_model(load(micro_sd), micro_sd, tmp_path / "mine.safetensors")
 
 
+@pytest.mark.slow
 def test_words_go_into_a_folder_and_not_into_a_file(model, tiny_sd: Path, tmp_path: Path) -> None:
     add_token_embedding(model, "<erica>", "c", num_vectors=2)
     AdapterSet(TokenEmbeddingAdapter.from_model(model)).save(tmp_path / "word")
