@@ -55,6 +55,19 @@ class SaysWhatItFound(Protocol):
 
 
 @runtime_checkable
+class SurveysPictures(Protocol):
+    """What can look over its pictures, as a data module does."""
+
+    def survey(self, resolution: int | None = None) -> Any:
+        """Give the figures for a model's resolution; None if neither knows one."""
+        ...
+
+    def survey_notes(self, survey: Any) -> list[str]:
+        """Say what the figures come to, one line each."""
+        ...
+
+
+@runtime_checkable
 class SaysWhatIsCut(Protocol):
     """What can say which captions it does not read to their end, as a technique does."""
 

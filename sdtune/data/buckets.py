@@ -8,12 +8,13 @@ trainer, so that equal settings give equal buckets.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 from sdtune._checks import check_all, check_positive
 
-__all__ = ["DEFAULT_BUCKETS", "BucketSettings", "Buckets", "Size"]
+__all__ = ["DEFAULT_BUCKETS", "BucketSettings", "Buckets", "Size", "bucket_chooser"]
 
 Size = tuple[int, int]
 """Width and height, in pixels."""
@@ -145,3 +146,21 @@ class Buckets:
 
     def _rounded(self, side: float) -> int:
         return max(int(side + 0.5) // self.step, 1) * self.step
+
+
+def bucket_chooser(settings: BucketSettings | None, resolution: int) -> Callable[[Size], Size]:
+    """Make what says in which size a picture is trained.
+
+    Args:
+        settings: The buckets; None makes all pictures square.
+        resolution: Side of the square whose area no bucket exceeds, in pixels.
+
+    Returns:
+        From width and height of a picture to those that the model reads, in pixels.
+
+    Raises:
+        ValueError: See `BucketSettings.around`.
+    """
+    if settings is None:
+        return lambda size: (resolution, resolution)
+    return cache(settings.around(resolution).of)

@@ -218,10 +218,10 @@ class ConceptDataset(PictureDataset):
         self._orders: dict[tuple[int, int], Tensor] = {}
         self._concepts = len(concepts)
         self._counts = [len(each) for each in pictures]
-        times = [each.repeats for each in concepts] + ([mixed_repeats] if mixed else [])
+        self._times = [each.repeats for each in concepts] + ([mixed_repeats] if mixed else [])
         self._rounds = [
             Rounds([repeats * picture.repeats for picture in its])
-            for repeats, its in zip(times, pictures, strict=True)
+            for repeats, its in zip(self._times, pictures, strict=True)
         ]
 
     def __len__(self) -> int:
@@ -254,6 +254,14 @@ class ConceptDataset(PictureDataset):
         if "loss_weights" in sample:  # of a class picture all counts
             beside["loss_weights"] = torch.ones_like(sample["loss_weights"])
         return {**sample, **{f"class_{name}": value for name, value in beside.items()}}
+
+    def repeats_by_picture(self) -> list[int]:
+        """Say how often an epoch shows each of `pictures`."""
+        return [
+            times * picture.repeats
+            for times, pictures in zip(self._times, self.pictures_by_concept(), strict=True)
+            for picture in pictures
+        ]
 
     @property
     def originals(self) -> list[Picture]:

@@ -82,6 +82,11 @@ class ConceptPicturesModule(PictureDataModule):
             **self._skipping,
         }
 
+    @property
+    def has_own_captions(self) -> bool:
+        """Whether each picture has a caption of its own, and no subject has a prompt for all."""
+        return all(concept.instance_prompt is None for concept in self.concepts)
+
     def problems(self) -> list[str]:
         """List everything that keeps the folders from being trained on; reads files, no weights.
 

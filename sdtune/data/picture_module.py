@@ -7,7 +7,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from inspect import currentframe
-from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,14 +21,19 @@ from sdtune.data.keeps_features import KeepsFeatures
 from sdtune.data.left_out import left_out_notes, list_left_out
 from sdtune.data.module_checks import check_buckets, check_crop, check_resolution
 from sdtune.data.order import Batches, BatchOrder, FixedBatchOrder, ResumableLoader
-from sdtune.data.pictures import Crop, PictureDataset, crops_note, too_small
+from sdtune.data.pictures import Crop, PictureDataset, crops_note
 from sdtune.data.problems import DataError, OnProblem, check_on_problem
 from sdtune.data.resume import resume_position
+from sdtune.data.survey import Survey, survey_pictures
+from sdtune.data.survey_file import SURVEY, write_survey
+from sdtune.data.survey_words import survey_lines
 from sdtune.data.workers import choose_workers
 
 __all__ = ["PictureDataModule"]
 
 log = logging.getLogger(__name__)
+
+_NAMED = 3  # pictures of each list, at the start of a run; `sdtune check` names more
 
 
 class PictureDataModule(KeepsFeatures):
@@ -211,26 +215,64 @@ class PictureDataModule(KeepsFeatures):
         order = loader.sampler
         if self.trainer is not None and isinstance(order, BatchOrder):
             order.resume(*resume_position(self.trainer))
-        self._log_warnings()
+        self._tell_survey()
         return loader
 
     def val_dataloader(self) -> ResumableLoader | list[ResumableLoader]:
         """Load the held-out pictures in their order; no loader if there are none."""
         return self._loader(self.val_dataset, shuffle=False) if len(self.val_dataset) else []
 
-    def warnings(self) -> list[str]:
-        """List the pictures that have to be enlarged to the resolution, one line each.
+    def problems_at(self, resolution: int) -> list[str]:
+        """List what keeps the data from being trained on by a model; reads no files.
+
+        Args:
+            resolution: The model's own, in pixels, where the data module has none.
 
         Returns:
-            A path, its size and what to do; empty while the resolution is not known.
+            One sentence each.
+        """
+        try:
+            check_buckets(self.buckets, self.resolution or resolution)
+        except ValueError as error:
+            return [str(error)]
+        return []
+
+    def survey(self, resolution: int | None = None) -> Survey | None:
+        """Look over the pictures of training and validation.
+
+        Args:
+            resolution: The model's own, in pixels, where the data module has none and no Trainer
+                knows it.
+
+        Returns:
+            The figures; None if the resolution is not known.
 
         Raises:
             DataError: If there are problems, which come first.
         """
-        datasets = self._sized_datasets()
-        resolution = datasets[0].resolution
-        pictures = chain.from_iterable(dataset.pictures for dataset in datasets)
-        return [] if resolution is None else too_small(pictures, resolution)
+        train, validation = self._built_datasets()[:2]
+        model = getattr(getattr(self.trainer, "lightning_module", None), "model", None)
+        resolution = self.resolution or resolution or getattr(model, "resolution", None)
+        if resolution is None:
+            return None
+        pictures = train.pictures[: len(train.originals)]
+        return survey_pictures(
+            [*pictures, *validation.pictures],
+            resolution,
+            self.buckets,
+            samples=train.repeats_by_picture()[: len(pictures)] + [0] * len(validation.pictures),
+            batch_size=self.batch_size * self._rank()[1],
+            own_captions=self.has_own_captions,
+        )
+
+    def survey_notes(self, survey: Survey) -> list[str]:
+        """Say what a survey comes to, see `survey_lines`."""
+        return survey_lines(survey)
+
+    @property
+    def has_own_captions(self) -> bool:
+        """Whether each picture has a caption of its own, and not one that is given for all."""
+        return True
 
     def captions(self) -> list[str]:
         """List the distinct captions of all batches, so that each is encoded once."""
@@ -309,11 +351,18 @@ class PictureDataModule(KeepsFeatures):
                 dataset.resolution = getattr(model, "resolution", None)
         return datasets
 
-    def _log_warnings(self) -> None:
-        lines = self.warnings()
-        if lines and self._rank()[0] == 0:
-            rest = [f"and {len(lines) - 5} more"] if len(lines) > 5 else []
-            log.warning("Some pictures are small:\n  - %s", "\n  - ".join(lines[:5] + rest))
+    def _tell_survey(self) -> None:
+        """Log what the pictures come to, and write it into the run's folder."""
+        if self._rank()[0] != 0:
+            return
+        survey = self.survey()
+        if survey is None:
+            return
+        for line in survey_lines(survey, most=_NAMED):
+            rank_zero_info(line)
+        folder = getattr(getattr(self.trainer, "logger", None), "log_dir", None)
+        if isinstance(folder, str) and not write_survey(Path(folder), survey):
+            log.warning("%s cannot be written.", Path(folder) / SURVEY)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch.utils.data import Dataset
 
-from sdtune.data.buckets import BucketSettings, Size
+from sdtune.data.buckets import BucketSettings, Size, bucket_chooser
 from sdtune.data.caption_rules import CaptionRules
 from sdtune.data.decoding import read_part
 from sdtune.data.encoded import Encode, Encoded, Part, encode_parts
@@ -22,7 +22,7 @@ from sdtune.data.rounds import Rounds
 from sdtune.data.transforms import Box, crop_box, to_pixel_values
 from sdtune.functional.randomness import Stream, counter_uniform
 
-__all__ = ["Crop", "Encode", "Picture", "PictureDataset", "crops_note", "too_small"]
+__all__ = ["Crop", "Encode", "Picture", "PictureDataset", "crops_note"]
 
 Crop = Literal["center", "random"]
 
@@ -46,6 +46,7 @@ class Picture:
         repeats: How often an epoch shows it, relative to the others.
         mask: A picture beside it of which part of it counts, if there is one.
         other_captions: What else may be said of it; a sample draws one of all its captions.
+        perceptual: What it looks like, see `perceptual_hash`, if that is known.
     """
 
     path: Path
@@ -56,6 +57,7 @@ class Picture:
     repeats: int = 1
     mask: Path | None = None
     other_captions: tuple[str, ...] = ()
+    perceptual: int | None = field(default=None, compare=False)
 
     @property
     def captions(self) -> tuple[str, ...]:
@@ -66,25 +68,6 @@ class Picture:
     def size(self) -> tuple[int, int]:
         """Width and height in pixels, after EXIF rotation."""
         return self.known_size or picture_size(self.path)
-
-
-def too_small(pictures: Iterable[Picture], resolution: int) -> list[str]:
-    """List the pictures that have to be enlarged.
-
-    Args:
-        pictures: Pictures that open.
-        resolution: Side of the square that they are resized to cover, in pixels.
-
-    Returns:
-        A line for each picture whose shorter side is below the resolution.
-    """
-    return [
-        f"{picture.path}: is {width}x{height} pixels and is enlarged to {resolution}; "
-        "look for a larger version, or lower `data.resolution`."
-        for picture in pictures
-        for width, height in [picture.size]
-        if min(width, height) < resolution
-    ]
 
 
 def crops_note(cached_views: int) -> str:
@@ -149,6 +132,7 @@ class PictureDataset(Dataset[dict[str, Any]]):
         self.buckets = buckets
         self.crop = crop
         self.flip = flip
+        self.repeats = repeats
         self.rounds = Rounds([repeats * picture.repeats for picture in self.pictures])
         self.caption_dropout = caption_dropout
         self.caption_rules = caption_rules
@@ -236,6 +220,10 @@ class PictureDataset(Dataset[dict[str, Any]]):
             self._sizes = [targets[self._position(index)] for index in range(len(self))]
             self._sizes_of = targets
         return self._sizes
+
+    def repeats_by_picture(self) -> list[int]:
+        """Say how often an epoch shows each of `pictures`."""
+        return [self.repeats * picture.repeats for picture in self.pictures]
 
     @property
     def originals(self) -> list[Picture]:
@@ -363,10 +351,10 @@ class PictureDataset(Dataset[dict[str, Any]]):
     def _targets(self, resolution: int) -> Sequence[Size]:
         """Give the size of each picture, found once for a resolution."""
         if self._found_for != (resolution, len(self.pictures)):
-            if self.buckets is None:
+            if self.buckets is None:  # without a look at sizes that nobody may know yet
                 self._found = [(resolution, resolution)] * len(self.pictures)
             else:
-                choose = cache(self.buckets.around(resolution).of)
+                choose = bucket_chooser(self.buckets, resolution)
                 self._found = [choose(picture.size) for picture in self.pictures]
             self._found_for = (resolution, len(self.pictures))
         return self._found

@@ -184,6 +184,7 @@ def _open_pictures(part: Part, cache_dir: str | Path | None) -> tuple[list[Pictu
             each.repeats * part.repeats,
             each.mask,
             tuple(each.captions[1:]),
+            known.perceptual,
         )
         for each in listing.pictures
         if each.captions and not (known := facts[each.path]).problem

@@ -103,20 +103,22 @@ def load_tokenizers(base: str | Path) -> list[CLIPTokenizer]:
         raise ValueError(f"`base` {base} has no tokenizer that can be loaded: {error}") from error
 
 
-def find_configs(base: str | Path) -> dict[str, Path]:
-    """Find the configurations of the parts of a base that can be tuned.
+def find_configs(base: str | Path, *others: str) -> dict[str, Path]:
+    """Find the configurations of the parts of a base that can be tuned, and of others.
 
     Args:
         base: As in `check_base`.
+        *others: Further parts, such as `vae`.
 
     Returns:
-        `unet` and each text encoder, as diffusers' folders name them -> its config.json.
+        `unet`, each text encoder and the others, as diffusers' folders name them -> their
+        config.json.
 
     Raises:
         ValueError: If `check_base` refuses the base or one is missing.
     """
     found = _find(base)
-    names = ["unet", *found.family.text_encoder_names]
+    names = ["unet", *found.family.text_encoder_names, *others]
     if isinstance(found, SingleFile):
         return {name: found.config / name / "config.json" for name in names}
     try:

@@ -11,7 +11,7 @@ from torch import nn
 
 from sdtune.models.loading import find_configs
 
-__all__ = ["load_skeleton"]
+__all__ = ["find_resolution", "load_skeleton"]
 
 
 def load_skeleton(base: str | Path) -> dict[str, nn.Module]:
@@ -30,14 +30,36 @@ def load_skeleton(base: str | Path) -> dict[str, nn.Module]:
     return {name: _build(name, path) for name, path in find_configs(base).items()}
 
 
-def _build(name: str, path: Path) -> nn.Module:
-    import transformers
-    from diffusers import UNet2DConditionModel
+def find_resolution(base: str | Path) -> int:
+    """Find the size of the pictures that a base was made for, from its configurations alone.
 
+    Args:
+        base: As in `check_base`.
+
+    Returns:
+        `StableDiffusion.resolution`: the side of a square, in pixels.
+
+    Raises:
+        ValueError: As `load_skeleton`.
+    """
+    paths = find_configs(base, "vae")
+    levels = len(_read(paths["vae"])["block_out_channels"])
+    return int(_read(paths["unet"])["sample_size"]) * int(2 ** (levels - 1))
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
+    return config
+
+
+def _build(name: str, path: Path) -> nn.Module:
+    import transformers
+    from diffusers import UNet2DConditionModel
+
+    config = _read(path)
     with torch.device("meta"):
         if name == "unet":
             unet: nn.Module = UNet2DConditionModel.from_config(config)

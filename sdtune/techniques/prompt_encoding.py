@@ -11,6 +11,7 @@ import torch
 from sdtune._checks import shortened
 from sdtune.models import Conditioning, PromptCache, load_tokenizers
 from sdtune.models.prompt_chunks import split_prompts
+from sdtune.models.skeleton import find_resolution
 from sdtune.models.substitution import substitute
 from sdtune.techniques.encoding import encode_before_training
 from sdtune.techniques.learned_words import LearnedWords
@@ -24,6 +25,11 @@ _LINES = 20
 @runtime_checkable
 class _HasCaptions(Protocol):
     def captions(self) -> list[str]: ...
+
+
+@runtime_checkable
+class _HasSize(Protocol):
+    def problems_at(self, resolution: int) -> list[str]: ...
 
 
 class PromptEncodingModule(WatchedModule):
@@ -51,6 +57,23 @@ class PromptEncodingModule(WatchedModule):
             Whether it can, for anything that learns.
         """
         return any(each.encodes_anew(caption) for each in self.learns)
+
+    @property
+    def resolution(self) -> int:
+        """Side of the square pictures that the base was made for, in pixels; loads no weights."""
+        return find_resolution(self.base)
+
+    def problems_with(self, data: object) -> list[str]:
+        """List what keeps it from learning from some data; loads no weights.
+
+        Args:
+            data: A data module, set up or not.
+
+        Returns:
+            One sentence each.
+        """
+        problems = super().problems_with(data)
+        return problems + (data.problems_at(self.resolution) if isinstance(data, _HasSize) else [])
 
     def notes_with(self, data: object) -> list[str]:
         """Say which captions of some data lose words; loads tokenizers, and no weights.

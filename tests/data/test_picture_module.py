@@ -7,8 +7,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from sdtune.data.buckets import BucketSettings
 from sdtune.data.problems import DataError
 from sdtune.data.style import StyleDataModule
+from sdtune.data.survey_file import read_survey
 
 # the base class is abstract: it is tested through the style's
 
@@ -150,20 +152,38 @@ def test_the_resolution_may_be_the_models(make_data):
     data = make_data(resolution=None)
     data.setup("fit")
     assert data.captions()
-    assert data.warnings() == []
+    assert data.survey() is None
+    assert data.survey(16).resolution == 16
     data.trainer = SimpleNamespace(
         lightning_module=SimpleNamespace(model=SimpleNamespace(resolution=8))
     )
     assert data.train_dataset[0]["pixel_values"].shape == (3, 8, 8)
 
 
-def test_small_pictures_are_a_warning(make_data, caplog):
-    data = make_data(resolution=32)
-    assert len(data.warnings()) == 7
-    with caplog.at_level(logging.WARNING):
-        data.train_dataloader()
-    assert "is 24x16 pixels" in caplog.text
-    assert "and 2 more" in caplog.text
+def test_the_start_of_a_run_says_what_the_pictures_come_to(make_data, caplog, tmp_path):
+    data = make_data(resolution=32, validation_count=2)
+    logger = SimpleNamespace(log_dir=str(tmp_path / "run"))
+    data.trainer = SimpleNamespace(
+        global_rank=0, world_size=1, logger=logger, overfit_batches=0, num_devices=1,
+        lightning_module=None, current_epoch=0, fit_loop=SimpleNamespace(epoch_loop=None),
+    )  # fmt: skip
+    with caplog.at_level(logging.INFO):
+        data._tell_survey()
+    assert "data: 7 pictures at 40x24; 90 % of the pixels are kept." in caplog.text
+    assert ".png is 24x16 pixels and is enlarged to 40x24" in caplog.text
+    assert "and 4 more, see `sdtune check`" in caplog.text
+    recorded = read_survey(tmp_path / "run")
+    assert (recorded.pictures, recorded.counts) == (7, {"enlarged": 7})
+    assert [(each.size, each.samples) for each in recorded.buckets] == [((40, 24), 5)]
+
+
+def test_buckets_that_do_not_fit_the_model_are_a_problem_before_it_is_loaded(make_data):
+    data = make_data(resolution=None, buckets=BucketSettings(smallest=64))
+    assert data.problems_at(64) == []
+    (problem,) = data.problems_at(32)
+    assert "smallest <= resolution" in problem
+    with pytest.raises(ValueError, match="smallest <= resolution"):
+        data.survey(32)
 
 
 def test_loading_leaves_the_global_random_state_alone(make_data):

@@ -8,7 +8,7 @@ from PIL import Image
 
 from sdtune.data.buckets import BucketSettings
 from sdtune.data.encoded import Encoded
-from sdtune.data.pictures import PictureDataset, too_small
+from sdtune.data.pictures import PictureDataset
 from sdtune.data.scan import scan_pictures
 from sdtune.files.feature_store import FeatureStore
 
@@ -32,13 +32,6 @@ class Encoder:
 
 def encoded_in(folder, encoder="vae"):
     return Encoded(FeatureStore(folder / "features"), encoder)
-
-
-def test_small_pictures_are_pointed_out(pictures):
-    assert too_small(pictures, 16) == []
-    lines = too_small(pictures, 32)
-    assert len(lines) == 6
-    assert "00.png: is 24x16 pixels and is enlarged to 32" in lines[0]
 
 
 def test_a_sample_is_the_centre_of_its_picture(pictures):

@@ -1,0 +1,270 @@
+"""What a set of pictures comes to before it is trained on: shapes, crops, copies, captions."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import islice
+from pathlib import PurePath
+from typing import Any, Literal
+
+import numpy as np
+
+from sdtune.data.buckets import BucketSettings, Size, bucket_chooser
+from sdtune.data.decoding import IMAGE_SUFFIXES
+from sdtune.data.pictures import Picture
+from sdtune.data.transforms import crop_box
+
+__all__ = ["BucketFigures", "Mark", "MarkKind", "Survey", "survey_pictures"]
+
+MarkKind = Literal["enlarged", "duplicate", "alike", "caption"]
+
+# saved again as a JPEG, or at another size, a picture's hash moves by 2 of 64 bits at most
+_ALIKE_BITS = 2
+
+# a hash of fewer bits is that of a plain surface, which all plain surfaces share
+_TELLING_BITS = 4
+
+_ROWS_AT_ONCE = 1024  # of the table of all pairs, which would not fit into memory whole
+
+
+@dataclass(frozen=True)
+class BucketFigures:
+    """What becomes of the pictures of one bucket.
+
+    Attributes:
+        size: Width and height in which they are trained, in pixels.
+        pictures: How many there are.
+        samples: How many samples an epoch makes of them.
+        kept: Mean share of a picture's pixels that the crop leaves, in (0, 1].
+    """
+
+    size: Size
+    pictures: int
+    samples: int
+    kept: float
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What there is to know of one picture.
+
+    Attributes:
+        position: Which picture.
+        kind: `enlarged`, `duplicate` (the same file as another one), `alike` (looks like another
+            one) or `caption`.
+        text: The same in words, as the end of a sentence about the picture.
+    """
+
+    position: int
+    kind: MarkKind
+    text: str
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A set of pictures in figures.
+
+    Attributes:
+        pictures: The pictures.
+        targets: Width and height in which each is trained, in pixels.
+        kept: Share of each one's pixels that the crop leaves, in (0, 1].
+        resolution: Side of the square that the model reads, in pixels.
+        buckets: By width and height.
+        batch_size: Samples in a batch, of all processes together.
+        marks: What there is to know of single pictures, in the order of the pictures.
+        same_caption: The caption that all pictures share though each has its own; None if they
+            differ.
+    """
+
+    pictures: Sequence[Picture] = field(repr=False)
+    targets: Sequence[Size] = field(repr=False)
+    kept: Sequence[float] = field(repr=False)
+    resolution: int
+    buckets: Sequence[BucketFigures]
+    batch_size: int
+    marks: Sequence[Mark] = ()
+    same_caption: str | None = None
+
+    @property
+    def mean_kept(self) -> float:
+        """Mean share of a picture's pixels that the crop leaves, in (0, 1]; 1 of no pictures."""
+        return sum(self.kept) / len(self.kept) if self.kept else 1.0
+
+    @property
+    def unfilled(self) -> list[BucketFigures]:
+        """The buckets that never fill a batch, though an epoch has enough samples for one."""
+        if sum(each.samples for each in self.buckets) < self.batch_size:
+            return []
+        return [each for each in self.buckets if 0 < each.samples < self.batch_size]
+
+    def marks_of(self, kind: MarkKind) -> list[Mark]:
+        """List the marks of one kind."""
+        return [each for each in self.marks if each.kind == kind]
+
+    def to_json(self, most: int | None = None) -> dict[str, Any]:
+        """Give the figures as JSON holds them.
+
+        Args:
+            most: How many marks of each kind are listed; None is all of them.
+
+        Returns:
+            `pictures`, `resolution`, `batch_size`, `kept`, `smallest_kept`, `same_caption`,
+            `buckets`, `unfilled`, `counts` of the marks by kind, and `marks`.
+        """
+        counts = Counter(each.kind for each in self.marks)
+        listed = [mark for kind in counts for mark in islice(self.marks_of(kind), most)]
+        return {
+            "pictures": len(self.pictures),
+            "resolution": self.resolution,
+            "batch_size": self.batch_size,
+            "kept": round(self.mean_kept, 4),
+            "smallest_kept": round(min(self.kept, default=1.0), 4),
+            "same_caption": self.same_caption,
+            "buckets": [
+                {
+                    "size": list(each.size),
+                    "pictures": each.pictures,
+                    "samples": each.samples,
+                    "kept": round(each.kept, 4),
+                }
+                for each in self.buckets
+            ],
+            "unfilled": [list(each.size) for each in self.unfilled],
+            "counts": dict(counts),
+            "marks": [
+                {
+                    "picture": self.pictures[each.position].name,
+                    "kind": each.kind,
+                    "text": each.text,
+                }
+                for each in listed
+            ],
+        }
+
+
+def survey_pictures(
+    pictures: Sequence[Picture],
+    resolution: int,
+    buckets: BucketSettings | None,
+    *,
+    samples: Sequence[int] | None = None,
+    batch_size: int = 1,
+    own_captions: bool = True,
+) -> Survey:
+    """Look over pictures that open, by what a scan has found out of them; reads no pixels.
+
+    Args:
+        pictures: The pictures.
+        resolution: Side of the square that the model reads, in pixels.
+        buckets: Sizes of about the square's area; None makes all square.
+        samples: How many samples an epoch makes of each; None for one.
+        batch_size: Samples in a batch, of all processes together.
+        own_captions: Whether each picture has a caption of its own; one that is given for all is
+            not looked at.
+
+    Returns:
+        The figures.
+
+    Raises:
+        ValueError: If there are no such buckets around the resolution.
+    """
+    choose = bucket_chooser(buckets, resolution)
+    targets = [choose(each.size) for each in pictures]
+    share = cache(_kept)
+    kept = [share(each.size, target) for each, target in zip(pictures, targets, strict=True)]
+    marks = [*_enlarged(pictures, targets), *_copies(pictures), *_alike(pictures)]
+    same = None
+    if own_captions:
+        marks += _suspicious(pictures)
+        captions = {each.captions for each in pictures}
+        if len(pictures) > 1 and len(captions) == 1:
+            same = pictures[0].caption
+    return Survey(
+        pictures,
+        targets,
+        kept,
+        resolution,
+        _figures(targets, kept, samples or [1] * len(pictures)),
+        batch_size,
+        sorted(marks, key=lambda each: each.position),
+        same,
+    )
+
+
+def _kept(size: Size, target: Size) -> float:
+    left, top, right, bottom = crop_box(size, target)
+    return (right - left) * (bottom - top) / (size[0] * size[1])
+
+
+def _figures(
+    targets: Sequence[Size], kept: Sequence[float], samples: Sequence[int]
+) -> list[BucketFigures]:
+    positions: dict[Size, list[int]] = defaultdict(list)
+    for position, target in enumerate(targets):
+        positions[target].append(position)
+    return [
+        BucketFigures(
+            size,
+            len(its),
+            sum(samples[each] for each in its),
+            sum(kept[each] for each in its) / len(its),
+        )
+        for size, its in sorted(positions.items())
+    ]
+
+
+def _enlarged(pictures: Sequence[Picture], targets: Sequence[Size]) -> Iterator[Mark]:
+    for position, (picture, target) in enumerate(zip(pictures, targets, strict=True)):
+        width, height = picture.size
+        if width < target[0] or height < target[1]:
+            text = f"is {width}x{height} pixels and is enlarged to {target[0]}x{target[1]}"
+            yield Mark(position, "enlarged", text)
+
+
+def _copies(pictures: Sequence[Picture]) -> Iterator[Mark]:
+    first: dict[str, int] = {}
+    for position, picture in enumerate(pictures):
+        if not picture.sha256:
+            continue
+        other = first.setdefault(picture.sha256, position)
+        if other != position:
+            yield Mark(position, "duplicate", f"is the same file as {pictures[other].name}")
+
+
+def _alike(pictures: Sequence[Picture]) -> Iterator[Mark]:
+    """Name the first picture that each one looks like, other than its copies."""
+    known = [n for n, each in enumerate(pictures) if each.perceptual is not None]
+    hashes = np.array([pictures[n].perceptual for n in known], np.uint64)
+    telling = np.bitwise_count(hashes) >= _TELLING_BITS
+    hashes, positions = hashes[telling], np.array(known, np.int64)[telling]
+    for begin in range(0, len(hashes), _ROWS_AT_ONCE):
+        rows = hashes[begin : begin + _ROWS_AT_ONCE]
+        differ = np.bitwise_count(rows[:, None] ^ hashes[None, : begin + len(rows)])
+        is_alike = np.tril(differ <= _ALIKE_BITS, begin - 1)  # (rows, columns); those before it
+        for row in np.flatnonzero(is_alike.any(axis=1)):
+            one = int(positions[begin + row])
+            other = int(positions[is_alike[row].argmax()])
+            if pictures[one].sha256 != pictures[other].sha256:
+                yield Mark(one, "alike", f"looks like {pictures[other].name}")
+
+
+def _suspicious(pictures: Sequence[Picture]) -> Iterator[Mark]:
+    for position, picture in enumerate(pictures):
+        for caption in picture.captions:
+            if not caption.strip():
+                yield Mark(position, "caption", "has an empty caption")
+            elif _is_file_name(caption, picture):
+                yield Mark(position, "caption", f"has a file's name as its caption, {caption!r}")
+
+
+def _is_file_name(caption: str, picture: Picture) -> bool:
+    """Tell captions such as `IMG_0412.jpg` and `0012`: people do name files by what they show."""
+    text = caption.strip()
+    if PurePath(text).suffix.lower() in IMAGE_SUFFIXES:
+        return True
+    stem = PurePath(picture.name).stem
+    return text == stem and re.search(r"[\d_]", text) is not None and " " not in text

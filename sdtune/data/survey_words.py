@@ -1,0 +1,121 @@
+"""A survey of pictures in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from sdtune._checks import shortened
+from sdtune.data.survey import BucketFigures, MarkKind, Survey
+from sdtune.files.line_list import cut_list
+
+__all__ = ["bucket_line", "percent_kept", "survey_lines"]
+
+_BUCKETS_LISTED = 8
+
+_HEADINGS: dict[MarkKind, tuple[str, str]] = {
+    "enlarged": (
+        "is smaller than what the model reads and is enlarged",
+        "are smaller than what the model reads and are enlarged",
+    ),
+    "duplicate": (
+        "is there twice, which makes it count more than the others",
+        "are copies of others, which makes these count more",
+    ),
+    "alike": ("looks like another one", "look like others"),
+    "caption": (
+        "has a caption that says nothing of what it shows",
+        "have captions that say nothing of what they show",
+    ),
+}
+_REMEDIES: dict[MarkKind, str] = {
+    "enlarged": "look for larger versions, or lower `data.resolution`",
+    "duplicate": "delete all but one",
+    "alike": "look whether one is enough",
+    "caption": "write others; `sdtune caption` helps",
+}
+
+
+def survey_lines(survey: Survey, most: int | None = None) -> list[str]:
+    """Say what a set of pictures comes to.
+
+    Args:
+        survey: The survey.
+        most: How many pictures of each list are named; None for 20, with the rest in a file.
+
+    Returns:
+        A line for the whole, one for each bucket where these are few, and one for each thing to
+        know with the pictures that it is about below it.
+    """
+    if not survey.pictures:
+        return []
+    lines = [_summary(survey)]
+    if 1 < len(survey.buckets) <= _BUCKETS_LISTED:
+        lines += [f"  {bucket_line(each)}" for each in survey.buckets]
+    lines += _unfilled(survey)
+    if survey.same_caption is not None:
+        said = shortened(survey.same_caption)
+        lines.append(f"data: all pictures have one and the same caption, {said}.")
+    for kind in _HEADINGS:
+        lines += _marked(survey, kind, most)
+    return lines
+
+
+def bucket_line(bucket: BucketFigures) -> str:
+    """Say how many pictures a bucket has, and how much of them is kept."""
+    width, height = bucket.size
+    kept = percent_kept(bucket.kept)
+    return f"{width}x{height}: {_count(bucket.pictures)}, {kept} of the pixels kept"
+
+
+def percent_kept(share: float) -> str:
+    """Write a share that is kept; only what is whole is 100 %."""
+    return f"{min(round(share * 100), 99) if share < 1 else 100} %"
+
+
+def _summary(survey: Survey) -> str:
+    count, kept = len(survey.buckets), percent_kept(survey.mean_kept)
+    (width, height), *_ = (each.size for each in survey.buckets)
+    where = f"in {count} buckets" if count > 1 else f"at {width}x{height}"
+    said = f"data: {_count(len(survey.pictures))} {where}; {kept} of the pixels are kept"
+    worst = min(range(len(survey.kept)), key=survey.kept.__getitem__)
+    least = percent_kept(survey.kept[worst])
+    if least == kept:
+        return f"{said}."
+    return f"{said}, the least {least} ({survey.pictures[worst].name})."
+
+
+def _unfilled(survey: Survey) -> list[str]:
+    unfilled = survey.unfilled
+    if not unfilled:
+        return []
+    listed = ", ".join(f"{w}x{h}: {each.samples}" for each in unfilled[:5] for w, h in [each.size])
+    more = f" and {len(unfilled) - 5} more" if len(unfilled) > 5 else ""
+    have = "1 bucket has" if len(unfilled) == 1 else f"{len(unfilled)} buckets have"
+    return [
+        f"data: {have} fewer samples than a batch of {survey.batch_size} ({listed}{more}), so that "
+        "their batches are never full; add pictures of these shapes, crop them to more usual ones, "
+        "or lower `data.batch_size`."
+    ]
+
+
+def _marked(survey: Survey, kind: MarkKind, most: int | None) -> list[str]:
+    marks = survey.marks_of(kind)
+    count = len({each.position for each in marks})
+    if not count:
+        return []
+    heading = f"data: {_count(count)} {_HEADINGS[kind][count > 1]}; {_REMEDIES[kind]}:"
+    lines = [f"{survey.pictures[each.position].path} {each.text}" for each in marks]
+    return [heading, *(f"  {line}" for line in _cutter(most)(lines))]
+
+
+def _cutter(most: int | None) -> Callable[[Sequence[str]], Sequence[str]]:
+    if most is None:
+        return cut_list
+    return lambda lines: [
+        *lines[:most],
+        *([f"and {len(lines) - most} more, see `sdtune check`"] if len(lines) > most else []),
+    ]
+
+
+def _count(pictures: int) -> str:
+    return "1 picture" if pictures == 1 else f"{pictures:,} pictures"
