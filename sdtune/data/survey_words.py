@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from sdtune._checks import shortened
 from sdtune.data.survey import BucketFigures, MarkKind, Survey
 from sdtune.files.line_list import cut_list
 
-__all__ = ["bucket_line", "percent_kept", "survey_lines"]
+__all__ = ["bucket_line", "count_words", "percent_kept", "survey_lines"]
 
 _BUCKETS_LISTED = 8
 
@@ -70,6 +70,18 @@ def bucket_line(bucket: BucketFigures) -> str:
 def percent_kept(share: float) -> str:
     """Write a share that is kept; only what is whole is 100 %."""
     return f"{min(round(share * 100), 99) if share < 1 else 100} %"
+
+
+def count_words(counts: Mapping[str, int]) -> str:
+    """Say how many pictures are marked, by `MarkKind`; empty if none are."""
+    names = {
+        "enlarged": "enlarged",
+        "duplicate": "copies of others",
+        "alike": "that look like others",
+        "caption": "with captions that say nothing",
+    }
+    known = [(counts.get(kind, 0), name) for kind, name in names.items()]
+    return ", ".join(f"{count:,} {name}" for count, name in known if count)
 
 
 def _summary(survey: Survey) -> str:

@@ -14,13 +14,13 @@ from PIL import Image
 from sdtune.data.buckets import Size
 from sdtune.data.decoding import PictureError, read_part
 from sdtune.data.pictures import Picture
-from sdtune.data.survey import BucketFigures, Survey
+from sdtune.data.survey import Survey
 from sdtune.data.survey_words import percent_kept, survey_lines
 from sdtune.data.transforms import Box, crop_box
+from sdtune.report.data import bucket_table
 from sdtune.report.page import write_page
-from sdtune.report.table import Table
 
-__all__ = ["Tile", "bucket_table", "make_tile", "shown_positions", "write_contact_sheet"]
+__all__ = ["Tile", "make_tile", "shown_positions", "write_contact_sheet"]
 
 _SHOWN = 400  # a page of them has about 4 MB
 _SIDE = 240  # pixels
@@ -99,16 +99,6 @@ def shown_positions(count: int, marked: Collection[int], most: int) -> list[int]
     others = [each for each in range(count) if each not in taken]
     room = min(most - len(first), len(others))
     return first + [others[number * len(others) // room] for number in range(room)]
-
-
-def bucket_table(buckets: Sequence[BucketFigures]) -> Table:
-    """Make a table of what becomes of the pictures of each shape."""
-    rows = [
-        [f"{each.size[0]}x{each.size[1]}", f"{each.pictures:,}", percent_kept(each.kept)]
-        for each in sorted(buckets, key=lambda each: -each.pictures)
-    ]
-    note = "Each picture is resized to cover the bucket of its shape, and what stands over is cut."
-    return Table("Buckets", ["size", "pictures", "of their pixels kept"], rows, note)
 
 
 def make_tile(survey: Survey, position: int, marks: Sequence[str]) -> Tile:

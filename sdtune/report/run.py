@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sdtune.adapters.pipeline import find_adapter_files
+from sdtune.data.survey_file import SURVEY, RecordedSurvey, read_survey
 from sdtune.files.json_file import JsonFileError
 from sdtune.files.text_file import parse_yaml_text, read_text
 from sdtune.run_folder.curves import Curve, read_curves
@@ -34,6 +35,7 @@ class ReportedRun:
         evaluation: The scores, if there are any.
         samples: The pictures drawn while training, if there are any.
         picture_losses: Picture -> how hard it is, hardest first; empty if they were not counted.
+        survey: What its pictures come to; None if that was not written.
         resumes: When it was resumed, and what its recipe has been from then on.
         problems: What is there but cannot be read, one sentence each.
     """
@@ -47,6 +49,7 @@ class ReportedRun:
     picture_losses: Mapping[str, PictureLoss] = field(default_factory=dict)
     problems: Sequence[str] = ()
     resumes: Sequence[Resume] = ()
+    survey: RecordedSurvey | None = None
 
     @property
     def name(self) -> str:
@@ -173,6 +176,7 @@ def read_run(folder: Path) -> ReportedRun:
         _read_picture_losses(places.picture_losses, problems),
         problems,
         _read_resumes(folder, problems),
+        _read_survey(folder, problems),
     )
 
 
@@ -214,3 +218,12 @@ def _read_resumes(folder: Path, problems: list[str]) -> list[Resume]:
         why = "so it is not known when the run was resumed"
         problems.append(f"{folder / RESUMES} cannot be read, {why}: {error}")
         return []
+
+
+def _read_survey(folder: Path, problems: list[str]) -> RecordedSurvey | None:
+    try:
+        return read_survey(folder)
+    except (JsonFileError, OSError) as error:
+        why = "so it is not known what the crop keeps of the pictures"
+        problems.append(f"{folder / SURVEY} cannot be read, {why}: {error}")
+        return None

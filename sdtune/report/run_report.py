@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from sdtune.report.data import bucket_table, data_sentence
 from sdtune.report.facts import count_sentence, facts, nearest_sentence, notices, summary
 from sdtune.report.figures import checkpoint_table, metric_rows
 from sdtune.report.gallery import hard_and_easy, nearest_pairs, sliders, strips, tuned_name
@@ -53,6 +54,8 @@ def _content(run: ReportedRun) -> dict[str, Any]:
         "snippets": _snippets(run),
         "strips": list(strips(run)),
         "curves": list(curve_plots(run)),
+        "data": data_sentence(run.survey) if run.survey else "",
+        "buckets": bucket_table(run.survey.buckets) if run.survey else None,
         "nearest": nearest_sentence(shown) if shown else "",
         "pairs": list(nearest_pairs(run)),
         "hard": hard,

@@ -9,6 +9,10 @@ import torch
 from safetensors.torch import save_file
 from torch.utils.tensorboard import SummaryWriter
 
+from sdtune.data.buckets import DEFAULT_BUCKETS
+from sdtune.data.scan import scan_pictures
+from sdtune.data.survey import survey_pictures
+from sdtune.data.survey_file import write_survey
 from sdtune.evaluation.descriptions import describe_metrics
 from sdtune.run_folder.record import (
     Base,
@@ -57,6 +61,7 @@ def make_run_folder(folder: Path) -> Path:
             writer.add_scalar("lr-AdamW", 1e-3 * (1 - step / 400), step)
         writer.add_scalar("val/loss", 0.3, 199)
         writer.add_scalar("val/loss", 0.2, 399)
+    write_survey(folder, survey_pictures(scan_pictures(pictures)[0], 512, DEFAULT_BUCKETS))
     rows = SampleRows(folder / "samples" / "rows", {"prompts": PROMPTS, "seeds": [3]}, tiles=2)
     for step in _STEPS:
         rows.write(step or None, torch.full((2, 3, 16, 16), step / 400))

@@ -4,7 +4,11 @@ import re
 
 import pytest
 
+from sdtune.data.buckets import DEFAULT_BUCKETS
+from sdtune.data.scan import scan_pictures
+from sdtune.data.survey import survey_pictures
 from sdtune.report.comparison import runs_table, write_comparison
+from sdtune.report.contact_sheet import write_contact_sheet
 from sdtune.report.run_report import write_report
 from tests.report.browser import CHROMIUM, open_browser
 
@@ -24,16 +28,19 @@ def browser(tmp_path_factory):
 def pages(whole_run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
     runs = [whole_run, whole_run]
+    pictures, _ = scan_pictures(whole_run.parent / "pictures")
+    survey = survey_pictures(pictures, 512, DEFAULT_BUCKETS)
     return {
         "run": write_report(whole_run, folder / "report.html"),
         "comparison": write_comparison("t", [runs_table(runs)], runs, folder / "comparison.html"),
+        "contact_sheet": write_contact_sheet(survey, folder / "contact_sheet.html"),
         "empty": write_report(tmp_path_factory.mktemp("empty"), folder / "empty.html"),
     }
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1200, 400])
-@pytest.mark.parametrize("name", ["run", "comparison", "empty"])
+@pytest.mark.parametrize("name", ["run", "comparison", "contact_sheet", "empty"])
 def test_a_page_loads_in_peace_and_fits(browser, pages, name, width, dark):
     browser.open(pages[name], width, dark)
     browser.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")

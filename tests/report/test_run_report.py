@@ -52,6 +52,7 @@ def test_the_page_tells_the_run(report):
         "pipeline.load_lora_weights(",
         "1 of the 2 samples is nearer to a training picture",
         "may be a copy",
+        "4 pictures; training sees 100 % of their pixels. Among them: 4 enlarged",
         "Each picture was trained on about 11 times, which is few",
         "disc_0.png 1.50",
         "ab" * 32,
