@@ -21,7 +21,7 @@ from sdtune.evaluation.best import BestRule, Goal, check_goal
 from sdtune.evaluation.circumstances import device_name, library_versions
 from sdtune.evaluation.evaluator import Evaluator
 from sdtune.evaluation.judges import judge_problems, load_judges, missing_needs
-from sdtune.evaluation.settings import check_settings
+from sdtune.evaluation.settings import asked_size, check_settings
 from sdtune.evaluation.technique import Technique
 from sdtune.evaluation.training_set import TrainingSet
 from sdtune.evaluation.undisturbed import undisturbed
@@ -69,6 +69,9 @@ class EvaluationCallback(PeriodicCallback):
         num_inference_steps: Steps of the sampler.
         guidance_scale: Strength of classifier-free guidance; 1 is none.
         negative_prompt: What guidance leads away from.
+        width: Of the pictures, in pixels, a multiple of 8; None for the base's own side. Training
+            pictures are compared with them in their shape, cropped to it.
+        height: Likewise.
         clip: The CLIP that judges: `nano`, a folder, or a Hugging Face id such as
             `openai/clip-vit-base-patch16`.
         dino: A DINO that judges too: a folder, or an id such as `facebook/dinov2-small`.
@@ -95,6 +98,8 @@ class EvaluationCallback(PeriodicCallback):
         num_inference_steps: int = 25,
         guidance_scale: float = 7.5,
         negative_prompt: str = "",
+        width: int | None = None,
+        height: int | None = None,
         clip: str = "nano",
         dino: str | None = None,
         goal: Goal = "style",
@@ -113,6 +118,8 @@ class EvaluationCallback(PeriodicCallback):
             negative_prompt=negative_prompt,
             clip=clip,
             dino=dino,
+            width=width,
+            height=height,
         )
         self.rule = BestRule(goal, max_clip_score_drop, max_memorised_share)
         self.style_pictures = style_pictures if goal != "subject" else 0
@@ -139,6 +146,21 @@ class EvaluationCallback(PeriodicCallback):
         """List the models that judge and are not available here, one sentence each."""
         return judge_problems(self.protocol.clip, self.protocol.dino)
 
+    def problems_with(self, data: object) -> list[str]:
+        """List what keeps samples from being compared with some data.
+
+        Args:
+            data: A data module without problems, set up or not.
+
+        Returns:
+            One sentence, or none.
+        """
+        try:
+            _training_set(data)
+        except ValueError as error:
+            return [str(error)]
+        return []
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Load what judges, and look for the training pictures, before anything is trained.
 
@@ -150,12 +172,7 @@ class EvaluationCallback(PeriodicCallback):
         if stage != "fit" or is_trial(trainer):
             return
         self._start = time.perf_counter()
-        data = getattr(trainer, "datamodule", None)
-        self._training = TrainingSet(
-            _pictures(data, "train_dataset"),
-            _pictures(data, "val_dataset"),
-            getattr(data, "location", {}),
-        )
+        self._training = _training_set(getattr(trainer, "datamodule", None))
         if trainer.is_global_zero:
             protocol = self.protocol
             self._judges = load_judges(protocol.clip, protocol.dino, len(protocol.seeds))
@@ -270,6 +287,7 @@ class EvaluationCallback(PeriodicCallback):
             guidance_scale=self.protocol.guidance_scale,
             negative_prompt=self.protocol.negative_prompt,
             use_adapter=use_adapter,
+            **asked_size(self.protocol.width, self.protocol.height),
         )
 
     def _past(self, old: Path, step: int) -> Evaluation | None:
@@ -333,6 +351,14 @@ class EvaluationCallback(PeriodicCallback):
 
 def _listed(values: Sequence[Any]) -> Any:
     return values if isinstance(values, str) else list(values)  # a text is refused by the checks
+
+
+def _training_set(data: object) -> TrainingSet:
+    return TrainingSet(
+        _pictures(data, "train_dataset"),
+        _pictures(data, "val_dataset"),
+        getattr(data, "location", {}),
+    )
 
 
 def _pictures(data: object, name: str) -> Sequence[Any]:

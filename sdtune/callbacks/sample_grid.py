@@ -15,7 +15,7 @@ from PIL import Image
 
 from sdtune._checks import check_all, check_not_negative, check_positive
 from sdtune.callbacks.periodic import PeriodicCallback, is_trial
-from sdtune.evaluation.settings import check_distinct, check_texts
+from sdtune.evaluation.settings import asked_size, check_distinct, check_sides, check_texts
 from sdtune.evaluation.technique import Technique
 from sdtune.evaluation.undisturbed import undisturbed
 from sdtune.run_folder.grid_image import GridRow, draw_grid, sampling_caption
@@ -43,6 +43,8 @@ class SampleGrid(PeriodicCallback):
         num_inference_steps: Steps of the sampler.
         guidance_scale: Strength of classifier-free guidance; 1 is none.
         negative_prompt: What guidance leads away from.
+        width: Of the pictures, in pixels, a multiple of 8; None for the base's own side.
+        height: Likewise.
 
     Raises:
         ValueError: If arguments are out of their ranges, with a line for each.
@@ -58,6 +60,8 @@ class SampleGrid(PeriodicCallback):
         num_inference_steps: int = 25,
         guidance_scale: float = 7.5,
         negative_prompt: str = "",
+        width: int | None = None,
+        height: int | None = None,
     ) -> None:
         super().__init__(every_n_steps)
         check_all(
@@ -65,12 +69,15 @@ class SampleGrid(PeriodicCallback):
             lambda: check_distinct("seeds", seeds),
             lambda: check_positive("num_inference_steps", num_inference_steps, of="integer"),
             lambda: check_not_negative("guidance_scale", guidance_scale),
+            lambda: check_sides(width, height),
         )
         self.prompts = list(prompts)
         self.seeds = list(seeds)
         self.num_inference_steps = num_inference_steps
         self.guidance_scale = guidance_scale
         self.negative_prompt = negative_prompt
+        self.width = width
+        self.height = height
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the base's row, unless the run that is being resumed has done so."""
@@ -95,6 +102,7 @@ class SampleGrid(PeriodicCallback):
     def _rows(self) -> SampleRows:
         names = ("prompts", "seeds", "num_inference_steps", "guidance_scale", "negative_prompt")
         settings = {name: getattr(self, name) for name in names}
+        settings |= asked_size(self.width, self.height)  # rows of earlier versions have none
         tiles = len(self.prompts) * len(self.seeds)
         return SampleRows(rows_folder(self.folder), settings, tiles)
 
@@ -109,6 +117,7 @@ class SampleGrid(PeriodicCallback):
                 guidance_scale=self.guidance_scale,
                 negative_prompt=self.negative_prompt,
                 use_adapter=step is not None,
+                **asked_size(self.width, self.height),
             )
         images, lost = mark_lost(images)
         if lost:

@@ -3,6 +3,7 @@
 from argparse import ArgumentError
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from jsonargparse import Namespace
@@ -10,6 +11,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningCLI, _InstantiatorFn
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from sdtune.callbacks.periodic import is_trial
 from sdtune.commands.errors import on_one_line
 from sdtune.commands.recipe import CLASS_KEYS
 from sdtune.commands.recipe_classes import is_chosen, is_whole
@@ -247,6 +249,9 @@ def problems_together(
     if model is None and isinstance(model_class, ClassComparesWithTrainer):
         problems += model_class.any_problems_with_trainer(trainer)
     callbacks: Iterable[object] = trainer.callbacks  # type: ignore[attr-defined]
+    if data is not None and is_sound and not is_trial(trainer):
+        for comparing in (each for each in callbacks if isinstance(each, ComparesWithData)):
+            problems += attempt(partial(comparing.problems_with, data), problems) or []
     for each in (model, data, *callbacks):
         if isinstance(each, ComparesWithTrainer):
             problems += attempt(lambda: each.problems_with_trainer(trainer), problems) or []  # noqa: B023

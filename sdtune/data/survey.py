@@ -16,7 +16,7 @@ import numpy as np
 from sdtune.data.buckets import BucketSettings, Size, bucket_chooser
 from sdtune.data.decoding import IMAGE_SUFFIXES
 from sdtune.data.pictures import Picture
-from sdtune.data.transforms import crop_box
+from sdtune.data.transforms import share_kept
 
 __all__ = ["BucketFigures", "Mark", "MarkKind", "Survey", "survey_pictures"]
 
@@ -174,7 +174,7 @@ def survey_pictures(
     """
     choose = bucket_chooser(buckets, resolution)
     targets = [choose(each.size) for each in pictures]
-    share = cache(_kept)
+    share = cache(share_kept)
     kept = [share(each.size, target) for each, target in zip(pictures, targets, strict=True)]
     marks = [*_enlarged(pictures, targets), *_copies(pictures), *_alike(pictures)]
     same = None
@@ -193,11 +193,6 @@ def survey_pictures(
         sorted(marks, key=lambda each: each.position),
         same,
     )
-
-
-def _kept(size: Size, target: Size) -> float:
-    left, top, right, bottom = crop_box(size, target)
-    return (right - left) * (bottom - top) / (size[0] * size[1])
 
 
 def _figures(

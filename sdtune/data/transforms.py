@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-__all__ = ["Box", "crop_box", "cut_out", "to_pixel_values"]
+__all__ = ["Box", "crop_box", "cut_out", "share_kept", "to_pixel_values"]
 
 Box = tuple[float, float, float, float]
 
@@ -32,6 +32,12 @@ def crop_box(
     left = (width - crop_width) * position[0]
     top = (height - crop_height) * position[1]
     return left, top, left + crop_width, top + crop_height
+
+
+def share_kept(size: tuple[int, int], target: tuple[int, int]) -> float:
+    """Say what share of a picture's pixels `crop_box` leaves, in (0, 1]."""
+    left, top, right, bottom = crop_box(size, target)
+    return (right - left) * (bottom - top) / (size[0] * size[1])
 
 
 def cut_out(image: Image.Image, target: tuple[int, int], box: Box) -> Image.Image:

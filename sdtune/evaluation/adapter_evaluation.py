@@ -53,6 +53,7 @@ class AdapterEvaluation:
             self.protocol = EvaluationSettings(
                 texts, list(call.seeds), call.class_prompt or [], call.num_inference_steps,
                 call.guidance_scale, call.negative_prompt, call.clip, call.dino,
+                call.width, call.height,
             )  # fmt: skip
         self.base = call.base or (run.base.source if run else "nano")
         self.pictures = call.pictures or (run.training_pictures.folder if run else None)
@@ -156,6 +157,8 @@ class AdapterEvaluation:
             num_inference_steps=self.protocol.num_inference_steps,
             guidance_scale=self.protocol.guidance_scale,
             negative_prompt=self.protocol.negative_prompt,
+            width=self.protocol.width,
+            height=self.protocol.height,
             clip_skip=self.clip_skip,
         )
 

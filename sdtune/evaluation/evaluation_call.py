@@ -24,6 +24,8 @@ class EvaluationCall:
         num_inference_steps: Steps of the sampler.
         guidance_scale: Strength of classifier-free guidance; 1 is none.
         negative_prompt: What guidance leads away from.
+        width: Of the pictures, in pixels, a multiple of 8; by default the base's own side.
+        height: Likewise.
         clip: The CLIP that judges: `nano`, a folder, or a Hugging Face id such as
             `openai/clip-vit-base-patch16`.
         dino: A DINO that judges too, such as `facebook/dinov2-small`.
@@ -54,6 +56,8 @@ class EvaluationCall:
     num_inference_steps: int = 25
     guidance_scale: float = 7.5
     negative_prompt: str = ""
+    width: int | None = None
+    height: int | None = None
     clip: str = "nano"
     dino: str | None = None
     goal: str | None = None

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 import sdtune
+from sdtune.data.buckets import Size
 from sdtune.data.pictures import Picture
 from sdtune.evaluation.base_pictures import BasePictures, Draw, base_fingerprint
 from sdtune.evaluation.best import BestRule, choose_best
@@ -112,6 +113,7 @@ class Evaluator:
             ValueError: If the base draws what is not finite, for nothing can be compared with it.
         """
         self._device = model.device
+        self._size = self._sides(model)
         drawer = self._base_pictures(model, clip_skip)
 
         def draw(prompts: Sequence[str], seeds: Sequence[int]) -> Tensor:
@@ -130,7 +132,7 @@ class Evaluator:
                 [substitute(prompt, self.words) for prompt in self.protocol.prompts],
                 self.protocol.seeds,
                 len(self.protocol.class_prompts),
-                model.resolution,
+                self._size,
             )
             self._base_scores = self._suite.score(images, class_images)
         base = self._checkpoint(BASE_LABEL, 0, self._base_scores)
@@ -140,10 +142,13 @@ class Evaluator:
             base=Base(model.source, base_fingerprint(model)),
             run=self.run,
             protocol=self.protocol,
-            training_pictures=self.training.describe(),
+            training_pictures=replace(
+                self.training.describe(), kept=round(self.training.kept(self._size), 4)
+            ),
             metrics={},
             checkpoints=[base],
             sdtune=sdtune.__version__,
+            size=self._size,
         )
         if past is not None:
             self._take_over(past)
@@ -234,7 +239,13 @@ class Evaluator:
         }
         if model.max_prompt_chunks > 1:  # without, pictures of earlier versions are found
             drawer["max_prompt_chunks"] = model.max_prompt_chunks
+        if self._size != (model.resolution, model.resolution):
+            drawer["size"] = list(self._size)
         return BasePictures(drawer, self.cache)
+
+    def _sides(self, model: StableDiffusion) -> Size:
+        width, height = self.protocol.width, self.protocol.height
+        return width or model.resolution, height or model.resolution
 
     def _take_over(self, past: Evaluation) -> None:
         names = ("base", "protocol", "training_pictures")
@@ -274,7 +285,7 @@ class Evaluator:
     ) -> Judges:
         """Add the judge of style, which compares with what the base drew of some captions."""
         if contrast is not None:
-            read = self.training.read(style, model.resolution)
+            read = self.training.read(style, self._size)
             return replace(self.judges, style=StyleJudge(model, read, contrast))
         missing = missing_needs(self.protocol, self.style_pictures)
         reason = missing.get("style", "it needs two training pictures with captions")

@@ -8,7 +8,7 @@ from typing import Any
 from sdtune._checks import check_all, check_not_negative, check_positive
 from sdtune.run_folder.record import EvaluationSettings
 
-__all__ = ["check_distinct", "check_settings", "check_texts"]
+__all__ = ["asked_size", "check_distinct", "check_settings", "check_sides", "check_texts"]
 
 
 def check_settings(protocol: EvaluationSettings) -> None:
@@ -28,7 +28,26 @@ def check_settings(protocol: EvaluationSettings) -> None:
         lambda: _check_intervals("class_prompts", protocol.class_prompts, protocol.seeds),
         lambda: check_positive("num_inference_steps", protocol.num_inference_steps, of="integer"),
         lambda: check_not_negative("guidance_scale", protocol.guidance_scale),
+        lambda: check_sides(protocol.width, protocol.height),
     )
+
+
+def check_sides(width: int | None, height: int | None) -> None:
+    """Check the size of pictures; None, which takes the model's own side, is right.
+
+    Args:
+        width: In pixels.
+        height: In pixels.
+
+    Raises:
+        ValueError: If one is no positive multiple of 8; with a line for each.
+    """
+    check_all(lambda: _check_side("width", width), lambda: _check_side("height", height))
+
+
+def asked_size(width: int | None, height: int | None) -> dict[str, int]:
+    """Give the sides that were asked for, as arguments of `Technique.generate`."""
+    return {name: side for name, side in (("width", width), ("height", height)) if side is not None}
 
 
 def check_texts(name: str, texts: Sequence[str]) -> None:
@@ -61,6 +80,11 @@ def check_distinct(name: str, values: Sequence[Any]) -> None:
             f"Expected `{name}` to be a list of at least one value, all different, but got "
             f"{values!r}."
         )
+
+
+def _check_side(name: str, side: int | None) -> None:
+    if side is not None and (side <= 0 or side % 8):
+        raise ValueError(f"Expected `{name}` to be a positive multiple of 8, but got {side}.")
 
 
 def _check_intervals(name: str, prompts: Sequence[str], seeds: Sequence[int]) -> None:

@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 
+from sdtune.data.buckets import Size
 from sdtune.evaluation.training_set import TrainingSet
 from sdtune.metrics.intervals import (
     Interval,
@@ -65,7 +66,7 @@ class Suite:
         prompts: What is drawn, as a judge shall read it: without learned words.
         seeds: Every prompt is drawn once with each.
         num_class_prompts: How many class prompts are drawn, with the same seeds.
-        resolution: Side of the samples in pixels.
+        size: Width and height of the samples, in pixels, in which training pictures are read too.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Suite:
         prompts: Sequence[str],
         seeds: Sequence[int],
         num_class_prompts: int,
-        resolution: int,
+        size: Size,
     ) -> None:
         self.names = training.names
         self.prompt_ids = [number for number in range(len(prompts)) for _ in seeds]
@@ -88,13 +89,13 @@ class Suite:
         compared = {
             need for each in self.metrics if "training" in each.needs for need in each.needs
         }
-        views, count = see(training.read(known, resolution), judges, compared), len(self.names)
+        views, count = see(training.read(known, size), judges, compared), len(self.names)
         self.reference = Reference(
             judges,
             list(prompts),
             training=Pictures({name: rows[:count] for name, rows in views.items()}),
             held_out=Pictures({name: rows[count:] for name, rows in views.items()}),
-            read=lambda: training.read(training.pictures, resolution),
+            read=lambda: training.read(training.pictures, size),
         )
 
     @torch.no_grad()

@@ -35,8 +35,13 @@ class Technique(Protocol):
         guidance_scale: float,
         negative_prompt: str = "",
         use_adapter: bool = True,
+        **size: int,
     ) -> Tensor:
-        """Draw one picture per prompt and seed: (B, 3, H, W) in [0, 1]."""
+        """Draw one picture per prompt and seed: (B, 3, H, W) in [0, 1].
+
+        `size` is `width` and `height` in pixels, which a technique has to take only where they are
+        asked for; without them a picture has the model's own size.
+        """
         ...
 
     def averaged_weights(self) -> AbstractContextManager[None]:

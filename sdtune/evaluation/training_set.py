@@ -13,12 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sdtune.data.buckets import Size
 from sdtune.data.decoding import read_part
 from sdtune.data.pictures import Picture
 from sdtune.data.problems import OnProblem
 from sdtune.data.scan import scan_folder
 from sdtune.data.sources.locations import Location, plain_location
-from sdtune.data.transforms import crop_box, to_pixel_values
+from sdtune.data.transforms import crop_box, share_kept, to_pixel_values
 from sdtune.files.line_list import cut_list
 from sdtune.run_folder.record import TrainingPictures
 
@@ -123,6 +124,18 @@ class TrainingSet:
         reading = given if given.keys() - {"folder"} or isinstance(read_from, dict) else None
         return TrainingPictures(folder, len(self.pictures), digest.hexdigest(), reading)
 
+    def kept(self, size: Size) -> float:
+        """Say what samples are compared with.
+
+        Args:
+            size: Width and height of the samples, in pixels.
+
+        Returns:
+            The mean share of a picture's pixels that `read` leaves, in (0, 1].
+        """
+        shares = [share_kept(each.size, size) for each in self.pictures]
+        return sum(shares) / len(shares)
+
     def captioned(self, count: int) -> list[Picture]:
         """Choose pictures that have a caption, spread over the set.
 
@@ -139,22 +152,21 @@ class TrainingSet:
         return [found[number * len(found) // count] for number in range(count)]
 
     @staticmethod
-    def read(pictures: Sequence[Picture], resolution: int) -> Iterator[Tensor]:
-        """Read pictures as a model sees them: resized to cover a square, and its middle.
+    def read(pictures: Sequence[Picture], size: Size) -> Iterator[Tensor]:
+        """Read pictures in the shape of samples: resized to cover it, and their middle.
 
         Args:
             pictures: Some of the pictures.
-            resolution: Side of the square in pixels.
+            size: Width and height of the samples, in pixels.
 
         Yields:
-            (b, 3, resolution, resolution) in [0, 1], a few at a time.
+            (b, 3, height, width) in [0, 1], a few at a time.
         """
-        target = (resolution, resolution)
         for first in range(0, len(pictures), _PICTURES_AT_ONCE):
             some = pictures[first:][:_PICTURES_AT_ONCE]
             paths = [each.path for each in some]
-            boxes = [crop_box(each.size, target) for each in some]
-            parts = map(read_part, paths, repeat(target), boxes)
+            boxes = [crop_box(each.size, size) for each in some]
+            parts = map(read_part, paths, repeat(size), boxes)
             yield (torch.stack([to_pixel_values(each) for each in parts]) / 2 + 0.5).clamp(0.0, 1.0)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
+from sdtune.data.survey_words import percent_kept
 from sdtune.evaluation.rounding import percent
 from sdtune.report.run import ReportedRun
 from sdtune.report.words import duration
@@ -108,7 +109,11 @@ def _evaluation_facts(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
     yield "evaluation took", f"{duration(cost.seconds)}{share}: {parts}"
     drawn = f"{_count(protocol.prompts, 'prompt')}, {_count(protocol.seeds, 'seed')} for each"
     steps = f"{protocol.num_inference_steps} steps, guidance {protocol.guidance_scale:g}"
-    yield "scored on", f"{drawn}, {steps}"
+    size = f", {evaluation.size[0]}x{evaluation.size[1]}" if evaluation.size else ""
+    yield "scored on", f"{drawn}, {steps}{size}"
+    kept = evaluation.training_pictures.kept
+    if kept is not None and kept < 1:
+        yield "compared with", f"the middle of each training picture, {percent_kept(kept)} of it"
     yield "judges", f"CLIP {protocol.clip}" + (f", DINO {protocol.dino}" if protocol.dino else "")
     versions = {"sdtune": evaluation.sdtune, **evaluation.run.versions}
     yield "versions", ", ".join(f"{name} {version}" for name, version in versions.items())

@@ -36,6 +36,11 @@ __all__ = [
 
 VERSION = 1
 
+_ADDED_LATER = (
+    *(("protocol", "width"), ("protocol", "height"), ("", "size")),
+    *(("training_pictures", "reading"), ("training_pictures", "kept")),
+)
+
 Verdict = Literal["better", "worse", "no difference seen", "no interval"]
 
 
@@ -86,6 +91,8 @@ class EvaluationSettings:
         negative_prompt: What guidance leads away from.
         clip: The CLIP that judges.
         dino: The DINO that judges, if any.
+        width: Of the pictures, in pixels; None is the base's own side.
+        height: Likewise.
     """
 
     prompts: Annotated[list[str], Field(min_length=1)]
@@ -96,6 +103,8 @@ class EvaluationSettings:
     negative_prompt: str
     clip: str
     dino: str | None
+    width: int | None = None
+    height: int | None = None
 
 
 @dataclass(frozen=True)
@@ -108,12 +117,15 @@ class TrainingPictures:
         sha256: Hash over their bytes.
         reading: How they are read, if `folder` alone does not say it: several folders and their
             repeats, a source, columns.
+        kept: Mean share of a picture's pixels that samples are compared with: the middle, in their
+            shape. None if that was not recorded.
     """
 
     folder: str
     count: int
     sha256: str
     reading: dict[str, str | dict[str, int]] | None = field(default=None, compare=False)
+    kept: FiniteFloat | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -278,6 +290,7 @@ class Evaluation:
         cost: What it took.
         sdtune: The version that wrote it.
         version: Of the file's layout.
+        size: Width and height of the samples in pixels; None if that was not recorded.
     """
 
     finished: bool
@@ -291,6 +304,7 @@ class Evaluation:
     cost: Cost = field(default_factory=Cost)
     sdtune: str = ""
     version: int = VERSION
+    size: tuple[int, int] | None = None
 
     @property
     def untuned(self) -> Checkpoint | None:
@@ -308,9 +322,6 @@ class Evaluation:
 
         Args:
             path: The file, or the folder that holds it under its default name.
-
-        Returns:
-            The record.
 
         Raises:
             FileNotFoundError: If there is no such file.
@@ -337,21 +348,17 @@ class Evaluation:
             path: The file.
 
         Raises:
-            ValueError: If a figure is not finite, which JSON has no word for.
+            ValueError: If a figure is not finite.
         """
         values = dataclasses.asdict(self)
-        if self.training_pictures.reading is None:  # as version 1 was written
-            del values["training_pictures"]["reading"]
+        for part, name in _ADDED_LATER:
+            inside = values[part] if part else values
+            if inside[name] is None:  # as it was written before
+                del inside[name]
         write_json(path, values)
 
     def checkpoint(self, label: str) -> Checkpoint:
-        """Find a checkpoint.
-
-        Args:
-            label: `base`, `step_000200`, ….
-
-        Returns:
-            The checkpoint.
+        """Find a checkpoint by its label, such as `base` or `step_000200`.
 
         Raises:
             KeyError: If there is none of that label.
@@ -378,23 +385,16 @@ def _contradictions(record: Evaluation) -> Iterator[str]:
 
 
 def picture_name(prompt: int, seed: int, kind: Literal["prompt", "class"] = "prompt") -> str:
-    """Name the file of a scored picture, inside `Checkpoint.pictures`.
+    """Name a scored picture, such as `prompt_00_seed_0.png`, inside `Checkpoint.pictures`.
 
     Args:
         prompt: Position of its prompt in `EvaluationSettings.prompts`, or in its `class_prompts`.
         seed: Its seed.
         kind: `class` for a picture of a class prompt.
-
-    Returns:
-        Such as `prompt_00_seed_0.png`.
     """
     return f"{kind}_{prompt:02d}_seed_{seed}.png"
 
 
 def pictures_folder(label: str) -> str:
-    """Name the folder of a checkpoint's scored pictures, below the run folder.
-
-    Args:
-        label: `base`, `step_000200`, ….
-    """
+    """Name the folder of a checkpoint's scored pictures, by its label, below the run folder."""
     return f"{SCORED_PICTURES}/{label}"

@@ -111,14 +111,7 @@ class TunedModelModule(AveragedWeightsModule):
         return trainer_problems(trainer)
 
     def problems_with_trainer(self, trainer: pl.Trainer) -> list[str]:
-        """List what keeps this technique from being trained by a Trainer; loads no weights.
-
-        Args:
-            trainer: The Trainer.
-
-        Returns:
-            One sentence each.
-        """
+        """List what keeps this technique from being trained by a Trainer; loads no weights."""
         return self.any_problems_with_trainer(trainer)
 
     def configure_callbacks(self) -> list[pl.Callback]:
@@ -198,6 +191,8 @@ class TunedModelModule(AveragedWeightsModule):
         num_inference_steps: int = 25,
         guidance_scale: float = 7.5,
         negative_prompt: str = "",
+        width: int | None = None,
+        height: int | None = None,
         use_adapter: bool = True,
     ) -> Tensor:
         """Draw one picture per prompt with what has been learned so far.
@@ -208,6 +203,8 @@ class TunedModelModule(AveragedWeightsModule):
             num_inference_steps: Steps of the noise scheduler (DPM-Solver++).
             guidance_scale: Strength of classifier-free guidance; 1 is off.
             negative_prompt: What to go away from.
+            width: Pixels, a multiple of 8; None for the model's own.
+            height: Likewise.
             use_adapter: False draws with the untuned base.
 
         Returns:
@@ -222,6 +219,8 @@ class TunedModelModule(AveragedWeightsModule):
                 num_inference_steps=num_inference_steps,
                 guidance_scale=guidance_scale,
                 negative_prompt=negative_prompt,
+                width=width,
+                height=height,
                 clip_skip=self.clip_skip,
             )
 

@@ -80,12 +80,14 @@ class FakeTechnique(pl.LightningModule):
         guidance_scale,
         negative_prompt="",
         use_adapter=True,
+        width=16,
+        height=16,
     ):
         modes = {module.training for module in self.modules()}
         self.calls.append((self.global_step, list(prompts), list(seeds), use_adapter, modes))
         torch.rand(3), random.random(), np.random.rand()
         shade = 0.2 if not use_adapter else min(1.0, 0.5 + self.global_step / 100)
-        images = torch.zeros(len(prompts), 3, 16, 16)
+        images = torch.zeros(len(prompts), 3, height, width)
         images[:, 0] = shade
         images[:, 1] = torch.tensor(seeds).view(-1, 1, 1) / 10
         return images

@@ -141,3 +141,16 @@ def test_pictures_that_are_no_numbers_are_striped_and_told(tmp_path, monkeypatch
     with Image.open(tmp_path / "samples" / "rows" / "step_000006.png") as strip:
         pixels = np.asarray(strip)
     assert set(np.unique(pixels[:, : pixels.shape[1] // 2])) == {0, 255}
+
+
+def test_pictures_need_not_be_square(tmp_path):
+    fit(tmp_path, SampleGrid(PROMPTS, every_n_steps=3, width=24, height=16))
+    strip = Image.open(tmp_path / "samples" / "rows" / "step_000003.png")
+    assert strip.size == (2 * 24, 16)
+    grid = Image.open(tmp_path / "samples" / "step_000006.png")
+    assert grid.width > 2 * 128 + 24
+    again = SampleGrid(PROMPTS, width=24, height=16)
+    again.folder = tmp_path / "samples"
+    assert [each.tiles[0].size for each in again._rows.rows()] == [(24, 16)] * 3
+    with pytest.raises(ValueError, match="`width` to be a positive multiple of 8, but got 20"):
+        SampleGrid(PROMPTS, width=20)

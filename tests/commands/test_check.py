@@ -57,3 +57,14 @@ def test_the_data_are_surveyed_at_the_models_resolution(tmp_path, monkeypatch, c
     assert main(["check", *words, wrong]) == 2
     (problem,) = json.loads(capsys.readouterr().out)["problems"]
     assert "smallest <= resolution" in problem
+
+
+def test_an_evaluation_that_has_nothing_to_compare_with_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SDTUNE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    folder = make_picture_folder(tmp_path / "pictures", 1)
+    words = [f"--data.folder={folder}", "--trainer.accelerator=cpu", "--data.validation_count=0"]
+    for call in (["check", str(STYLE)], ["fit", f"--config={STYLE}"]):
+        assert main([*call, *words]) == 2
+        assert "at least two training pictures to compare" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()

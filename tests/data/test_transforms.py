@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sdtune.data.transforms import crop_box, cut_out, to_pixel_values
+from sdtune.data.transforms import crop_box, cut_out, share_kept, to_pixel_values
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,9 @@ def test_shrinking_averages_instead_of_picking():
     stripes[:, ::2] = 255
     values = to_pixel_values(cut_out(Image.fromarray(stripes), (8, 8), (0, 0, 64, 64)))
     assert values.abs().max() < 0.1
+
+
+def test_the_share_that_is_kept():
+    assert share_kept((64, 64), (32, 32)) == 1.0
+    assert share_kept((80, 40), (32, 32)) == 0.5
+    assert share_kept((890, 490), (640, 384)) == pytest.approx(0.91760, abs=1e-5)

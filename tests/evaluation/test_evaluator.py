@@ -131,3 +131,24 @@ def test_a_checkpoint_of_what_is_not_finite_has_no_scores(make, model, caplog):
     record = evaluator.save(finished=True)
     assert record.best.label is None
     assert "Its pictures are not finite numbers" in record.best.reason
+
+
+def test_pictures_need_not_be_square_and_the_record_says_how_they_are(make, model, tmp_path):
+    def draw(prompts, seeds):
+        return random_images(len(prompts), seed=1)[..., :32, :]
+
+    square = make()
+    square.begin(model, Drawer(1))
+    assert square.record.size == (64, 64)
+    wide = make(replace(PROTOCOL, width=64, height=32))
+    wide.begin(model, draw)  # and does not find the square ones in the cache
+    wide.evaluate("step_000004", 4, draw)
+    wide.save(finished=True)
+    record = Evaluation.load(tmp_path / "run")
+    assert (record.size, record.protocol.width, record.protocol.height) == ((64, 32), 64, 32)
+    assert record.training_pictures.kept == wide.training.kept((64, 32))
+    with Image.open(
+        tmp_path / "run" / record.checkpoints[1].pictures / "prompt_00_seed_0.png"
+    ) as p:
+        assert p.size == (64, 32)
+    assert record.checkpoints[1].figures["ssim"].count == 4

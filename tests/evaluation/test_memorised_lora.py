@@ -35,7 +35,7 @@ def test_a_lora_over_trained_on_four_pictures_is_flagged_and_the_base_is_not(tmp
 
     captions = [picture.caption for picture in training.pictures]
     seeds = [0, 1]
-    suite = Suite(training, load_judges("nano", None, 1), captions, seeds, 0, resolution=64)
+    suite = Suite(training, load_judges("nano", None, 1), captions, seeds, 0, size=(64, 64))
     shares = {}
     for use_adapter in (False, True):
         images = module.generate(

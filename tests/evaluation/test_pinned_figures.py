@@ -90,7 +90,7 @@ def record(training, judges, tiny_sd, tmp_path_factory):
         style_pictures=4,
         cache=folder / "cache",
     )
-    known = torch.cat(list(training.read(pictures.pictures, 64)))
+    known = torch.cat(list(training.read(pictures.pictures, (64, 64))))
     copied = torch.cat([known, random_images(9, seed=3)])
     evaluator.begin(load(tiny_sd), lambda prompts, seeds: random_images(len(prompts), seed=1))
     evaluator.evaluate("step_000004", 4, lambda prompts, _: random_images(len(prompts), seed=2))

@@ -20,6 +20,7 @@ def protocol(**changes):
 
 def test_prompts_and_seeds_in_order():
     check_settings(protocol())
+    check_settings(protocol(width=640, height=384))
     check_settings(protocol(prompts=["a cat"], seeds=[0, 1], class_prompts=["a pet"]))
 
 
@@ -38,6 +39,8 @@ def test_all_that_is_wrong_is_said():
         ({"class_prompts": ["a pet"]}, "`class_prompts` or `seeds` to hold at least two"),
         ({"prompts": ["a cat", " "]}, "`prompts` to be texts"),
         ({"guidance_scale": -1.0}, "`guidance_scale` to be 0 or more"),
+        ({"width": 100}, "`width` to be a positive multiple of 8, but got 100"),
+        ({"height": 0}, "`height` to be a positive multiple of 8, but got 0"),
     ],
 )
 def test_each_problem_names_its_argument(changes, message):

@@ -21,12 +21,12 @@ SEEDS = [0, 5]
 
 @pytest.fixture(scope="module")
 def suite(training, judges):
-    return Suite(training, judges, PROMPTS, SEEDS, num_class_prompts=1, resolution=64)
+    return Suite(training, judges, PROMPTS, SEEDS, num_class_prompts=1, size=(64, 64))
 
 
 @pytest.fixture(scope="module")
 def pictures(training):
-    return torch.cat(list(training.read(training.pictures, 64)))
+    return torch.cat(list(training.read(training.pictures, (64, 64))))
 
 
 def test_figures_are_those_of_the_functions(suite, judges, pictures):
@@ -56,7 +56,7 @@ def test_figures_are_those_of_the_functions(suite, judges, pictures):
 def test_what_is_not_measured_is_said_with_its_reason(training, judges, monkeypatch):
     messages = []
     monkeypatch.setattr(module, "rank_zero_info", messages.append)
-    Suite(training, replace(judges, dino=None), PROMPTS, SEEDS, num_class_prompts=0, resolution=64)
+    Suite(training, replace(judges, dino=None), PROMPTS, SEEDS, num_class_prompts=0, size=(64, 64))
     assert messages == [
         "Not measured: style score (no such judge is loaded), DINO (no such judge is loaded), "
         "diversity (it needs two seeds), class drift (it needs `class_prompts`)."
@@ -68,7 +68,7 @@ def test_values_that_are_not_finite_are_no_figure_and_that_is_said(
 ):
     broken = replace(BRIGHTNESS, values=lambda samples: torch.tensor([0.5, torch.nan, 0.1, 0.2]))
     monkeypatch.setitem(METRICS, "brightness", broken)
-    suite = Suite(training, judges, PROMPTS, SEEDS, num_class_prompts=0, resolution=64)
+    suite = Suite(training, judges, PROMPTS, SEEDS, num_class_prompts=0, size=(64, 64))
     scores = suite.score(random_images(4, seed=1))
     assert "brightness" not in scores.rows
     assert "clip_i" in scores.rows
@@ -77,7 +77,7 @@ def test_values_that_are_not_finite_are_no_figure_and_that_is_said(
 
 def test_metrics_that_need_no_judge_are_measured_without_any(training, monkeypatch):
     monkeypatch.setattr(module, "METRICS", {"brightness": BRIGHTNESS})
-    suite = Suite(training, Judges(), PROMPTS, SEEDS, num_class_prompts=0, resolution=64)
+    suite = Suite(training, Judges(), PROMPTS, SEEDS, num_class_prompts=0, size=(64, 64))
     images = random_images(4, seed=1)
     scores = suite.score(images)
     assert list(suite.figures(scores)) == ["brightness"]

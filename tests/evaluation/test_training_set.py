@@ -28,9 +28,17 @@ def test_a_folder_with_some_captions(tmp_path):
 
 def test_pictures_are_read_as_a_model_sees_them(tmp_path):
     training = TrainingSet.from_folder(write_pictures(tmp_path, 20))
-    batches = list(training.read(training.pictures, 8))
+    batches = list(training.read(training.pictures, (8, 8)))
     assert [tuple(each.shape) for each in batches] == [(16, 3, 8, 8), (4, 3, 8, 8)]
     assert batches[0][3, :, 0, 0].tolist() == pytest.approx([60 / 255, 0, 1])
+
+
+def test_pictures_are_compared_in_the_shape_of_samples(tmp_path):
+    training = TrainingSet.from_folder(write_pictures(tmp_path, 2, size=(89, 49)))
+    (batch,) = training.read(training.pictures, (80, 48))
+    assert tuple(batch.shape) == (2, 3, 48, 80)
+    assert training.kept((80, 48)) == pytest.approx(80 / 48 * 49 / 89)
+    assert training.kept((64, 64)) == pytest.approx(49 / 89)
 
 
 def test_captions_are_spread_over_the_set(tmp_path):
