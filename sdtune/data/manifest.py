@@ -21,7 +21,7 @@ from sdtune.data.image_folder import name_below
 from sdtune.files.atomic_file import replaced_atomically
 from sdtune.files.cache_folder import default_cache_dir
 
-__all__ = ["FileFacts", "Manifest", "perceptual_hash"]
+__all__ = ["DECODED_AT_MOST", "FileFacts", "Manifest", "perceptual_hash"]
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,11 @@ from pathlib import PurePath
 from typing import Any, Literal
 
 import numpy as np
+from pydantic import FiniteFloat
 
 from sdtune.data.buckets import BucketSettings, Size, bucket_chooser
 from sdtune.data.decoding import IMAGE_SUFFIXES
+from sdtune.data.manifest import DECODED_AT_MOST
 from sdtune.data.pictures import Picture
 from sdtune.data.transforms import share_kept
 
@@ -28,7 +30,7 @@ _ALIKE_BITS = 2
 # a hash of fewer bits is that of a plain surface, which all plain surfaces share
 _TELLING_BITS = 4
 
-_ROWS_AT_ONCE = 1024  # of the table of all pairs, which would not fit into memory whole
+_ROWS_AT_ONCE = 256  # of the table of all pairs, which would not fit into memory whole
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class BucketFigures:
     size: Size
     pictures: int
     samples: int
-    kept: float
+    kept: FiniteFloat
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,11 @@ class Survey:
         return sum(self.kept) / len(self.kept) if self.kept else 1.0
 
     @property
+    def is_compared(self) -> bool:
+        """Whether pictures were compared by what they show: larger sets are not decoded for it."""
+        return len(self.pictures) <= DECODED_AT_MOST
+
+    @property
     def unfilled(self) -> list[BucketFigures]:
         """The buckets that never fill a batch, though an epoch has enough samples for one."""
         if sum(each.samples for each in self.buckets) < self.batch_size:
@@ -113,7 +120,7 @@ class Survey:
 
         Returns:
             `pictures`, `resolution`, `batch_size`, `kept`, `smallest_kept`, `same_caption`,
-            `buckets`, `unfilled`, `counts` of the marks by kind, and `marks`.
+            `buckets`, `unfilled`, `is_compared`, `counts` of the marks by kind, and `marks`.
         """
         counts = Counter(each.kind for each in self.marks)
         listed = [mark for kind in counts for mark in islice(self.marks_of(kind), most)]
@@ -134,6 +141,7 @@ class Survey:
                 for each in self.buckets
             ],
             "unfilled": [list(each.size) for each in self.unfilled],
+            "is_compared": self.is_compared,
             "counts": dict(counts),
             "marks": [
                 {
@@ -180,9 +188,9 @@ def survey_pictures(
     same = None
     if own_captions:
         marks += _suspicious(pictures)
-        captions = {each.captions for each in pictures}
-        if len(pictures) > 1 and len(captions) == 1:
-            same = pictures[0].caption
+        first = pictures[0].captions if len(pictures) > 1 else None
+        if first and all(each.captions == first for each in pictures):
+            same = first[0]
     return Survey(
         pictures,
         targets,
@@ -259,7 +267,8 @@ def _suspicious(pictures: Sequence[Picture]) -> Iterator[Mark]:
 def _is_file_name(caption: str, picture: Picture) -> bool:
     """Tell captions such as `IMG_0412.jpg` and `0012`: people do name files by what they show."""
     text = caption.strip()
-    if PurePath(text).suffix.lower() in IMAGE_SUFFIXES:
+    if text[text.rfind(".") :].lower() in IMAGE_SUFFIXES:
         return True
-    stem = PurePath(picture.name).stem
-    return text == stem and re.search(r"[\d_]", text) is not None and " " not in text
+    if " " in text or text not in picture.name:  # most captions, and there may be a million
+        return False
+    return text == PurePath(picture.name).stem and re.search(r"[\d_]", text) is not None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import FiniteFloat
+
 from sdtune.data.survey import BucketFigures, Survey
 from sdtune.files.json_file import read_json, write_json
 
@@ -31,8 +33,8 @@ class RecordedSurvey:
     """
 
     pictures: int
-    kept: float
-    smallest_kept: float
+    kept: FiniteFloat
+    smallest_kept: FiniteFloat
     buckets: list[BucketFigures]
     counts: dict[str, int]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from sdtune._checks import shortened
+from sdtune.data.manifest import DECODED_AT_MOST
 from sdtune.data.survey import BucketFigures, MarkKind, Survey
 from sdtune.files.line_list import cut_list
 
@@ -55,6 +56,11 @@ def survey_lines(survey: Survey, most: int | None = None) -> list[str]:
     if survey.same_caption is not None:
         said = shortened(survey.same_caption)
         lines.append(f"data: all pictures have one and the same caption, {said}.")
+    if not survey.is_compared:
+        lines.append(
+            f"data: of more than {DECODED_AT_MOST:,} pictures, those that only look alike are not "
+            "looked for."
+        )
     for kind in _HEADINGS:
         lines += _marked(survey, kind, most)
     return lines

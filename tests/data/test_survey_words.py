@@ -63,3 +63,8 @@ def test_only_what_is_whole_is_100_per_cent():
 
 def test_no_pictures_are_no_lines():
     assert lines() == []
+
+
+def test_what_is_not_looked_for_is_told(monkeypatch):
+    monkeypatch.setattr("sdtune.data.survey.DECODED_AT_MOST", 1)
+    assert "those that only look alike are not looked for" in lines((512, 512), (512, 512))[1]

@@ -24,6 +24,7 @@ from sdtune.data.captions import read_captions
 from sdtune.data.decoding import read_picture
 from sdtune.data.sources.source import Asked
 from sdtune.data.sources.webdataset import WebDatasetSource
+from sdtune.data.survey_file import read_survey
 from sdtune.models import load
 from sdtune.models.single_file import find_single_file
 from sdtune.report.facts import facts, nearest_sentence, notices, summary
@@ -167,6 +168,14 @@ _STATE = {
     "state_dict": {"weight": torch.ones(64)},
 }
 _RECORD = json.loads(json.dumps(asdict(make_evaluation(Path("pictures")))))
+_SURVEY = {
+    "version": 1,
+    "pictures": 2,
+    "kept": 0.95,
+    "smallest_kept": 0.9,
+    "buckets": [{"size": [640, 384], "pictures": 2, "samples": 2, "kept": 0.95}],
+    "counts": {"enlarged": 1},
+}
 _LOSSES = {"a.png": {"loss": 0.1, "relative_loss": 1.2, "count": 3}}
 _SAMPLES = {"prompts": ["a cat"], "seeds": [0, 1], "guidance_scale": 7.5}
 _RECIPE = {
@@ -247,6 +256,7 @@ CONTENTS = {
     "picture losses": Target(
         "picture_losses.json", {"version": 1, "pictures": _LOSSES}, read_picture_losses
     ),
+    "survey": Target("data.json", _SURVEY, lambda path: read_survey(path.parent)),
     "caption": Target("metadata.jsonl", {"file_name": "a.png", "text": "a cat"}, _captions),
     "recipe": Target("recipe.yaml", _RECIPE, _recipe),
     "comparison": Target("toys.yaml", _COMPARISON, read_comparison),
