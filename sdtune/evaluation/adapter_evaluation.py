@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from sdtune.evaluation.circumstances import device_name, library_versions
 from sdtune.evaluation.evaluation_call import EvaluationCall
 from sdtune.evaluation.evaluator import Evaluator
 from sdtune.evaluation.judges import load_judges, missing_needs
-from sdtune.evaluation.settings import check_settings
+from sdtune.evaluation.settings import asked_size, check_settings
 from sdtune.evaluation.training_set import TrainingSet
 from sdtune.models.loading import check_base, load
 from sdtune.models.sampling import sample
@@ -48,7 +49,7 @@ class AdapterEvaluation:
         run = None if call.adapter is None else _record_of(Path(call.adapter))
         texts = [*(call.prompt or []), *_lines(call.prompts)]
         if run is not None and not texts:
-            self.protocol = run.protocol
+            self.protocol = replace(run.protocol, **asked_size(call.width, call.height))
         else:
             self.protocol = EvaluationSettings(
                 texts, list(call.seeds), call.class_prompt or [], call.num_inference_steps,
@@ -144,8 +145,8 @@ class AdapterEvaluation:
         if past is not None and past.protocol != self.protocol:
             raise ValueError(
                 f"Expected {RunFolder(self.output).record} to be of the same prompts, seeds, "
-                "sampler and judges, for only then can it be added to, but it is not: give another "
-                "`output`."
+                "sampler, size and judges, for only then can it be added to, but it is not: give "
+                "another `output`."
             )
         return past
 

@@ -73,6 +73,11 @@ def test_all_checkpoints_of_a_run_and_then_more_of_its_prompts(ask, run, tmp_pat
     assert again.output == run
     repeated = again.evaluate()
     assert repeated.checkpoints == first.checkpoints == Evaluation.load(run).checkpoints
+    with pytest.raises(ValueError, match="size and judges, for only then"):
+        evaluation_of(str(run), height=32).evaluate()
+    wide = evaluation_of(str(run), height=32, output=str(tmp_path / "wide")).evaluate()
+    assert wide.size == (first.size[0], 32)
+    assert wide.protocol.prompts == first.protocol.prompts
     changed = evaluation_of(str(run), output=str(run), **(ask | {"seeds": [1]}))
     with pytest.raises(ValueError, match="can it be added to, but it is not"):
         changed.evaluate()
