@@ -21,7 +21,7 @@ from sdtune.evaluation.circumstances import device_name, library_versions
 from sdtune.evaluation.evaluation_call import EvaluationCall
 from sdtune.evaluation.evaluator import Evaluator
 from sdtune.evaluation.judges import load_judges, missing_needs
-from sdtune.evaluation.settings import asked_size, check_settings
+from sdtune.evaluation.settings import check_settings
 from sdtune.evaluation.training_set import TrainingSet
 from sdtune.models.loading import check_base, load
 from sdtune.models.sampling import sample
@@ -49,7 +49,9 @@ class AdapterEvaluation:
         run = None if call.adapter is None else _record_of(Path(call.adapter))
         texts = [*(call.prompt or []), *_lines(call.prompts)]
         if run is not None and not texts:
-            self.protocol = replace(run.protocol, **asked_size(call.width, call.height))
+            width = run.protocol.width if call.width is None else call.width
+            height = run.protocol.height if call.height is None else call.height
+            self.protocol = replace(run.protocol, width=width, height=height)
         else:
             self.protocol = EvaluationSettings(
                 texts, list(call.seeds), call.class_prompt or [], call.num_inference_steps,
