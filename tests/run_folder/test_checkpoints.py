@@ -4,6 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import torch
 
 from sdtune.run_folder.checkpoints import MANIFEST, damage_of, find_checkpoint, publish
 
@@ -93,3 +94,14 @@ def test_a_damaged_manifest_leaves_the_files_own_checksums(tmp_path):
     (tmp_path / MANIFEST).write_text(json.dumps({"version": 99}))
     _, (problem,) = find_checkpoint(tmp_path)  # no zip file, as torch writes them
     assert "it is cut off, or a checksum in it is wrong" in problem
+
+
+def test_a_copy_with_a_name_of_its_own_is_judged_by_its_own_sums(tmp_path):
+    kept = write(tmp_path, 10, [])
+    torch.save({"step": 10}, tmp_path / "before_i_tried_this.ckpt")
+    write(tmp_path, 20, kept, keep_last=1)  # whose manifest knows nothing of the copy
+    assert damage_of(tmp_path / "before_i_tried_this.ckpt") is None
+    content = bytearray((tmp_path / "before_i_tried_this.ckpt").read_bytes())
+    content[content.index(b"step")] ^= 1
+    (tmp_path / "before_i_tried_this.ckpt").write_bytes(content)
+    assert "a checksum in it is wrong" in str(damage_of(tmp_path / "before_i_tried_this.ckpt"))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from sdtune.adapters.lora.updates import ModuleUpdate
 
-__all__ = ["peft_factor", "peft_makes"]
+__all__ = ["least_rank", "peft_factor", "peft_makes"]
 
 
 def peft_factor(modules: Mapping[str, ModuleUpdate]) -> int:
@@ -51,6 +52,18 @@ def peft_makes(config: Any, update: ModuleUpdate) -> bool:
         and is_whole == ("lokr_w1" in tensors, "lokr_w2" in tensors)
         and ("lokr_t2" not in tensors or bool(config.use_effective_conv2d))
     )
+
+
+def least_rank(update: ModuleUpdate) -> int:
+    """Return the least rank at which PEFT keeps the second matrix of a LoKr whole.
+
+    Args:
+        update: A module's, both of whose matrices are whole, so that no file says the rank.
+
+    Returns:
+        1 or more.
+    """
+    return max(1, math.ceil(max(_second(update)) / 2))
 
 
 def _is_cut(update: ModuleUpdate, factor: int) -> bool:

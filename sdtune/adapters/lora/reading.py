@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sdtune.adapters.lora.base_kind import guess_family
 from sdtune.adapters.lora.names import find_module, spellings
+from sdtune.adapters.lora.peft_sizes import least_rank
 from sdtune.adapters.lora.updates import ModuleUpdate, split_key, update_of
 
 __all__ = ["AlphaOf", "Updates", "read_updates"]
@@ -151,8 +152,8 @@ def _check_together(refusal: _Refusal, updates: Updates) -> None:
                 raise refusal(f"some of its modules of the {name} have a {kind} and some have none")
         # PEFT scales all layers by rank; full matrices take that of the others
         ranks = {each.rank for each in modules.values() if each.rank > 1}
-        if kinds == ["lokr"] and ranks:
-            rank = min(ranks)
+        if kinds == ["lokr"]:
+            rank = min(ranks) if ranks else max(map(least_rank, modules.values()))
             for module, each in modules.items():
                 if each.rank == 1:
                     updates[name][module] = replace(each, rank=rank, alpha=each.alpha * rank)
