@@ -15,6 +15,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import pytest
 import torch
 
+from sdtune.models import loading
+from tests.loaded_bases import LoadedBases
 from tests.tiny_models import make_micro_sd, make_tiny_sd, make_tiny_xl
 
 # tiny tensors gain nothing from threads, and lose much when the cores are busy
@@ -33,6 +35,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep caches away from the user's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SDTUNE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _bases_from_memory() -> Iterator[None]:
+    """Load each base twice, and then copy it; the tests of loading, in tests/models, do not."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loading, "_load_pipeline", LoadedBases(loading._load_pipeline))
         yield
 
 

@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from sdtune.models import StableDiffusion, load
+from sdtune.models import StableDiffusion, load, loading
+
+
+@pytest.fixture(autouse=True)
+def _bases_from_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading is what is tested here: none comes from memory."""
+    monkeypatch.setattr(loading, "_load_pipeline", loading._load_pipeline.load)
 
 
 @pytest.fixture(scope="session")
