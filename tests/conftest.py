@@ -69,3 +69,10 @@ def tiny_sd_v(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_xl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a random-weight Stable Diffusion XL of reduced width and depth, 64 px."""
     return make_tiny_xl(tmp_path_factory.mktemp("models") / "tiny_xl")
+
+
+@pytest.fixture(scope="session")
+def shallow_xl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with one transformer layer where it has one to three, for tests that train."""
+    folder = tmp_path_factory.mktemp("models") / "shallow_xl"
+    return make_tiny_xl(folder, transformer_layers=(1, 1, 1))

@@ -105,8 +105,8 @@ def test_sd14_recipe_runs_two_steps_on_a_small_model(recipe, tmp_path, micro_sd)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", SDXL)
-def test_sdxl_recipe_runs_two_steps_on_a_small_model(recipe, tmp_path, tiny_xl):
-    run_two_steps_on(tiny_xl, recipe, tmp_path)
+def test_sdxl_recipe_runs_two_steps_on_a_small_model(recipe, tmp_path, shallow_xl):
+    run_two_steps_on(shallow_xl, recipe, tmp_path)
 
 
 def run_two_steps_on(base, recipe, folder):

@@ -69,7 +69,13 @@ def make_tiny_sd(
     return save_sd(folder, unet, vae, text_encoder, tokenizer, noise_scheduler)
 
 
-def make_tiny_xl(folder: str | Path, seed: int = 0, *, zeros_for_empty: bool = True) -> Path:
+def make_tiny_xl(
+    folder: str | Path,
+    seed: int = 0,
+    *,
+    zeros_for_empty: bool = True,
+    transformer_layers: tuple[int, int, int] = (1, 2, 3),
+) -> Path:
     """Write a Stable Diffusion XL of random weights in diffusers' layout.
 
     Blocks and names are SDXL's: three UNet blocks of two layers, of which the first has no
@@ -81,6 +87,7 @@ def make_tiny_xl(folder: str | Path, seed: int = 0, *, zeros_for_empty: bool = T
         folder: Where to write; made if absent.
         seed: Seed of the weights.
         zeros_for_empty: Whether an empty negative prompt is zeros.
+        transformer_layers: Of each block, from the outermost.
 
     Returns:
         The folder.
@@ -101,7 +108,7 @@ def make_tiny_xl(folder: str | Path, seed: int = 0, *, zeros_for_empty: bool = T
                 layers_per_block=2,
                 down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
                 up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-                transformer_layers_per_block=(1, 2, 3),
+                transformer_layers_per_block=transformer_layers,
                 attention_head_dim=(2, 4, 4),
                 cross_attention_dim=16 + 32,
                 use_linear_projection=True,

@@ -40,7 +40,7 @@ def _cases(quick: Collection[str] = tuple(EVERY)) -> list[Any]:
             id=f"{name}-{base}",
             marks=[] if base == "micro_sd" and name in quick else [pytest.mark.slow],
         )
-        for base, names in (("micro_sd", EVERY), ("tiny_xl", XL))
+        for base, names in (("micro_sd", EVERY), ("shallow_xl", XL))
         for name in names
     ]
 
@@ -184,7 +184,7 @@ for run in runs.iterdir():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("base", "names"), [("micro_sd", tuple(EVERY)), ("tiny_xl", XL)], indirect=["base"]
+    ("base", "names"), [("micro_sd", tuple(EVERY)), ("shallow_xl", XL)], indirect=["base"]
 )
 def test_saved_adapters_draw_the_same_pictures_in_a_new_process(
     base: Path, names: Sequence[str], folder: Path, tmp_path: Path
