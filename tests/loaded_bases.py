@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from sdtune.models import loading
+
 __all__ = ["LoadedBases"]
 
 Key = tuple[Any, ...]
@@ -49,7 +51,11 @@ class LoadedBases:
         """
         key = _key_of(found)
         if key in self._kept:
-            return self._kept[key].make()
+            pipeline = self._kept[key].make()
+            for name in found.family.tokenizer_names:
+                # unpickled, CLIP's decodes in another way: its `decode` is patched where it is made
+                setattr(pipeline, name, loading._load_tokenizer(found, name))
+            return pipeline
         pipeline = self.load(found)
         self._times[key] += 1
         # the folders of one test are loaded once or twice, and not worth keeping

@@ -40,6 +40,10 @@ def test_a_copy_is_what_was_loaded_and_its_own(base, request, bases):
     assert third.unet.config == first.unet.config
     assert third.settings == first.settings
     assert third.noise_scheduler.config == first.noise_scheduler.config
+    for tokenizer, copy in zip(first.tokenizers, third.tokenizers, strict=True):
+        ids = tokenizer("xx, yy").input_ids
+        assert copy("xx, yy").input_ids == ids
+        assert copy.decode(ids) == tokenizer.decode(ids)
     third.unet.requires_grad_(True)
     with torch.no_grad():
         third.unet.conv_in.weight.add_(1)
