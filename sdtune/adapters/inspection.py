@@ -242,7 +242,7 @@ def _hashes(path: Path) -> dict[str, str]:
             tensors.update(block[max(0, start - position) :])
             position += len(block)
     found = {"sha256": whole.hexdigest(), "AutoV2": whole.hexdigest()[:10].upper()}
-    if path.suffix == ".safetensors":
+    if path.suffix == ".safetensors" and start <= position:  # else the header is beyond the end
         found["sshs_model_hash"] = tensors.hexdigest()
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -230,7 +231,7 @@ def _missing(folder: Path, pictures: Sequence[Path], entries: Sequence[_Entry]) 
         return [
             f"{folder}: none of its {len(missing)} pictures has a caption; write one into a text "
             f"file beside each ({missing[0].stem}.txt), or all into a metadata.jsonl with "
-            "`file_name` and `text`."
+            f"`file_name` and `text`; or `sdtune caption {shlex.quote(str(folder))}` writes some."
         ]
     return [
         f"{picture}: has no caption; write one into {picture.stem}.txt beside it, "

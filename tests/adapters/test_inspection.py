@@ -106,6 +106,15 @@ def test_words_are_what_stands_in_every_caption(tmp_path: Path) -> None:
     assert "it was changed" in " ".join(file.notes)
 
 
+def test_what_is_no_safetensors_file_has_no_hash_of_tensors(tmp_path):
+    for name, content in {"empty": b"", "garbage": b"garbage, and no header"}.items():
+        path = tmp_path / f"{name}.safetensors"
+        path.write_bytes(content)
+        hashes = inspect_adapter(path)[0].hashes
+        assert hashes["sha256"] == sha256(content).hexdigest()
+        assert "sshs_model_hash" not in hashes
+
+
 def test_what_is_no_adapter_is_told(micro_sd: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="it is a whole model in diffusers' layout: give it as a"):
         inspect_adapter(micro_sd)

@@ -1,4 +1,5 @@
 import json
+import shlex
 
 import pytest
 
@@ -104,6 +105,7 @@ def test_a_folder_without_captions_is_one_problem(tmp_path):
     assert captions == {}
     assert len(problems) == 1
     assert "none of its 2 pictures has a caption" in problems[0]
+    assert f"`sdtune caption {shlex.quote(str(tmp_path))}` writes some." in problems[0]
 
 
 @pytest.mark.parametrize("name", ["metadata.csv", "metadata.jsonl"])
