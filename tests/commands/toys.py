@@ -1,10 +1,13 @@
 """Small classes for the commands to build: a model, a data module and a callback."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Literal
 
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.demos.boring_classes import BoringDataModule, BoringModel
+
+from sdtune.data.pictures import Picture
 
 
 class Toy(BoringModel):
@@ -41,6 +44,8 @@ class ToyData(BoringDataModule):
     def __init__(self, folder: str | Path, batch_size: int = 1, seed: int = 42) -> None:
         super().__init__()
         self.folder = Path(folder)
+        pictures = [Picture(self.folder / name, name, "a toy") for name in ("a.png", "b.png")]
+        self.train_dataset = self.val_dataset = SimpleNamespace(pictures=pictures)
 
     def problems(self) -> list[str]:
         if self.folder.exists():

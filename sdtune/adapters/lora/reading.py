@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -150,10 +150,18 @@ def _check_together(refusal: _Refusal, updates: Updates) -> None:
             having = [kind in each.tensors for each in modules.values()]
             if any(having) and not all(having):
                 raise refusal(f"some of its modules of the {name} have a {kind} and some have none")
-        # PEFT scales all layers by rank; full matrices take that of the others
-        ranks = {each.rank for each in modules.values() if each.rank > 1}
         if kinds == ["lokr"]:
-            rank = min(ranks) if ranks else max(map(least_rank, modules.values()))
-            for module, each in modules.items():
-                if each.rank == 1:
-                    updates[name][module] = replace(each, rank=rank, alpha=each.alpha * rank)
+            _give_whole_ones_a_rank(modules)
+
+
+def _give_whole_ones_a_rank(modules: MutableMapping[str, ModuleUpdate]) -> None:
+    """Give LoKrs of two whole matrices the rank of the others: PEFT scales all layers by a rank."""
+    whole = {
+        name: each
+        for name, each in modules.items()
+        if {"lokr_w1", "lokr_w2"} <= each.tensors.keys()
+    }
+    ranks = [each.rank for name, each in modules.items() if name not in whole]
+    for name, each in whole.items():
+        rank = min(ranks) if ranks else max(map(least_rank, whole.values()))
+        modules[name] = replace(each, rank=rank, alpha=each.alpha / each.rank * rank)
