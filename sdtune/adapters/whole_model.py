@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -19,9 +20,12 @@ from sdtune.files import tensor_file
 from sdtune.files.atomic_file import replaced_atomically
 from sdtune.models.loading import load, load_tokenizers
 from sdtune.models.original_layout import model_spec, original_weights
+from sdtune.models.single_file import find_single_file
 from sdtune.models.stable_diffusion import StableDiffusion
 
 __all__ = ["bake", "check_bakeable", "merge_into_base", "write_whole_model"]
+
+log = logging.getLogger(__name__)
 
 _SUFFIX = ".safetensors"
 
@@ -126,11 +130,25 @@ def write_whole_model(
     if is_file:
         _write_file(model, output)
         again = load(output, config=base)
+        _tell_what_it_needs(output, base)
     else:
         output.mkdir(parents=True, exist_ok=True)
         model.pipeline().save_pretrained(output)
         again = load(output)
     check_same_output(output, "UNet", expected, prediction(again), dtype)
+
+
+def _tell_what_it_needs(path: Path, base: str | Path) -> None:
+    """Warn if a file is of a size whose configuration no program has, so that none reads it."""
+    try:
+        find_single_file(path)
+    except ValueError:
+        log.warning(
+            "%s is of a size of its own, which a single file does not tell: to be read, it needs a "
+            "copy of the configuration of %s beside it, in a folder %s. Without a suffix `--output` "
+            "writes a folder, which needs nothing.",
+            path, base, path.with_suffix(""),
+        )  # fmt: skip
 
 
 def _check_vocabulary(model: StableDiffusion, base: str | Path) -> None:

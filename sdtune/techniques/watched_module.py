@@ -132,7 +132,8 @@ class WatchedModule(TunedModelModule):
     def on_before_optimizer_step(self, optimizer: Any) -> None:
         """Note whether the gradients are finite, before they are clipped."""
         super().on_before_optimizer_step(optimizer)
-        gradients = [each.grad for each in self.parameters() if each.grad is not None]
+        learned = (each for group in optimizer.param_groups for each in group["params"])
+        gradients = [each.grad for each in learned if each.grad is not None]
         self._watch.see_gradients(self.global_step + 1, gradients)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:

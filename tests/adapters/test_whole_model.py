@@ -59,12 +59,14 @@ def test_a_folder_opens_in_diffusers(lora: Path, tiny_sd: Path, tmp_path: Path) 
 
 @pytest.mark.slow
 def test_a_file_in_the_original_layout_is_read_back(
-    lora: Path, tiny_sd: Path, tmp_path: Path, predict
+    lora: Path, tiny_sd: Path, tmp_path: Path, predict, caplog
 ) -> None:
     merged = merge_into_base(tiny_sd, [lora])
     expected = predict(merged)
     path = tmp_path / "whole.safetensors"
     write_whole_model(merged, tiny_sd, path, torch.float16)
+    assert "whole.safetensors is of a size of its own" in caplog.text
+    caplog.clear()
     with safe_open(path, "pt") as file:
         assert file.metadata()["modelspec.prediction_type"] == "epsilon"
         names = set(file.keys())
@@ -73,6 +75,7 @@ def test_a_file_in_the_original_layout_is_read_back(
     again = predict(load(path, config=tiny_sd))
     assert 0 < (again - expected).norm() / expected.norm() < 4e-3
     write_whole_model(merge_into_base(path_with_config(path, tiny_sd), [lora]), path, path)
+    assert "of a size of its own" not in caplog.text
 
 
 def path_with_config(path: Path, folder: Path) -> Path:
