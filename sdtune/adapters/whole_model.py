@@ -144,9 +144,9 @@ def _tell_what_it_needs(path: Path, base: str | Path) -> None:
         find_single_file(path)
     except ValueError:
         log.warning(
-            "%s is of a size of its own, which a single file does not tell: to be read, it needs a "
-            "copy of the configuration of %s beside it, in a folder %s. Without a suffix `--output` "
-            "writes a folder, which needs nothing.",
+            "%s is of a size of its own, which a single file does not tell: to be read it needs a "
+            "copy of the configuration of %s beside it, in a folder %s. Without a suffix, "
+            "`--output` writes a folder, which needs nothing.",
             path, base, path.with_suffix(""),
         )  # fmt: skip
 
