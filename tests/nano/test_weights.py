@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from safetensors import safe_open
 from transformers import CLIPModel, CLIPTokenizer
 
 import sdtune.nano
@@ -62,3 +63,10 @@ def test_words_without_meaning_change_little() -> None:
         alike = vectors @ plain.T
         assert alike.diagonal().min() > 0.9
         assert alike.fill_diagonal_(0).max() < 0.8
+
+
+def test_every_release_of_transformers_finds_the_text_encoder_s_weights() -> None:
+    # 5.6 dropped a level of the names and reads both; an older one takes what it misses at random
+    path = _FOLDER / "weights" / "text_encoder" / "model.safetensors"
+    with safe_open(path, "pt") as file:
+        assert all(name.startswith("text_model.") for name in file.keys())

@@ -96,7 +96,7 @@ def test_diffusers_reads_back_what_was_trained(
     read = copy.deepcopy(model)
     read.unet, read.text_encoders[0] = pipeline.unet, pipeline.text_encoder
     torch.testing.assert_close(predict(read), predict(model), rtol=1e-4, atol=1e-5)
-    assert (predict(model) - base).abs().max() > 0.05
+    assert (predict(model) - base).abs().max() > 0.02
     AdapterSet(LoRAAdapter.from_model(model)).verify(path, model)
 
 
