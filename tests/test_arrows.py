@@ -30,6 +30,7 @@ ARROWS: dict[str, set[str]] = {
         "files",
         "sdtune",
     },
+    "drawing": {"run_folder", "adapters", "models", "functional", "files"},
     "callbacks": {"evaluation", "run_folder", "metrics", "adapters", "models", "files"},
     "report": {
         "evaluation",
@@ -47,6 +48,7 @@ ARROWS: dict[str, set[str]] = {
         "comparison",
         "report",
         "evaluation",
+        "drawing",
         "callbacks",
         "run_folder",
         "metrics",
@@ -83,6 +85,7 @@ INSIDE_FUNCTIONS: dict[tuple[str, str], str] = {
     ("sdtune.commands.convert", "*"): "torch would make `sdtune convert --help` slow",
     ("sdtune.commands.evaluate", "*"): "torch would make `sdtune evaluate --help` slow",
     ("sdtune.commands.extract", "*"): "torch would make `sdtune extract --help` slow",
+    ("sdtune.commands.generate", "*"): "torch would make `sdtune generate --help` slow",
     ("sdtune.commands.inspect", "*"): "torch would make `sdtune inspect --help` slow",
     ("sdtune.commands.merge", "*"): "torch and diffusers would make `sdtune merge --help` slow",
     ("sdtune.commands.resize", "*"): "torch would make `sdtune resize --help` slow",

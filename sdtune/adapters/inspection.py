@@ -24,7 +24,7 @@ from sdtune.adapters.pipeline import find_adapter_files
 from sdtune.files import tensor_file
 from sdtune.models.single_file import SUFFIXES, find_single_file
 
-__all__ = ["InspectedFile", "inspect_adapter"]
+__all__ = ["InspectedFile", "file_hashes", "inspect_adapter"]
 
 _CONFIG_KEY = "lora_adapter_metadata"
 
@@ -122,7 +122,7 @@ def _inspect(path: Path) -> InspectedFile:
     if not notes:
         words = [each.placeholder_token for each in registry.read_words([path])]
     modules = layers(shapes, _alphas(tensors), _configs(path, metadata))
-    hashes = _hashes(files[0]) if len(files) == 1 else {}
+    hashes = file_hashes(files[0]) if len(files) == 1 else {}
     return InspectedFile(
         path=str(path),
         kind=form.adapter_type.kind if form else "",
@@ -230,8 +230,15 @@ def _is_record(key: str) -> bool:
     return key not in _NO_RECORD and key not in tensor_file.RESERVED
 
 
-def _hashes(path: Path) -> dict[str, str]:
-    """Hash the file as model sites do, and its tensors as kohya does."""
+def file_hashes(path: Path) -> dict[str, str]:
+    """Hash a file as model sites do, and its tensors as kohya does.
+
+    Args:
+        path: A file.
+
+    Returns:
+        `sha256`, `AutoV2`, and of a safetensors file `sshs_model_hash`, in hexadecimal.
+    """
     whole, tensors = sha256(), sha256()
     with path.open("rb") as file:
         start = 8 + int.from_bytes(file.read(8), "little")

@@ -19,7 +19,12 @@ from sdtune.commands.errors import CallError, nearest
 __all__ = ["read_call"]
 
 _BOOLEANS = ("true", "false")
-_SHORT = {"o": "output", "h": "help"}
+_SHORT = {
+    "o": "output",
+    "h": "help",
+    "steps": "num_inference_steps",
+    "guidance": "guidance_scale",
+}
 
 
 class _Formatter(DefaultHelpFormatter, RawDescriptionHelpFormatter):
@@ -97,7 +102,7 @@ def _texts(
             continue
         written, equals, value = word.partition("=")
         name = written.lstrip("-").replace("-", "_")
-        name = _SHORT.get(name, name)
+        name = name if name in known else _SHORT.get(name, name)
         values = [value] if equals else []
         many = name in known and _is_list(hints[name])
         is_switch = name in known and hints[name] is bool

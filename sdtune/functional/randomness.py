@@ -52,6 +52,7 @@ class Stream(IntEnum):
     MIXTURE = 17
     CAPTION = 18
     TAGS = 19
+    SAMPLING = 20
 
 
 def counter_generator(seed: int, *counters: int) -> torch.Generator:

@@ -73,6 +73,21 @@ def is_hub_id(base: str) -> bool:
     return _HUB_ID.fullmatch(base) is not None
 
 
+def is_cached(base: str) -> bool:
+    """Tell whether an id on the hub has been fetched before; the hub is not asked.
+
+    Args:
+        base: Anything; what is no id is not there.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    match = _HUB_ID.fullmatch(base)
+    if match is None:
+        return False
+    found = try_to_load_from_cache(match["repository"], _INDEX, revision=match["revision"])
+    return isinstance(found, str)
+
+
 def find_folder(folder: Path, base: str) -> Repository:
     """Check that a folder holds a whole base, without reading its weights.
 

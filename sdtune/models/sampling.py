@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sdtune._checks import check_all, check_not_negative, check_positive
-from sdtune.functional.randomness import counter_generator
+from sdtune.functional.randomness import Stream, counter_generator
 from sdtune.models.conditioning import aligned
 from sdtune.models.noise_schedulers import (
     NoiseSchedulerName,
@@ -38,6 +38,7 @@ def sample(
     noise_scheduler: NoiseSchedulerName = "dpm++",
     clip_skip: int = 1,
     batch_size: int = 8,
+    on_step: Callable[[], object] | None = None,
 ) -> Tensor:
     """Draw one picture per prompt (Ho & Salimans 2022, https://arxiv.org/abs/2207.12598).
 
@@ -54,9 +55,10 @@ def sample(
         negative_prompt: What to go away from.
         height: Pixels, divisible by `model.vae_scale_factor`; None for the model's own.
         width: Likewise.
-        noise_scheduler: A deterministic scheduler: `dpm++`, `ddim`, `euler` or `unipc`.
+        noise_scheduler: See `make_noise_scheduler`.
         clip_skip: Text encoder layer, counted from the end, as in training.
         batch_size: Pictures drawn at once, which bounds memory.
+        on_step: Called after every step of a batch; what it raises ends the drawing.
 
     Returns:
         (B, 3, H, W) float32 in [0, 1], on the VAE's device.
@@ -74,6 +76,8 @@ def sample(
         lambda: _check_sides(model.vae_scale_factor, height=height, width=width),
     )
     noise = initial_noise(model, seeds, height, width).to(model.device)
+    # of those schedulers that add noise, for each picture by itself
+    generators = [counter_generator(seed, Stream.SAMPLING) for seed in seeds]
     pipeline = _denoiser(model, noise_scheduler)
     images = []
     with torch.inference_mode(), _evaluation_mode(model), _float32_between_steps(model):
@@ -90,6 +94,8 @@ def sample(
             latents = pipeline(
                 **model.family.call_arguments(wanted, unwanted, height, width),
                 latents=noise[batch],
+                generator=generators[batch],
+                callback_on_step_end=None if on_step is None else _Told(on_step),
                 num_inference_steps=num_inference_steps,
                 guidance_scale=guidance_scale,
                 output_type="latent",
@@ -114,6 +120,19 @@ def initial_noise(model: StableDiffusion, seeds: Sequence[int], height: int, wid
     factor = model.vae_scale_factor
     shape = (model.latent_channels, height // factor, width // factor)
     return torch.stack([torch.randn(shape, generator=counter_generator(seed)) for seed in seeds])
+
+
+class _Told:
+    """Tells of a step, as a pipeline's callback, and changes nothing."""
+
+    def __init__(self, on_step: Callable[[], object]) -> None:
+        self._on_step = on_step
+
+    def __call__(
+        self, pipeline: Any, step: int, timestep: Any, inputs: dict[str, Any]
+    ) -> dict[str, Any]:
+        self._on_step()
+        return inputs
 
 
 class _GuidedAtAnyScale:

@@ -22,7 +22,7 @@ from sdtune.run_folder.grid_image import GridRow
 from sdtune.run_folder.layout import BASE_LABEL, by_step, step_label, step_name
 from sdtune.run_folder.picture_file import from_bytes, read_png, to_bytes, write_png
 
-__all__ = ["SampleRows", "Samples", "read_samples", "rows_folder"]
+__all__ = ["SampleRows", "Samples", "Sampling", "read_samples", "read_sampling", "rows_folder"]
 
 _SETTINGS_KEY = "sdtune"
 _FOLDER = "rows"
@@ -46,11 +46,26 @@ class Samples:
 
 
 @dataclass(frozen=True)
-class _Sampled:
-    """What a strip's header says that a reader needs."""
+class Sampling:
+    """How a run draws its samples, as the header of its latest strip says.
+
+    Attributes:
+        prompts: What is drawn.
+        seeds: Each prompt once with each.
+        num_inference_steps: Steps of the sampler.
+        guidance_scale: Strength of classifier-free guidance.
+        negative_prompt: What guidance leads away from.
+        width: Pixels; None for the base's own side.
+        height: Likewise.
+    """
 
     prompts: Annotated[list[str], Field(min_length=1)]
     seeds: Annotated[list[int], Field(min_length=1)]
+    num_inference_steps: int = 25
+    guidance_scale: float = 7.5
+    negative_prompt: str = ""
+    width: int | None = None
+    height: int | None = None
 
 
 def rows_folder(samples: Path) -> Path:
@@ -74,17 +89,29 @@ def read_samples(samples: Path) -> Samples | None:
     Raises:
         ValueError: If a picture or its header is damaged.
     """
-    folder = rows_folder(samples)
-    for path in (*reversed(by_step(folder, ".png").values()), folder / f"{BASE_LABEL}.png"):
-        if not path.is_file():
-            continue
-        header = read_png(path).info.get(_SETTINGS_KEY)
-        if header is not None:
-            found = parse_json(_Sampled, header, path)
-            tiles = len(found.prompts) * len(found.seeds)
-            rows = SampleRows(folder, json.loads(header), tiles)
-            return Samples(found.prompts, found.seeds, rows.rows(), rows.last_step)
-    return None
+    header = _latest_header(samples)
+    if header is None:
+        return None
+    found = parse_json(Sampling, *header)
+    tiles = len(found.prompts) * len(found.seeds)
+    rows = SampleRows(rows_folder(samples), json.loads(header[0]), tiles)
+    return Samples(found.prompts, found.seeds, rows.rows(), rows.last_step)
+
+
+def read_sampling(samples: Path) -> Sampling | None:
+    """Read how a run draws its samples.
+
+    Args:
+        samples: The run's folder of samples.
+
+    Returns:
+        The settings; None if there are no samples, or they do not say how they were drawn.
+
+    Raises:
+        ValueError: If a picture or its header is damaged.
+    """
+    header = _latest_header(samples)
+    return None if header is None else parse_json(Sampling, *header)
 
 
 class SampleRows:
@@ -182,3 +209,12 @@ class SampleRows:
             raise ValueError(f"{path} is too narrow for the {self.tiles} pictures it names.")
         boxes = [(i * width, 0, (i + 1) * width, strip.height) for i in range(self.tiles)]
         return [strip.crop(box) for box in boxes]
+
+
+def _latest_header(samples: Path) -> tuple[str, Path] | None:
+    folder = rows_folder(samples)
+    for path in (*reversed(by_step(folder, ".png").values()), folder / f"{BASE_LABEL}.png"):
+        header = read_png(path).info.get(_SETTINGS_KEY) if path.is_file() else None
+        if header is not None:
+            return header, path
+    return None

@@ -142,7 +142,7 @@ def add_lora(
         _initialize(part, name, seed)
 
 
-def inject_lora(part: nn.Module, config: PeftConfig) -> None:
+def inject_lora(part: nn.Module, config: PeftConfig, name: str = ADAPTER_NAME) -> None:
     """Wrap the modules of a part that a configuration names in PEFT's layers, in place.
 
     PEFT does it alone: the `add_adapter` of transformers' models asks for a release of PEFT first,
@@ -151,10 +151,14 @@ def inject_lora(part: nn.Module, config: PeftConfig) -> None:
     Args:
         part: A UNet or a text encoder.
         config: PEFT's configuration.
+        name: What PEFT calls it; one that the part has already would be added to.
     """
     from peft import inject_adapter_in_model
 
-    inject_adapter_in_model(config, part, ADAPTER_NAME)
+    # PEFT compares a new configuration with those that are there, which may be of another kind
+    others = vars(part).pop("peft_config", {})
+    inject_adapter_in_model(config, part, name)
+    part.peft_config = {**others, **cast(Any, part).peft_config}  # type: ignore[assignment]
     # what transformers and diffusers look at before they list, switch or unload adapters
     part._hf_peft_config_loaded = True  # type: ignore[assignment]
 

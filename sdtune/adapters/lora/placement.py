@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,9 @@ from sdtune.adapters.lora.layers import ADAPTER_NAME, inject_lora, lora_layers
 from sdtune.adapters.lora.peft_sizes import peft_factor
 from sdtune.adapters.lora.updates import AdapterType, ModuleUpdate
 from sdtune.functional.randomness import isolated_random_state
+
+if TYPE_CHECKING:
+    from peft.tuners.tuners_utils import BaseTunerLayer
 
 __all__ = ["place_updates"]
 
@@ -24,24 +27,34 @@ def place_updates(
     parts: Mapping[str, nn.Module],
     updates: Mapping[str, Mapping[str, ModuleUpdate]],
     dropout: float = 0.0,
-) -> None:
+    name: str = ADAPTER_NAME,
+) -> list[BaseTunerLayer]:
     """Put a LoRA into a model, in place, in float32 and frozen.
 
     Args:
-        parts: As `tunable_parts` names them, without an adapter.
+        parts: As `tunable_parts` names them, without an adapter of this name.
         updates: Part -> module -> update, which fit: see `read_updates`.
         dropout: Probability of dropping an input of the update while training.
+        name: What PEFT calls it, in layers that several share.
+
+    Returns:
+        PEFT's layers that hold it.
     """
+    filled = []
     with isolated_random_state():  # PEFT draws initial values, which are replaced
-        for name, modules in updates.items():
-            inject_lora(parts[name], _config(modules, dropout))
-            for module, layer in lora_layers(parts[name]).items():
-                update = modules[module]
+        for part, modules in updates.items():
+            inject_lora(parts[part], _config(modules, dropout), name)
+            for module, layer in lora_layers(parts[part]).items():
+                if name not in layer.scaling:
+                    continue
+                update = modules[module.replace(".base_layer", "")]  # within another kind's layer
                 if update.adapter_type == "lora":
-                    _fill_lora(layer, update)
+                    _fill_lora(layer, update, name)
                 else:
-                    _fill_product(layer, update)
+                    _fill_product(layer, update, name)
                 cast(nn.Module, layer).requires_grad_(False).eval()
+                filled.append(layer)
+    return filled
 
 
 def _config(modules: Mapping[str, ModuleUpdate], dropout: float) -> Any:
@@ -77,13 +90,13 @@ def _config(modules: Mapping[str, ModuleUpdate], dropout: float) -> Any:
     )
 
 
-def _fill_lora(layer: Any, update: ModuleUpdate) -> None:
-    _fill(layer.lora_A[ADAPTER_NAME].weight, update.tensors["lora_A"])
-    _fill(layer.lora_B[ADAPTER_NAME].weight, update.tensors["lora_B"])
+def _fill_lora(layer: Any, update: ModuleUpdate, name: str) -> None:
+    _fill(layer.lora_A[name].weight, update.tensors["lora_A"])
+    _fill(layer.lora_B[name].weight, update.tensors["lora_B"])
     if "bias" in update.tensors:
-        _fill(layer.lora_B[ADAPTER_NAME].bias, update.tensors["bias"])
+        _fill(layer.lora_B[name].bias, update.tensors["bias"])
     if _MAGNITUDE in update.tensors:
-        _fill(layer.lora_magnitude_vector[ADAPTER_NAME].weight, update.tensors[_MAGNITUDE])
+        _fill(layer.lora_magnitude_vector[name].weight, update.tensors[_MAGNITUDE])
 
 
 def _fill(parameter: nn.Parameter, tensor: Tensor) -> None:
@@ -91,13 +104,13 @@ def _fill(parameter: nn.Parameter, tensor: Tensor) -> None:
     parameter.data = tensor.reshape(parameter.shape).to(parameter.device, torch.float32, copy=True)
 
 
-def _fill_product(layer: Any, update: ModuleUpdate) -> None:
+def _fill_product(layer: Any, update: ModuleUpdate, name: str) -> None:
     """Take the file's own matrices: which are products, and how large, differs between programs."""
     device = layer.get_base_layer().weight.device
-    for name in layer.adapter_layer_names:
-        matrices: nn.ParameterDict = getattr(layer, name)
-        if name in update.tensors:
-            tensor = update.tensors[name].to(device, torch.float32, copy=True)
-            matrices[ADAPTER_NAME] = nn.Parameter(tensor, requires_grad=False)
-        elif ADAPTER_NAME in matrices:
-            del matrices[ADAPTER_NAME]
+    for kind in layer.adapter_layer_names:
+        matrices: nn.ParameterDict = getattr(layer, kind)
+        if kind in update.tensors:
+            tensor = update.tensors[kind].to(device, torch.float32, copy=True)
+            matrices[name] = nn.Parameter(tensor, requires_grad=False)
+        elif name in matrices:
+            del matrices[name]

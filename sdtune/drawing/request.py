@@ -1,0 +1,177 @@
+"""From what a call asks for, and what runs and pictures record, to the settings of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from sdtune.drawing.drawer import Drawer
+from sdtune.drawing.prompts import fill_fields
+from sdtune.drawing.settings import PictureSettings, UsedAdapter, UsedBase
+from sdtune.drawing.sources import AdapterSource, find_recorded
+from sdtune.files.confined_path import is_confined, lies_within
+from sdtune.models.loading import NANO
+from sdtune.models.repository import is_cached
+from sdtune.run_folder.layout import RunFolder
+from sdtune.run_folder.sample_rows import Sampling, read_sampling
+
+__all__ = ["Request", "base_of_picture", "run_sampling"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for; None, or nothing, where it is left to the run or the picture.
+
+    Attributes:
+        sources: The adapters that are given.
+        strengths: One for each adapter that is drawn with.
+        prompts: What to draw, fields not filled in.
+        seeds: Each prompt once with each.
+        given: Other values of `PictureSettings`, by name.
+    """
+
+    sources: Sequence[AdapterSource] = ()
+    strengths: Sequence[float] | None = None
+    prompts: Sequence[str] | None = None
+    seeds: Sequence[int] | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+    def settings(self, drawer: Drawer, sampling: Sampling | None) -> list[PictureSettings]:
+        """Say what is drawn, prompts outside and seeds inside, as a run's samples are.
+
+        Args:
+            drawer: What draws.
+            sampling: How the first adapter's run draws its samples, if there is one.
+
+        Returns:
+            Settings of pictures that have not been drawn.
+
+        Raises:
+            ValueError: If there is no prompt, or a field or a strength is wrong.
+        """
+        prompts, seeds = self.prompts, self.seeds
+        values: dict[str, Any] = {}
+        if sampling is not None:
+            seeds = seeds or (None if prompts else sampling.seeds)
+            prompts = prompts or sampling.prompts
+            names = ("num_inference_steps", "guidance_scale", "negative_prompt", "width", "height")
+            values = {name: getattr(sampling, name) for name in names}
+        if not prompts:
+            raise ValueError('Expected `--prompt "..."` or `--prompts FILE`, but neither is given.')
+        for name in ("clip_skip", "max_prompt_chunks"):
+            values[name] = max((each.number(name) for each in self.sources), default=1)
+        adapters = [each.used() for each in self.sources]
+        first = PictureSettings(
+            prompt="",
+            base=drawer.base,
+            adapters=_strengthened(adapters, self.strengths),
+            precision=drawer.precision,
+            **{**values, **self.given},
+        )
+        fields = self._fields()
+        return [
+            replace(first, prompt=fill_fields(prompt, fields), seed=seed)
+            for prompt in prompts
+            for seed in seeds or (0,)
+        ]
+
+    def settings_like(
+        self, recorded: PictureSettings, drawer: Drawer, picture: Path
+    ) -> list[PictureSettings]:
+        """Say what is drawn again, with what is asked for in the place of what is recorded.
+
+        Adapters of the picture are found by their hashes among those that are given; if none of
+        these is the picture's, they are drawn with in the place of the picture's.
+
+        Args:
+            recorded: What the picture was drawn by.
+            drawer: What draws; it gets to know the adapters.
+            picture: The picture, for messages.
+
+        Returns:
+            Settings; those recorded, to the last one, if nothing else is asked for.
+
+        Raises:
+            ValueError: If an adapter is not found, or a strength or field is wrong.
+        """
+        hashes = {each.sha256 for each in recorded.adapters}
+        if self.sources and not any(each.sha256 in hashes for each in self.sources):
+            sources, adapters = list(self.sources), [each.used() for each in self.sources]
+        else:
+            sources = find_recorded(recorded.adapters, self.sources, picture)
+            adapters = list(recorded.adapters)
+        for each in sources:
+            drawer.add(each)
+        if self.strengths is not None:
+            adapters = _strengthened(adapters, self.strengths)
+        base = recorded.base
+        if "base" in self.given and drawer.base.unet_sha256 != base.unet_sha256:
+            base = drawer.base
+        given = {name: value for name, value in self.given.items() if name != "base"}
+        first = replace(recorded, base=base, adapters=adapters, precision=drawer.precision, **given)
+        if self.prompts is None and self.seeds is None:
+            return [first]
+        fields = {name: text for each in reversed(sources) for name, text in each.fields.items()}
+        prompts = [fill_fields(each, fields) for each in self.prompts or ()] or [recorded.prompt]
+        return [
+            replace(first, prompt=prompt, seed=seed, batch=None)
+            for prompt in prompts
+            for seed in self.seeds or (recorded.seed,)
+        ]
+
+    def _fields(self) -> dict[str, str]:
+        return {n: text for each in reversed(self.sources) for n, text in each.fields.items()}
+
+
+def run_sampling(adapter: Path) -> Sampling | None:
+    """Read how the run of an adapter draws its samples.
+
+    Args:
+        adapter: A run folder, or anything else, which has none.
+
+    Returns:
+        The settings; None if there are none that can be read.
+    """
+    try:
+        return read_sampling(RunFolder(adapter).samples)
+    except ValueError:  # a damaged strip; a run is drawn with without it
+        return None
+
+
+def base_of_picture(base: UsedBase, picture: Path) -> str:
+    """Find the base that a picture names, without fetching or following what a stranger wrote.
+
+    Args:
+        base: What the picture says.
+        picture: The picture, for messages.
+
+    Returns:
+        What to load: nano, what is below the current folder, or what is in the hub's cache.
+
+    Raises:
+        ValueError: If it is none of these.
+    """
+    source = base.source
+    path = Path(source)
+    is_here = is_confined(source) and path.exists() and lies_within(path, Path.cwd())
+    if source == NANO or is_here or is_cached(source):
+        return source
+    raise ValueError(
+        f"Expected the base `{source}` of {picture} to be nano, below this folder or in the "
+        "hub's cache, but it is not: name it by `--base`."
+    )
+
+
+def _strengthened(
+    adapters: Sequence[UsedAdapter], strengths: Sequence[float] | None
+) -> list[UsedAdapter]:
+    if strengths is None:
+        return list(adapters)
+    if len(strengths) != len(adapters):
+        raise ValueError(
+            f"Expected `--scale` to be one for each of {len(adapters)} adapters, but got "
+            f"{len(strengths)}."
+        )
+    return [replace(each, strength=s) for each, s in zip(adapters, strengths, strict=True)]
