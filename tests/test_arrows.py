@@ -14,7 +14,7 @@ ARROWS: dict[str, set[str]] = {
     "files": set(),
     "models": {"functional", "files"},
     "adapters": {"models", "functional", "files"},
-    "metrics": {"functional"},
+    "metrics": {"functional", "files"},
     "data": {"functional", "files"},
     "nano": {"models", "functional"},
     "techniques": {"adapters", "models", "functional", "files"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,6 +10,7 @@ from PIL import Image
 
 from sdtune.captioning.captioner import CaptionerSettings
 from sdtune.captioning.model_files import explained
+from sdtune.files.whole_weights import load_whole
 
 if TYPE_CHECKING:
     from transformers import BlipForConditionalGeneration
@@ -68,11 +69,7 @@ class BlipCaptioner:
             found = AutoConfig.from_pretrained(source).model_type
             if found != "blip":
                 raise ValueError(f"Expected a BLIP for captions, but it is a `{found}`.")
-            load: Callable[..., Any] = BlipForConditionalGeneration.from_pretrained
-            model, information = load(source, dtype=torch.float32, output_loading_info=True)
-            missing = sorted(information["missing_keys"])
-            if missing:
-                raise ValueError(f"it lacks {len(missing)} weights, such as {missing[0]}")
+            model = load_whole(BlipForConditionalGeneration, source, dtype=torch.float32)
             return cls(
                 model.to(settings.device),
                 AutoImageProcessor.from_pretrained(source, backend="pil"),

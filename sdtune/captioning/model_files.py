@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sdtune.files.whole_weights import NotWholeError
+
 __all__ = ["explained", "find_files"]
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -59,7 +61,7 @@ def explained(model: str) -> Iterator[None]:
         yield
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        if Path(model).exists():
+        if Path(model).exists() or isinstance(error, NotWholeError):
             raise ValueError(f"The model {model} could not be loaded: {reason}") from error
         if not _HUB_ID.fullmatch(model):
             raise ValueError(

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sdtune.files.whole_weights import NotWholeError, load_whole
 from sdtune.metrics.images import Images, check_images
 
 if TYPE_CHECKING:
@@ -196,14 +197,15 @@ def load_clip(source: str | Path = NANO) -> CLIPEmbedder:
         The frozen network.
 
     Raises:
-        ValueError: If it is not available here or is not a CLIP; one sentence says what to do.
+        ValueError: If it is not available here, is not a CLIP, or lacks weights; one sentence says
+            what to do.
     """
     from transformers import CLIPModel, CLIPTokenizer
 
     path = check_clip(source)
     with _explained(source):
         return CLIPEmbedder(
-            CLIPModel.from_pretrained(path, dtype=torch.float32),
+            load_whole(CLIPModel, path, dtype=torch.float32),
             _load_image_processor(path),
             CLIPTokenizer.from_pretrained(path),
         )
@@ -220,14 +222,16 @@ def load_dino(source: str | Path = "facebook/dinov2-small") -> DINOEmbedder:
         The frozen network.
 
     Raises:
-        ValueError: If it is not available here or is not a DINO; one sentence says what to do.
+        ValueError: If it is not available here, is not a DINO, or lacks weights; one sentence says
+            what to do.
     """
     from transformers import AutoModel
 
     path = check_dino(source)
     with _explained(source):
         return DINOEmbedder(
-            AutoModel.from_pretrained(path, dtype=torch.float32),
+            # DINO was published without the pooler that transformers' ViT has, and none is used
+            load_whole(AutoModel, path, unused=("pooler.",), dtype=torch.float32),
             _load_image_processor(path),
         )
 
@@ -277,7 +281,7 @@ def _explained(source: str | Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        if source == NANO or Path(source).is_dir():
+        if source == NANO or Path(source).is_dir() or isinstance(error, NotWholeError):
             reason = str(error).splitlines()[0]
             raise ValueError(
                 f"The evaluation model {source} could not be loaded: {reason}"

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
 
+from sdtune.files.whole_weights import load_whole
 from sdtune.models.repository import Repository, find_folder, find_on_hub, is_hub_id
 from sdtune.models.single_file import SUFFIXES, SingleFile, find_single_file
 from sdtune.models.stable_diffusion import StableDiffusion
@@ -157,9 +159,31 @@ def _with_config(path: Path, other: Repository | SingleFile) -> SingleFile:
 def _load_pipeline(found: Repository | SingleFile) -> DiffusionPipeline:
     if isinstance(found, SingleFile):
         return found.load()
+    parts = {part: _load_part(found, part) for part in found.family.weighted_parts}
     return found.family.pipeline_class().from_pretrained(
-        found.location, variant=found.variant, **found.options, **found.family.pipeline_options
+        found.location,
+        variant=found.variant,
+        **parts,
+        **found.options,
+        **found.family.pipeline_options,
     )
+
+
+def _load_part(found: Repository, part: str) -> nn.Module:
+    """Load a part in float32, as pipelines do; transformers takes its configuration's type."""
+    from diffusers import ModelMixin
+
+    kind = found.class_of(part)
+    option = "torch_dtype" if issubclass(kind, ModelMixin) else "dtype"
+    loaded: nn.Module = load_whole(
+        kind,
+        found.location,
+        subfolder=part,
+        variant=found.variant_of(part),
+        **{option: torch.float32},
+        **found.options,
+    )
+    return loaded
 
 
 def _load_tokenizer(found: Repository | SingleFile, name: str) -> CLIPTokenizer:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from sdtune.models.stable_diffusion import StableDiffusion
 
-__all__ = ["model_spec", "original_unet_weights", "original_weights"]
+__all__ = ["model_spec", "name_as_original", "original_unet_weights", "original_weights"]
 
 _RESNET = {
     "norm1": "in_layers.0",
@@ -68,16 +68,35 @@ def original_weights(model: StableDiffusion) -> dict[str, Tensor]:
     Raises:
         ValueError: If a weight has no name in this layout.
     """
-    levels = len(cast(Any, model.vae.config)["block_out_channels"])
-    named = original_unet_weights(model.unet)
-    for name, weight in model.vae.state_dict().items():
+    named = name_as_original(model.unet, model.vae, model.text_encoders)
+    return {name: each.detach().cpu().contiguous() for name, each in named.items()}
+
+
+def name_as_original(
+    unet: nn.Module, vae: nn.Module, text_encoders: Collection[nn.Module]
+) -> dict[str, Tensor]:
+    """Name the weights of a model's parts as a file of one piece does.
+
+    Args:
+        unet: A UNet of Stable Diffusion 1, 2 or XL, without adapters.
+        vae: Its VAE.
+        text_encoders: Its text encoders. Any of the three may be on the meta device.
+
+    Returns:
+        Name -> tensor.
+
+    Raises:
+        ValueError: If a weight has no name in this layout.
+    """
+    levels = len(cast(Any, vae.config)["block_out_channels"])
+    named = original_unet_weights(unet)
+    for name, weight in vae.state_dict().items():
         original, tensor = _vae_item(name, weight, levels)
         named[f"first_stage_model.{original}"] = tensor
-    for number, encoder in enumerate(model.text_encoders):
-        is_only = len(model.text_encoders) == 1
-        root = "cond_stage_model" if is_only else f"conditioner.embedders.{number}"
+    for number, encoder in enumerate(text_encoders):
+        root = "cond_stage_model" if len(text_encoders) == 1 else f"conditioner.embedders.{number}"
         named |= {f"{root}.{name}": each for name, each in _text_items(encoder)}
-    return {name: each.detach().cpu().contiguous() for name, each in named.items()}
+    return named
 
 
 def original_unet_weights(unet: nn.Module) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ __all__ = ["Repository", "find_folder", "find_on_hub", "is_hub_id"]
 
 _HUB_ID = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 _INDEX = "model_index.json"
+_LIBRARIES = ("diffusers", "transformers")
 
 # a variant's name stands before or after the number of a file of several
 _WEIGHTS = re.compile(
@@ -34,22 +36,51 @@ class Repository:
         location: A folder, or an id on the hub that may have to be downloaded.
         revision: Branch, tag or commit of an id; None for its default.
         variant: Which of the weights are read, such as `fp16`; None for those without a name.
+        without_variant: Parts that have only those without a name.
     """
 
     family: Family
     location: str
     revision: str | None = None
     variant: str | None = None
+    without_variant: frozenset[str] = frozenset()
 
     @property
     def is_here(self) -> bool:
         """Whether nothing has to be downloaded."""
         return Path(self.location).is_dir()
 
+    def variant_of(self, part: str) -> str | None:
+        """Tell which of a part's weights are read."""
+        return None if part in self.without_variant else self.variant
+
     @property
     def options(self) -> dict[str, Any]:
         """What `from_pretrained` is told beside the location."""
         return {"revision": self.revision, "local_files_only": self.is_here}
+
+    def class_of(self, part: str) -> Any:
+        """Import the class of a part that has weights, as the index names it.
+
+        Args:
+            part: Such as `unet`.
+
+        Raises:
+            OSError: If there is no index.
+            ValueError: If the index names none of diffusers or transformers.
+        """
+        index = self.file(_INDEX)
+        named = _read_config(index).get(part)
+        library, name = named if isinstance(named, list) and len(named) == 2 else (None, None)
+        found = None
+        if library in _LIBRARIES and isinstance(name, str):
+            found = getattr(import_module(library), name, None)
+        if not hasattr(found, "from_pretrained"):
+            raise ValueError(
+                f"Expected {index} to name a class of {' or '.join(_LIBRARIES)} as `{part}`, such "
+                f'as ["diffusers", "UNet2DConditionModel"], but got {json.dumps(named)}.'
+            )
+        return found
 
     def file(self, name: str) -> Path:
         """Give a file's path, downloaded if need be.
@@ -112,7 +143,7 @@ def find_folder(folder: Path, base: str) -> Repository:
     if missing:
         raise ValueError(f"`base` {base} is incomplete: it lacks {', '.join(missing)}.")
     _check_channels(folder, base, family)
-    return Repository(family, str(folder), variant=_variant(names, family))
+    return Repository(family, str(folder), None, *_variant(names, family))
 
 
 def find_on_hub(base: str) -> Repository:
@@ -148,7 +179,7 @@ def find_on_hub(base: str) -> Repository:
         missing = _missing(names, family)
         if missing:
             raise ValueError(f"`base` {base} is incomplete: it lacks {', '.join(missing)}.")
-        return Repository(family, name, revision, _variant(names, family))
+        return Repository(family, name, revision, *_variant(names, family))
     try:
         return find_folder(index.parent, base)
     except ValueError as error:
@@ -260,7 +291,7 @@ def _names_in(folder: Path) -> set[str]:
 
 
 def _missing(names: Collection[str], family: Family) -> list[str]:
-    parts = ("unet", "vae", *family.text_encoder_names)
+    parts = family.weighted_parts
     missing = [f"{part}/config.json" for part in parts if f"{part}/config.json" not in names]
     missing += [f"weights in {part}/" for part in parts if not _variants(names, part)]
     missing += [
@@ -291,10 +322,15 @@ def _variants(names: Collection[str], part: str) -> set[str | None]:
     return {each["variant"] or each["late_variant"] for each in matches if each}
 
 
-def _variant(names: Collection[str], family: Family) -> str | None:
-    """Choose a variant: the weights without a name, if every part has them."""
-    for part in ("unet", "vae", *family.text_encoder_names):
-        variants = _variants(names, part)
-        if None not in variants:
-            return "fp16" if "fp16" in variants else min(filter(None, variants))
-    return None
+def _variant(names: Collection[str], family: Family) -> tuple[str | None, frozenset[str]]:
+    """Choose a variant: the weights without a name, if every part has them.
+
+    Returns:
+        The variant, and the parts that lack it.
+    """
+    variants = {part: _variants(names, part) for part in family.weighted_parts}
+    for each in variants.values():
+        if None not in each:
+            chosen = "fp16" if "fp16" in each else min(filter(None, each))
+            return chosen, frozenset(part for part in variants if chosen not in variants[part])
+    return None, frozenset()

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from sdtune.files.whole_weights import NotWholeError
 from sdtune.functional.diffusion import PredictionType
 from sdtune.models.families import Family, families
 from sdtune.models.foreign import foreign_name_of_file
 from sdtune.models.shipped import is_shipped, shipped_configuration, shipped_tokenizer
+from sdtune.models.whole_file import check_no_weight_is_empty, explain_absent
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -65,7 +67,7 @@ class SingleFile:
             The family's diffusers pipeline, without a safety checker.
 
         Raises:
-            ValueError: If a part of the model lacks in the file.
+            ValueError: If a part of the model or any weight lacks in the file.
         """
         from diffusers.loaders.single_file_utils import SingleFileComponentError
 
@@ -79,7 +81,13 @@ class SingleFile:
                 **{name: shipped_tokenizer(self.config, name) for name in names},
                 **self.family.pipeline_options,
             )
-        except SingleFileComponentError as error:
+            for name in self.family.weighted_parts:
+                check_no_weight_is_empty(getattr(pipeline, name), self.path, name)
+        except (SingleFileComponentError, LookupError, ValueError, RuntimeError) as error:
+            # diffusers stops at the first weight that is not there, or has another shape
+            told = explain_absent(self.path, _read_header(self.path), self.family, self.config)
+            if told is not None:
+                raise NotWholeError(told) from error
             raise ValueError(str(error)) from error
         pipeline.scheduler.register_to_config(**self.noise_schedule)
         return pipeline

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
 from sdtune.metrics import features
@@ -97,6 +98,21 @@ def test_nano_s_clip_missing_is_said(monkeypatch, tmp_path):
     monkeypatch.setattr(features, "files", lambda package: tmp_path)
     with pytest.raises(ValueError, match="nano's evaluation CLIP is missing"):
         load_clip()
+
+
+@pytest.mark.parametrize(
+    ("load", "name"), [(load_clip, "text_projection"), (load_dino, "layer.0.")]
+)
+def test_a_network_that_lacks_weights_is_refused(load, name, clip_folder, dino_folder, tmp_path):
+    folder = clip_folder if load is load_clip else dino_folder
+    shutil.copytree(folder, tmp_path / "judge")
+    path = tmp_path / "judge" / "model.safetensors"
+    weights = load_file(path)
+    kept = {each: weight for each, weight in weights.items() if name not in each}
+    save_file(kept, path, {"format": "pt"})
+    lost = len(weights) - len(kept)
+    with pytest.raises(ValueError, match=f"could not be loaded: {path} lacks {lost} of the "):
+        load(tmp_path / "judge")
 
 
 def test_another_network_is_refused(clip_folder, dino_folder):

@@ -14,6 +14,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from safetensors.torch import load_file, save_file
 
 import sdtune
 from sdtune.models import NANO, StableDiffusion, check_base, load, load_tokenizers, sample
@@ -106,6 +107,28 @@ def test_the_check_reads_no_weights_and_loading_names_the_broken_base(
     (folder / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"no weights")
     check_base(folder)
     with pytest.raises(ValueError, match=f"`base` {folder} could not be loaded: "):
+        load(folder)
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_a_part_that_lacks_weights_is_refused(micro_sd: Path, tmp_path: Path, part: str) -> None:
+    folder = _copy(micro_sd, tmp_path / "model")
+    (path,) = (folder / part).glob("*.safetensors")
+    weights = load_file(path)
+    lost = sorted(weights)[:2]
+    kept = {name: each for name, each in weights.items() if name not in lost}
+    save_file(kept, path, {"format": "pt"})
+    with pytest.raises(ValueError, match=f"`base` {folder} could not be loaded: ") as caught:
+        load(folder)
+    assert f"{path} lacks 2 of the {len(weights)} weights" in str(caught.value)
+    assert lost[0].removeprefix("text_model.") in str(caught.value)
+
+
+def test_a_part_of_an_unknown_class_is_refused(micro_sd: Path, tmp_path: Path) -> None:
+    folder = _copy(micro_sd, tmp_path / "model")
+    index = folder / "model_index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"unet": ["os", "system"]}))
+    with pytest.raises(ValueError, match=r'as `unet`, such as .* but got \["os", "system"\]'):
         load(folder)
 
 

@@ -70,6 +70,28 @@ def test_a_file_gives_the_same_model_as_the_folder(
     assert load_tokenizers(path)[0].get_vocab() == model.tokenizers[0].get_vocab()
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.diffusion_model.input_blocks.1.0.in_layers.2.weight",
+        "first_stage_model.decoder.mid.attn_1.norm.weight",
+        "cond_stage_model.transformer.text_model.encoder.layers.0.mlp.fc1.weight",
+    ],
+)
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_file_that_lacks_weights_is_refused(
+    weights: dict[str, Tensor], config: Path, tmp_path: Path, name: str, is_there: bool
+) -> None:
+    path = tmp_path / "tiny.safetensors"
+    others = {each: weight for each, weight in weights.items() if each != name}
+    save_file(others | ({name: torch.zeros(7)} if is_there else {}), path)
+    shutil.copytree(config, tmp_path / "tiny")
+    with pytest.raises(ValueError, match=f"`base` {path} could not be loaded: ") as caught:
+        load(path)
+    what = "has 1 of another shape" if is_there else "lacks 1 of the 1126 weights of the model"
+    assert f"{path} {what}, such as {name}" in str(caught.value)
+
+
 def test_a_half_precision_file_is_cast_up(
     weights: dict[str, Tensor], config: Path, tmp_path: Path, model: StableDiffusion
 ) -> None:

@@ -16,6 +16,7 @@ from sdtune.adapters.whole_unet.adapter import TunedUNet, unet_config
 from sdtune.files import tensor_file
 from sdtune.files.atomic_file import replaced_atomically
 from sdtune.files.tensor_file import TensorHeader
+from sdtune.files.whole_weights import load_whole
 from sdtune.models.stable_diffusion import StableDiffusion
 
 if TYPE_CHECKING:
@@ -132,10 +133,7 @@ class DiffusersUNetFormat(AdapterFormat[TunedUNet]):
 def _read(path: Path) -> UNet2DConditionModel:
     from diffusers import UNet2DConditionModel
 
-    unet: UNet2DConditionModel = UNet2DConditionModel.from_pretrained(
-        path.parent, local_files_only=True
-    )
-    return unet
+    return load_whole(UNet2DConditionModel, path.parent, local_files_only=True)
 
 
 def _differ(name: str, own: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

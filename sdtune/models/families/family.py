@@ -42,6 +42,11 @@ class Family(ABC):
     tokenizer_names: ClassVar[tuple[str, ...]]
     single_file_parts: ClassVar[Mapping[str, str]]
 
+    @property
+    def weighted_parts(self) -> tuple[str, ...]:
+        """The parts that have weights, as its pipeline names them."""
+        return ("unet", "vae", *self.text_encoder_names)
+
     def pipeline_class(self) -> type[DiffusionPipeline]:
         """Import the pipeline's class."""
         import diffusers
