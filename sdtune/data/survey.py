@@ -11,11 +11,11 @@ from itertools import islice
 from pathlib import PurePath
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import FiniteFloat
 
 from sdtune.data.buckets import BucketSettings, Size, bucket_chooser
 from sdtune.data.decoding import IMAGE_SUFFIXES
+from sdtune.data.look_alikes import first_alikes
 from sdtune.data.manifest import DECODED_AT_MOST
 from sdtune.data.pictures import Picture
 from sdtune.data.transforms import share_kept
@@ -23,14 +23,6 @@ from sdtune.data.transforms import share_kept
 __all__ = ["BucketFigures", "Mark", "MarkKind", "Survey", "survey_pictures"]
 
 MarkKind = Literal["enlarged", "duplicate", "alike", "caption"]
-
-# saved again as a JPEG, or at another size, a picture's hash moves by 2 of 64 bits at most
-_ALIKE_BITS = 2
-
-# a hash of fewer bits is that of a plain surface, which all plain surfaces share
-_TELLING_BITS = 4
-
-_ROWS_AT_ONCE = 256  # of the table of all pairs, which would not fit into memory whole
 
 
 @dataclass(frozen=True)
@@ -240,19 +232,9 @@ def _copies(pictures: Sequence[Picture]) -> Iterator[Mark]:
 
 def _alike(pictures: Sequence[Picture]) -> Iterator[Mark]:
     """Name the first picture that each one looks like, other than its copies."""
-    known = [n for n, each in enumerate(pictures) if each.perceptual is not None]
-    hashes = np.array([pictures[n].perceptual for n in known], np.uint64)
-    telling = np.bitwise_count(hashes) >= _TELLING_BITS
-    hashes, positions = hashes[telling], np.array(known, np.int64)[telling]
-    for begin in range(0, len(hashes), _ROWS_AT_ONCE):
-        rows = hashes[begin : begin + _ROWS_AT_ONCE]
-        differ = np.bitwise_count(rows[:, None] ^ hashes[None, : begin + len(rows)])
-        is_alike = np.tril(differ <= _ALIKE_BITS, begin - 1)  # (rows, columns); those before it
-        for row in np.flatnonzero(is_alike.any(axis=1)):
-            one = int(positions[begin + row])
-            other = int(positions[is_alike[row].argmax()])
-            if pictures[one].sha256 != pictures[other].sha256:
-                yield Mark(one, "alike", f"looks like {pictures[other].name}")
+    for one, other in first_alikes([each.perceptual for each in pictures]):
+        if pictures[one].sha256 != pictures[other].sha256:
+            yield Mark(one, "alike", f"looks like {pictures[other].name}")
 
 
 def _suspicious(pictures: Sequence[Picture]) -> Iterator[Mark]:
