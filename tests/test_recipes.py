@@ -46,7 +46,8 @@ def run_two_steps(recipe: str, folder: Path, *overrides: str) -> None:
         overrides += ("--model.class_inference_steps=2",)
     config = evaluated_cheaply(recipe, folder)
     assert main(["fit", "--config", config, root, "--run=two_steps", *TWO_STEPS, *overrides]) == 0
-    assert (folder / Path(recipe).stem / "two_steps" / "config.yaml").is_file()
+    for name in ("config.yaml", "contact_sheet.html"):
+        assert (folder / Path(recipe).stem / "two_steps" / name).is_file()
 
 
 def evaluated_cheaply(recipe: str, folder: Path) -> str:

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -18,12 +19,16 @@ from sdtune.callbacks.stop_signals import Stopped
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.commands.recipe import CALL_KEYS, options
 from sdtune.commands.recipe_cli import RecipeCLI
+from sdtune.report.contact_sheet import write_contact_sheet
 from sdtune.report.run_report import write_report
 from sdtune.run_folder.layout import RunFolder, by_step
 
 __all__ = ["main"]
 
 log = logging.getLogger(__name__)
+
+# on the page that a run begins with: photos take a second for ten of them
+_PICTURES_SHOWN = 200
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -42,6 +47,8 @@ def main(arguments: Sequence[str]) -> int:
     cli = RecipeCLI(arguments)
     if cli.trainer.is_global_zero:
         print(*cli.notes, sep="\n", end="\n" if cli.notes else "", flush=True)
+    # a data module of another package may have none
+    getattr(cli.datamodule, "survey_listeners", []).append(_write_contact_sheet)
     try:
         return _fit(cli)
     finally:
@@ -83,6 +90,15 @@ def _write_report(folder: Path) -> None:
         write_report(folder)
     except Exception as error:
         log.warning("The report of %s could not be written: %s", folder, error)
+
+
+def _write_contact_sheet(survey: Any, folder: Path) -> None:
+    """Write the page of the training pictures; training goes on whether or not it can be."""
+    path = RunFolder(folder).contact_sheet
+    try:
+        write_contact_sheet(survey, path, most=_PICTURES_SHOWN)
+    except Exception as error:
+        log.warning("%s could not be written: %s", path, error)
 
 
 def _story(trainer: Trainer, logger: TensorBoardLogger, arguments: Sequence[str]) -> str:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple
 
+from sdtune.data.buckets import Size
 from sdtune.data.class_pictures import ClassPictures, Draw
 from sdtune.data.concept import Concept, ConceptDataset
+from sdtune.data.manifest import Manifest
 from sdtune.data.masked_scan import with_masks
 from sdtune.data.picture_module import PictureDataModule
 from sdtune.data.pictures import Picture, PictureDataset
 from sdtune.data.scan import Scan
+from sdtune.data.survey import Survey, survey_class_pictures
 
 __all__ = ["ConceptPicturesModule"]
 
@@ -111,6 +117,34 @@ class ConceptPicturesModule(PictureDataModule):
                 lines += pair.of_class.lines(f"{key}.class_dir")
         return lines + self._notes()
 
+    def survey(self, resolution: int | None = None) -> Survey | None:
+        """Look over the instance pictures, and the class pictures that are there already.
+
+        Args:
+            resolution: See `PictureDataModule.survey`.
+
+        Returns:
+            The figures; None if the resolution is not known.
+        """
+        survey = super().survey(resolution)
+        train = self._built_datasets()[0]
+        if survey is None or not isinstance(train, ConceptDataset):
+            return survey
+        beside = train.class_datasets[: len(self.concepts)]
+        of_class = [each.pictures for each in beside] or [
+            list(each.of_class.pictures) for each in self._scanned()
+        ]
+        if not any(of_class):
+            return survey
+        sampled = iter(zip(survey.targets, train.repeats_by_picture(), strict=False))
+        sizes: list[Counter[Size]] = []
+        for pair in self._scanned():
+            sizes.append(Counter())
+            for target, repeats in islice(sampled, len(pair.instance.pictures)):
+                sizes[-1][target] += repeats
+        found = survey_class_pictures(of_class, sizes, survey.pictures, survey.resolution)
+        return replace(survey, of_class=found)
+
     def build_datasets(self) -> tuple[PictureDataset, ...]:
         """Read the instance pictures; class pictures come with `make_class_pictures`."""
         return self._build_train(), PictureDataset([], resolution=self.resolution)
@@ -198,7 +232,9 @@ class ConceptPicturesModule(PictureDataModule):
             drawn.make(draw, rank, processes)
             self.trainer.strategy.barrier("make_class_pictures")
         drawn.make(draw)
+        facts = Manifest(drawn.folder, self.cache_dir).facts(drawn.paths)
         return [
-            Picture(path, path.name, prompt)
+            Picture(path, path.name, prompt, known.size, known.sha256, perceptual=known.perceptual)
             for path, prompt in zip(drawn.paths, drawn.prompts, strict=True)
+            for known in [facts[path]]
         ]

@@ -74,6 +74,10 @@ class PictureDataModule(KeepsFeatures):
         seed: Seed of all that is random: order, crop, flip, templates, caption dropout, validation
             split, and pictures that are made.
 
+    Attributes:
+        survey_listeners: Called at the start of training with what the pictures come to, and the
+            run's folder, by the first process.
+
     Raises:
         ValueError: If arguments are out of their ranges, with a line for each.
     """
@@ -141,6 +145,7 @@ class PictureDataModule(KeepsFeatures):
         self._may_cache = cache_latents
         self._left_out_path: Path | None = None
         self._datasets: tuple[PictureDataset, ...] | None = None
+        self.survey_listeners: list[Callable[[Survey, Path], None]] = []
 
     def save_plain(self, **values: Any) -> None:
         """Save hyperparameters in another form than they were given in.
@@ -355,14 +360,20 @@ class PictureDataModule(KeepsFeatures):
         """Log what the pictures come to, and write it into the run's folder."""
         if self._rank()[0] != 0:
             return
+        if not getattr(self.trainer, "optimizers", True):
+            return  # a schedule counts batches, before there are class pictures; training asks anew
         survey = self.survey()
         if survey is None:
             return
         for line in survey_lines(survey, most=_NAMED):
             rank_zero_info(line)
         folder = getattr(getattr(self.trainer, "logger", None), "log_dir", None)
-        if isinstance(folder, str) and not write_survey(Path(folder), survey):
+        if not isinstance(folder, str):
+            return
+        if not write_survey(Path(folder), survey):
             log.warning("%s cannot be written.", Path(folder) / SURVEY)
+        for tell in self.survey_listeners:
+            tell(survey, Path(folder))
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -106,14 +106,21 @@ class StyleDataModule(PictureDataModule):
             where = self.folder if isinstance(self.folder, str) else ", ".join(self.folder)
             name = "validation_count" if self.validation_count else "validation_share"
             problems.append(
-                f"{where}: holding out {held} of {len(pictures)} pictures leaves none to train "
-                f"on; lower `data.{name}`."
+                f"{where}: holding out {held} of {len(pictures)} pictures leaves none to train on "
+                f"(what looks alike stays on one side); lower `data.{name}`, or add pictures."
             )
         return problems
 
     def found(self) -> list[str]:
         """Say what the folder was taken for and what was left out, a line each."""
-        return self._scanned().lines("data.folder") + self._notes()
+        lines = self._scanned().lines("data.folder")
+        count, held = self.validation_count, len(self._held_out(self._scanned().pictures))
+        if count and not self.validation_share and held > count:
+            lines.append(
+                f"data.validation_count: {held} pictures are held out in place of {count}, for "
+                "copies and pictures that look alike stay on one side."
+            )
+        return lines + self._notes()
 
     def build_datasets(self) -> tuple[PictureDataset, PictureDataset]:
         """Split the folder, see `held_out`."""

@@ -4,33 +4,32 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import FiniteFloat
 
 from sdtune.data.buckets import BucketSettings, Size, bucket_chooser
 from sdtune.data.decoding import IMAGE_SUFFIXES
+from sdtune.data.look_alikes import first_alikes
 from sdtune.data.manifest import DECODED_AT_MOST
 from sdtune.data.pictures import Picture
 from sdtune.data.transforms import share_kept
 
-__all__ = ["BucketFigures", "Mark", "MarkKind", "Survey", "survey_pictures"]
+__all__ = [
+    "BucketFigures",
+    "Mark",
+    "MarkKind",
+    "Survey",
+    "survey_class_pictures",
+    "survey_pictures",
+]
 
-MarkKind = Literal["enlarged", "duplicate", "alike", "caption"]
-
-# saved again as a JPEG, or at another size, a picture's hash moves by 2 of 64 bits at most
-_ALIKE_BITS = 2
-
-# a hash of fewer bits is that of a plain surface, which all plain surfaces share
-_TELLING_BITS = 4
-
-_ROWS_AT_ONCE = 256  # of the table of all pairs, which would not fit into memory whole
+MarkKind = Literal["enlarged", "subject", "duplicate", "alike", "caption"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Mark:
     Attributes:
         position: Which picture.
         kind: `enlarged`, `duplicate` (the same file as another one), `alike` (looks like another
-            one) or `caption`.
+            one), `caption`, or `subject` (a class picture that is one of the subject).
         text: The same in words, as the end of a sentence about the picture.
     """
 
@@ -80,6 +79,8 @@ class Survey:
         marks: What there is to know of single pictures, in the order of the pictures.
         same_caption: The caption that all pictures share though each has its own; None if they
             differ.
+        of_class: The class pictures that stand beside these, at the sizes of these; None if there
+            are none.
     """
 
     pictures: Sequence[Picture] = field(repr=False)
@@ -90,6 +91,7 @@ class Survey:
     batch_size: int
     marks: Sequence[Mark] = ()
     same_caption: str | None = None
+    of_class: Survey | None = None
 
     @property
     def mean_kept(self) -> float:
@@ -120,7 +122,8 @@ class Survey:
 
         Returns:
             `pictures`, `resolution`, `batch_size`, `kept`, `smallest_kept`, `same_caption`,
-            `buckets`, `unfilled`, `is_compared`, `counts` of the marks by kind, and `marks`.
+            `buckets`, `unfilled`, `is_compared`, `counts` of the marks by kind, `marks`, and
+            `class_pictures`, which is as all of this or null.
         """
         counts = Counter(each.kind for each in self.marks)
         listed = [mark for kind in counts for mark in islice(self.marks_of(kind), most)]
@@ -151,6 +154,7 @@ class Survey:
                 }
                 for each in listed
             ],
+            "class_pictures": self.of_class and self.of_class.to_json(most),
         }
 
 
@@ -184,7 +188,8 @@ def survey_pictures(
     targets = [choose(each.size) for each in pictures]
     share = cache(share_kept)
     kept = [share(each.size, target) for each, target in zip(pictures, targets, strict=True)]
-    marks = [*_enlarged(pictures, targets), *_copies(pictures), *_alike(pictures)]
+    enlarged = map(_enlarged, range(len(pictures)), pictures, targets)
+    marks = [*filter(None, enlarged), *_copies(pictures), *_alike(pictures)]
     same = None
     if own_captions:
         marks += _suspicious(pictures)
@@ -201,6 +206,55 @@ def survey_pictures(
         sorted(marks, key=lambda each: each.position),
         same,
     )
+
+
+def survey_class_pictures(
+    pictures: Sequence[Sequence[Picture]],
+    sizes: Sequence[Mapping[Size, int]],
+    subjects: Sequence[Picture],
+    resolution: int,
+) -> Survey:
+    """Look over class pictures, each of which is read at any size that its subject's have.
+
+    Args:
+        pictures: Those of each class.
+        sizes: Likewise, width and height at which the subject's pictures are read -> how many
+            samples an epoch makes at it.
+        subjects: The subjects' own pictures, of which a class picture should be no copy.
+        resolution: Side of the square that the model reads, in pixels.
+
+    Returns:
+        The figures; a picture's share of pixels is the mean over the sizes, and its `target` the
+        most frequent of them.
+    """
+    share = cache(share_kept)
+    read_at: dict[Path, Counter[Size]] = defaultdict(Counter)  # subjects may share a class
+    for its, counts in zip(pictures, sizes, strict=True):
+        for picture in its:
+            read_at[picture.path].update(counts)
+    every = list({each.path: each for its in pictures for each in its}.values())
+    targets = [max(read_at[each.path].items(), key=lambda item: item[::-1])[0] for each in every]
+    kept: list[float] = []
+    marks: list[Mark] = []
+    rows: dict[Size, list[float]] = defaultdict(list)
+    for position, picture in enumerate(every):
+        counts = read_at[picture.path]
+        for size in counts:
+            rows[size].append(share(picture.size, size))
+        whole = sum(share(picture.size, size) * count for size, count in counts.items())
+        kept.append(whole / counts.total())
+        enlarged = filter(None, (_enlarged(position, picture, size) for size in counts))
+        marks += islice(enlarged, 1)
+    samples: Counter[Size] = Counter()
+    for its, counts in zip(pictures, sizes, strict=True):
+        samples.update(counts if its else {})
+    figures = [
+        BucketFigures(size, len(rows[size]), samples[size], sum(rows[size]) / len(rows[size]))
+        for size in sorted(rows)
+    ]
+    marks += [*_of_subjects(every, subjects), *_copies(every), *_alike(every)]
+    marks.sort(key=lambda each: each.position)
+    return Survey(every, targets, kept, resolution, figures, 1, marks)
 
 
 def _figures(
@@ -220,12 +274,12 @@ def _figures(
     ]
 
 
-def _enlarged(pictures: Sequence[Picture], targets: Sequence[Size]) -> Iterator[Mark]:
-    for position, (picture, target) in enumerate(zip(pictures, targets, strict=True)):
-        width, height = picture.size
-        if width < target[0] or height < target[1]:
-            text = f"is {width}x{height} pixels and is enlarged to {target[0]}x{target[1]}"
-            yield Mark(position, "enlarged", text)
+def _enlarged(position: int, picture: Picture, target: Size) -> Mark | None:
+    width, height = picture.size
+    if width >= target[0] and height >= target[1]:
+        return None
+    text = f"is {width}x{height} pixels and is enlarged to {target[0]}x{target[1]}"
+    return Mark(position, "enlarged", text)
 
 
 def _copies(pictures: Sequence[Picture]) -> Iterator[Mark]:
@@ -238,21 +292,20 @@ def _copies(pictures: Sequence[Picture]) -> Iterator[Mark]:
             yield Mark(position, "duplicate", f"is the same file as {pictures[other].name}")
 
 
+def _of_subjects(pictures: Sequence[Picture], subjects: Sequence[Picture]) -> Iterator[Mark]:
+    """Mark class pictures that are a subject's: they would preserve what is to be learned."""
+    known = {each.sha256: each for each in subjects if each.sha256}
+    for position, picture in enumerate(pictures):
+        if picture.sha256 in known:
+            name = known[picture.sha256].name
+            yield Mark(position, "subject", f"is the same file as the subject's own {name}")
+
+
 def _alike(pictures: Sequence[Picture]) -> Iterator[Mark]:
     """Name the first picture that each one looks like, other than its copies."""
-    known = [n for n, each in enumerate(pictures) if each.perceptual is not None]
-    hashes = np.array([pictures[n].perceptual for n in known], np.uint64)
-    telling = np.bitwise_count(hashes) >= _TELLING_BITS
-    hashes, positions = hashes[telling], np.array(known, np.int64)[telling]
-    for begin in range(0, len(hashes), _ROWS_AT_ONCE):
-        rows = hashes[begin : begin + _ROWS_AT_ONCE]
-        differ = np.bitwise_count(rows[:, None] ^ hashes[None, : begin + len(rows)])
-        is_alike = np.tril(differ <= _ALIKE_BITS, begin - 1)  # (rows, columns); those before it
-        for row in np.flatnonzero(is_alike.any(axis=1)):
-            one = int(positions[begin + row])
-            other = int(positions[is_alike[row].argmax()])
-            if pictures[one].sha256 != pictures[other].sha256:
-                yield Mark(one, "alike", f"looks like {pictures[other].name}")
+    for one, other in first_alikes([each.perceptual for each in pictures]):
+        if pictures[one].sha256 != pictures[other].sha256:
+            yield Mark(one, "alike", f"looks like {pictures[other].name}")
 
 
 def _suspicious(pictures: Sequence[Picture]) -> Iterator[Mark]:

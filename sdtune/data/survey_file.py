@@ -30,6 +30,7 @@ class RecordedSurvey:
         smallest_kept: That of the picture that loses most.
         buckets: What becomes of the pictures of each shape.
         counts: How many pictures are marked, by `MarkKind`.
+        class_pictures: The same of the class pictures; None if there are none.
     """
 
     pictures: int
@@ -37,6 +38,7 @@ class RecordedSurvey:
     smallest_kept: FiniteFloat
     buckets: list[BucketFigures]
     counts: dict[str, int]
+    class_pictures: RecordedSurvey | None = None
 
 
 def write_survey(folder: Path, survey: Survey) -> bool:

@@ -12,11 +12,16 @@ from sdtune.files.line_list import cut_list
 __all__ = ["bucket_line", "count_words", "percent_kept", "survey_lines"]
 
 _BUCKETS_LISTED = 8
+_CLASS = "class pictures"
 
 _HEADINGS: dict[MarkKind, tuple[str, str]] = {
     "enlarged": (
         "is smaller than what the model reads and is enlarged",
         "are smaller than what the model reads and are enlarged",
+    ),
+    "subject": (
+        "is one of the subject, which training is to change",
+        "are of the subject, which training is to change",
     ),
     "duplicate": (
         "is there twice, which makes it count more than the others",
@@ -30,6 +35,7 @@ _HEADINGS: dict[MarkKind, tuple[str, str]] = {
 }
 _REMEDIES: dict[MarkKind, str] = {
     "enlarged": "look for larger versions, or lower `data.resolution`",
+    "subject": "take them out of the class",
     "duplicate": "delete all but one",
     "alike": "look whether one is enough",
     "caption": "write others; `sdtune caption` helps",
@@ -49,7 +55,14 @@ def survey_lines(survey: Survey, most: int | None = None) -> list[str]:
     """
     if not survey.pictures:
         return []
-    lines = [_summary(survey)]
+    lines = _lines_of(survey, most, "data")
+    if survey.of_class is not None:
+        lines += _lines_of(survey.of_class, most, _CLASS)
+    return lines
+
+
+def _lines_of(survey: Survey, most: int | None, what: str) -> list[str]:
+    lines = [_summary(survey, what)]
     if 1 < len(survey.buckets) <= _BUCKETS_LISTED:
         lines += [f"  {bucket_line(each)}" for each in survey.buckets]
     lines += _unfilled(survey)
@@ -58,11 +71,11 @@ def survey_lines(survey: Survey, most: int | None = None) -> list[str]:
         lines.append(f"data: all pictures have one and the same caption, {said}.")
     if not survey.is_compared:
         lines.append(
-            f"data: of more than {DECODED_AT_MOST:,} pictures, those that only look alike are not "
-            "looked for."
+            f"{what}: of more than {DECODED_AT_MOST:,} pictures, those that only look alike are "
+            "not looked for."
         )
     for kind in _HEADINGS:
-        lines += _marked(survey, kind, most)
+        lines += _marked(survey, kind, most, what)
     return lines
 
 
@@ -82,6 +95,7 @@ def count_words(counts: Mapping[str, int]) -> str:
     """Say how many pictures are marked, by `MarkKind`; empty if none are."""
     names = {
         "enlarged": "enlarged",
+        "subject": "of the subject itself",
         "duplicate": "copies of others",
         "alike": "that look like others",
         "caption": "with captions that say nothing",
@@ -90,11 +104,13 @@ def count_words(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {name}" for count, name in known if count)
 
 
-def _summary(survey: Survey) -> str:
+def _summary(survey: Survey, what: str) -> str:
     count, kept = len(survey.buckets), percent_kept(survey.mean_kept)
     (width, height), *_ = (each.size for each in survey.buckets)
     where = f"in {count} buckets" if count > 1 else f"at {width}x{height}"
-    said = f"data: {_count(len(survey.pictures))} {where}; {kept} of the pixels are kept"
+    if what == _CLASS and count > 1:
+        where = f"at the {count} sizes of those that they stand beside"
+    said = f"{what}: {_count(len(survey.pictures))} {where}; {kept} of the pixels are kept"
     worst = min(range(len(survey.kept)), key=survey.kept.__getitem__)
     least = percent_kept(survey.kept[worst])
     if least == kept:
@@ -116,12 +132,12 @@ def _unfilled(survey: Survey) -> list[str]:
     ]
 
 
-def _marked(survey: Survey, kind: MarkKind, most: int | None) -> list[str]:
+def _marked(survey: Survey, kind: MarkKind, most: int | None, what: str) -> list[str]:
     marks = survey.marks_of(kind)
     count = len({each.position for each in marks})
     if not count:
         return []
-    heading = f"data: {_count(count)} {_HEADINGS[kind][count > 1]}; {_REMEDIES[kind]}:"
+    heading = f"{what}: {_count(count)} {_HEADINGS[kind][count > 1]}; {_REMEDIES[kind]}:"
     lines = [f"{survey.pictures[each.position].path} {each.text}" for each in marks]
     return [heading, *(f"  {line}" for line in _cutter(most)(lines))]
 

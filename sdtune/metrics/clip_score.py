@@ -16,7 +16,8 @@ def clip_score(images: Tensor, texts: Tensor) -> Tensor:
 
     Hessel et al. (https://arxiv.org/abs/2104.08718) scale by 2.5; 100 is what torchmetrics, and
     with it the reference paper, reports. torchmetrics' own class is not used: it embeds the
-    pictures for itself, where here all metrics share their vectors, and gives the mean alone.
+    pictures for itself, where here all metrics share their vectors, and gives the mean alone. Of
+    square pictures both give the same; of others torchmetrics judges the middle square alone.
 
     Args:
         images: (B, D) unit vectors of pictures.
@@ -42,7 +43,8 @@ CLIP_SCORE = SampleMetric(
     higher_is_better=True,
     meaning=(
         "How well a picture shows what its prompt says: 100 times the cosine of the two in the "
-        "space of a CLIP."
+        "space of a CLIP. A picture that is not square is squeezed into a square, so that all of "
+        "it counts; other programs judge its middle alone."
     ),
     limits="It does not say whether a picture is beautiful, nor in which style it is drawn.",
     needs=("clip",),

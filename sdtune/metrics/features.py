@@ -11,7 +11,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -78,7 +80,13 @@ class Embedder(nn.Module, ABC):
 
 
 class _Transformer(Embedder):
-    """A network of transformers, with the preparation of pictures that it was trained with."""
+    """A network of transformers, with the preparation of pictures that it was trained with.
+
+    But where that would cut the middle out of a picture that is not square, the whole is squeezed
+    into a square first, as the preparation of SigLIP (Zhai et al. 2023), CMMD (Jayasumana et al.
+    2024) and DINO's own in transformers do: what a prompt asks for may stand anywhere. Square
+    pictures are prepared as ever.
+    """
 
     def __init__(self, image_processor: Any) -> None:
         super().__init__()
@@ -88,10 +96,21 @@ class _Transformer(Embedder):
         # as a file would hold them: the processors resize bytes, not floats
         arrays = [(255 * image).round().to("cpu", torch.uint8).numpy() for image in images]
         batch = self.image_processor(
-            arrays, return_tensors="pt", input_data_format="channels_first"
+            [self._squeezed(each) for each in arrays],
+            return_tensors="pt",
+            input_data_format="channels_first",
         )
         pixel_values: Tensor = batch["pixel_values"]
         return pixel_values.to(self.device)
+
+    def _squeezed(self, pixels: np.ndarray) -> np.ndarray:
+        """Make (3, H, W) bytes square, if the processor would cut off what is not."""
+        side = dict(self.image_processor.size or {}).get("shortest_edge")
+        if side is None or pixels.shape[1] == pixels.shape[2]:
+            return pixels
+        resample = Image.Resampling(self.image_processor.resample)
+        image = Image.fromarray(pixels.transpose(1, 2, 0)).resize((side, side), resample)
+        return np.asarray(image).transpose(2, 0, 1)  # (side, side, 3) -> (3, side, side)
 
 
 class CLIPEmbedder(_Transformer):

@@ -68,7 +68,10 @@ class GramEmbedder(Embedder):
 
 
 def _square(image: Tensor, size: int) -> Tensor:
-    """Resize a picture's shorter side, and take the middle of the longer one."""
+    """Resize a picture's shorter side, and take the middle of the longer one.
+
+    Squeezed, strokes and textures would be others.
+    """
     height, width = image.shape[-2:]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2

@@ -31,7 +31,7 @@ CLIP_I = SampleMetric(
     higher_is_better=True,
     meaning=(
         "How much a picture is like the training pictures: its mean cosine to them in the space "
-        "of a CLIP."
+        "of a CLIP. Pictures that are not square are squeezed into squares, whole."
     ),
     limits="It does not tell a likeness that was learned from a copy.",
     needs=("clip", "training"),
@@ -42,7 +42,10 @@ DINO = SampleMetric(
     name="dino",
     title="DINO",
     higher_is_better=True,
-    meaning="The same in the space of a DINO, which tells one subject from others of its class.",
+    meaning=(
+        "The same in the space of a DINO, which tells one subject from others of its class; whole "
+        "pictures, squeezed likewise."
+    ),
     limits="It does not tell a likeness that was learned from a copy.",
     needs=("dino", "training"),
     values=lambda samples: image_similarity(samples.pictures.dino, samples.training.dino),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 from collections import defaultdict
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +21,13 @@ from sdtune.data.survey_words import percent_kept, survey_lines
 from sdtune.data.transforms import Box, crop_box
 from sdtune.report.data import bucket_table
 from sdtune.report.page import write_page
+from sdtune.report.table import Table
 
-__all__ = ["Tile", "make_tile", "shown_positions", "write_contact_sheet"]
+__all__ = ["SHOWN", "Tile", "make_tile", "shown_positions", "write_contact_sheet"]
 
-_SHOWN = 400  # a page of them has about 4 MB
+SHOWN = 400
+"""Pictures of a page, which then has about 4 MB."""
+
 _SIDE = 240  # pixels
 _CAPTION = 300  # characters
 
@@ -56,31 +61,50 @@ class Tile:
     marks: Sequence[str]
 
 
-def write_contact_sheet(survey: Survey, path: Path) -> Path:
+@dataclass(frozen=True)
+class _Part:
+    """Pictures of one kind."""
+
+    title: str
+    table: Table
+    shown: str
+    tiles: Sequence[Tile]
+
+
+def write_contact_sheet(survey: Survey, path: Path, most: int = SHOWN) -> Path:
     """Write the page: one file that opens offline.
 
     Args:
         survey: Pictures that were looked over, at least one.
         path: Where the page goes; an existing one is replaced.
+        most: How many pictures it shows; of class pictures half as many.
 
     Returns:
         `path`.
     """
-    marks: dict[int, list[str]] = defaultdict(list)
-    for each in survey.marks:
-        marks[each.position].append(_encodable(each.text))
-    positions = shown_positions(len(survey.pictures), marks, _SHOWN)
     summary, *others = survey_lines(survey, most=0)
+    parts = [_part("The pictures", survey, most)]
+    if survey.of_class is not None:
+        parts.append(_part("Class pictures", survey.of_class, most // 2))
     return write_page(
         "contact_sheet.html",
         path,
         title=f"{len(survey.pictures):,} pictures",
         summary=_sentence(summary),
-        notices=[_sentence(line) for line in others if line.startswith("data: ")],
-        table=bucket_table(survey.buckets),
-        shown=_shown(len(positions), len(survey.pictures)),
-        tiles=[make_tile(survey, each, marks[each]) for each in positions],
+        notices=[_sentence(line) for line in others if not line.startswith(" ")],
+        parts=parts,
     )
+
+
+def _part(title: str, survey: Survey, most: int) -> _Part:
+    marks: dict[int, list[str]] = defaultdict(list)
+    for each in survey.marks:
+        marks[each.position].append(_encodable(each.text))
+    positions = shown_positions(len(survey.pictures), marks, most)
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:  # decoders let others run
+        tiles = list(pool.map(lambda each: make_tile(survey, each, marks[each]), positions))
+    said = _shown(len(positions), len(survey.pictures), len(marks))
+    return _Part(title, bucket_table(survey.buckets), said, tiles)
 
 
 def shown_positions(count: int, marked: Collection[int], most: int) -> list[int]:
@@ -152,12 +176,18 @@ def _frame(size: Size, box: Box) -> str:
     return "; ".join(f"{name}: {max(0.0, share) * 100:.2f}%" for name, share in sides.items())
 
 
-def _shown(shown: int, count: int) -> str:
+def _shown(shown: int, count: int, marked: int) -> str:
     if shown == count:
         return "All of them; those that there is something to know of come first."
+    left_out = f"{shown:,} of {count:,}, {count - shown:,} are left out"
+    if marked > shown:
+        return (
+            f"{left_out}: those shown are the first of {marked:,} that there is something to know "
+            "of; `sdtune check` names all of these."
+        )
     return (
-        f"{shown} of {count:,}: those that there is something to know of come first, the others "
-        "are spread over the set."
+        f"{left_out}: those that there is something to know of come first, the others are spread "
+        "over the set."
     )
 
 

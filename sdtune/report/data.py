@@ -43,4 +43,8 @@ def data_sentence(survey: RecordedSurvey) -> str:
     said = f"{pictures}; training sees {percent_kept(survey.kept)} of their pixels"
     said += "." if least == percent_kept(survey.kept) else f", and of one only {least}."
     counts = count_words(survey.counts)
-    return f"{said} Among them: {counts}; `sdtune check` names them." if counts else said
+    if counts:
+        said += f" Among them: {counts}; `sdtune check` names them."
+    if survey.class_pictures is not None:
+        said += f" Class pictures: {data_sentence(survey.class_pictures)}"
+    return said

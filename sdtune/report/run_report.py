@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sdtune.report.data import bucket_table, data_sentence
 from sdtune.report.facts import count_sentence, facts, nearest_sentence, notices, summary
@@ -32,7 +34,19 @@ def write_report(folder: Path, path: Path | None = None) -> Path:
         FileNotFoundError: If there is no such folder.
     """
     run = read_run(Path(folder))
-    return write_page("run.html", path or RunFolder(run.folder).report, **_content(run))
+    path = path or RunFolder(run.folder).report
+    return write_page("run.html", path, contact_sheet=_contact_sheet(run, path), **_content(run))
+
+
+def _contact_sheet(run: ReportedRun, path: Path) -> str:
+    """Give the address of the page of the training pictures, from the run's page; or nothing."""
+    sheet = RunFolder(run.folder).contact_sheet
+    if not sheet.is_file():
+        return ""
+    try:
+        return quote(Path(os.path.relpath(sheet, path.parent)).as_posix())
+    except ValueError:  # on another drive
+        return sheet.resolve().as_uri()
 
 
 def _content(run: ReportedRun) -> dict[str, Any]:

@@ -186,6 +186,11 @@ class RunFolder:
         return self.path / REPORT
 
     @property
+    def contact_sheet(self) -> Path:
+        """The page of the training pictures, written at the start."""
+        return self.path / "contact_sheet.html"
+
+    @property
     def has_curves(self) -> bool:
         """Whether TensorBoard's files are there."""
         return any(self.path.glob("events.out.tfevents.*"))

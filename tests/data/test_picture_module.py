@@ -166,9 +166,18 @@ def test_the_start_of_a_run_says_what_the_pictures_come_to(make_data, caplog, tm
     data.trainer = SimpleNamespace(
         global_rank=0, world_size=1, logger=logger, overfit_batches=0, num_devices=1,
         lightning_module=None, current_epoch=0, fit_loop=SimpleNamespace(epoch_loop=None),
+        optimizers=[],
     )  # fmt: skip
+    told = []
+    data.survey_listeners.append(lambda *each: told.append(each))
     with caplog.at_level(logging.INFO):
         data._tell_survey()
+        assert not caplog.text
+        assert not told  # it is a schedule that counts batches
+        data.trainer.optimizers.append("adamw")
+        data._tell_survey()
+    ((survey, folder),) = told
+    assert (len(survey.pictures), folder) == (7, tmp_path / "run")
     assert "data: 7 pictures at 40x24; 90 % of the pixels are kept." in caplog.text
     assert ".png is 24x16 pixels and is enlarged to 40x24" in caplog.text
     assert "and 4 more, see `sdtune check`" in caplog.text

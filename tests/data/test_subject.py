@@ -189,3 +189,34 @@ def test_hyperparameters_can_be_read_back_without_pickle(make_data, tmp_path):
     hparams = torch.load(tmp_path / "hparams.pt", weights_only=True)
     assert hparams["class_dir"] == str(tmp_path)
     assert not {"seed", "cache_dir"} & hparams.keys()
+
+
+def test_class_pictures_are_surveyed_drawn_and_given(make_data, make_folder, tmp_path):
+    data = make_data(class_prompt="a cat", class_count=3)
+    assert data.survey().of_class is None  # not drawn yet
+    survey = _with_class(data).survey()
+    assert len(survey.pictures) == 4
+    drawn = survey.of_class
+    assert [(each.size, each.pictures) for each in drawn.buckets] == [((8, 8), 3)]
+    assert len({each.sha256 for each in drawn.pictures}) == 3
+    lines = data.survey_notes(survey)
+    assert "class pictures: 3 pictures at 8x8; 100 % of the pixels are kept." in lines
+    folder = make_folder(3, name="class")  # of the same noise as the subject's
+    (folder / "00.png").write_bytes((folder / "01.png").read_bytes())
+    given = make_data(class_prompt="a cat", class_dir=folder, resolution=16)
+    survey = given.survey()
+    assert [each.size for each in survey.of_class.buckets] == [each.size for each in survey.buckets]
+    assert [each.text for each in survey.of_class.marks_of("subject")] == [
+        "is the same file as the subject's own 01.png",
+        "is the same file as the subject's own 01.png",
+        "is the same file as the subject's own 02.png",
+    ]
+    (line,) = (each for each in given.survey_notes(survey) if "delete all but one" in each)
+    assert line.startswith("class pictures: 1 picture is there twice")
+
+
+def test_black_class_pictures_are_told(make_data):
+    data = make_data(class_prompt="a cat", class_count=3)
+    black = data.make_class_pictures(lambda prompts, seeds: torch.zeros(len(seeds), 3, 8, 8), "x")
+    assert black is None
+    assert len(data.survey().of_class.marks_of("duplicate")) == 2

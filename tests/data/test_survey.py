@@ -8,7 +8,7 @@ from sdtune.data.buckets import DEFAULT_BUCKETS, BucketSettings
 from sdtune.data.manifest import perceptual_hash
 from sdtune.data.pictures import Picture
 from sdtune.data.scan import scan_pictures
-from sdtune.data.survey import survey_pictures
+from sdtune.data.survey import survey_class_pictures, survey_pictures
 
 
 def picture(name="a.png", size=(890, 490), caption="a fox in snow", **known):
@@ -121,3 +121,36 @@ def test_json_lists_marks_up_to_a_number_and_counts_all():
     assert [each["picture"] for each in content["marks"]] == ["0.png", "1.png"]
     assert content["buckets"] == [{"size": [512, 512], "pictures": 5, "samples": 5, "kept": 1.0}]
     assert len(survey_pictures(small, 512, DEFAULT_BUCKETS).to_json()["marks"]) == 5
+
+
+def test_class_pictures_are_looked_over_at_the_sizes_of_their_subject():
+    subject = picture("s.png", sha256="a")
+    squares = [picture(f"{n}.png", (512, 512), sha256=str(n)) for n in range(3)]
+    stolen = picture("t.png", (640, 384), sha256="a")
+    sizes = {(640, 384): 3, (512, 512): 1}
+    survey = survey_class_pictures([[*squares, stolen]], [sizes], [subject], 512)
+    assert [(each.size, each.pictures, each.samples) for each in survey.buckets] == [
+        ((512, 512), 4, 1),
+        ((640, 384), 4, 3),
+    ]
+    assert survey.targets == [(640, 384)] * 4
+    assert survey.kept[0] == pytest.approx((1 + 3 * 384 / 640) / 4)
+    assert survey.buckets[1].kept == pytest.approx((1 + 3 * 384 / 640) / 4)
+    assert [(each.position, each.kind) for each in survey.marks] == [
+        *((n, "enlarged") for n in range(3)),
+        (3, "enlarged"),
+        (3, "subject"),
+    ]
+    assert survey.marks[4].text == "is the same file as the subject's own s.png"
+
+
+def test_a_class_that_two_subjects_share_is_counted_once():
+    cats = [picture(f"{n}.png", (512, 512), sha256=str(n)) for n in range(2)]
+    sizes = [{(512, 512): 3}, {(640, 384): 1}]
+    survey = survey_class_pictures([cats, cats], sizes, [], 512)
+    assert survey.pictures == cats
+    assert survey.marks_of("duplicate") == []
+    assert survey.kept[0] == pytest.approx((3 + 384 / 640) / 4)
+    assert {each.size: each.samples for each in survey.buckets} == {(512, 512): 3, (640, 384): 1}
+    figures = survey_pictures(cats, 512, DEFAULT_BUCKETS).to_json()
+    assert figures["class_pictures"] is None

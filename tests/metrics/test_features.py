@@ -3,8 +3,10 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
@@ -41,13 +43,28 @@ def test_dinov2_is_read_alike(tmp_path):
     torch.testing.assert_close(vectors, F.normalize(output, dim=1).detach(), atol=1e-5, rtol=1e-4)
 
 
-def test_pictures_of_any_size_are_resized_and_cut(clip):
+def test_all_of_a_picture_that_is_not_square_counts(clip, dino):
     wide = random_images(1, seed=1, size=128)[0]
-    tall = torch.cat([wide, wide], dim=1)  # its middle is the seam
-    vectors = clip.embed_images([wide, tall, wide])
-    torch.testing.assert_close(vectors[0], vectors[2])
-    assert vectors[0] @ vectors[1] < 0.999
-    torch.testing.assert_close(vectors.norm(dim=1), torch.ones(3))
+    wide = torch.cat([wide, wide.flip(0)], dim=2)
+    changed = wide.clone()
+    changed[:, :, :40] = 1 - changed[:, :, :40]  # far from the middle square
+    for judge in (clip, dino):
+        vectors = judge.embed_images([wide, changed, wide])
+        torch.testing.assert_close(vectors[0], vectors[2])
+        assert vectors[0] @ vectors[1] < 0.999
+        torch.testing.assert_close(vectors.norm(dim=1), torch.ones(3))
+    # squeezed by the processor's own filter
+    pixels = (255 * wide).round().byte().permute(1, 2, 0).numpy()
+    square = Image.fromarray(pixels).resize((64, 64), Image.Resampling.BICUBIC)
+    square = torch.from_numpy(np.array(square)).permute(2, 0, 1) / 255
+    torch.testing.assert_close(clip.embed_images([wide]), clip.embed_images([square]))
+
+
+def test_squares_are_prepared_as_the_processor_does(clip):
+    squares = random_images(2, seed=3, size=100)
+    arrays = [(255 * each).round().byte().numpy() for each in squares]
+    expected = clip.image_processor(arrays, return_tensors="pt", input_data_format="channels_first")
+    assert torch.equal(clip._pixel_values(squares), expected["pixel_values"])
 
 
 def test_more_pictures_than_pass_at_once_keep_their_order(clip, monkeypatch):

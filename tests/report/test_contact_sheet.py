@@ -1,13 +1,14 @@
 import base64
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 
 from sdtune.data.buckets import DEFAULT_BUCKETS
 from sdtune.data.pictures import Picture
-from sdtune.data.survey import survey_pictures
+from sdtune.data.survey import survey_class_pictures, survey_pictures
 from sdtune.report.contact_sheet import make_tile, shown_positions, write_contact_sheet
 
 
@@ -45,6 +46,17 @@ def test_a_picture_that_is_gone_leaves_its_place(survey, tmp_path):
     assert make_tile(survey, 0, []).source == ""
     page = write_contact_sheet(survey, tmp_path / "sheet.html").read_text(encoding="utf-8")
     assert "is gone" in page
+
+
+def test_class_pictures_stand_below_and_what_is_left_out_is_said(survey, tmp_path):
+    beside = survey_class_pictures([survey.pictures], [{(512, 512): 1}], [], 512)
+    both = replace(survey, of_class=beside)
+    page = write_contact_sheet(both, tmp_path / "sheet.html", most=2).read_text(encoding="utf-8")
+    assert len(re.findall(r'src="data:image/jpeg', page)) == 3
+    assert "2 of 3, 1 are left out: those that there is something to know of come first" in page
+    assert "1 of 3, 2 are left out: those shown are the first of 2 that there" not in page
+    assert "1 of 3, 2 are left out: those shown are the first of 3 that there is" in page
+    assert page.index("The pictures</h2>") < page.index("Class pictures</h2>")
 
 
 def test_of_many_pictures_the_marked_ones_come_first():

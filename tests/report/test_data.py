@@ -18,3 +18,5 @@ def test_what_there_is_to_know_is_counted():
         "1,202 pictures; training sees 99 % of their pixels, and of one only 40 %. Among them: "
         "1 enlarged, 3 with captions that say nothing; `sdtune check` names them."
     )
+    beside = RecordedSurvey(122, 0.9176, 0.9176, BUCKETS, {}, plain)
+    assert data_sentence(beside) == f"{data_sentence(plain)} Class pictures: {data_sentence(plain)}"

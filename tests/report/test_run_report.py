@@ -1,9 +1,14 @@
 import re
 import shutil
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
+from sdtune.data.buckets import DEFAULT_BUCKETS
+from sdtune.data.pictures import Picture
+from sdtune.data.survey import survey_pictures
+from sdtune.data.survey_file import write_survey
 from sdtune.report.run_report import write_report
 
 
@@ -113,3 +118,15 @@ def test_an_empty_folder_has_a_page_too(tmp_path):
     _, page = read(write_report(tmp_path))
     assert "This run is not finished: it got to step 0, and" in page.text
     assert "h1" in page.tags
+
+
+def test_the_contact_sheet_is_linked_where_there_is_one(whole_run, tmp_path):
+    run = tmp_path / "a run"
+    shutil.copytree(whole_run, run)
+    pictures = [Picture(Path("a.png"), "a.png", "a fox", (890, 490))]
+    write_survey(run, survey_pictures(pictures, 512, DEFAULT_BUCKETS))
+    assert "contact_sheet.html" not in read(write_report(run))[1].addresses
+    (run / "contact_sheet.html").write_text("")
+    assert "contact_sheet.html" in read(write_report(run))[1].addresses
+    elsewhere = read(write_report(run, tmp_path / "page.html"))[1].addresses
+    assert "a%20run/contact_sheet.html" in elsewhere
