@@ -80,7 +80,7 @@ def caption(
     import torch
 
     from sdtune.captioning.captioner import CaptionerSettings
-    from sdtune.captioning.folder import caption_folder, folder_problems
+    from sdtune.data.caption_files import caption_folder, folder_problems
     from sdtune.captioning.registry import load_captioner
 
     problems = folder_problems(folder)
