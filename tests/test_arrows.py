@@ -15,11 +15,11 @@ ARROWS: dict[str, set[str]] = {
     "models": {"functional", "files"},
     "adapters": {"models", "functional", "files"},
     "metrics": {"functional", "files"},
-    "data": {"functional", "files"},
+    "data": {"captioning", "functional", "files"},
     "nano": {"models", "functional"},
     "techniques": {"adapters", "models", "functional", "files"},
     "run_folder": {"files"},
-    "captioning": {"data", "metrics", "nano", "files"},
+    "captioning": {"metrics", "nano"},
     "evaluation": {
         "run_folder",
         "data",
@@ -45,6 +45,7 @@ ARROWS: dict[str, set[str]] = {
     "comparison": {"report", "evaluation", "run_folder", "metrics", "files", "sdtune"},
     "commands": {
         "captioning",
+        "data",
         "comparison",
         "report",
         "evaluation",
@@ -64,13 +65,14 @@ ARROWS: dict[str, set[str]] = {
     "_arguments": set(),
     "_checks": set(),
     "_imports": set(),
+    "_prompt_fields": set(),
 }
 """What a room may import; `OPEN_TO_ALL` are besides.
 
 `sdtune` is the package's public names.
 """
 
-OPEN_TO_ALL = {"_arguments", "_checks", "_imports"}
+OPEN_TO_ALL = {"_arguments", "_checks", "_imports", "_prompt_fields"}
 
 CIRCLES_ALLOWED: dict[tuple[str, str], str] = {
     ("sdtune", "*"): "the public names, for type checkers; imported when they are asked for",

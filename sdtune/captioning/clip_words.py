@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import permutations
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from sdtune.captioning.captioner import CaptionerSettings
-from sdtune.data.transforms import to_pixel_values
+from sdtune.captioning.grounds import find_ground
 from sdtune.metrics.features import CLIPEmbedder, load_clip
 from sdtune.nano.making.objects import OBJECTS, with_article
 from sdtune.nano.making.scenes import PALETTE, PATTERNS, Background
 
-__all__ = ["ClipWordsCaptioner", "nano_phrases", "read_phrases"]
+__all__ = ["ClipWordsCaptioner", "nano_ground", "nano_phrases", "read_phrases"]
 
 _NANO = "nano"
 _TEXTS_AT_ONCE = 256
@@ -34,14 +35,21 @@ class ClipWordsCaptioner:
         subject: What all the pictures show; takes the place of the first block's phrase. That is
             chosen all the same, for what the CLIP takes the subject for tells it best apart from
             what is beside it.
+        look: Finds the last block's phrase in the picture itself; None where it cannot, and then
+            the CLIP chooses.
     """
 
     def __init__(
-        self, clip: CLIPEmbedder, blocks: Sequence[Sequence[str]], subject: str = ""
+        self,
+        clip: CLIPEmbedder,
+        blocks: Sequence[Sequence[str]],
+        subject: str = "",
+        look: Callable[[Image.Image], str | None] | None = None,
     ) -> None:
         self._clip = clip
         self._blocks = [list(block) for block in blocks]
         self._subject = subject.strip()
+        self._look = look
         self._vectors: dict[str, Tensor] = {}
 
     @classmethod
@@ -70,16 +78,24 @@ class ClipWordsCaptioner:
             )
         clip = load_clip(model)
         clip.to(settings.device)
-        return cls(clip, blocks, settings.subject)
+        look = nano_ground if model == _NANO and settings.words is None else None
+        return cls(clip, blocks, settings.subject, look)
 
     def describe(self, images: Sequence[Image.Image]) -> list[str]:
         """Choose phrases for pictures, see `Captioner.describe`."""
-        pixels = [(to_pixel_values(image) / 2 + 0.5).clamp(0.0, 1.0) for image in images]
-        return [self._phrases_for(vector) for vector in self._clip.embed_images(pixels)]
+        pixels = [_to_pixels(image) for image in images]
+        vectors = self._clip.embed_images(pixels)
+        return [
+            self._phrases_for(vector, self._look(image) if self._look else None)
+            for vector, image in zip(vectors, images, strict=True)
+        ]
 
-    def _phrases_for(self, picture: Tensor) -> str:
+    def _phrases_for(self, picture: Tensor, seen: str | None) -> str:
         chosen: list[str] = []
         for block in self._blocks:
+            if seen and len(chosen) == len(self._blocks) - 1:
+                chosen.append(seen)
+                break
             before = " ".join(chosen)
             if before not in self._vectors:
                 self._vectors[before] = self._embedded([f"{before} {each}" for each in block])
@@ -102,8 +118,13 @@ def nano_phrases() -> list[list[str]]:
         if pattern != "plain"
         for colours in permutations(PALETTE, 2)
     ]
-    grounds = [f"on {with_article(each.caption)}" for each in plain + patterned]
-    return [[with_article(name) for name in OBJECTS], grounds]
+    return [[with_article(name) for name in OBJECTS], list(map(_on, plain + patterned))]
+
+
+def nano_ground(image: Image.Image) -> str | None:
+    """Name the background of a picture in nano's words, see `find_ground`."""
+    ground = find_ground(image)
+    return None if ground is None else _on(ground)
 
 
 def read_phrases(path: Path) -> list[list[str]]:
@@ -132,3 +153,13 @@ def read_phrases(path: Path) -> list[list[str]]:
     if not found:
         raise ValueError(f"Expected {path} to hold phrases, one a line, but it is empty.")
     return found
+
+
+def _on(ground: Background) -> str:
+    return f"on {with_article(ground.caption)}"
+
+
+def _to_pixels(image: Image.Image) -> Tensor:
+    """Scale a picture: (3, H, W) in [0, 1]."""
+    pixels = torch.from_numpy(np.array(image)).float() / 255
+    return pixels.permute(2, 0, 1)  # (H, W, 3) -> (3, H, W)

@@ -80,8 +80,8 @@ def caption(
     import torch
 
     from sdtune.captioning.captioner import CaptionerSettings
-    from sdtune.captioning.folder import caption_folder, folder_problems
     from sdtune.captioning.registry import load_captioner
+    from sdtune.data.caption_files import caption_folder, folder_problems
 
     problems = folder_problems(folder)
     if batch_size < 1:

@@ -41,7 +41,7 @@ class _Entry(NamedTuple):
 
 
 def read_captions(
-    folder: Path, pictures: Sequence[Path], column: str | None = None
+    folder: Path, pictures: Sequence[Path], column: str | None = None, *, optional: bool = False
 ) -> tuple[dict[Path, list[str]], list[str]]:
     """Join pictures with their captions.
 
@@ -56,6 +56,7 @@ def read_captions(
         folder: The folder that holds the pictures.
         pictures: The pictures below it, as `find_pictures` lists them.
         column: What metadata call a caption; None is `text`.
+        optional: Whether a picture may have none.
 
     Returns:
         The distinct captions of each picture that has some; and a line for each picture without
@@ -66,7 +67,8 @@ def read_captions(
     metadata = _read_metadata(folder, pictures, column or "text")
     entries, problems = _sorted_out([*sidecars, *metadata])
     captions, conflicts = _resolve(entries)
-    return captions, problems + conflicts + _missing(folder, pictures, entries)
+    missing = [] if optional else _missing(folder, pictures, entries)
+    return captions, problems + conflicts + missing
 
 
 def read_metadata(folder: Path, pictures: Sequence[Path]) -> dict[Path, list[str]]:

@@ -6,12 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Any, NamedTuple
 
+from sdtune._prompt_fields import PromptFields, Subject
 from sdtune.data.buckets import Size
+from sdtune.data.caption_making import check_captioner
 from sdtune.data.class_pictures import ClassPictures, Draw
-from sdtune.data.concept import Concept, ConceptDataset
+from sdtune.data.concept import Concept
+from sdtune.data.concept_captions import ConceptCaptions
+from sdtune.data.concept_dataset import ConceptDataset
 from sdtune.data.manifest import Manifest
 from sdtune.data.masked_scan import with_masks
 from sdtune.data.picture_module import PictureDataModule
@@ -27,6 +31,7 @@ class _Scans(NamedTuple):
 
     instance: Scan
     of_class: Scan
+    uncaptioned: Sequence[Picture] = ()
 
 
 class ConceptPicturesModule(PictureDataModule):
@@ -39,6 +44,10 @@ class ConceptPicturesModule(PictureDataModule):
     Args:
         concepts: The subjects.
         checks: What the subclass checks of its own arguments, see `check_all`.
+        captioner: What describes pictures of a concept with a `class_noun` that have no caption,
+            once, at the start of a run: `blip`, `clip` or `wd`, see `sdtune caption`; `none` names
+            the subject and no more; `auto` takes `clip` for nano and else `blip`.
+        write_captions: Whether captions that were made are written beside the pictures, too.
         **kwargs: See `PictureDataModule`.
 
     Raises:
@@ -51,17 +60,58 @@ class ConceptPicturesModule(PictureDataModule):
         self,
         concepts: Sequence[Concept],
         checks: Sequence[Callable[[], None]] = (),
+        *,
+        captioner: str = "auto",
+        write_captions: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            [*(partial(self._check_concept, *each) for each in enumerate(concepts)), *checks],
+            [
+                *(partial(self._check_concept, *each) for each in enumerate(concepts)),
+                lambda: check_captioner(captioner),
+                *checks,
+            ],
             **kwargs,
         )
         self.concepts = list(concepts)
+        self._made_captions = ConceptCaptions(captioner, write_captions)
+        self._placeholders: list[str] = []
         self._scans: list[_Scans] | None = None
 
     def _check_concept(self, number: int, concept: Concept) -> None:
         concept.check()
+
+    @property
+    def subjects(self) -> list[Subject | None]:
+        """The words of each subject; None for one without a `class_noun`."""
+        pairs = zip_longest(self.concepts, self._placeholders[: len(self.concepts)], fillvalue="")
+        return [concept.subject(word) for concept, word in pairs if isinstance(concept, Concept)]
+
+    @property
+    def prompt_fields(self) -> PromptFields:
+        """What `{subject}` and `{class}` read, and `{subject_1}` and so on of several subjects."""
+        one = len(self.concepts) == 1
+        missing = "`data.class_noun`" if one else "a `class_noun` of each of `data.concepts`"
+        return PromptFields.of_subjects(self.subjects, missing)
+
+    @property
+    def adapter_record(self) -> dict[str, str]:
+        """What an adapter's header says of the words that were used."""
+        fields = self.prompt_fields
+        record = {"sdtune.prompt_fields": fields.to_json()} if fields.readings else {}
+        return record | self._made_captions.adapter_record
+
+    def name_subjects(self, placeholders: Sequence[str], base: str) -> None:
+        """Take over the words that a technique learns, before anything is read.
+
+        Args:
+            placeholders: A word for each subject; none if it learns no words.
+            base: The base that is trained, for whose kind captions are made.
+        """
+        self._made_captions.base = base
+        if list(placeholders) != self._placeholders:
+            self._placeholders = list(placeholders)
+            self._scans = self._datasets = None
 
     @property
     def has_class_pictures(self) -> bool:
@@ -100,21 +150,28 @@ class ConceptPicturesModule(PictureDataModule):
             One line each: a path, what is wrong with it, and what to do. Empty if all is well.
         """
         self._scans = None  # files may have changed
-        return [problem for pair in self._scanned() for scan in pair for problem in scan.problems]
+        unknown = self._unknown_fields()
+        scans = [scan for pair in self._scanned() for scan in pair[:2]]
+        return [*unknown, *(problem for scan in scans for problem in scan.problems)]
 
     def left_out(self) -> list[str]:
         """List what is wrong with the pictures that are left out, a line each."""
-        return [line for pair in self._scanned() for scan in pair for line in scan.left_out]
+        return [line for pair in self._scanned() for scan in pair[:2] for line in scan.left_out]
 
     def found(self) -> list[str]:
         """Say what the folders were taken for and what was left out, a line each."""
-        one = len(self.concepts) == 1
         lines: list[str] = []
         for number, (concept, pair) in enumerate(zip(self.concepts, self._scanned(), strict=True)):
-            key = "data" if one else f"data.concepts[{number}]"
+            key = self._key(number)
             lines += pair.instance.lines(f"{key}.instance_dir")
             if concept.class_dir is not None:
                 lines += pair.of_class.lines(f"{key}.class_dir")
+            subject = self.subjects[number]
+            if subject is not None:
+                lines.append(f"{key}.class_noun: {_words_of(subject)}")
+                lines += self._made_captions.lines(
+                    key, pair.instance.pictures, pair.uncaptioned, subject
+                )
         return lines + self._notes()
 
     def survey(self, resolution: int | None = None) -> Survey | None:
@@ -145,13 +202,33 @@ class ConceptPicturesModule(PictureDataModule):
         found = survey_class_pictures(of_class, sizes, survey.pictures, survey.resolution)
         return replace(survey, of_class=found)
 
+    def setup(self, stage: str | None = None) -> None:
+        """Check the folders, read them anew, and make captions for pictures that have none.
+
+        Args:
+            stage: What the Trainer is about to do; all stages need the same.
+
+        Raises:
+            DataError: If there are problems, with all of them.
+            ValueError: If a captioner that was asked for is not available here.
+        """
+        self._build()
+        pairs = [
+            (pair.uncaptioned, subject)
+            for pair, subject in zip(self._scanned(), self.subjects, strict=True)
+            if subject is not None and pair.uncaptioned
+        ]
+        if pairs and self._made_captions.make(pairs, self._cache_folder(), self.trainer):
+            self._scans = self._datasets = None
+        super().setup(stage)
+
     def build_datasets(self) -> tuple[PictureDataset, ...]:
         """Read the instance pictures; class pictures come with `make_class_pictures`."""
         return self._build_train(), PictureDataset([], resolution=self.resolution)
 
     def _build_train(self, mixed: Sequence[Picture] = (), mixed_repeats: int = 1) -> ConceptDataset:
         return ConceptDataset(
-            self.concepts,
+            self._filled(),
             [pair.instance.pictures for pair in self._scanned()],
             mixed,
             mixed_repeats,
@@ -168,15 +245,52 @@ class ConceptPicturesModule(PictureDataModule):
 
     def _scanned(self) -> list[_Scans]:
         if self._scans is None:
-            how = self.cache_dir, self.on_problem
             self._scans = [
-                _Scans(
-                    with_masks(each.scan(*how), self.unmasked_weight, self.on_problem),
-                    each.scan_class(*how),
-                )
-                for each in self.concepts
+                self._scan(concept, subject)
+                for concept, subject in zip(self._filled(), self.subjects, strict=True)
             ]
         return self._scans
+
+    def _scan(self, concept: Concept, subject: Subject | None) -> _Scans:
+        how = self.cache_dir, self.on_problem
+        scan = concept.scan(*how, subject)
+        uncaptioned = [each for each in scan.pictures if not each.caption] if subject else []
+        if subject is not None and uncaptioned:
+            captions = (self._made_captions.caption(each, subject) for each in scan.pictures)
+            told = [
+                replace(each, caption=each.caption or caption)
+                for each, caption in zip(scan.pictures, captions, strict=True)
+            ]
+            scan = replace(scan, pictures=told)
+        scan = with_masks(scan, self.unmasked_weight, self.on_problem)
+        return _Scans(scan, concept.scan_class(*how), uncaptioned)
+
+    def _filled(self) -> list[Concept]:
+        """Give the concepts with their prompts' fields filled; as they are, if one is unknown."""
+        if self._unknown_fields():
+            return self.concepts
+        return [
+            concept.filled(self._fields_of(number), self._key(number))
+            for number, concept in enumerate(self.concepts)
+        ]
+
+    def _unknown_fields(self) -> list[str]:
+        return [
+            problem
+            for number, concept in enumerate(self.concepts)
+            for name, texts in concept.prompts().items()
+            for problem in self._fields_of(number).problems(texts, f"{self._key(number)}.{name}")
+        ]
+
+    def _fields_of(self, number: int) -> PromptFields:
+        """Give the fields in the prompts of a concept: its own, and those of all by number."""
+        key = self._key(number)
+        own = PromptFields.of_subjects([self.subjects[number]], f"`{key}.class_noun`")
+        every = self.prompt_fields
+        return PromptFields({**own.readings, **every.readings}, {**own.missing, **every.missing})
+
+    def _key(self, number: int) -> str:
+        return "data" if len(self.concepts) == 1 else f"data.concepts[{number}]"
 
     def _sized_datasets(self) -> tuple[PictureDataset, ...]:
         datasets = super()._sized_datasets()
@@ -215,7 +329,7 @@ class ConceptPicturesModule(PictureDataModule):
             raise TypeError(f"Expected a ConceptDataset, but got {type(train).__name__}.")
         pictures = [
             pair.of_class.pictures if concept.class_dir else self._drawn(concept, draw, key)
-            for concept, pair in zip(self.concepts, self._scanned(), strict=True)
+            for concept, pair in zip(self._filled(), self._scanned(), strict=True)
         ]
         if len(train.pictures) > len(train.originals):  # beside mixed pictures stand those of all
             pictures.append([picture for each in pictures for picture in each])
@@ -238,3 +352,14 @@ class ConceptPicturesModule(PictureDataModule):
             for path, prompt in zip(drawn.paths, drawn.prompts, strict=True)
             for known in [facts[path]]
         ]
+
+
+def _words_of(subject: Subject) -> str:
+    """Say which words were chosen for a subject."""
+    kind = "is called"
+    if subject.placeholder and subject.placeholder in subject.tuned:
+        kind = f"is a new word, {subject.placeholder}, and called"
+    return (
+        f"the subject {kind} `{subject.tuned}` in prompts and captions; its class, and what base and "
+        f"judges read in its place, is `{subject.noun}`."
+    )

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from sdtune._checks import check_all, check_positive
-from sdtune.data.concept import Concept, ConceptDataset
+from sdtune.data.concept import Concept
+from sdtune.data.concept_dataset import ConceptDataset
 from sdtune.data.concept_module import ConceptPicturesModule
 from sdtune.data.mixed_pictures import MixedPictures, Mixture
 from sdtune.data.pictures import Picture, PictureDataset
@@ -35,9 +36,10 @@ class ConceptsDataModule(ConceptPicturesModule):
     Args:
         concepts: The subjects: each an `instance_dir`, with `instance_prompt`, `class_dir`,
             `class_prompt`, `class_count`, `prompt_templates`, `caption_replacements`, `repeats`,
-            `source`, `caption_column` and `image_column` as in `SubjectDataModule`. All have class
-            pictures, or none.
-        mixed_prompts: What mixed pictures show, such as "a <erica> toy next to a <hazel> toy",
+            `source`, `caption_column`, `image_column`, `class_noun`, `identifier` and
+            `subject_name` as in `SubjectDataModule`. All have class pictures, or none. In prompts
+            of a concept `{subject}` is that one; in all others they have numbers, `{subject_1}`.
+        mixed_prompts: What mixed pictures show, such as "a {subject_1} next to a {subject_2}",
             taken in turn. Each holds the words of two subjects; the first stands left. None mixes
             nothing.
         mixed_count: Number of mixed pictures.
@@ -72,6 +74,7 @@ class ConceptsDataModule(ConceptPicturesModule):
         self.mixed_count = mixed_count
         self.mixed_repeats = mixed_repeats
         self._composed_for: PictureDataset | None = None
+        self._placeholders = [subject.word if subject else "" for subject in self.subjects]
         self.save_plain(concepts=[_plain(concept) for concept in concepts])
 
     def problems(self) -> list[str]:
@@ -82,6 +85,9 @@ class ConceptsDataModule(ConceptPicturesModule):
             they would be learned as one; and so is a mixed prompt without the words of two.
         """
         problems = super().problems()
+        unknown = self.prompt_fields.problems(self.mixed_prompts, "data.mixed_prompts")
+        if unknown or self._unknown_fields():  # captions are not yet what they will be
+            return [*problems, *unknown]
         train = self._build_train()
         words = self._words(train)
         shared = [
@@ -97,7 +103,7 @@ class ConceptsDataModule(ConceptPicturesModule):
 
     def build_datasets(self) -> tuple[PictureDataset, ...]:
         """Read the instance pictures; mixed ones are composed once the resolution is known."""
-        prompts = self.mixed_prompts
+        prompts = self._mixed_prompts()
         mixed = [
             # a name for now: where the file is depends on the resolution
             Picture(Path(name), name, prompts[number % len(prompts)])
@@ -115,7 +121,7 @@ class ConceptsDataModule(ConceptPicturesModule):
         paths = [[picture.path for picture in each] for each in train.pictures_by_concept()]
         mixtures = [
             Mixture(prompt, *(paths[concept] for concept in _named_concepts(prompt, words)))
-            for prompt in self.mixed_prompts
+            for prompt in self._mixed_prompts()
         ]
         folder = self._cache_folder() / "mixed_pictures"
         mixed = MixedPictures(folder, mixtures, resolution, self.mixed_count, self.seed)
@@ -126,6 +132,10 @@ class ConceptsDataModule(ConceptPicturesModule):
             for picture, path in zip(train.pictures[first:], mixed.paths, strict=True)
         ]
 
+    def _mixed_prompts(self) -> list[str]:
+        fields = self.prompt_fields
+        return [fields.tuned(each, "data.mixed_prompts") for each in self.mixed_prompts]
+
     def _words(self, train: ConceptDataset) -> list[set[str]]:
         """Find the words of each concept; mixed captions rightly hold those of two."""
         return [_shared_words(each) for each in train.captions_by_concept()[: len(self.concepts)]]
@@ -135,7 +145,7 @@ class ConceptsDataModule(ConceptPicturesModule):
         return [
             "Expected each of `data.mixed_prompts` to hold the words of two of the concepts (of "
             f"{known}) and no others, but got {found}: {prompt!r}."
-            for prompt in self.mixed_prompts
+            for prompt in self._mixed_prompts()
             for found in [", ".join(f"`{each}`" for each in _words_in(prompt)) or "none"]
             if not _names_two(prompt, words)
         ]

@@ -15,6 +15,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from sdtune._arguments import whole_signature
 from sdtune._checks import check_all, check_not_negative, check_positive, check_share
+from sdtune._prompt_fields import PromptFields
 from sdtune.data.buckets import DEFAULT_BUCKETS, BucketSettings
 from sdtune.data.caption_rules import CaptionRules
 from sdtune.data.keeps_features import KeepsFeatures
@@ -278,6 +279,11 @@ class PictureDataModule(KeepsFeatures):
     def has_own_captions(self) -> bool:
         """Whether each picture has a caption of its own, and not one that is given for all."""
         return True
+
+    @property
+    def prompt_fields(self) -> PromptFields:
+        """What may stand in braces in the prompts of samples, such as `{subject}`."""
+        return PromptFields()
 
     def captions(self) -> list[str]:
         """List the distinct captions of all batches, so that each is encoded once."""

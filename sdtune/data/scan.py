@@ -89,6 +89,7 @@ def scan_folder(
     caption_column: str | None = None,
     image_column: str | None = None,
     on_problem: OnProblem = "error",
+    optional_captions: bool = False,
 ) -> Scan:
     """Read pictures and everything that is wrong with them.
 
@@ -102,6 +103,7 @@ def scan_folder(
         image_column: Where tables hold pictures; None finds it.
         on_problem: With "skip", each location of which pictures remain goes on without those that
             have problems.
+        optional_captions: Whether a picture of a plain folder may have none, see `Asked`.
 
     Returns:
         What was found. What is known of a file is found once, as long as it does not change.
@@ -109,7 +111,7 @@ def scan_folder(
     Raises:
         ValueError: If there is no source of that name.
     """
-    asked = Asked(caption, caption_column, image_column, cache_dir)
+    asked = Asked(caption, caption_column, image_column, cache_dir, optional_captions)
     snapshot = None
     if not isinstance(folder, Mapping) and Path(folder).is_dir():
         how = {"asked": asdict(asked), "source": source, "on_problem": on_problem}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sdtune._checks import check_not_negative, check_positive, check_share
+from sdtune._prompt_fields import PromptFields, Reading
 from sdtune.data.masked_scan import with_masks
 from sdtune.data.picture_module import PictureDataModule
 from sdtune.data.pictures import Picture, PictureDataset
@@ -34,7 +35,7 @@ class StyleDataModule(PictureDataModule):
         batch_size: Samples in a batch, on each device.
         repeats: How often an epoch shows each picture.
         trigger: Words added to every caption after a comma, such as "openmoji style". They stay at
-            its end.
+            its end; prompts of samples have them where they say `{trigger}`.
         validation_count: Pictures held out of training for the validation loss, chosen by what
             they show: one that is added can take the place of one of them.
         validation_share: Share of the pictures to hold out, in [0, 1): each stays on its side
@@ -85,6 +86,11 @@ class StyleDataModule(PictureDataModule):
         self.validation_count = validation_count
         self.validation_share = validation_share
         self._scan: Scan | None = None
+
+    @property
+    def prompt_fields(self) -> PromptFields:
+        """What `{trigger}` reads in the prompts of samples: those words, of the base's as well."""
+        return PromptFields({"trigger": Reading(self.trigger, self.trigger)})
 
     @property
     def location(self) -> dict[str, Any]:

@@ -37,13 +37,21 @@ class SubjectDataModule(ConceptPicturesModule):
             None is the prompt alone.
         caption_replacements: Words of the captions and what to put in their places, such as
             {cat: erica cat}: the subject's name goes into captions that know none. Whole words,
-            the longest first.
+            the longest first. With a `class_noun`, that is what is replaced by default.
         repeats: How often an epoch shows each instance picture, times its own repeats where the
             source gives some.
         source: What reads `instance_dir`, as in `StyleDataModule`; None looks what it is.
         caption_column: Where tables and metadata in `instance_dir` hold captions; None finds it.
         image_column: Where tables in `instance_dir` hold pictures; None finds it.
-        **kwargs: See `PictureDataModule`.
+        class_noun: What kind of thing the subject is, such as "robot". All prompts may then say
+            `{subject}`: identifier and noun ("qqq robot"), or the word that is learned
+            ("<robot>"); and `{class}`: the noun, which the base and the judges read for both. The
+            noun is found in captions and replaced by the subject's words, and pictures without a
+            caption get one.
+        identifier: What stands before the noun to mean this one, where no word is learned.
+        subject_name: What `{subject}` reads, if neither, such as "<erica> face".
+        **kwargs: See `PictureDataModule`; and `captioner` and `write_captions`, see
+            `ConceptPicturesModule`.
 
     Raises:
         ValueError: If arguments are out of their ranges, with a line for each.
@@ -62,6 +70,9 @@ class SubjectDataModule(ConceptPicturesModule):
         source: str | None = None,
         caption_column: str | None = None,
         image_column: str | None = None,
+        class_noun: str | None = None,
+        identifier: str = "sks",
+        subject_name: str | None = None,
         **kwargs: Any,
     ) -> None:
         instance_dir = str(instance_dir)  # a Path in a checkpoint would need pickle to be read back
@@ -78,5 +89,8 @@ class SubjectDataModule(ConceptPicturesModule):
             source=source,
             caption_column=caption_column,
             image_column=image_column,
+            class_noun=class_noun,
+            identifier=identifier,
+            subject_name=subject_name,
         )
         super().__init__([concept], **kwargs)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from sdtune.data import concept as concept_module
-from sdtune.data.concept import Concept, ConceptDataset
+from sdtune.data.concept import Concept
+from sdtune.data.concept_dataset import ConceptDataset
 from sdtune.data.pictures import Picture, PictureDataset
 
 

@@ -6,7 +6,8 @@ import torch
 from PIL import Image
 
 from sdtune.data.buckets import BucketSettings
-from sdtune.data.concept import Concept, ConceptDataset
+from sdtune.data.concept import Concept
+from sdtune.data.concept_dataset import ConceptDataset
 from sdtune.data.encoded import Encoded
 from sdtune.data.pictures import Picture, PictureDataset
 from sdtune.files.feature_store import FeatureStore

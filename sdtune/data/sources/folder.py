@@ -58,7 +58,9 @@ class FolderSource:
         paths = [path for path in paths if path not in not_trained_on]
         problems = [link_problem(path) for path in sorted(links)]
         if asked.caption is None:
-            captions, caption_problems = read_captions(folder, paths, asked.caption_column)
+            captions, caption_problems = read_captions(
+                folder, paths, asked.caption_column, optional=asked.optional
+            )
             problems += caption_problems
         else:
             captions = {path: [asked.caption] for path in paths}
@@ -67,7 +69,7 @@ class FolderSource:
             Listed(
                 path,
                 name_of(path),
-                captions.get(path, []),
+                captions.get(path, [""] if asked.optional else []),
                 mask=masks.get(path),
             )
             for path in paths

@@ -20,12 +20,15 @@ class Asked:
         image_column: Where tables hold pictures; None finds it.
         cache_dir: Where pictures that are no files are written to; None is `$SDTUNE_CACHE` or
             `~/.cache/sdtune`.
+        optional: Whether a picture of the user's own files may lack a caption; it then has an
+            empty one.
     """
 
     caption: str | None = None
     caption_column: str | None = None
     image_column: str | None = None
     cache_dir: str | Path | None = None
+    optional: bool = False
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,13 @@ from sdtune.data.sources.registry import choose_source
 from sdtune.files.atomic_file import replaced_atomically
 from sdtune.files.text_file import read_text
 
-__all__ = ["CaptionedFolder", "caption_folder", "folder_problems"]
+__all__ = [
+    "CaptionedFolder",
+    "caption_folder",
+    "folder_problems",
+    "open_picture",
+    "write_caption",
+]
 
 # captioners look at 224 to 448 pixels: memory and time of a photo's further ones are saved
 _LONGEST_SIDE = 1024
@@ -89,14 +95,14 @@ def caption_folder(
         tqdm(total=len(jobs), desc="Captions", unit="", disable=None) as progress,
     ):
         for batch in batches:
-            opened = list(pool.map(_open, [picture for picture, _ in batch]))
+            opened = list(pool.map(open_picture, [picture for picture, _ in batch]))
             images = [each for each in opened if isinstance(each, Image.Image)]
             captions = iter(captioner.describe(images) if images else [])
             for (picture, path), found in zip(batch, opened, strict=True):
                 if isinstance(found, str):
                     done.problems.append(found)
                 elif caption := " ".join(next(captions).split()):
-                    _write(path, caption)
+                    write_caption(path, caption)
                     done.written[path] = caption
                 else:
                     done.problems.append(
@@ -146,7 +152,15 @@ def _is_empty(path: Path, folder: Path) -> bool:
         return False  # whatever it is, it is not ours to replace
 
 
-def _open(path: Path) -> Image.Image | str:
+def open_picture(path: Path) -> Image.Image | str:
+    """Open a picture for a captioner.
+
+    Args:
+        path: The file.
+
+    Returns:
+        An RGB picture of 1024 pixels at most on its longer side; or a sentence on what is wrong.
+    """
     try:
         width, height = header_size(path)
         scale = min(1.0, _LONGEST_SIDE / max(width, height))
@@ -156,6 +170,7 @@ def _open(path: Path) -> Image.Image | str:
         return f"{str(error).removesuffix('.')}; save it again as PNG or JPEG, or delete it."
 
 
-def _write(path: Path, caption: str) -> None:
+def write_caption(path: Path, caption: str) -> None:
+    """Write a caption's file, whole or not at all."""
     with replaced_atomically(path) as temporary:
         temporary.write_text(caption + "\n", encoding="utf-8")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sdtune.captioning.folder import caption_folder, folder_problems
+from sdtune.data.caption_files import caption_folder, folder_problems
 from sdtune.data.scan import scan_folder
 
 

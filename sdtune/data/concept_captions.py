@@ -1,0 +1,188 @@
+"""The captions that one run makes for the pictures of its subjects: chosen, kept, and told."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sdtune._prompt_fields import PromptFields, Subject
+from sdtune.data.caption_files import write_caption
+from sdtune.data.caption_making import AUTO, captioner_for, captioner_words, make_captions
+from sdtune.data.made_captions import (
+    CAPTIONS,
+    MadeCaption,
+    read_made_captions,
+    write_made_captions,
+)
+from sdtune.data.pictures import Picture
+from sdtune.data.subject_captions import made_caption
+
+__all__ = ["ConceptCaptions"]
+
+log = logging.getLogger(__name__)
+
+_ALL_SHOWN = 20  # captions
+_SOME_SHOWN = 5
+_IN_HEADER = 100  # captions; a header is read whole
+
+_Pictures = tuple[Sequence[Picture], Subject]
+
+
+class ConceptCaptions:
+    """Captions that were made, by the pictures' hashes.
+
+    Args:
+        captioner: What makes them, see `captioner_for`.
+        beside: Whether they are written beside the pictures, too.
+
+    Attributes:
+        base: The base that is trained; None as long as no technique has said it, and then nothing
+            is described.
+    """
+
+    def __init__(self, captioner: str, beside: bool) -> None:
+        self._asked = captioner
+        self._beside = beside
+        self._made: dict[str, MadeCaption] = {}
+        self.base: str | None = None
+
+    @property
+    def adapter_record(self) -> dict[str, str]:
+        """The captions for an adapter's header, if they are few enough for one."""
+        if not 0 < len(self._made) <= _IN_HEADER:
+            return {}
+        captions = {each.picture: each.caption for each in self._made.values()}
+        return {"sdtune.made_captions": json.dumps(captions, ensure_ascii=False)}
+
+    def caption(self, picture: Picture, subject: Subject) -> str:
+        """Say what a picture without a caption of its own is told.
+
+        Args:
+            picture: The picture.
+            subject: What it shows.
+
+        Returns:
+            The caption that was made for it; the subject alone as long as none was.
+        """
+        made = self._made.get(picture.sha256)
+        text = made.caption if made else made_caption(subject, "")
+        return PromptFields.of_subjects([subject]).tuned(text, CAPTIONS)
+
+    def make(self, pairs: Sequence[_Pictures], cache: Path, trainer: Any) -> bool:
+        """Make the captions that are missing, on the first process, and tell the others.
+
+        A caption that the run's folder has, or that of the run that is resumed, stays what it was.
+
+        Args:
+            pairs: Pictures without captions, and what they show.
+            cache: The cache's folder.
+            trainer: The Trainer, or None.
+
+        Returns:
+            Whether there are captions now.
+
+        Raises:
+            ImportError: If a captioner that was asked for lacks its package.
+            ValueError: If its model is not available here.
+        """
+        if self.base is None and self._asked == AUTO:
+            return False
+        if trainer is None:
+            made = self._all(pairs, cache, [])
+        else:
+            folder = trainer.log_dir  # a collective call
+            folders = _folders(folder, trainer.ckpt_path)
+            made = self._all(pairs, cache, folders) if trainer.is_global_zero else []
+            made = trainer.strategy.broadcast(made)
+            if folder and trainer.is_global_zero and not trainer.fast_dev_run:
+                write_made_captions(Path(folder), made)
+        self._made = {each.sha256: each for each in made}
+        if self._beside and (trainer is None or trainer.is_global_zero):
+            self._write_beside(pairs)
+        return True
+
+    def lines(
+        self,
+        key: str,
+        pictures: Sequence[Picture],
+        uncaptioned: Sequence[Picture],
+        subject: Subject,
+    ) -> list[str]:
+        """Say which captions the pictures of a subject have, and which are to be made.
+
+        Args:
+            key: What the subject is given as, such as `data`.
+            pictures: Its pictures, as they are trained on.
+            uncaptioned: Those of them that have no caption of their own.
+            subject: Its words.
+
+        Returns:
+            A line, and one for each caption that is shown.
+        """
+        without = {each.name for each in uncaptioned}
+        lines = []
+        if uncaptioned and uncaptioned[0].sha256 in self._made:
+            names = dict.fromkeys(self._made[each.sha256].captioner for each in uncaptioned)
+            said = " and ".join(map(captioner_words, names))
+            lines.append(f"{key}.captioner: {len(without)} captions were made, by {said}:")
+            lines += _listed([each for each in pictures if each.name in without], CAPTIONS)
+        elif uncaptioned:
+            chosen = captioner_words(captioner_for(self._asked, self.base))
+            lines.append(
+                f"{key}.captioner: {len(without)} of {len(pictures)} pictures have no caption; "
+                f"captions will be made when training starts, by {chosen}: "
+                f"`{self.caption(Picture(Path(), '', ''), subject)} …`."
+            )
+        others = [each for each in pictures if each.name not in without]
+        if others:
+            lines.append(f"{key}.instance_dir: what {len(others)} pictures are told:")
+            lines += _listed(others)
+        return lines
+
+    def _all(
+        self, pairs: Sequence[_Pictures], cache: Path, folders: Sequence[Path]
+    ) -> list[MadeCaption]:
+        known: dict[str, MadeCaption] = {}
+        for folder in reversed(folders):
+            known |= {each.sha256: each for each in read_made_captions(folder)}
+        made = []
+        captioner = captioner_for(self._asked, self.base)
+        for pictures, subject in pairs:
+            new = [each for each in pictures if each.sha256 not in known]
+            made += [known[each.sha256] for each in pictures if each.sha256 in known]
+            if new:
+                required = self._asked != AUTO
+                made += make_captions(new, subject, captioner, cache, required=required)
+        return made
+
+    def _write_beside(self, pairs: Sequence[_Pictures]) -> None:
+        """Write captions beside pictures, with the noun for the subject; never over a file."""
+        for pictures, subject in pairs:
+            plain = PromptFields.of_subjects([subject])
+            for picture in pictures:
+                path = picture.path.with_suffix(".txt")
+                made = self._made[picture.sha256]
+                try:
+                    if not path.exists():
+                        write_caption(path, plain.plain(made.caption, CAPTIONS))
+                except OSError as error:
+                    log.warning("%s cannot be written: %s.", path, error)
+
+
+def _folders(own: str | None, checkpoint: Any) -> list[Path]:
+    """List where captions of this run may be: its own folder, and that of the resumed one."""
+    resumed = [] if checkpoint is None else [Path(checkpoint).resolve().parent.parent]
+    return [*([Path(own)] if own else []), *resumed]
+
+
+def _listed(pictures: Sequence[Picture], file: str = "") -> list[str]:
+    shown = pictures if file and len(pictures) <= _ALL_SHOWN else pictures[:_SOME_SHOWN]
+    where = f", in the run's {file}" if file else ""
+    rest = len(pictures) - len(shown)
+    return [
+        *(f"  {each.name}: {each.caption}" for each in shown),
+        *([f"  and {rest} more{where}"] if rest else []),
+    ]

@@ -1,0 +1,95 @@
+"""A subject's words in captions: in those that are there, and in those that are made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sdtune._prompt_fields import Subject
+
+__all__ = ["SubjectCaptions", "made_caption", "with_article"]
+
+
+@dataclass(frozen=True)
+class SubjectCaptions:
+    """Puts what the tuned model reads for a subject into captions that name what it is.
+
+    Args:
+        subject: The subject; None leaves captions as they are, but for `replacements`.
+        replacements: Words of captions -> what stands in their places, instead of the noun and the
+            subject's words. Whole words, the longest first.
+    """
+
+    subject: Subject | None = None
+    replacements: Mapping[str, str] | None = None
+
+    def finds_words(self, caption: str) -> bool:
+        """Tell whether a caption holds words to be replaced, or the subject's own already."""
+        if self.replacements:
+            return self._replaced(caption, self.replacements) != caption
+        return self.subject is None or self._in_place_of_noun(caption, self.subject) is not None
+
+    def named(self, caption: str) -> str:
+        """Name the subject in a caption.
+
+        Args:
+            caption: What is said of a picture, such as "a robot on grass".
+
+        Returns:
+            "a qqq robot on grass". Where the whole noun is missing, the first of its words that is
+            there is taken for it; a caption without any begins with the subject: "a qqq robot, on
+            grass".
+        """
+        if self.replacements:
+            return self._replaced(caption, self.replacements)
+        if self.subject is None:
+            return caption
+        named = self._in_place_of_noun(caption, self.subject)
+        if named is None:
+            return f"{with_article(self.subject.tuned)}, {caption}"
+        return named
+
+    def _in_place_of_noun(self, caption: str, subject: Subject) -> str | None:
+        """Put the subject's words in the noun's place; None if no word of the noun is there."""
+        if _whole(subject.tuned).search(caption):
+            return caption
+        if found := _whole(subject.noun).search(caption):
+            return caption[: found.start()] + subject.tuned + caption[found.end() :]
+        for word in subject.noun.split():
+            # an identifier stands before what the caption calls the subject
+            if found := _whole(word).search(caption):
+                words = subject.name or subject.placeholder or f"{subject.identifier} {found[0]}"
+                return caption[: found.start()] + words.strip() + caption[found.end() :]
+        return None
+
+    @staticmethod
+    def _replaced(caption: str, replacements: Mapping[str, str]) -> str:
+        words = sorted(replacements, key=len, reverse=True)
+        pattern = rf"\b(?:{'|'.join(map(re.escape, words))})\b"
+        return re.sub(pattern, lambda match: replacements[match[0]], caption)
+
+
+def made_caption(subject: Subject, beside: str) -> str:
+    """Put together a caption for a picture that has none.
+
+    Args:
+        subject: What it shows.
+        beside: What else is there, such as "on a green background", or tags behind a comma; may be
+            empty.
+
+    Returns:
+        Such as "a {subject} on a green background", with the field.
+    """
+    article = with_article(subject.tuned).split()[0]
+    joint = "" if beside[:1] in ("", ",") else " "
+    return f"{article} {{subject}}{joint}{beside}"
+
+
+def with_article(words: str) -> str:
+    """Put "a" or "an" before words, by their first letter."""
+    return f"{'an' if words[:1].lower() in ('a', 'e', 'i', 'o') else 'a'} {words}"
+
+
+def _whole(words: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){re.escape(words)}(?!\w)", re.IGNORECASE)
