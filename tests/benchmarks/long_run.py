@@ -73,7 +73,7 @@ class Watch(pl.Callback):
 
     def _look(self, trainer: pl.Trainer) -> None:
         step = trainer.global_step
-        if step % self.every_n_steps and step != trainer.max_steps or step == self._last:
+        if (step % self.every_n_steps and step != trainer.max_steps) or step == self._last:
             return
         self._last = step
         seconds = round(time.monotonic() - self._begin, 1)
