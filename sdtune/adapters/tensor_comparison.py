@@ -60,7 +60,7 @@ def compare_adapters(before: Sequence[Path], folder: Path) -> list[TensorCompari
 
 
 def _written(folder: Path) -> list[Path]:
-    places = [folder, *sorted(folder.rglob("*"))]
+    places = [folder, *sorted(folder.rglob("*"))] if folder.is_dir() else []
     return [each for each in places if registry.find_format(each) is not None]
 
 

@@ -147,8 +147,8 @@ def _not_given(key: str, value: Any) -> str:
         else ""
     )
     return (
-        f"Expected `--{option}` to be given, for `{key}` was a place on a disk, which a record does "
-        f"not name.{hint}"
+        f"Expected `--{option}` to be given, for `{key}` was a place on a disk, which a record "
+        f"does not name.{hint}"
     )
 
 

@@ -74,10 +74,8 @@ def training_record(
         processes=trainer.world_size,
         base=_base(module),
         pictures=sha256("\n".join(pictures).encode()).hexdigest() if pictures else "",
-        files=_few([f"{each[:16]}:{each[64:72]}" for each in pictures]),
-        class_files=_few(
-            [f"{each[:16]}:{each[64:72]}" for set_ in beside for each in _words(set_)]
-        ),
+        files=_few(pictures),
+        class_files=_few(of_class),
         changes=list(changes),
     )
 
