@@ -28,6 +28,7 @@ COMMANDS = {
     "merge": "adapters into one, or into their base: sdtune merge ADAPTER ADAPTER ...",
     "resize": "a LoRA of a lower rank: sdtune resize ADAPTER --rank 8 --output FOLDER",
     "extract": "a LoRA from the difference of two bases: sdtune extract BASE TUNED ...",
+    "reproduce": "train an adapter again by its record, and compare: sdtune reproduce ADAPTER ...",
     "cache": "what is kept between runs: sdtune cache info, clear, or fill RECIPE.yaml",
     "caption": "write captions beside pictures that have none: sdtune caption FOLDER",
     "check": "list all that is wrong with a recipe and its data: sdtune check RECIPE.yaml",
@@ -44,7 +45,8 @@ commands:
 
 `lightning run RECIPE.yaml ...` is the same as `sdtune fit --config RECIPE.yaml ...`.
 SDTUNE_TRACEBACK=1 shows where an error came from.
-Exit codes: 0 done; 1 it failed; 2 the call or the data is wrong; 130, 143 ... stopped by a signal.
+Exit codes: 0 done; 1 it failed; 2 the call or the data is wrong; 3 `reproduce` found a difference;
+130, 143 ... stopped by a signal.
 """
 
 _RUN_HELP = """\

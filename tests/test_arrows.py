@@ -90,6 +90,7 @@ INSIDE_FUNCTIONS: dict[tuple[str, str], str] = {
     ("sdtune.commands.generate", "*"): "torch would make `sdtune generate --help` slow",
     ("sdtune.commands.inspect", "*"): "torch would make `sdtune inspect --help` slow",
     ("sdtune.commands.merge", "*"): "torch and diffusers would make `sdtune merge --help` slow",
+    ("sdtune.commands.reproduce", "*"): "torch would make `sdtune reproduce --help` slow",
     ("sdtune.commands.resize", "*"): "torch would make `sdtune resize --help` slow",
     ("sdtune.commands.report", "*"): "matplotlib would make `sdtune report --help` slow",
     ("sdtune.nano.making.commands", "*"): "each step of the making needs other optional packages",

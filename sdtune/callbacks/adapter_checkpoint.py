@@ -15,10 +15,12 @@ from sdtune.adapters.adapter_set import AdapterSet
 from sdtune.adapters.lora.kohya_header import OUTPUT_NAME
 from sdtune.adapters.registry import written_files
 from sdtune.callbacks.periodic import PeriodicCallback, is_trial
+from sdtune.evaluation.recorded_training import training_record
 from sdtune.evaluation.technique import Technique, as_technique
 from sdtune.files import tensor_file
 from sdtune.files.atomic_file import replaced_atomically
 from sdtune.run_folder.layout import ADAPTER, BEST, RunFolder, by_step, step_label
+from sdtune.run_folder.resumes import changes_of_training
 
 __all__ = ["AdapterCheckpoint"]
 
@@ -34,7 +36,8 @@ class AdapterCheckpoint(PeriodicCallback):
     Every file is loaded back through its own reader and compared with the model before training
     goes on: a format that loses something is found at the first checkpoint and not afterwards. Each
     folder has all formats that can hold the adapter: a LoRA's for diffusers, for A1111 and ComfyUI,
-    and for PEFT. The last line says for which programs there is none.
+    and for PEFT. The last line says for which programs there is none. Headers hold what the
+    adapter was trained by and with, for `sdtune reproduce`, without any folder's name.
 
     Args:
         every_n_steps: Optimizer steps between two checkpoints. None for after each validation,
@@ -64,6 +67,15 @@ class AdapterCheckpoint(PeriodicCallback):
             raise ValueError(f"Expected `keep` to be a positive integer or None, but got {keep}.")
         self.keep = keep
         self.dtype: AdapterDtype = dtype
+        self._record: dict[str, str] = {}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look up what the adapter is trained by and with: all is loaded now."""
+        super().on_train_start(trainer, pl_module)
+        if trainer.is_global_zero and not is_trial(trainer):
+            changes = changes_of_training(self.folder.parent)
+            data = getattr(trainer, "datamodule", None)
+            self._record = training_record(trainer, pl_module, data, changes).header()
 
     def at_step(self, trainer: Trainer, technique: Technique, step: int) -> None:
         """Write and verify a checkpoint, then drop those that are too old."""
@@ -139,7 +151,7 @@ class AdapterCheckpoint(PeriodicCallback):
     def _write(self, technique: Technique, folder: Path) -> tuple[AdapterSet, Path, float]:
         with technique.averaged_weights():
             adapter = technique.adapter().to(getattr(torch, self.dtype))
-            metadata = {**technique.adapter_metadata(), **self._named()}
+            metadata = {**technique.adapter_metadata(), **self._named(), **self._record}
             path = adapter.save(folder, metadata)
             return adapter, path, adapter.verify(path, technique.model)
 

@@ -10,12 +10,18 @@ from typing import Any
 from sdtune.files.json_file import read_json, write_json
 from sdtune.run_folder.recipe_changes import Change
 
-__all__ = ["RESUMES", "Resume", "note_resume", "read_resumes"]
+__all__ = ["RESUMES", "Resume", "changes_of_training", "note_resume", "read_resumes"]
 
 RESUMES = "resumes.json"
 """The file, in the run's folder."""
 
 VERSION = 1
+
+_NO_OTHER_STEPS = (
+    *("data.cache_latents", "model.base", "model.gradient_checkpointing", "model.roll_backs"),
+    *("trainer.callbacks", "trainer.max_epochs", "trainer.max_steps"),
+)
+"""Keys whose change leaves all steps as they would have been."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,23 @@ def read_resumes(folder: Path) -> list[Resume]:
         return read_json(_File, folder / RESUMES, VERSION).resumes
     except FileNotFoundError:
         return []
+
+
+def changes_of_training(folder: Path) -> list[str]:
+    """Say what was changed on a run's way that changes its steps.
+
+    Args:
+        folder: A run folder.
+
+    Returns:
+        A line each; empty if all of it was trained by one recipe.
+    """
+    return [
+        f"from step {resume.step} on {change}"
+        for resume in read_resumes(folder)
+        for change in resume.changes
+        if change.key not in _NO_OTHER_STEPS
+    ]
 
 
 def note_resume(folder: Path, step: int, changes: Sequence[Change]) -> None:
