@@ -17,11 +17,13 @@ from torch import Tensor
 from sdtune._checks import check_all, check_not_negative
 from sdtune.adapters.words import learned_placeholders
 from sdtune.callbacks.periodic import PeriodicCallback, is_trial
+from sdtune.evaluation.base_pictures import Draw
 from sdtune.evaluation.best import BestRule, Goal, check_goal
 from sdtune.evaluation.circumstances import device_name, library_versions
 from sdtune.evaluation.evaluator import Evaluator
 from sdtune.evaluation.judges import judge_problems, load_judges, missing_needs
 from sdtune.evaluation.settings import asked_size, check_settings
+from sdtune.evaluation.shared_drawing import SharedDrawing
 from sdtune.evaluation.technique import Technique
 from sdtune.evaluation.training_set import TrainingSet
 from sdtune.evaluation.undisturbed import undisturbed
@@ -29,10 +31,12 @@ from sdtune.files.atomic_file import replaced_atomically
 from sdtune.files.confined_path import lies_within
 from sdtune.metrics.judges import Judges
 from sdtune.metrics.registry import METRICS, measurable
-from sdtune.run_folder.layout import RECORD, SCORED_PICTURES, RunFolder, step_label
+from sdtune.run_folder.layout import BASE_LABEL, RECORD, SCORED_PICTURES, RunFolder, step_label
 from sdtune.run_folder.record import Checkpoint, Evaluation, EvaluationSettings, Provenance
 
 __all__ = ["AdapterKeeper", "EvaluationCallback"]
+
+_TUNED = "tuned"
 
 
 @runtime_checkable
@@ -56,8 +60,8 @@ class EvaluationCallback(PeriodicCallback):
     95 % interval over prompts and seeds, every checkpoint a paired comparison with the base. It
     names the best checkpoint, which an `AdapterCheckpoint` then keeps in `adapter/best/`.
 
-    Training is not disturbed: with and without this callback it is the same, bit for bit. Of
-    several processes the first one draws, and the others wait.
+    Training is not disturbed: with and without this callback it is the same, bit for bit. Several
+    processes share out what is to be drawn, eight pictures at a time, and the first one scores.
 
     Args:
         prompts: What to draw; distinct, at least two prompts or two seeds.
@@ -134,6 +138,7 @@ class EvaluationCallback(PeriodicCallback):
         self._start = 0.0
         self._training: TrainingSet | None = None
         self._judges: Judges | None = None
+        self._drawing: SharedDrawing | None = None
         self._evaluator: Evaluator | None = None  # on the first of several processes alone
 
     @property
@@ -173,6 +178,7 @@ class EvaluationCallback(PeriodicCallback):
             return
         self._start = time.perf_counter()
         self._training = _training_set(getattr(trainer, "datamodule", None))
+        self._drawing = SharedDrawing()
         if trainer.is_global_zero:
             protocol = self.protocol
             self._judges = load_judges(protocol.clip, protocol.dino, len(protocol.seeds))
@@ -180,14 +186,24 @@ class EvaluationCallback(PeriodicCallback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Score the base, and take over what the run that is being resumed has scored."""
         super().on_train_start(trainer, pl_module)
-        if self._judges is not None and self._training is not None:
-            self._evaluator = self._begin(trainer, pl_module, self._training, self._judges)
+        if self._training is None or self._drawing is None:
+            return
+        if self._judges is not None:
+            self._evaluator = self._begin(
+                trainer, pl_module, self._training, self._judges, self._drawing
+            )
+        else:
+            self._follow(trainer, cast(Technique, pl_module), self._drawing)
         trainer.strategy.barrier("evaluation")
 
     def at_step(self, trainer: Trainer, technique: Technique, step: int) -> None:
         """Score this step."""
+        if self._drawing is None:
+            return
         if self._evaluator is not None:
-            self._evaluate(trainer, technique, step, self._evaluator)
+            self._evaluate(trainer, technique, step, self._evaluator, self._drawing)
+        else:
+            self._follow(trainer, technique, self._drawing)
         trainer.strategy.barrier("evaluation")
 
     def has(self, step: int) -> bool:
@@ -225,6 +241,7 @@ class EvaluationCallback(PeriodicCallback):
         pl_module: LightningModule,
         training: TrainingSet,
         judges: Judges,
+        drawing: SharedDrawing,
     ) -> Evaluator:
         technique, start = cast(Technique, pl_module), time.perf_counter()
         placeholders = learned_placeholders(technique.model)
@@ -240,10 +257,10 @@ class EvaluationCallback(PeriodicCallback):
             cache=self.cache_dir,
         )
         past = self._past(self._resumed_run, trainer.global_step) if self._resumed_run else None
-        with undisturbed(trainer, pl_module):
+        with undisturbed(trainer, pl_module), drawing.lead(self._draws(technique)) as draws:
             evaluator.begin(
                 technique.model,
-                partial(self._draw, technique, use_adapter=False),
+                draws[BASE_LABEL],
                 clip_skip=getattr(technique, "clip_skip", 1),
                 past=past,
             )
@@ -260,11 +277,19 @@ class EvaluationCallback(PeriodicCallback):
         return evaluator
 
     def _evaluate(
-        self, trainer: Trainer, technique: Technique, step: int, evaluator: Evaluator
+        self,
+        trainer: Trainer,
+        technique: Technique,
+        step: int,
+        evaluator: Evaluator,
+        drawing: SharedDrawing,
     ) -> None:
         start, label = time.perf_counter(), step_label(step)
-        with undisturbed(trainer, cast(LightningModule, technique)):
-            checkpoint = evaluator.evaluate(label, step, partial(self._draw, technique))
+        with (
+            undisturbed(trainer, cast(LightningModule, technique)),
+            drawing.lead(self._draws(technique)) as draws,
+        ):
+            checkpoint = evaluator.evaluate(label, step, draws[_TUNED])
         self._log(trainer, checkpoint)
         record = self._save(trainer, evaluator)
         if record.best is not None and record.best.label == label:
@@ -272,6 +297,17 @@ class EvaluationCallback(PeriodicCallback):
         if checkpoint.figures:
             words = self._words(checkpoint)
             rank_zero_info(f"Scored step {step} in {time.perf_counter() - start:.1f} s: {words}.")
+
+    def _follow(self, trainer: Trainer, technique: Technique, drawing: SharedDrawing) -> None:
+        """Draw what the first process asks for."""
+        with undisturbed(trainer, cast(LightningModule, technique)):
+            drawing.follow(self._draws(technique))
+
+    def _draws(self, technique: Technique) -> dict[str, Draw]:
+        return {
+            BASE_LABEL: partial(self._draw, technique, use_adapter=False),
+            _TUNED: partial(self._draw, technique),
+        }
 
     def _draw(
         self,

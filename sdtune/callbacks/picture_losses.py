@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class PictureLosses(Callback):
         super().__init__()
         self._earlier = PictureSums()  # what a resumed run had seen, the same on every rank
         self._own = PictureSums()  # what this process has seen since
-        self._pending: list[tuple[Sequence[str], Tensor, Tensor]] = []
+        self._pending: list[tuple[Sequence[str], Tensor, Tensor, Sequence[float]]] = []
         self._folder = Path()
         self._total = 0
 
@@ -71,7 +72,9 @@ class PictureLosses(Callback):
                 "`sample_losses` and `timesteps` beside `loss`, but it does not: take "
                 "PictureLosses out of `trainer.callbacks`."
             )
-        self._pending.append((batch["name"], outputs["sample_losses"], outputs["timesteps"]))
+        names = batch["name"]
+        weights = batch.get("sample_weights", [1.0] * len(names))
+        self._pending.append((names, outputs["sample_losses"], outputs["timesteps"], weights))
         if len(self._pending) == _BATCHES_AT_ONCE:
             self._count()
 
@@ -99,12 +102,15 @@ class PictureLosses(Callback):
 
     def _count(self) -> None:
         if self._pending:
-            names, losses, timesteps = zip(*self._pending, strict=True)
-            self._own.add(
+            names, losses, timesteps, weights = zip(*self._pending, strict=True)
+            counted = [weight > 0 for batch in weights for weight in batch]
+            columns = (
                 [name for batch in names for name in batch],
                 torch.cat(losses).tolist(),  # waits for the device, once for many batches
                 (torch.cat(timesteps) * BINS // self._total).tolist(),
             )
+            # what only stands in is another process's
+            self._own.add(*([*compress(column, counted)] for column in columns))
             self._pending.clear()
 
     def _all(self) -> PictureSums:

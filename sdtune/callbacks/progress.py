@@ -7,7 +7,7 @@ import sys
 import time
 from collections import deque
 from statistics import median
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -28,7 +28,8 @@ class Progress(TQDMProgressBar):
 
     The bar counts optimizer steps. The rate is the median of recent batches, all devices
     together, so that a pause to sample or validate does not show in it; the time left does
-    count such pauses. The share of time for which recent batches were waited for is logged as
+    count such pauses. Of several processes the loss is the first one's since they last logged, and
+    before that of all. The share of time for which recent batches were waited for is logged as
     `train/data_wait`, and shown where it is a tenth or more.
 
     Args:
@@ -142,8 +143,11 @@ class Progress(TQDMProgressBar):
     ) -> None:
         """Count a batch, and show it if it is time to."""
         self._count(trainer, outputs, batch)
-        if not math.isnan(self.data_wait):
-            pl_module.log("train/data_wait", self.data_wait, batch_size=1)
+        wait = self.data_wait
+        if trainer.world_size > 1 and trainer._logger_connector.should_update_logs:
+            wait = self._agree(trainer, wait)
+        if not math.isnan(wait):
+            pl_module.log("train/data_wait", wait, batch_size=1)
         is_last = trainer.global_step == self._total
         if not self.is_enabled or (self._batches % self.refresh_rate and not is_last):
             return
@@ -200,6 +204,15 @@ class Progress(TQDMProgressBar):
         new = self.smoothing * old + (1.0 - self.smoothing) * loss
         # one that is lost is not for ever: training may go back
         self._loss = torch.where(loss.isfinite(), new, old)
+
+    def _agree(self, trainer: Trainer, wait: float) -> float:
+        """Take the smoothed loss, and the wait for data, of all processes, when they are logged."""
+        loss = torch.zeros((), device=trainer.strategy.root_device)
+        loss = loss if self._loss is None else self._loss
+        # linear in the losses: the mean of what is smoothed is the smoothed mean
+        both = torch.stack([loss, loss.new_tensor(wait)])
+        self._loss, mean_wait = cast(Tensor, trainer.strategy.reduce(both, reduce_op="mean"))
+        return mean_wait.item()
 
     def _line(self, step: int) -> str:
         of = "" if self._total is None else f"/{self._total}"

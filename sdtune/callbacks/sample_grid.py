@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -16,6 +17,7 @@ from PIL import Image
 from sdtune._checks import check_all, check_not_negative, check_positive
 from sdtune.callbacks.periodic import PeriodicCallback, is_trial
 from sdtune.evaluation.settings import asked_size, check_distinct, check_sides, check_texts
+from sdtune.evaluation.shared_drawing import SharedDrawing
 from sdtune.evaluation.technique import Technique
 from sdtune.evaluation.undisturbed import undisturbed
 from sdtune.run_folder.grid_image import GridRow, draw_grid, sampling_caption
@@ -33,7 +35,7 @@ class SampleGrid(PeriodicCallback):
     base and which grows by a row each time, and to TensorBoard `samples/grid` and, for each
     prompt, `samples/<prompt>`. Rows are kept at full size in `samples/rows/`, so that a resumed
     run shows the earlier ones too. Training is not disturbed: with and without this callback it
-    is the same, bit for bit.
+    is the same, bit for bit. Several processes share out what is to be drawn, eight at a time.
 
     Args:
         prompts: What to draw; distinct.
@@ -78,6 +80,12 @@ class SampleGrid(PeriodicCallback):
         self.negative_prompt = negative_prompt
         self.width = width
         self.height = height
+        self._drawing = SharedDrawing()
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Check the module, learn the run folder, and whether processes share the drawing."""
+        super().setup(trainer, pl_module, stage)
+        self._drawing = SharedDrawing()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the base's row, unless the run that is being resumed has done so."""
@@ -108,26 +116,27 @@ class SampleGrid(PeriodicCallback):
 
     def _add_row(self, trainer: Trainer, technique: Technique, step: int | None) -> None:
         start = time.perf_counter()
-        # on every rank: the others would only wait
+        draw = partial(
+            technique.generate,
+            num_inference_steps=self.num_inference_steps,
+            guidance_scale=self.guidance_scale,
+            negative_prompt=self.negative_prompt,
+            use_adapter=step is not None,
+            **asked_size(self.width, self.height),
+        )
+        prompts = [prompt for prompt in self.prompts for _ in self.seeds]
         with undisturbed(trainer, cast(LightningModule, technique)):
-            images = technique.generate(
-                [prompt for prompt in self.prompts for _ in self.seeds],
-                self.seeds * len(self.prompts),
-                num_inference_steps=self.num_inference_steps,
-                guidance_scale=self.guidance_scale,
-                negative_prompt=self.negative_prompt,
-                use_adapter=step is not None,
-                **asked_size(self.width, self.height),
-            )
-        images, lost = mark_lost(images)
+            drawn = self._drawing.draw(draw, prompts, self.seeds * len(self.prompts))
+        if drawn is None:
+            return
+        images, lost = mark_lost(drawn)
         if lost:
             rank_zero_warn(
                 f"{lost} of {len(images)} pictures hold what is not a finite number: they are "
                 "striped in the grid."
             )
-        if trainer.is_global_zero:
-            self._rows.write(step, images)
-            self._publish(trainer, step or 0)
+        self._rows.write(step, images)
+        self._publish(trainer, step or 0)
         rank_zero_info(
             f"Sampled {len(images)} pictures of {'the base' if step is None else f'step {step}'} "
             f"in {time.perf_counter() - start:.1f} s."

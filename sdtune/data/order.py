@@ -11,10 +11,18 @@ import torch
 from torch.utils.data import DataLoader, Dataset, SequentialSampler
 from torch.utils.data.distributed import DistributedSampler
 
-from sdtune.data.batches import batches_of_one_size, share_of_rank
+from sdtune.data.batches import Share, batches_of_one_size, share_of_rank
 from sdtune.functional.randomness import Stream, counter_generator
 
-__all__ = ["BatchOrder", "Batches", "FixedBatchOrder", "ResumableLoader", "Samples", "collate"]
+__all__ = [
+    "BatchKeys",
+    "BatchOrder",
+    "Batches",
+    "FixedBatchOrder",
+    "ResumableLoader",
+    "Samples",
+    "collate",
+]
 
 
 class Samples(Protocol):
@@ -31,8 +39,24 @@ class Samples(Protocol):
         ...
 
 
+class BatchKeys(list[tuple[int, int]]):
+    """What a batch is asked for by: (epoch, index) pairs, and what of it the samples are.
+
+    Args:
+        epoch: The epoch.
+        share: One process's part of a batch.
+    """
+
+    def __init__(self, epoch: int, share: Share) -> None:
+        super().__init__((epoch, index) for index in share.indices)
+        self.share = share
+
+    def __reduce__(self) -> tuple[Any, ...]:  # a list's would fill it twice
+        return type(self), (self[0][0], self.share)
+
+
 class BatchOrder(DistributedSampler[list[tuple[int, int]]]):
-    """Yields batches of (epoch, index) pairs, each of samples of one size.
+    """Yields `BatchKeys`, (epoch, index) pairs, each of samples of one size.
 
     With the epoch, a data set can draw by it in whatever worker it runs. It is a
     DistributedSampler because the Trainer puts its own in the place of any other when it runs on
@@ -80,8 +104,8 @@ class BatchOrder(DistributedSampler[list[tuple[int, int]]]):
         # only when the first batch is asked for: a loader with workers makes an iterator too many
         epoch, skipped = self.epoch, self._skipped if self.epoch == self._resume_epoch else 0
         self._skipped = 0
-        for batch in mine[skipped:]:
-            yield [(epoch, index) for index in batch]
+        for share in mine[skipped:]:
+            yield BatchKeys(epoch, share)
 
     def resume(self, epoch: int, skipped: int) -> None:
         """Go on in the middle of an epoch.
@@ -133,7 +157,21 @@ class Batches(Dataset[dict[str, Any]]):
         return len(self.samples)
 
     def __getitem__(self, keys: Sequence[tuple[int, int]]) -> dict[str, Any]:
-        return collate([self.samples[key] for key in keys])
+        """Make a batch.
+
+        Args:
+            keys: Of `BatchOrder`, or plain pairs.
+
+        Returns:
+            As `collate`. If some samples only stand in, so that all processes have equally many,
+            also `sample_weights`, a list of B numbers whose mean over all samples of all processes
+            is 1, and `together`, the distinct samples that these have.
+        """
+        batch = collate([self.samples[key] for key in keys])
+        share = keys.share if isinstance(keys, BatchKeys) else None
+        if share is None or share.weights is None:
+            return batch
+        return {**batch, "sample_weights": share.weights, "together": share.together}
 
 
 class ResumableLoader(DataLoader[dict[str, Any]]):

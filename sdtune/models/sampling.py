@@ -22,7 +22,10 @@ from sdtune.models.stable_diffusion import StableDiffusion
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
 
-__all__ = ["initial_noise", "sample"]
+__all__ = ["DRAWN_AT_ONCE", "initial_noise", "sample"]
+
+DRAWN_AT_ONCE = 8
+"""Pictures that are drawn in one batch."""
 
 
 def sample(
@@ -37,7 +40,7 @@ def sample(
     width: int | None = None,
     noise_scheduler: NoiseSchedulerName = "dpm++",
     clip_skip: int = 1,
-    batch_size: int = 8,
+    batch_size: int = DRAWN_AT_ONCE,
     on_step: Callable[[], object] | None = None,
 ) -> Tensor:
     """Draw one picture per prompt (Ho & Salimans 2022, https://arxiv.org/abs/2207.12598).

@@ -181,7 +181,8 @@ class DiffusionFineTuningModule(PromptEncodingModule):
             batch: `pixel_values` (B, 3, H, W) in [-1, 1] or `moments` (B, 2C, h, w), with
                 `caption`, `index` and perhaps `loss_weights` (B, 1, H, W) or (B, 1, h, w), 0 or
                 more; beside a prior, class pictures in entries that begin with `class_`, which
-                pass through the UNet together with the others.
+                pass through the UNet together with the others. `sample_weights`, B numbers, say
+                what each sample counts where some only stand in, see `Batches`.
             batch_idx: Not used: what is drawn depends on the samples.
 
         Returns:
@@ -190,12 +191,13 @@ class DiffusionFineTuningModule(PromptEncodingModule):
         """
         count = len(batch["index"])
         losses, timesteps = self.training_losses(self.prior.joined(batch) if self.prior else batch)
-        loss, class_losses = losses[:count].mean(), losses[count:]
+        counted = _weighed(losses, batch)
+        loss, class_losses = counted[:count].mean(), counted[count:]
+        logged = {"train/loss": loss}
         if self.prior:
-            self.log("train/instance_loss", loss, batch_size=count)
-            self.log("train/class_loss", class_losses.mean(), batch_size=count)
-            loss = self.prior.loss(losses[:count], class_losses)
-        self.log("train/loss", loss, prog_bar=True, batch_size=count)
+            logged |= {"train/instance_loss": loss, "train/class_loss": class_losses.mean()}
+            loss = logged["train/loss"] = self.prior.loss(counted[:count], class_losses)
+        self._log_of_all_processes(logged, count)
         return {
             "loss": loss,
             "sample_losses": losses[:count].detach(),
@@ -237,8 +239,10 @@ class DiffusionFineTuningModule(PromptEncodingModule):
             ).to(latents)
             timesteps = torch.full((len(latents),), round(share * total))
             losses.append(self._losses(batch, latents, noise, timesteps, training=False))
-        loss = torch.stack(losses).mean()
-        self.log("val/loss", loss, prog_bar=True, batch_size=len(latents), sync_dist=True)
+        loss = torch.stack([_weighed(each, batch) for each in losses]).mean()
+        # of all processes: Lightning takes the mean of the sizes too, in whole numbers
+        together = batch.get("together", len(latents) * self.trainer.world_size)
+        self.log("val/loss", loss, prog_bar=True, batch_size=together, sync_dist=True)
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Return the optimizer's groups: `params`, `lr` and a `name`."""
@@ -295,6 +299,14 @@ class DiffusionFineTuningModule(PromptEncodingModule):
         # a loader that counted batches, or fed a finder, knows of no checkpoint, which is read
         # after this, and of no latents: a resumed epoch would begin anew. The Trainer makes another
         self.trainer.fit_loop._combined_loader = None
+
+    def _log_of_all_processes(self, losses: dict[str, Tensor], count: int) -> None:
+        """Log means over all processes, which wait for each other only when they are written."""
+        values = torch.stack([each.detach() for each in losses.values()])
+        if self.trainer.world_size > 1 and self.trainer._logger_connector.should_update_logs:
+            values = cast(Tensor, self.trainer.strategy.reduce(values, reduce_op="mean"))
+        for name, value in zip(losses, values, strict=True):
+            self.log(name, value, prog_bar=name == "train/loss", batch_size=count)
 
     def _losses(
         self,
@@ -362,6 +374,20 @@ class DiffusionFineTuningModule(PromptEncodingModule):
         with torch.random.fork_rng(devices):
             torch.manual_seed(generator.initial_seed())
             yield
+
+
+def _weighed(losses: Tensor, batch: dict[str, Any]) -> Tensor:
+    """Let samples count what the batch says, if it does, and the class samples like theirs.
+
+    Args:
+        losses: (B,), or (2B,) with those of class samples behind.
+        batch: With `sample_weights`, B numbers, if some samples only stand in.
+    """
+    weights = batch.get("sample_weights")
+    if weights is None:
+        return losses
+    repeated = weights * (len(losses) // len(weights))
+    return losses * torch.tensor(repeated).to(losses, non_blocking=True)
 
 
 def _places(batch: dict[str, Any], latents: Tensor) -> Tensor | None:

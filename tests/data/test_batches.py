@@ -40,9 +40,25 @@ def test_processes_share_a_batch_evenly(ranks):
     batches = [[1, 2, 3, 4, 5, 6], [7, 8, 9, 10], [11]]
     shares = [share_of_rank(batches, rank, ranks) for rank in range(ranks)]
     for number, batch in enumerate(batches):
-        parts = [share[number] for share in shares]
+        parts = [share[number].indices for share in shares]
         assert len({len(part) for part in parts}) == 1
         together = [index for part in zip(*parts, strict=True) for index in part]
         assert together[: len(batch)] == batch
         assert set(together) == set(batch)
         assert len(together) - len(batch) < ranks
+        assert {share[number].together for share in shares} == {len(batch)}
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 8])
+@pytest.mark.parametrize("size", [1, 2, 5, 6, 17])
+def test_the_mean_over_processes_is_that_of_the_batch(ranks, size):
+    """What only stands in for a sample that is missing counts nothing."""
+    values = [random.Random(number).random() for number in range(size)]
+    shares = [share_of_rank([range(size)], rank, ranks)[0] for rank in range(ranks)]
+    means = []
+    for share in shares:
+        weights = share.weights or [1.0] * len(share.indices)
+        counted = [values[i] * w for i, w in zip(share.indices, weights, strict=True)]
+        means.append(sum(counted) / len(counted))
+    assert sum(means) / ranks == pytest.approx(sum(values) / size, rel=1e-12)
+    assert (shares[0].weights is None) == (size % ranks == 0)

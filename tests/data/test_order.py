@@ -1,3 +1,4 @@
+import pickle
 import time
 
 import pytest
@@ -46,6 +47,19 @@ def test_without_shuffling_the_order_is_the_folders(kind):
     order = order_of(3, batch_size=2, kind=kind, shuffle=False)
     order.set_epoch(2)
     assert list(order) == [[(2, 0), (2, 1)], [(2, 2)]]
+
+
+def test_a_batch_says_which_samples_only_stand_in():
+    first, second = (
+        [
+            Batches(Numbers(3))[pickle.loads(pickle.dumps(keys))]
+            for keys in order_of(3, 2, num_replicas=2, rank=rank, shuffle=False)
+        ]
+        for rank in range(2)
+    )
+    plain = {"epoch": [0, 0], "together": 3}
+    assert first == [{"index": [0, 2], "sample_weights": [4 / 3, 4 / 3], **plain}]
+    assert second == [{"index": [1, 0], "sample_weights": [4 / 3, 0.0], **plain}]
 
 
 def test_a_fixed_order_is_sequential_to_the_trainer():

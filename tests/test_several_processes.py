@@ -1,0 +1,92 @@
+"""What two processes do is what one does; `python -m tests.several_processes` measures it all."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from sdtune.callbacks.adapter_checkpoint import AdapterCheckpoint
+from sdtune.callbacks.evaluation import EvaluationCallback
+from sdtune.callbacks.picture_losses import PictureLosses
+from sdtune.callbacks.sample_grid import SampleGrid
+from sdtune.run_folder.record import Evaluation
+from tests.picture_folders import make_picture_folder
+from tests.quiet_trainer import quiet_trainer
+from tests.several_processes import PICTURES, TOGETHER, compare
+from tests.techniques.every_technique import TECHNIQUES, data_for
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
+
+
+@pytest.fixture(scope="module")
+def seven(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_picture_folder(tmp_path_factory.mktemp("data") / "seven", PICTURES)
+
+
+def test_two_processes_learn_what_one_does(micro_sd, seven, tmp_path):
+    """Of seven pictures in batches of four, so that the last of an epoch is uneven."""
+    found = compare("textual_inversion", "sgd_nesterov", micro_sd, seven, tmp_path)
+    assert found.moved > 1e-4
+    assert found.largest < 1e-6 * found.moved + 1e-8
+    assert found.losses < 1e-6
+    assert found.curves == {"train/loss"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("technique", ["dreambooth", "lora_text_encoder", "multi_concept"])
+def test_two_processes_learn_what_one_does_by_every_part(technique, micro_sd, seven, tmp_path):
+    """By a gradient that is not scaled, as closely as float32 adds up; by AdamW's, nearly."""
+    plain = compare(technique, "sgd_nesterov", micro_sd, seven, tmp_path / "sgd")
+    assert plain.moved > 5e-3
+    assert plain.largest < 2e-5 * plain.moved
+    assert plain.losses < 1e-6
+    scaled = compare(technique, "adamw", micro_sd, seven, tmp_path / "adamw")
+    assert scaled.largest < 1e-3 * scaled.moved  # a gradient near zero is divided by itself
+
+
+@pytest.mark.slow
+def test_pictures_and_scores_of_two_processes_are_those_of_one(micro_sd, seven, tmp_path):
+    one, two = (_evaluated(micro_sd, seven, tmp_path / str(n), n) for n in (1, 2))
+    base, base_of_two = (Evaluation.load(run).checkpoints[0] for run in (one, two))
+    assert base.per_sample == base_of_two.per_sample
+    assert base.figures == base_of_two.figures
+    tuned, tuned_of_two = (Evaluation.load(run).checkpoints[-1] for run in (one, two))
+    assert tuned.step == tuned_of_two.step == 4
+    for name, values in tuned.per_sample.items():
+        assert tuned_of_two.per_sample[name] == pytest.approx(values, abs=0.02), name
+    for place in ("samples/rows/base.png", "evaluation/base/prompt_04_seed_1.png"):
+        assert (one / place).read_bytes() == (two / place).read_bytes()
+    of_one, of_two = (json.loads((run / "picture_losses.json").read_text()) for run in (one, two))
+    assert _counts(of_one) == _counts(of_two)
+    assert sum(_counts(of_one)) == PICTURES + TOGETHER + 3
+
+
+def _evaluated(base: Path, pictures: Path, folder: Path, processes: int) -> Path:
+    module = TECHNIQUES["lora"](str(base))
+    data = data_for(module, pictures, batch_size=TOGETHER // processes, cache_dir=folder / "cache")
+    prompts = ["a red disc", "a green disc", "a blue disc", "a teal disc", "an olive disc"]
+    how: dict[str, Any] = {"every_n_steps": 4, "num_inference_steps": 1, "seeds": [0, 1]}
+    callbacks = [
+        SampleGrid(prompts, **how),
+        EvaluationCallback(prompts, style_pictures=2, cache_dir=folder / "cache", **how),
+        AdapterCheckpoint(every_n_steps=4),
+        PictureLosses(),
+    ]
+    several = {"devices": 2, "strategy": "ddp_fork"} if processes == 2 else {}
+    quiet_trainer(
+        max_steps=4,
+        callbacks=callbacks,
+        logger=TensorBoardLogger(folder, "run", "", default_hp_metric=False),
+        num_sanity_val_steps=0,
+        **several,
+    ).fit(module, data)
+    return folder / "run"
+
+
+def _counts(losses: Any) -> list[int]:
+    return [losses["pictures"][name]["count"] for name in sorted(losses["pictures"])]
