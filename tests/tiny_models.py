@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
+from tests.random_weights import draw_weights
 
 __all__ = [
     "make_micro_sd",
@@ -15,7 +14,6 @@ __all__ = [
     "make_tiny_xl",
     "make_tokenizer",
     "save_sd",
-    "spread",
 ]
 
 
@@ -44,27 +42,25 @@ def make_tiny_sd(
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
     tokenizer = make_tokenizer()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        unet = UNet2DConditionModel(
-            sample_size=8,
-            block_out_channels=(16, 32, 64, 64),
-            layers_per_block=2,
-            cross_attention_dim=32,
-            attention_head_dim=8,
-            norm_num_groups=8,
-        )
-        vae = AutoencoderKL(
-            sample_size=64,
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            block_out_channels=(8, 16, 16, 16),
-            layers_per_block=2,
-            norm_num_groups=4,
-        )
-        text_encoder = _make_text_encoder(tokenizer)
-        for module in (unet, vae, text_encoder):
-            spread(module)
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(16, 32, 64, 64),
+        layers_per_block=2,
+        cross_attention_dim=32,
+        attention_head_dim=8,
+        norm_num_groups=8,
+    )
+    vae = AutoencoderKL(
+        sample_size=64,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(8, 16, 16, 16),
+        layers_per_block=2,
+        norm_num_groups=4,
+    )
+    text_encoder = _make_text_encoder(tokenizer)
+    for module in (unet, vae, text_encoder):
+        draw_weights(module, seed)
     noise_scheduler = make_noise_scheduler(prediction_type, zero_terminal_snr)
     return save_sd(folder, unet, vae, text_encoder, tokenizer, noise_scheduler)
 
@@ -99,38 +95,36 @@ def make_tiny_xl(
         UNet2DConditionModel,
     )
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        parts = {
-            "unet": UNet2DConditionModel(
-                sample_size=8,
-                block_out_channels=(16, 32, 64),
-                layers_per_block=2,
-                down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-                up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-                transformer_layers_per_block=transformer_layers,
-                attention_head_dim=(2, 4, 4),
-                cross_attention_dim=16 + 32,
-                use_linear_projection=True,
-                addition_embed_type="text_time",
-                addition_time_embed_dim=8,
-                projection_class_embeddings_input_dim=6 * 8 + 24,
-                norm_num_groups=8,
-            ),
-            "vae": AutoencoderKL(
-                sample_size=64,
-                down_block_types=("DownEncoderBlock2D",) * 4,
-                up_block_types=("UpDecoderBlock2D",) * 4,
-                block_out_channels=(8, 16, 16, 16),
-                layers_per_block=1,
-                norm_num_groups=4,
-                scaling_factor=0.13025,
-            ),
-            "text_encoder": _make_text_encoder(make_tokenizer(), width=16, layers=3),
-            "text_encoder_2": _make_projecting_encoder(make_tokenizer(), width=32, layers=4),
-        }
-        for module in parts.values():
-            spread(module)
+    parts = {
+        "unet": UNet2DConditionModel(
+            sample_size=8,
+            block_out_channels=(16, 32, 64),
+            layers_per_block=2,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+            transformer_layers_per_block=transformer_layers,
+            attention_head_dim=(2, 4, 4),
+            cross_attention_dim=16 + 32,
+            use_linear_projection=True,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=8,
+            projection_class_embeddings_input_dim=6 * 8 + 24,
+            norm_num_groups=8,
+        ),
+        "vae": AutoencoderKL(
+            sample_size=64,
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            block_out_channels=(8, 16, 16, 16),
+            layers_per_block=1,
+            norm_num_groups=4,
+            scaling_factor=0.13025,
+        ),
+        "text_encoder": _make_text_encoder(make_tokenizer(), width=16, layers=3),
+        "text_encoder_2": _make_projecting_encoder(make_tokenizer(), width=32, layers=4),
+    }
+    for module in parts.values():
+        draw_weights(module, seed)
     pipeline = StableDiffusionXLPipeline(
         **parts,
         tokenizer=make_tokenizer(),
@@ -164,29 +158,27 @@ def make_micro_sd(folder: str | Path, seed: int = 0) -> Path:
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
     tokenizer = make_tokenizer()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        unet = UNet2DConditionModel(
-            sample_size=8,
-            down_block_types=("CrossAttnDownBlock2D",),
-            up_block_types=("CrossAttnUpBlock2D",),
-            block_out_channels=(8,),
-            layers_per_block=1,
-            cross_attention_dim=16,
-            attention_head_dim=4,
-            norm_num_groups=4,
-        )
-        vae = AutoencoderKL(
-            sample_size=64,
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            block_out_channels=(4,) * 4,
-            layers_per_block=1,
-            norm_num_groups=2,
-        )
-        text_encoder = _make_text_encoder(tokenizer, width=16, layers=4)
-        for module in (unet, vae, text_encoder):
-            spread(module)
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        down_block_types=("CrossAttnDownBlock2D",),
+        up_block_types=("CrossAttnUpBlock2D",),
+        block_out_channels=(8,),
+        layers_per_block=1,
+        cross_attention_dim=16,
+        attention_head_dim=4,
+        norm_num_groups=4,
+    )
+    vae = AutoencoderKL(
+        sample_size=64,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(4,) * 4,
+        layers_per_block=1,
+        norm_num_groups=2,
+    )
+    text_encoder = _make_text_encoder(tokenizer, width=16, layers=4)
+    for module in (unet, vae, text_encoder):
+        draw_weights(module, seed)
     noise_scheduler = make_noise_scheduler("epsilon", False)
     return save_sd(folder, unet, vae, text_encoder, tokenizer, noise_scheduler)
 
@@ -306,10 +298,3 @@ def make_noise_scheduler(prediction_type: str, zero_terminal_snr: bool) -> Any:
     if zero_terminal_snr:
         return DDIMScheduler(**schedule, clip_sample=False, rescale_betas_zero_snr=True)
     return PNDMScheduler(**schedule, skip_prk_steps=True)
-
-
-def spread(module: nn.Module) -> None:
-    """Give zero and tiny initial weights a size at which every input shows in the output."""
-    for parameter in module.parameters():
-        if parameter.ndim > 1 and parameter.std() < 0.1:
-            nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)

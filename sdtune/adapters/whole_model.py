@@ -19,6 +19,7 @@ from sdtune.adapters.verification import check_same_output, evaluating, predicti
 from sdtune.files import tensor_file
 from sdtune.files.atomic_file import replaced_atomically
 from sdtune.models.loading import load, load_tokenizers
+from sdtune.models.older_names import name_for_older_releases
 from sdtune.models.original_layout import model_spec, original_weights
 from sdtune.models.single_file import find_single_file
 from sdtune.models.stable_diffusion import StableDiffusion
@@ -134,6 +135,8 @@ def write_whole_model(
     else:
         output.mkdir(parents=True, exist_ok=True)
         model.pipeline().save_pretrained(output)
+        for name in model.family.text_encoder_names:
+            name_for_older_releases(output / name)
         again = load(output)
     check_same_output(output, "UNet", expected, prediction(again), dtype)
 

@@ -55,6 +55,9 @@ def test_a_folder_opens_in_diffusers(lora: Path, tiny_sd: Path, tmp_path: Path) 
     pipeline = StableDiffusionPipeline.from_pretrained(tmp_path / "whole", safety_checker=None)
     state = merged.unet.state_dict()
     assert all(torch.equal(each, state[n]) for n, each in pipeline.unet.state_dict().items())
+    with safe_open(tmp_path / "whole" / "text_encoder" / "model.safetensors", "pt") as file:
+        # as transformers before 5.6 names them, which would find none else
+        assert all(name.startswith("text_model.") for name in set(file.keys()))
 
 
 @pytest.mark.slow

@@ -73,8 +73,8 @@ def test_missing_weights_are_counted_and_the_first_named(text: Path) -> None:
 
 
 def test_weights_of_other_names_are_told(text: Path) -> None:
-    _write(text, {f"clip.{name}": each for name, each in _weights(text).items()})
-    with pytest.raises(NotWholeError, match=r"lacks 36 of .* has others that .* such as clip\."):
+    _write(text, {f"other.{name}": each for name, each in _weights(text).items()})
+    with pytest.raises(NotWholeError, match=r"lacks 36 of .* has others that .* such as other\."):
         load_whole(CLIPTextModel, text)
 
 

@@ -32,8 +32,7 @@ def test_batches_of_whole_prompts_give_the_same(name, samples):
     whole.update(samples)
     for first, last in ((0, 2), (2, 6)):
         parts.update(part(samples, first, last))
-    # sums of float32 in another order
-    torch.testing.assert_close(parts.compute(), whole.compute(), atol=2e-5, rtol=5e-5)
+    torch.testing.assert_close(parts.compute(), whole.compute(), atol=2e-5, rtol=1e-5)
     assert whole.compute().isfinite()
     assert len(whole.rows) == 6
     assert whole.higher_is_better is METRICS[name].higher_is_better

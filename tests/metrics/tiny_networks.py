@@ -6,8 +6,11 @@ from pathlib import Path
 
 import torch
 
+from tests.random_weights import draw_saved_weights, draw_weights
+
 __all__ = ["make_tiny_clip", "make_tiny_dino", "random_images"]
 
+_GAIN = 2.0  # different pictures give different vectors
 _WIDTHS = {
     "hidden_size": 32,
     "intermediate_size": 64,
@@ -30,10 +33,8 @@ def make_tiny_clip(folder: Path, tokenizer: Path) -> Path:
         "pad_token_id": words.pad_token_id,
     }
     vision = {**_WIDTHS, "image_size": 64, "patch_size": 16}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        clip = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=16))
-    _spread(clip)
+    clip = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=16))
+    draw_weights(clip, gain=_GAIN)
     clip.save_pretrained(folder)
     words.save_pretrained(folder)
     CLIPImageProcessorPil(size={"shortest_edge": 64}, crop_size=64).save_pretrained(folder)
@@ -44,12 +45,10 @@ def make_tiny_dino(folder: Path) -> Path:
     """Write a `ViTModel` without a pooler, as DINO's are, and its image processor."""
     from transformers import ViTConfig, ViTImageProcessorPil, ViTModel
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        config = ViTConfig(**_WIDTHS, image_size=64, patch_size=16)
-        dino = ViTModel(config, add_pooling_layer=False)
-    _spread(dino)
+    config = ViTConfig(**_WIDTHS, image_size=64, patch_size=16)
+    dino = ViTModel(config, add_pooling_layer=False)
     dino.save_pretrained(folder)
+    draw_saved_weights(folder / "model.safetensors", gain=_GAIN)
     ViTImageProcessorPil(size={"height": 64, "width": 64}).save_pretrained(folder)
     return folder
 
@@ -60,12 +59,3 @@ def random_images(count: int, seed: int, size: int = 64) -> torch.Tensor:
     coarse = torch.rand(count, 3, 8, 8, generator=generator)
     soft = torch.nn.functional.interpolate(coarse, (size, size), mode="bilinear")
     return (255 * soft).round() / 255  # what a file can hold
-
-
-def _spread(model: torch.nn.Module) -> None:
-    """Give the weights a size at which different pictures give different vectors."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                torch.nn.init.normal_(parameter, std=2 * parameter[0].numel() ** -0.5)

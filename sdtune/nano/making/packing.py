@@ -18,6 +18,7 @@ from transformers import (
     PreTrainedModel,
 )
 
+from sdtune.models.older_names import name_for_older_releases
 from sdtune.nano.making.autoencoder import NanoAutoencoderModule
 from sdtune.nano.making.clip import NanoCLIPModule
 from sdtune.nano.making.denoiser import NanoDenoiserModule
@@ -80,7 +81,7 @@ def pack_base(
     text_encoder = CLIPTextModel(cast(CLIPTextConfig, clip.config.text_config))
     text_encoder.load_state_dict(_text_weights(clip, text_encoder))
     _save_half(vae, folder / "vae")
-    _save_half(text_encoder, folder / "text_encoder")
+    _save_text_encoder(text_encoder, folder / "text_encoder")
     # copied and not saved anew: transformers 5 leaves out CLIP's own vocab.json and merges.txt
     shutil.copytree(tokenizer, folder / "tokenizer", dirs_exist_ok=True)
     # SD 1's betas, rescaled to zero terminal SNR: without it the colour of a small picture's
@@ -109,7 +110,8 @@ def pack_unet(checkpoint: Path, folder: Path) -> None:
     module = _module(NanoDenoiserModule, checkpoint, base=str(folder))
     _save_half(module.model.unet, folder / "unet")
     if module.text_encoder_learning_rate is not None:
-        _save_half(cast(CLIPTextModel, module.model.text_encoders[0]), folder / "text_encoder")
+        text_encoder = cast(CLIPTextModel, module.model.text_encoders[0])
+        _save_text_encoder(text_encoder, folder / "text_encoder")
 
 
 def pack_clip(clip_checkpoint: Path, tokenizer: Path, folder: Path) -> None:
@@ -144,6 +146,11 @@ def _text_weights(clip: CLIPModel, text_encoder: CLIPTextModel) -> dict[str, Ten
     weights = clip.text_model.state_dict()
     names = set(text_encoder.state_dict())
     return weights if set(weights) == names else {f"text_model.{k}": v for k, v in weights.items()}
+
+
+def _save_text_encoder(text_encoder: CLIPTextModel, folder: Path) -> None:
+    _save_half(text_encoder, folder)
+    name_for_older_releases(folder)
 
 
 def _save_half(module: ModelMixin | PreTrainedModel, folder: Path) -> None:

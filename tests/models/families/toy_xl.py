@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from sdtune.models import Conditioning, Family, register_family
 from sdtune.models.families import check_clip_skip, registry
-from tests.tiny_models import make_noise_scheduler, make_tokenizer, spread
+from tests.random_weights import draw_weights
+from tests.tiny_models import make_noise_scheduler, make_tokenizer
 
 __all__ = ["ToyXLFamily", "ToyXLPipeline", "make_toy_xl", "registered"]
 
@@ -101,36 +102,34 @@ def make_toy_xl(folder: Path) -> Path:
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        parts = {
-            "unet": UNet2DConditionModel(
-                sample_size=16,
-                block_out_channels=(16, 32),
-                layers_per_block=1,
-                down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-                up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-                transformer_layers_per_block=(1, 2),
-                attention_head_dim=(2, 4),
-                cross_attention_dim=48,
-                use_linear_projection=True,
-                addition_embed_type="text_time",
-                addition_time_embed_dim=8,
-                projection_class_embeddings_input_dim=6 * 8 + 24,
-                norm_num_groups=8,
-            ),
-            "vae": AutoencoderKL(
-                sample_size=64,
-                down_block_types=("DownEncoderBlock2D",) * 3,
-                up_block_types=("UpDecoderBlock2D",) * 3,
-                block_out_channels=(8, 16, 16),
-                norm_num_groups=4,
-            ),
-            "text_encoder": CLIPTextModel(_text_config(16)),
-            "text_encoder_2": CLIPTextModelWithProjection(_text_config(32)),
-        }
-        for module in parts.values():
-            spread(module)
+    parts = {
+        "unet": UNet2DConditionModel(
+            sample_size=16,
+            block_out_channels=(16, 32),
+            layers_per_block=1,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            transformer_layers_per_block=(1, 2),
+            attention_head_dim=(2, 4),
+            cross_attention_dim=48,
+            use_linear_projection=True,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=8,
+            projection_class_embeddings_input_dim=6 * 8 + 24,
+            norm_num_groups=8,
+        ),
+        "vae": AutoencoderKL(
+            sample_size=64,
+            down_block_types=("DownEncoderBlock2D",) * 3,
+            up_block_types=("UpDecoderBlock2D",) * 3,
+            block_out_channels=(8, 16, 16),
+            norm_num_groups=4,
+        ),
+        "text_encoder": CLIPTextModel(_text_config(16)),
+        "text_encoder_2": CLIPTextModelWithProjection(_text_config(32)),
+    }
+    for module in parts.values():
+        draw_weights(module)
     ToyXLPipeline(
         **parts,
         tokenizer=make_tokenizer(),

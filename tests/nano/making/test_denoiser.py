@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from safetensors.torch import load_file
 from torch import Tensor
 from transformers import CLIPModel
 
@@ -42,6 +43,10 @@ def folder(
     pack_base(run / "vae.ckpt", run / "clip.ckpt", tokenizer, sprites, run / "base")
     pack_clip(run / "clip.ckpt", tokenizer, run / "evaluation_clip")
     return run
+
+
+def _text_weights(base: Path) -> Path:
+    return base / "text_encoder" / "model.safetensors"
 
 
 @pytest.mark.slow
@@ -92,6 +97,8 @@ def test_the_text_encoder_learns_and_is_packed_when_it_has_a_rate(
     packed = load(base).text_encoders[0].state_dict()
     for name, value in text_encoder.state_dict().items():
         torch.testing.assert_close(packed[name], value.half().float(), rtol=0, atol=0)
+    # as transformers before 5.6 names them, which would find none else
+    assert all(name.startswith("text_model.") for name in load_file(_text_weights(base)))
     changed = [name for name in before if not torch.equal(packed[name], before[name].half())]
     assert bool(changed) == (rate is not None)
 
