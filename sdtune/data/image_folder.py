@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from operator import attrgetter
 from pathlib import Path
@@ -16,6 +18,7 @@ __all__ = [
     "find_pictures",
     "list_files",
     "name_below",
+    "one_walk",
     "picture_size",
     "walk_files",
 ]
@@ -115,8 +118,35 @@ def name_below(folder: Path) -> Callable[[Path], str]:
     )
 
 
+@contextmanager
+def one_walk() -> Iterator[None]:
+    """Let all that asks for the files of one folder meanwhile have those of one walk.
+
+    Yields:
+        Nothing; at the end what was found is forgotten.
+    """
+    token = _walks.set({})
+    try:
+        yield
+    finally:
+        _walks.reset(token)
+
+
 def walk_files(folder: Path) -> Iterator[Path]:
     """Yield files in the order in which their paths are sorted, without sorting all of them."""
+    walks = _walks.get()
+    if walks is None:
+        yield from _walk(folder)
+        return
+    if folder not in walks:
+        walks[folder] = list(_walk(folder))
+    yield from walks[folder]
+
+
+_walks: ContextVar[dict[Path, list[Path]] | None] = ContextVar("_walks", default=None)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
     try:
         with os.scandir(folder) as entries:
             kinds = {each.name: _is_folder(each) for each in entries if each.name[0] != "."}
@@ -128,7 +158,7 @@ def walk_files(folder: Path) -> Iterator[Path]:
         if kind is False:
             yield path
         elif kind and path.name != "__MACOSX":
-            yield from walk_files(path)
+            yield from _walk(path)
 
 
 _name = attrgetter("name")
