@@ -16,6 +16,7 @@ __all__ = [
     "check_picture",
     "find_files",
     "find_pictures",
+    "is_folder",
     "list_files",
     "name_below",
     "one_walk",
@@ -166,6 +167,18 @@ _name = attrgetter("name")
 
 def _is_folder(entry: os.DirEntry[str]) -> bool | None:
     """Tell whether to look into an entry; None if it is neither a file nor that."""
-    if not entry.is_dir():
+    if not is_folder(entry):
         return False
     return None if entry.is_symlink() else True
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry is a folder, or a link to one; a link to itself is none.
+
+    Args:
+        entry: What `os.scandir` found.
+    """
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

@@ -60,3 +60,9 @@ def test_a_folder_is_walked_once_for_all_that_ask_meanwhile(tmp_path, monkeypatc
         (tmp_path / "c.png").touch()
         assert find_pictures(tmp_path) == pictures
     assert len(find_pictures(tmp_path)) == 3
+
+
+def test_a_link_to_itself_hides_no_other_file(tmp_path):
+    (tmp_path / "a.png").symlink_to("a.png")
+    (tmp_path / "b.png").touch()
+    assert find_pictures(tmp_path) == [tmp_path / "a.png", tmp_path / "b.png"]
