@@ -30,7 +30,7 @@ class Progress(TQDMProgressBar):
     together, so that a pause to sample or validate does not show in it; the time left does
     count such pauses. Of several processes the loss is the first one's since they last logged, and
     before that of all. The share of time for which recent batches were waited for is logged as
-    `train/data_wait`, and shown where it is a tenth or more.
+    `train/data_wait`, and shown where it is a tenth or more; that of all steps is said at the end.
 
     Args:
         refresh_rate: Batches between two looks at the clock; 0 switches the display off.
@@ -128,10 +128,33 @@ class Progress(TQDMProgressBar):
     def on_train_epoch_start(self, *_: Any) -> None:
         """Leave the bar alone: it runs over all epochs."""
 
-    def on_train_batch_start(self, *_: Any) -> None:
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
         """Start the clock at the first batch, after the base has been sampled."""
+        waited = _waited(trainer)
         if not self._batches:
-            self._start = self._latest = time.monotonic()
+            self._start = self._latest = self._step_start = time.monotonic()
+            self._waited_before = waited
+        elif waited is not None:
+            self._step_start = time.monotonic()
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Close the bar, and say for which share of the time training waited for data."""
+        super().on_train_end(trainer, pl_module)
+        waited, before = _waited(trainer), self._waited_before
+        if waited is None or before is None or not self._batches:
+            return
+        share = (waited - before) / max(waited - before + self._seconds_in_steps, 1e-9)
+        said = f"Training waited for data for {share:.0%} of its time"
+        if share < _MUCH_WAITING:
+            rank_zero_info(f"{said}.")
+            return
+        workers = getattr(trainer.train_dataloader, "num_workers", 0)
+        read = "1 process read" if workers == 1 else f"{workers} processes read"
+        rank_zero_info(
+            f"{said} ({read if workers else 'no other process read'} pictures): more of "
+            "`data.num_workers` or of the processor's cores, smaller files, or kept latents "
+            "(`data.cache_latents`, `data.cached_views`) make it faster."
+        )
 
     def on_train_batch_end(
         self,
@@ -184,13 +207,15 @@ class Progress(TQDMProgressBar):
         self._loss: Tensor | None = None
         self._seconds_per_image: deque[float] = deque(maxlen=_RECENT_BATCHES)
         self._waits: deque[tuple[float, float]] = deque(maxlen=_RECENT_BATCHES)
-        self._start = self._latest = 0.0
+        self._start = self._latest = self._step_start = 0.0
+        self._seconds_in_steps = 0.0
+        self._waited_before: float | None = None
         self._shown = -math.inf
 
     def _count(self, trainer: Trainer, outputs: Any, batch: Any) -> None:
         now = time.monotonic()
-        loader = getattr(trainer, "train_dataloader", None)
-        waited = getattr(loader, "waited", None)  # another data module's loader may not say it
+        self._seconds_in_steps += now - self._step_start
+        waited = _waited(trainer)
         if waited is not None:
             self._waits.append((now, waited))
         images = len(batch["caption"]) * trainer.world_size
@@ -221,6 +246,11 @@ class Progress(TQDMProgressBar):
             f"{_clock(self.seconds_left(step))} left"
             + (f", {self.data_wait:.0%} waiting for data" if self._waits_much() else "")
         )
+
+
+def _waited(trainer: Trainer) -> float | None:
+    """Read for how many seconds batches were waited for; None if the loader does not say it."""
+    return getattr(getattr(trainer, "train_dataloader", None), "waited", None)
 
 
 def _is_interactive() -> bool:

@@ -177,7 +177,7 @@ def build_classes(
             built.broken.add(key.split(".")[0])
         for each in made if isinstance(made, list) else [made]:
             if isinstance(each, ListsProblems):
-                built.problems += attempt(each.problems, built.problems) or []
+                built.problems += _problems_alone(each)
         return made
 
     for name, part in _parts_of_trainer(built.config, lacking="trainer" in broken).items():
@@ -279,6 +279,15 @@ def refused_option(
         if said != list(problems):
             return name
     return None
+
+
+def _problems_alone(each: ListsProblems) -> list[str]:
+    """Ask an object for its problems; what has none need not look for them again."""
+    problems: list[str] = []
+    problems += attempt(each.problems, problems) or []
+    if not problems:
+        getattr(each, "take_as_checked", list)()
+    return problems
 
 
 def attempt(make: Callable[[], _T], problems: list[str]) -> _T | None:

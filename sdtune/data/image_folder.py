@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from operator import attrgetter
 from pathlib import Path
@@ -14,8 +16,10 @@ __all__ = [
     "check_picture",
     "find_files",
     "find_pictures",
+    "is_folder",
     "list_files",
     "name_below",
+    "one_walk",
     "picture_size",
     "walk_files",
 ]
@@ -115,8 +119,35 @@ def name_below(folder: Path) -> Callable[[Path], str]:
     )
 
 
+@contextmanager
+def one_walk() -> Iterator[None]:
+    """Let all that asks for the files of one folder meanwhile have those of one walk.
+
+    Yields:
+        Nothing; at the end what was found is forgotten.
+    """
+    token = _walks.set({})
+    try:
+        yield
+    finally:
+        _walks.reset(token)
+
+
 def walk_files(folder: Path) -> Iterator[Path]:
     """Yield files in the order in which their paths are sorted, without sorting all of them."""
+    walks = _walks.get()
+    if walks is None:
+        yield from _walk(folder)
+        return
+    if folder not in walks:
+        walks[folder] = list(_walk(folder))
+    yield from walks[folder]
+
+
+_walks: ContextVar[dict[Path, list[Path]] | None] = ContextVar("_walks", default=None)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
     try:
         with os.scandir(folder) as entries:
             kinds = {each.name: _is_folder(each) for each in entries if each.name[0] != "."}
@@ -128,7 +159,7 @@ def walk_files(folder: Path) -> Iterator[Path]:
         if kind is False:
             yield path
         elif kind and path.name != "__MACOSX":
-            yield from walk_files(path)
+            yield from _walk(path)
 
 
 _name = attrgetter("name")
@@ -136,6 +167,18 @@ _name = attrgetter("name")
 
 def _is_folder(entry: os.DirEntry[str]) -> bool | None:
     """Tell whether to look into an entry; None if it is neither a file nor that."""
-    if not entry.is_dir():
+    if not is_folder(entry):
         return False
     return None if entry.is_symlink() else True
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry is a folder, or a link to one; a link to itself is none.
+
+    Args:
+        entry: What `os.scandir` found.
+    """
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

@@ -146,6 +146,7 @@ class PictureDataModule(KeepsFeatures):
         self._may_cache = cache_latents
         self._left_out_path: Path | None = None
         self._datasets: tuple[PictureDataset, ...] | None = None
+        self._is_checked = False
         self.survey_listeners: list[Callable[[Survey, Path], None]] = []
 
     def save_plain(self, **values: Any) -> None:
@@ -180,7 +181,7 @@ class PictureDataModule(KeepsFeatures):
         return []
 
     def setup(self, stage: str | None = None) -> None:
-        """Check the folders and read them anew.
+        """Check the folders and read them anew, unless that was just done; see `take_as_checked`.
 
         Args:
             stage: What the Trainer is about to do; all stages need the same.
@@ -189,12 +190,20 @@ class PictureDataModule(KeepsFeatures):
             DataError: If there are problems, with all of them.
         """
         self._build()
+        self._is_checked = False
         self._left_out_path = self._list_left_out()
         for line in self.found():
             rank_zero_info(line)
 
+    def take_as_checked(self) -> None:
+        """Go by what `problems` has just found, none, up to the end of the next `setup`.
+
+        To walk through a large folder takes as long as to load a model.
+        """
+        self._is_checked = True
+
     def _build(self) -> tuple[PictureDataset, ...]:
-        problems = self.problems()
+        problems = [] if self._is_checked else self.problems()
         if problems:
             raise DataError(problems)
         self._datasets = self.build_datasets()

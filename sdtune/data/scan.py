@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from sdtune.data.image_folder import one_walk
 from sdtune.data.manifest import Manifest
 from sdtune.data.pictures import Picture
 from sdtune.data.problems import OnProblem
@@ -113,15 +114,17 @@ def scan_folder(
     """
     asked = Asked(caption, caption_column, image_column, cache_dir, optional_captions)
     snapshot = None
-    if not isinstance(folder, Mapping) and Path(folder).is_dir():
-        how = {"asked": asdict(asked), "source": source, "on_problem": on_problem}
-        snapshot = ScanSnapshot(Path(folder), cache_dir, how)
-        kept = snapshot.read()
-        if kept is not None:
-            pictures, rest = kept
-            passed_over = [Path(each) for each in rest.pop("passed_over")]
-            return Scan(pictures, [], passed_over, **rest)
-    scan = _scan(folder, asked, source, on_problem)
+    with one_walk():
+        if not isinstance(folder, Mapping) and Path(folder).is_dir():
+            how = {"asked": asdict(asked), "source": source, "on_problem": on_problem}
+            snapshot = ScanSnapshot(Path(folder), cache_dir, how)
+            kept = snapshot.read()
+            if kept is not None:
+                pictures, rest = kept
+                passed_over = [Path(each) for each in rest.pop("passed_over")]
+                return Scan(pictures, [], passed_over, **rest)
+        parts = list_location(folder, asked, source)
+    scan = _scan(folder, parts, cache_dir, on_problem)
     if snapshot is not None and len(scan.pictures) > KEPT_ABOVE and not scan.problems:
         rest = {"found": scan.found, "notes": scan.notes, "left_out": scan.left_out}
         rest["passed_over"] = [str(path) for path in scan.passed_over]
@@ -129,9 +132,12 @@ def scan_folder(
     return scan
 
 
-def _scan(folder: Location, asked: Asked, source: str | None, on_problem: OnProblem) -> Scan:
-    parts = list_location(folder, asked, source)
-    cache_dir = asked.cache_dir
+def _scan(
+    folder: Location,
+    parts: Sequence[Part],
+    cache_dir: str | Path | None,
+    on_problem: OnProblem,
+) -> Scan:
     scans = [_scan_part(part, cache_dir, on_problem) for part in parts]
     pictures = [picture for scan in scans for picture in scan.pictures]
     return Scan(

@@ -117,7 +117,8 @@ class TrainingSet:
         digest = sha256()
         for name, picture in zip(self.names, self.pictures, strict=True):
             digest.update(name.encode())
-            digest.update(sha256(picture.path.read_bytes()).digest())
+            known = picture.sha256 or sha256(picture.path.read_bytes()).hexdigest()
+            digest.update(bytes.fromhex(known))
         read_from = self.location.get("folder")
         folder = str(Path(read_from)) if isinstance(read_from, str) else str(self.folder)
         given = {name: value for name, value in self.location.items() if value is not None}

@@ -143,4 +143,5 @@ def test_waiting_for_data_is_logged_and_shown_where_it_is_much(tmp_path, caplog)
         share = trainer.callback_metrics.get("train/data_wait")
         assert (share is None) is (least is None)
         assert ("% waiting for data" in caplog.text) is (least is not None)
+        assert ("Training waited for data for " in caplog.text) is (least is not None)
         assert least is None or least < float(share) <= 1.0

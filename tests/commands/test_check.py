@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from sdtune.cli import main
+from sdtune.data import image_folder
 from tests.picture_folders import make_picture_folder
 
 STYLE = Path(__file__).parents[2] / "recipes/style_lora.yaml"
@@ -47,7 +48,11 @@ def test_the_data_are_surveyed_at_the_models_resolution(tmp_path, monkeypatch, c
     folder = make_picture_folder(tmp_path / "pictures", 8, size=48)
     words = [str(STYLE), f"--data.folder={folder}", "--trainer.accelerator=cpu"]
     words += ["--data.validation_count=0", "--json", f"--contact_sheet={tmp_path / 'sheet.html'}"]
+    walked = []
+    walk = image_folder._walk
+    monkeypatch.setattr(image_folder, "_walk", lambda each: (walked.append(each), walk(each))[1])
     assert main(["check", *words]) == 0
+    assert walked == [folder]  # once for all that asks
     said = json.loads(capsys.readouterr().out)
     assert said["survey"]["resolution"] == 64  # nano's, whose weights are not loaded
     assert said["survey"]["counts"]["enlarged"] == 8

@@ -5,7 +5,13 @@ import pytest
 from PIL import Image
 
 from sdtune.data.decoding import PictureError
-from sdtune.data.image_folder import check_picture, find_pictures, picture_size
+from sdtune.data.image_folder import (
+    check_picture,
+    find_pictures,
+    list_files,
+    one_walk,
+    picture_size,
+)
 
 
 def test_pictures_are_found_at_any_depth_and_sorted(tmp_path):
@@ -38,3 +44,25 @@ def test_a_cut_off_picture_has_a_size_but_does_not_pass_the_check(tmp_path):
         check_picture(path)
     with pytest.raises(PictureError, match=r"gone\.png: does not open: there is no such file"):
         picture_size(tmp_path / "gone.png")
+
+
+def test_a_folder_is_walked_once_for_all_that_ask_meanwhile(tmp_path, monkeypatch):
+    for name in ("a.png", "a.txt", "sub/b.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    looked = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: (looked.append(path), scandir(path))[1])
+    with one_walk():
+        pictures = find_pictures(tmp_path)
+        assert list_files(tmp_path) == [tmp_path / "a.png", tmp_path / "a.txt", pictures[1]]
+        assert looked == [tmp_path, tmp_path / "sub"]
+        (tmp_path / "c.png").touch()
+        assert find_pictures(tmp_path) == pictures
+    assert len(find_pictures(tmp_path)) == 3
+
+
+def test_a_link_to_itself_hides_no_other_file(tmp_path):
+    (tmp_path / "a.png").symlink_to("a.png")
+    (tmp_path / "b.png").touch()
+    assert find_pictures(tmp_path) == [tmp_path / "a.png", tmp_path / "b.png"]

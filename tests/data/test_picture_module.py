@@ -2,11 +2,13 @@ import gc
 import logging
 import os
 import weakref
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from sdtune.data import image_folder
 from sdtune.data.buckets import BucketSettings
 from sdtune.data.problems import DataError
 from sdtune.data.style import StyleDataModule
@@ -200,6 +202,21 @@ def test_loading_leaves_the_global_random_state_alone(make_data):
     before = torch.get_rng_state()
     list(make_data().train_dataloader())
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_what_was_just_checked_is_not_scanned_again(make_data, monkeypatch):
+    data = make_data()
+    walked = []
+    walk = image_folder._walk
+    monkeypatch.setattr(image_folder, "_walk", lambda each: (walked.append(each), walk(each))[1])
+    assert data.problems() == []
+    data.take_as_checked()
+    assert data.captions()
+    data.setup("fit")
+    assert len(data.train_dataset) == 7
+    assert walked == [Path(data.folder)]
+    data.setup("fit")  # another fit, and files may have changed
+    assert walked == [Path(data.folder)] * 2
 
 
 def test_setup_reads_the_folder_anew(make_data):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -107,7 +108,8 @@ def links_out(folder: Path, paths: Sequence[Path]) -> set[Path]:
     """
     root = folder.resolve()
     links = (path for path in paths if path.is_symlink())
-    return {path for path in links if not path.resolve().is_relative_to(root)}
+    # unlike `resolve`, it lets a link to itself pass, which then does not open
+    return {path for path in links if not Path(os.path.realpath(path)).is_relative_to(root)}
 
 
 def link_problem(path: Path) -> str:

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from sdtune.data.captions import METADATA_NAMES
+from sdtune.data.image_folder import is_folder
 from sdtune.data.sources.dataset_rows import list_tables, needs_datasets, read_problem
 from sdtune.data.sources.source import Asked, Listing, Sign
 from sdtune.files.cache_folder import default_cache_dir
@@ -65,7 +66,9 @@ def _nested_metadata(folder: Path) -> Iterator[Path]:
 
 def _folders(folder: Path, levels: int) -> Iterator[Path]:
     with os.scandir(folder) as entries:
-        below = sorted(Path(each.path) for each in entries if each.is_dir() and each.name[0] != ".")
+        below = sorted(
+            Path(each.path) for each in entries if is_folder(each) and each.name[0] != "."
+        )
     yield from below
     if levels > 1:
         for each in below:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sdtune.data.captions import METADATA_NAMES, read_sidecars, several_note
 from sdtune.data.decoding import IMAGE_SUFFIXES
-from sdtune.data.image_folder import list_files
+from sdtune.data.image_folder import is_folder, list_files
 from sdtune.data.sources.folder import link_problem, links_out, passed_over
 from sdtune.data.sources.masks import masks_note, masks_of
 from sdtune.data.sources.source import Asked, Listed, Listing, Sign
@@ -149,13 +149,15 @@ def _left_out(folder: Path, subjects: list[_Subject], masks: set[Path]) -> list[
 
 def _folders_in(folder: Path) -> list[Path]:
     with os.scandir(folder) as entries:
-        return sorted(Path(each.path) for each in entries if each.is_dir() and each.name[0] != ".")
+        return sorted(
+            Path(each.path) for each in entries if is_folder(each) and each.name[0] != "."
+        )
 
 
 def _files_in(folder: Path) -> list[Path]:
     with os.scandir(folder) as entries:
         return sorted(
-            Path(each.path) for each in entries if not each.is_dir() and each.name[0] != "."
+            Path(each.path) for each in entries if not is_folder(each) and each.name[0] != "."
         )
 
 

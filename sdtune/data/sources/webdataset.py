@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from sdtune.data.archive_member import ArchiveMember
 from sdtune.data.captions import caption_lines, several_note
 from sdtune.data.decoding import IMAGE_SUFFIXES
+from sdtune.data.sources.shard_index import ShardIndex
 from sdtune.data.sources.source import Asked, Listed, Listing, Sign
 from sdtune.files.confined_path import is_confined
 from sdtune.files.text_file import parse_json_text
@@ -57,15 +59,17 @@ class WebDatasetSource:
         folder = Path(location)
         shards = _shards_in(folder) or [Path(each) for each in expand_braces(location)]
         pictures: list[Listed] = []
-        problems: list[str] = []
-        for shard in shards:
-            if not shard.is_file():
-                problems.append(f"{shard}: there is no such shard; copy it there, or name others.")
-                continue
-            samples, wrong = _read_shard(shard)
-            problems += wrong
-            for sample in samples.values():
-                listed = sample.listed(shard, asked)
+        there = [shard for shard in shards if shard.is_file()]
+        problems = [
+            f"{shard}: there is no such shard; copy it there, or name others."
+            for shard in shards
+            if not shard.is_file()
+        ]
+        contents, wrong = ShardIndex(location, asked.cache_dir).contents(there, _read_shard)
+        problems += wrong
+        for shard, rows in zip(there, contents, strict=True):
+            for row in rows:
+                listed = _Sample(*row).listed(shard, asked)
                 if listed is not None:
                     pictures.append(listed)
                     if not listed.captions:
@@ -85,16 +89,16 @@ class WebDatasetSource:
 
 @dataclass
 class _Sample:
-    """The files of one name in a shard."""
+    """The files of one name in a shard: pictures by their names, offsets and lengths, and texts."""
 
-    pictures: list[ArchiveMember] = field(default_factory=list)
+    pictures: list[tuple[str, int, int]] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     json: str = ""
 
     def listed(self, shard: Path, asked: Asked) -> Listed | None:
         if not self.pictures:
             return None
-        path = self.pictures[0]
+        path = ArchiveMember.of(shard, *self.pictures[0])
         captions = [asked.caption] if asked.caption is not None else self._captions(asked)
         # one part, as a picture beside the shards would have; the shard's name tells samples of one
         # number apart
@@ -159,7 +163,8 @@ def _common_folder(shards: Sequence[Path]) -> Path:
     return Path(os.path.commonpath(sorted(folders))) if folders else Path()
 
 
-def _read_shard(shard: Path) -> tuple[dict[str, _Sample], list[str]]:
+def _read_shard(shard: Path) -> tuple[list[Any], list[str]]:
+    """Read a shard's headers and texts: the fields of its samples, and a line for each problem."""
     samples: dict[str, _Sample] = {}
     problems: list[str] = []
     try:
@@ -168,11 +173,11 @@ def _read_shard(shard: Path) -> tuple[dict[str, _Sample], list[str]]:
             for member in _members(archive, shard, problems):
                 if member.offset_data + member.size > size:
                     raise tarfile.ReadError("unexpected end of data")
-                _add(samples, archive, member, shard)
+                _add(samples, archive, member)
     except (tarfile.TarError, EOFError) as error:
         reason = str(error) or "it ends too early"
         problems.append(f"{shard}: is no whole tar file ({reason}); make or copy it again.")
-    return samples, problems
+    return [[each.pictures, each.texts, each.json] for each in samples.values()], problems
 
 
 def _members(
@@ -195,19 +200,13 @@ def _members(
             yield member
 
 
-def _add(
-    samples: dict[str, _Sample],
-    archive: tarfile.TarFile,
-    member: tarfile.TarInfo,
-    shard: Path,
-) -> None:
+def _add(samples: dict[str, _Sample], archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
     path = Path(member.name)
     base = path.name.split(".", 1)[0] or path.name  # WebDataset's key ends at the first dot
     sample = samples.setdefault((path.parent / base).as_posix(), _Sample())
     suffix = path.suffix.lower()
     if suffix in IMAGE_SUFFIXES:
-        place = member.offset_data, member.size
-        sample.pictures.append(ArchiveMember.of(shard, path.as_posix(), *place))
+        sample.pictures.append((path.as_posix(), member.offset_data, member.size))
         return
     file = archive.extractfile(member)
     data = b"" if file is None else file.read()
