@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import multiprocessing
 import os
 import random
 import shutil
@@ -97,6 +98,9 @@ CASES: dict[str, Case] = {
     "words": Case(
         lambda base: TextualInversionModule("<disc>", "c", base, learning_rate=1e-2),
         data={"trigger": "<disc>"},
+    ),
+    "lora, two processes": Case(
+        _lora, data={"batch_size": 1}, trainer={"devices": 2, "strategy": "ddp_fork"}
     ),
     "dreambooth, class pictures": Case(
         lambda base: DreamBoothModule(base, rank=2, learning_rate=1e-2, class_inference_steps=1),
@@ -222,7 +226,7 @@ class Bench:
                 counter = _count_operations(run, kill_at)
                 _train(CASES[name], self.base, self.pictures, run)
                 if count_into is not None:
-                    count_into.write_text(str(counter[0]))
+                    count_into.write_text(str(counter.value))
                 code = 0
             except BaseException:
                 traceback.print_exc()
@@ -277,18 +281,19 @@ def _train(case: Case, base: Path, pictures: Path, run: Path) -> None:
     trainer.fit(case.module(str(base)), data, ckpt_path=checkpoint, weights_only=True)
 
 
-def _count_operations(run: Path, kill_at: int | None) -> list[int]:
-    """Count what a process does to the disk below a folder, and kill it at the n-th of them."""
-    counter, process = [0], os.getpid()
+def _count_operations(run: Path, kill_at: int | None) -> Any:
+    """Count what a process and its own do to the disk below a folder, and kill them at the n-th."""
+    counter, process = multiprocessing.Value("i", 0), os.getpid()
 
     def see(event: str, arguments: tuple[Any, ...]) -> None:
-        if event not in _DISK or os.getpid() != process or not str(arguments[0]).startswith(place):
+        if event not in _DISK or not str(arguments[0]).startswith(place):
             return
         if event == "open" and not (isinstance(arguments[2], int) and arguments[2] & _WRITING):
             return
-        if counter[0] == kill_at:
-            os.killpg(process, signal.SIGKILL)
-        counter[0] += 1
+        with counter.get_lock():
+            if counter.value == kill_at:
+                os.killpg(process, signal.SIGKILL)
+            counter.value += 1
 
     place = str(run)
     sys.addaudithook(see)

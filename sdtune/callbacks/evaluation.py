@@ -138,7 +138,7 @@ class EvaluationCallback(PeriodicCallback):
         self._start = 0.0
         self._training: TrainingSet | None = None
         self._judges: Judges | None = None
-        self._drawing: SharedDrawing | None = None
+        self._drawing = SharedDrawing()
         self._evaluator: Evaluator | None = None  # on the first of several processes alone
 
     @property
@@ -161,7 +161,7 @@ class EvaluationCallback(PeriodicCallback):
             One sentence, or none.
         """
         try:
-            _training_set(data)
+            TrainingSet.of(data)
         except ValueError as error:
             return [str(error)]
         return []
@@ -177,7 +177,7 @@ class EvaluationCallback(PeriodicCallback):
         if stage != "fit" or is_trial(trainer):
             return
         self._start = time.perf_counter()
-        self._training = _training_set(getattr(trainer, "datamodule", None))
+        self._training = TrainingSet.of(getattr(trainer, "datamodule", None))
         self._drawing = SharedDrawing()
         if trainer.is_global_zero:
             protocol = self.protocol
@@ -186,24 +186,20 @@ class EvaluationCallback(PeriodicCallback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Score the base, and take over what the run that is being resumed has scored."""
         super().on_train_start(trainer, pl_module)
-        if self._training is None or self._drawing is None:
+        if self._training is None:
             return
         if self._judges is not None:
-            self._evaluator = self._begin(
-                trainer, pl_module, self._training, self._judges, self._drawing
-            )
+            self._evaluator = self._begin(trainer, pl_module, self._training, self._judges)
         else:
-            self._follow(trainer, cast(Technique, pl_module), self._drawing)
+            self._follow(trainer, cast(Technique, pl_module))
         trainer.strategy.barrier("evaluation")
 
     def at_step(self, trainer: Trainer, technique: Technique, step: int) -> None:
         """Score this step."""
-        if self._drawing is None:
-            return
         if self._evaluator is not None:
-            self._evaluate(trainer, technique, step, self._evaluator, self._drawing)
+            self._evaluate(trainer, technique, step, self._evaluator)
         else:
-            self._follow(trainer, technique, self._drawing)
+            self._follow(trainer, technique)
         trainer.strategy.barrier("evaluation")
 
     def has(self, step: int) -> bool:
@@ -241,7 +237,6 @@ class EvaluationCallback(PeriodicCallback):
         pl_module: LightningModule,
         training: TrainingSet,
         judges: Judges,
-        drawing: SharedDrawing,
     ) -> Evaluator:
         technique, start = cast(Technique, pl_module), time.perf_counter()
         placeholders = learned_placeholders(technique.model)
@@ -257,7 +252,7 @@ class EvaluationCallback(PeriodicCallback):
             cache=self.cache_dir,
         )
         past = self._past(self._resumed_run, trainer.global_step) if self._resumed_run else None
-        with undisturbed(trainer, pl_module), drawing.lead(self._draws(technique)) as draws:
+        with undisturbed(trainer, pl_module), self._drawing.lead(self._draws(technique)) as draws:
             evaluator.begin(
                 technique.model,
                 draws[BASE_LABEL],
@@ -277,17 +272,12 @@ class EvaluationCallback(PeriodicCallback):
         return evaluator
 
     def _evaluate(
-        self,
-        trainer: Trainer,
-        technique: Technique,
-        step: int,
-        evaluator: Evaluator,
-        drawing: SharedDrawing,
+        self, trainer: Trainer, technique: Technique, step: int, evaluator: Evaluator
     ) -> None:
         start, label = time.perf_counter(), step_label(step)
         with (
             undisturbed(trainer, cast(LightningModule, technique)),
-            drawing.lead(self._draws(technique)) as draws,
+            self._drawing.lead(self._draws(technique)) as draws,
         ):
             checkpoint = evaluator.evaluate(label, step, draws[_TUNED])
         self._log(trainer, checkpoint)
@@ -298,10 +288,10 @@ class EvaluationCallback(PeriodicCallback):
             words = self._words(checkpoint)
             rank_zero_info(f"Scored step {step} in {time.perf_counter() - start:.1f} s: {words}.")
 
-    def _follow(self, trainer: Trainer, technique: Technique, drawing: SharedDrawing) -> None:
+    def _follow(self, trainer: Trainer, technique: Technique) -> None:
         """Draw what the first process asks for."""
         with undisturbed(trainer, cast(LightningModule, technique)):
-            drawing.follow(self._draws(technique))
+            self._drawing.follow(self._draws(technique))
 
     def _draws(self, technique: Technique) -> dict[str, Draw]:
         return {
@@ -387,25 +377,6 @@ class EvaluationCallback(PeriodicCallback):
 
 def _listed(values: Sequence[Any]) -> Any:
     return values if isinstance(values, str) else list(values)  # a text is refused by the checks
-
-
-def _training_set(data: object) -> TrainingSet:
-    return TrainingSet(
-        _pictures(data, "train_dataset"),
-        _pictures(data, "val_dataset"),
-        getattr(data, "location", {}),
-    )
-
-
-def _pictures(data: object, name: str) -> Sequence[Any]:
-    dataset = getattr(data, name, None)
-    if dataset is None:
-        raise ValueError(
-            "Expected a data module with training pictures, such as sdtune.StyleDataModule, to "
-            f"compare samples with, but {type(data).__name__} has no `{name}`."
-        )
-    # what is mixed from the user's pictures shows no subject as it is
-    return cast(Sequence[Any], getattr(dataset, "originals", dataset.pictures))
 
 
 def _copy_pictures(old: Path, new: Path, pictures: str) -> None:

@@ -16,6 +16,7 @@ from lightning.pytorch.trainer.states import TrainerStatus
 
 from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
 from sdtune.callbacks.stop_signals import Stopped
+from sdtune.commands.other_processes import LostProcessError, end_others, lost_process
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.commands.recipe import CALL_KEYS, options
 from sdtune.commands.recipe_cli import RecipeCLI
@@ -72,6 +73,10 @@ def _fit(cli: RecipeCLI) -> int:
                 number = signal.SIGINT  # Lightning's answer to Ctrl-C before the first step
         if number is not None:
             return 128 + number
+        lost = lost_process(cli.trainer) if isinstance(error, RuntimeError) else None
+        end_others(cli.trainer)
+        if lost is not None:
+            raise LostProcessError(lost) from error
         if isinstance(error, OSError) and error.errno and error.filename is None:
             # a full disk is told of without a name, such as by TensorBoard's writer
             raise OSError(error.errno, error.strerror, cli.trainer.log_dir) from error

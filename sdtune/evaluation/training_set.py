@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -53,6 +53,19 @@ class TrainingSet:
                 "Expected at least two training pictures to compare samples with, but got "
                 f"{len(self.pictures)}{where}: add pictures, or leave the evaluation out."
             )
+
+    @classmethod
+    def of(cls, data: object) -> TrainingSet:
+        """Take the pictures of a data module.
+
+        Args:
+            data: The data module, set up.
+
+        Raises:
+            ValueError: If it has none, or fewer than two.
+        """
+        own, held_out = _pictures(data, "train_dataset"), _pictures(data, "val_dataset")
+        return cls(own, held_out, getattr(data, "location", {}))
 
     @classmethod
     def from_folder(
@@ -176,3 +189,14 @@ def _root(picture: Picture) -> Path:
     levels = len(Path(picture.name).parts)
     path = picture.path if levels <= len(picture.path.parents) else picture.path.absolute()
     return path.parents[levels - 1]
+
+
+def _pictures(data: object, name: str) -> Sequence[Picture]:
+    dataset = getattr(data, name, None)
+    if dataset is None:
+        raise ValueError(
+            "Expected a data module with training pictures, such as sdtune.StyleDataModule, to "
+            f"compare samples with, but {type(data).__name__} has no `{name}`."
+        )
+    # what is mixed from the user's pictures shows no subject as it is
+    return cast(Sequence[Picture], getattr(dataset, "originals", dataset.pictures))

@@ -141,4 +141,13 @@ def _is_alive(process: int, start: str) -> bool:
         os.kill(process, 0)
     except OSError as error:
         return error.errno != errno.ESRCH
-    return True
+    return not _is_zombie(process)
+
+
+def _is_zombie(process: int) -> bool:
+    """Tell whether a process has ended and nobody has asked how, as in containers without init."""
+    try:
+        text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:  # there is no such folder but on Linux
+        return False
+    return text.rpartition(")")[2].split()[:1] == ["Z"]

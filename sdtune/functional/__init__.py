@@ -7,7 +7,7 @@ from sdtune.functional.diffusion import (
     snr,
     training_target,
 )
-from sdtune.functional.losses import diffusion_loss, prior_preservation_loss
+from sdtune.functional.losses import diffusion_loss, prior_preservation_loss, weighed
 from sdtune.functional.merging import constrained_merge
 from sdtune.functional.randomness import (
     Stream,
@@ -35,4 +35,5 @@ __all__ = [
     "prior_preservation_loss",
     "snr",
     "training_target",
+    "weighed",
 ]

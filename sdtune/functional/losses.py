@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["diffusion_loss", "prior_preservation_loss"]
+__all__ = ["diffusion_loss", "prior_preservation_loss", "weighed"]
 
 
 def diffusion_loss(
@@ -69,3 +72,19 @@ def prior_preservation_loss(
             f"Expected `prior_loss_weight` to be 0 or more, but got {prior_loss_weight}."
         )
     return instance_losses.mean() + prior_loss_weight * class_losses.mean()
+
+
+def weighed(losses: Tensor, weights: Sequence[float] | None) -> Tensor:
+    """Let some samples count more than others in the mean.
+
+    Args:
+        losses: (B,), or (K * B,) with the samples that stand beside them behind, in their order.
+        weights: B numbers, or None for 1.
+
+    Returns:
+        Like `losses`, each multiplied by its weight.
+    """
+    if weights is None:
+        return losses
+    repeated = [*weights] * (len(losses) // len(weights))
+    return losses * torch.tensor(repeated).to(losses, non_blocking=True)

@@ -24,6 +24,7 @@ from sdtune.functional import (
     diffusion_loss,
     min_snr_weights,
     training_target,
+    weighed,
 )
 from sdtune.models import check_base
 from sdtune.techniques.encoding import fill_features
@@ -191,7 +192,7 @@ class DiffusionFineTuningModule(PromptEncodingModule):
         """
         count = len(batch["index"])
         losses, timesteps = self.training_losses(self.prior.joined(batch) if self.prior else batch)
-        counted = _weighed(losses, batch)
+        counted = weighed(losses, batch.get("sample_weights"))
         loss, class_losses = counted[:count].mean(), counted[count:]
         logged = {"train/loss": loss}
         if self.prior:
@@ -239,9 +240,10 @@ class DiffusionFineTuningModule(PromptEncodingModule):
             ).to(latents)
             timesteps = torch.full((len(latents),), round(share * total))
             losses.append(self._losses(batch, latents, noise, timesteps, training=False))
-        loss = torch.stack([_weighed(each, batch) for each in losses]).mean()
+        weights = batch.get("sample_weights")
+        loss = torch.stack([weighed(each, weights) for each in losses]).mean()
         # of all processes: Lightning takes the mean of the sizes too, in whole numbers
-        together = batch.get("together", len(latents) * self.trainer.world_size)
+        together = batch.get("together", len(latents) * self._processes)
         self.log("val/loss", loss, prog_bar=True, batch_size=together, sync_dist=True)
 
     def parameter_groups(self) -> list[ParameterGroup]:
@@ -300,10 +302,14 @@ class DiffusionFineTuningModule(PromptEncodingModule):
         # after this, and of no latents: a resumed epoch would begin anew. The Trainer makes another
         self.trainer.fit_loop._combined_loader = None
 
+    @property
+    def _processes(self) -> int:
+        return 1 if self._trainer is None else self.trainer.world_size
+
     def _log_of_all_processes(self, losses: dict[str, Tensor], count: int) -> None:
         """Log means over all processes, which wait for each other only when they are written."""
         values = torch.stack([each.detach() for each in losses.values()])
-        if self.trainer.world_size > 1 and self.trainer._logger_connector.should_update_logs:
+        if self._processes > 1 and self.trainer._logger_connector.should_update_logs:
             values = cast(Tensor, self.trainer.strategy.reduce(values, reduce_op="mean"))
         for name, value in zip(losses, values, strict=True):
             self.log(name, value, prog_bar=name == "train/loss", batch_size=count)
@@ -374,20 +380,6 @@ class DiffusionFineTuningModule(PromptEncodingModule):
         with torch.random.fork_rng(devices):
             torch.manual_seed(generator.initial_seed())
             yield
-
-
-def _weighed(losses: Tensor, batch: dict[str, Any]) -> Tensor:
-    """Let samples count what the batch says, if it does, and the class samples like theirs.
-
-    Args:
-        losses: (B,), or (2B,) with those of class samples behind.
-        batch: With `sample_weights`, B numbers, if some samples only stand in.
-    """
-    weights = batch.get("sample_weights")
-    if weights is None:
-        return losses
-    repeated = weights * (len(losses) // len(weights))
-    return losses * torch.tensor(repeated).to(losses, non_blocking=True)
 
 
 def _places(batch: dict[str, Any], latents: Tensor) -> Tensor | None:

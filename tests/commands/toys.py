@@ -1,5 +1,7 @@
 """Small classes for the commands to build: a model, a data module and a callback."""
 
+import os
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Literal
@@ -61,3 +63,18 @@ class Last(ModelCheckpoint):
         if every_n_steps < 1:
             raise ValueError(f"Expected `every_n_steps` to be positive, but got {every_n_steps}.")
         super().__init__(save_last=True, save_top_k=0, every_n_train_steps=every_n_steps)
+
+
+class DyingToy(Toy):
+    """Of several processes the second one dies in its second step."""
+
+    def __init__(self, how: Literal["raises", "is killed"] = "raises") -> None:
+        super().__init__()
+        self.how = how
+
+    def training_step(self, batch, batch_idx):
+        if self.global_rank == 1 and batch_idx == 1:
+            if self.how == "is killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise MemoryError("the second GPU is full")
+        return super().training_step(batch, batch_idx)

@@ -106,3 +106,18 @@ def test_leftovers_are_cleared_of_dead_processes_of_this_machine_alone(tmp_path)
 
 def _leave(folder):
     temporary_sibling(folder / "file").touch()
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="the system shows no processes")
+def test_what_is_left_of_a_process_that_nobody_has_asked_after_is_deleted(tmp_path):
+    """A container without init keeps the names of processes that were killed."""
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # it has ended, and is not forgotten
+    own = temporary_sibling(tmp_path / "last.ckpt")
+    left = own.with_name(own.name.replace(f"-{os.getpid()}-", f"-{child}-"))
+    left.write_text("half")
+    os.kill(child, 0)
+    assert remove_leftovers(tmp_path) == [left]
+    os.waitpid(child, 0)
