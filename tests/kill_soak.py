@@ -1,6 +1,7 @@
 """Runs that are killed with -9 at random moments and resumed, compared with runs that were not.
 
     python -m tests.kill_soak 1000              # kills; --seed N for others, --case lora for one
+    python -m tests.kill_soak 1000 --tally soak.json     # goes on from what is counted there
 
 Each trial trains one of the cases on a model of random weights, and kills it: at a random moment,
 or at a random one of its operations on the disk, which a seed repeats. A run is killed up to three
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import multiprocessing
 import os
 import random
@@ -22,8 +24,8 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,7 +37,6 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, LearningRateMonitor
 from lightning.pytorch.loggers import TensorBoardLogger
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sdtune.adapters.adapter_set import AdapterSet
 from sdtune.callbacks.adapter_checkpoint import AdapterCheckpoint
@@ -43,10 +44,12 @@ from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
 from sdtune.callbacks.sample_grid import SampleGrid
 from sdtune.data.style import StyleDataModule
 from sdtune.data.subject import SubjectDataModule
+from sdtune.files.json_file import write_json
 from sdtune.run_folder.checkpoints import Manifest, find_checkpoint
 from sdtune.techniques.dreambooth import DreamBoothModule
 from sdtune.techniques.lora_style import LoRAStyleModule
 from sdtune.techniques.textual_inversion import TextualInversionModule
+from tests.killed_runs import lost_points, outcome, torn_files
 from tests.picture_folders import make_picture_folder
 from tests.tiny_models import make_micro_sd
 
@@ -122,15 +125,32 @@ class Tally:
 
     Attributes:
         kills: How many processes were killed.
+        survived: Kills of runs that ended equal to the last bit.
         resumed: Kills after which there was a checkpoint to go on from.
         runs: Runs that came to their end.
+        torn: Files with names of their own that could not be read after a kill.
+        lost: Points of curves that were missing at the end, or there twice.
+        seed: Of the next trial.
+        seconds: All that it took.
         failures: What was not equal, with the words that repeat it.
     """
 
     kills: int = 0
+    survived: int = 0
     resumed: int = 0
     runs: int = 0
+    torn: int = 0
+    lost: int = 0
+    seed: int = 0
+    seconds: float = 0.0
     failures: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.survived} of {self.kills} kills survived, {self.resumed} resumed, "
+            f"{self.runs} runs, {self.torn} torn files, {self.lost} lost points, "
+            f"{len(self.failures)} failures, {self.seconds:.0f} s"
+        )
 
 
 class Bench:
@@ -160,13 +180,16 @@ class Bench:
         name = case_name or draw.choice(sorted(CASES))
         expected, operations, seconds = self._reference(name)
         run = self.folder / f"trial_{seed}"
-        left = 1.0
+        left, before = 1.0, tally.kills
         for _ in range(draw.randint(*kills)):
             if draw.random() < 0.5:
                 ended = self._start(name, run, kill_at=int(draw.random() * operations * left))
             else:
                 ended = self._start(name, run, kill_after=draw.random() * seconds * left)
             tally.kills += ended == -signal.SIGKILL
+            torn = torn_files(run / "run")
+            tally.torn += len(torn)
+            tally.failures += [f"seed {seed}, {name}: {each} is torn" for each in torn]
             has_checkpoint = find_checkpoint(run / "run" / "checkpoints")[0] is not None
             left = _left(run / "run")
             tally.resumed += ended == -signal.SIGKILL and has_checkpoint
@@ -182,13 +205,15 @@ class Bench:
         if ended != 0:
             tally.failures.append(f"seed {seed}, {name}: the last start failed\n{_log(run)}")
             return
-        found = _outcome(run / "run")
+        found = outcome(run / "run")
+        tally.lost += lost_points(expected, found)
         if found != expected:
             differing = [
                 key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key)
             ]
             tally.failures.append(f"seed {seed}, {name}: {sorted(differing)} differ in {run}")
             return
+        tally.survived += tally.kills - before
         shutil.rmtree(run)
 
     def _reference(self, name: str) -> tuple[dict[str, Any], int, float]:
@@ -200,8 +225,8 @@ class Bench:
             seconds = time.monotonic() - begin
             if ended != 0:
                 raise RuntimeError(f"{name} fails undisturbed:\n{_log(run)}")
-            outcome = _outcome(run / "run")
-            self._references[name] = (outcome, int(counted.read_text()), seconds)
+            left = outcome(run / "run")
+            self._references[name] = (left, int(counted.read_text()), seconds)
         return self._references[name]
 
     def _start(
@@ -300,40 +325,6 @@ def _count_operations(run: Path, kill_at: int | None) -> Any:
     return counter
 
 
-def _outcome(run: Path) -> dict[str, Any]:
-    """Collect all that a run has left, but for times, names of processes and records of starts."""
-    found: dict[str, Any] = {
-        str(path.relative_to(run)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for room in ("adapter", "samples")
-        for path in sorted((run / room).rglob("*"))
-        if path.is_file()
-    }
-    for path in sorted((run / "checkpoints").glob("*.ckpt")):
-        content = torch.load(path, weights_only=True)
-        tensors = [content["state_dict"], content["optimizer_states"], content["lr_schedulers"]]
-        found[path.name] = hashlib.sha256("".join(_words(tensors)).encode()).hexdigest()
-    events = EventAccumulator(str(run), size_guidance={"scalars": 0}).Reload()
-    for tag in events.Tags()["scalars"]:
-        found[tag] = [(each.step, each.value) for each in events.Scalars(tag)]
-    found["leftovers"] = [str(path) for path in run.rglob("*.tmp")]
-    return found
-
-
-def _words(content: Any) -> Iterator[str]:
-    """Spell out nested dictionaries and lists, tensors by their bytes."""
-    if isinstance(content, torch.Tensor):
-        yield hashlib.sha256(content.contiguous().view(-1).view(torch.uint8).numpy()).hexdigest()
-    elif isinstance(content, dict):
-        for key in sorted(content, key=str):
-            yield str(key)
-            yield from _words(content[key])
-    elif isinstance(content, list | tuple):
-        for each in content:
-            yield from _words(each)
-    else:
-        yield repr(content)
-
-
 def _log(run: Path) -> str:
     return (run / "log").read_text(errors="replace")[-3000:]
 
@@ -344,20 +335,26 @@ def main() -> int:
     parser.add_argument("kills", type=int)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--case", choices=sorted(CASES))
+    parser.add_argument("--tally", type=Path, help="JSON file to count on in")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="to stop after")
     arguments = parser.parse_args()
-    tally, begin = Tally(), time.monotonic()
+    tally, begin = Tally(seed=arguments.seed), time.monotonic()
+    if arguments.tally is not None and arguments.tally.exists():
+        tally = Tally(**json.loads(arguments.tally.read_text()))
+    earlier = tally.seconds
     with tempfile.TemporaryDirectory(prefix="kill_soak_") as folder:
-        bench, seed = Bench(Path(folder)), arguments.seed
+        bench = Bench(Path(folder))
         while tally.kills < arguments.kills:
+            if time.monotonic() - begin > 60 * arguments.minutes:
+                break
             known = len(tally.failures)
-            bench.trial(seed, arguments.case, (1, 3), tally)
-            seed += 1
-            line = (
-                f"{tally.kills} kills, {tally.resumed} resumed, {tally.runs} runs, "
-                f"{len(tally.failures)} failures, {time.monotonic() - begin:.0f} s"
-            )
+            bench.trial(tally.seed, arguments.case, (1, 3), tally)
+            tally.seed += 1
+            tally.seconds = round(earlier + time.monotonic() - begin, 1)
+            if arguments.tally is not None:
+                write_json(arguments.tally, asdict(tally))
             new = tally.failures[known:]
-            print("\r" + "\n".join([line, *new]), end="\n" * bool(new), flush=True)  # noqa: T201
+            print("\r" + "\n".join([str(tally), *new]), end="\n" * bool(new), flush=True)  # noqa: T201
     print()  # noqa: T201
     return bool(tally.failures)
 

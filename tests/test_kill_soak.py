@@ -5,7 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from sdtune.files.json_file import write_json
 from tests.kill_soak import CASES, Bench, Tally
+from tests.killed_runs import lost_points, torn_files
+from tests.picture_folders import make_picture_folder
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
 
@@ -20,7 +23,9 @@ def test_a_run_that_is_killed_five_times_equals_one_that_is_not(bench):
     bench.trial(0, "lora", (5, 5), tally)
     assert tally.failures == []
     assert tally.kills >= 3
+    assert tally.survived == tally.kills
     assert tally.resumed >= 1
+    assert (tally.torn, tally.lost) == (0, 0)
 
 
 @pytest.mark.slow
@@ -42,3 +47,24 @@ def test_what_is_not_equal_is_noticed(bench, monkeypatch):
     bench.trial(7, "lora", (1, 1), tally)
     assert len(tally.failures) == 1
     assert "['train/loss'] differ" in tally.failures[0]
+    assert tally.survived == 0
+
+
+def test_what_is_lost_and_torn_is_counted(tmp_path):
+    expected = {"loss": [(1, 0.5), (2, 0.4)], "leftovers": [], "a.png": "hash"}
+    assert lost_points(expected, expected) == 0
+    assert lost_points(expected, {"loss": [(1, 0.5), (1, 0.5)]}) == 2
+    make_picture_folder(tmp_path, 1)
+    write_json(tmp_path / "whole.json", {})
+    assert torn_files(tmp_path) == []
+    for name in ("disc_0.png", "whole.json"):
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content[: len(content) // 2])
+    (tmp_path / "a.safetensors").write_bytes(b"half")
+    (tmp_path / "last.ckpt").write_bytes(b"half")
+    assert [each.name for each in torn_files(tmp_path)] == [
+        "a.safetensors",
+        "disc_0.png",
+        "last.ckpt",
+        "whole.json",
+    ]

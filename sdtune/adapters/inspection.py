@@ -69,6 +69,7 @@ class InspectedFile:
         record: The header's strings, tables left out.
         hashes: Name of a hash -> its value in hexadecimal.
         notes: What a reader should know, a sentence each.
+        is_damaged: Whether it cannot be read, or not all of it; the first of the notes says why.
     """
 
     path: str
@@ -82,6 +83,7 @@ class InspectedFile:
     record: dict[str, str]
     hashes: dict[str, str]
     notes: list[str] = field(default_factory=list)
+    is_damaged: bool = False
 
 
 def inspect_adapter(path: str | Path) -> list[InspectedFile]:
@@ -135,6 +137,7 @@ def _inspect(path: Path) -> InspectedFile:
         record={key: each for key, each in metadata.items() if _is_record(key)},
         hashes=hashes,
         notes=[*notes, *_notes(path, shapes, metadata, hashes, has_format=form is not None)],
+        is_damaged=bool(notes) or not shapes,
     )
 
 
@@ -262,10 +265,10 @@ def _notes(
     *,
     has_format: bool,
 ) -> Iterator[str]:
-    if not has_format:
-        yield f"It is no adapter in a layout that sdtune reads. {_as_base(path)}".rstrip()
     if not shapes:
         yield "It is neither a safetensors file nor a pickle of tensors alone."
+    if not has_format:
+        yield f"It is no adapter in a layout that sdtune reads. {_as_base(path)}".rstrip()
     told = metadata.get("sshs_model_hash")
     if told and told != hashes.get("sshs_model_hash", told):
         yield "Its tensors are not those that its header's sshs_model_hash is of: it was changed."

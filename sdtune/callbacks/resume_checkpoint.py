@@ -23,7 +23,7 @@ from sdtune.evaluation.technique import WatchesNumbers
 from sdtune.files.atomic_file import remove_leftovers, temporary_sibling
 from sdtune.run_folder.checkpoints import Kept, damage_of, drop_older, kept_until, publish
 from sdtune.run_folder.event_files import EVENT_FILES, event_lengths, forget_events
-from sdtune.run_folder.fresh_folder import refuse_used_folder
+from sdtune.run_folder.fresh_folder import refuse_links, refuse_used_folder
 from sdtune.run_folder.layout import CHECKPOINT
 from sdtune.run_folder.resumes import note_resume
 from sdtune.run_folder.run_lock import RunLock
@@ -101,6 +101,7 @@ class ResumeCheckpoint(ModelCheckpoint):
 
         Raises:
             FileExistsError: If another process trains there.
+            ValueError: If something in it is a link that leads out of it.
         """
         with warnings.catch_warnings():  # a resumed run's folder is not empty, and no other may be
             warnings.filterwarnings("ignore", message="Checkpoint directory .* is not empty")
@@ -115,6 +116,7 @@ class ResumeCheckpoint(ModelCheckpoint):
             trainer.callbacks = [_Publisher(self), *trainer.callbacks]  # type: ignore[attr-defined]
         if not trainer.is_global_zero:
             return
+        refuse_links(self._run_folder)
         self._lock = RunLock(self._run_folder)
         self._lock.acquire()
         remove_leftovers(self._run_folder)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 
@@ -19,7 +17,7 @@ from sdtune.run_folder.recipe_changes import (
     refusals,
 )
 
-__all__ = ["check_recipe", "read_checkpoint", "recipe_of"]
+__all__ = ["check_recipe", "recipe_of"]
 
 _TRAINER = ("max_steps", "max_epochs", "accumulate_grad_batches", "gradient_clip_val")
 _LIMITS = ("gradient_clip_algorithm", "limit_train_batches", "overfit_batches", "precision")
@@ -61,7 +59,7 @@ def check_recipe(
         trainer: The trainer.
         module: What is to train.
         data: The data module, or None.
-        checkpoint: What `read_checkpoint` returned, or Lightning has read.
+        checkpoint: What `checkpoint_file.read_content` returned, or Lightning has read.
 
     Returns:
         What has changed and may.
@@ -81,19 +79,6 @@ def check_recipe(
     if problems:
         raise RecipeChangedError(problems)
     return changes
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint without its tensors.
-
-    Args:
-        path: A file that `checkpoint_file.content_problem` finds no fault with.
-
-    Returns:
-        What it holds, its tensors on the meta device.
-    """
-    content: dict[str, Any] = torch.load(path, map_location="meta", weights_only=True)
-    return content
 
 
 def _arguments(part: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -43,12 +43,16 @@ def inspect(adapter: Path, *, json: bool = False) -> None:
 
     Raises:
         CallError: If there is no such file.
+        ValueError: If one is damaged; what there is to say of it is printed before.
     """
     from sdtune.adapters.inspection import inspect_adapter
 
     with refusing():
         found = inspect_adapter(adapter)
     print(_as_json(found) if json else "\n\n".join("\n".join(_lines(each)) for each in found))
+    damaged = [each for each in found if each.is_damaged]
+    if damaged:
+        raise ValueError(f"Expected {damaged[0].path} to be whole, but: {damaged[0].notes[0]}")
 
 
 def _as_json(found: "Sequence[InspectedFile]") -> str:

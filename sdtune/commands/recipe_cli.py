@@ -18,7 +18,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 import sdtune
 from sdtune.callbacks.adapter_checkpoint import AdapterCheckpoint
 from sdtune.callbacks.hyperparameters import Hyperparameters
-from sdtune.callbacks.resumed_recipe import check_recipe, read_checkpoint
+from sdtune.callbacks.resumed_recipe import check_recipe
 from sdtune.commands.annotations import Seed, annotation_words
 from sdtune.commands.building import attempt, build_classes, problems_together, refused_option
 from sdtune.commands.errors import CallError, on_one_line
@@ -31,7 +31,7 @@ from sdtune.commands.run_folder import DEFAULT_ROOT, Destination, choose_run_fol
 from sdtune.commands.trust import split_trust, trust
 from sdtune.evaluation.technique import is_technique
 from sdtune.evaluation.whole_model import splits_model
-from sdtune.run_folder.checkpoint_file import content_problem
+from sdtune.run_folder.checkpoint_file import read_content
 from sdtune.run_folder.run_lock import RunLock
 
 __all__ = ["RecipeCLI", "recipe_problems"]
@@ -68,6 +68,7 @@ class RecipeCLI(LightningCLI):
         self._problems: list[str] = []
         self._broken: set[str] = set()
         self._refused: set[str] = set()
+        self._checkpoint: dict[str, Any] = {}
         super().__init__(
             model_class=LightningModule,
             datamodule_class=LightningDataModule,
@@ -234,10 +235,9 @@ class RecipeCLI(LightningCLI):
 
     def _check_checkpoint(self, trainer: Trainer) -> None:
         path = self.run_folder.checkpoint
-        if path is not None and path.is_file():
-            content = read_checkpoint(path)
+        if path is not None and self._checkpoint:
             try:
-                check_recipe(trainer, self.model, self.datamodule, content)
+                check_recipe(trainer, self.model, self.datamodule, self._checkpoint)
             except (AttributeError, KeyError, TypeError) as error:
                 raise _not_of_this_recipe(path, error) from error
 
@@ -271,9 +271,13 @@ class RecipeCLI(LightningCLI):
         except CallError as error:
             self._problems += error.problems
         self.notes += self.run_folder.notes
-        if self.run_folder.checkpoint is not None:
-            problem = content_problem(self.run_folder.checkpoint)
-            self._problems += [problem] if problem else []
+        checkpoint = self.run_folder.checkpoint
+        if checkpoint is not None and not checkpoint.is_dir():  # else it is a strategy's to read
+            content = read_content(checkpoint)
+            if isinstance(content, str):
+                self._problems.append(content)
+            else:
+                self._checkpoint = content
         self.save_config_kwargs = {"config_filename": self.run_folder.config_filename()}
 
     def _keep_adapter(self, trainer: Trainer) -> None:

@@ -102,15 +102,8 @@ def again(found: Recorded, given: Collection[str], *, follow_paths: bool) -> dic
             f"Expected an adapter that one process has trained, but {record.processes} did: start "
             "them by `sdtune fit` and the run's config.yaml, and compare the files."
         )
-    recipe: dict[str, Any] = {}
     unnamed: list[str] = []  # by an honest record all are in `places`
-    for key in CLASS_KEYS:
-        part = record.recipe.get(key)
-        if not isinstance(part, dict) or not isinstance(part.get("class_path"), str):
-            problems.append(f"Expected the record to name a class for `{key}`, but it does not.")
-            continue
-        arguments = without_places(part.get("init_args", {}), key, unnamed, strict=True)
-        recipe[key] = {"class_path": part["class_path"], "init_args": arguments}
+    recipe = _classes(record, unnamed, problems)
     config = _run_recipe(found.run)
     trainer = record.recipe.get("trainer", {})
     options = dict(trainer) if isinstance(trainer, dict) else {}
@@ -124,19 +117,32 @@ def again(found: Recorded, given: Collection[str], *, follow_paths: bool) -> dic
         if any(key == each or key.startswith((f"{each}.", f"{each}[")) for each in given):
             continue
         value = _looked_up(config, key)
-        if follow_paths and value is not None:
-            _put(recipe, key, value)
-        else:
+        if not follow_paths or value is None:
             problems.append(_not_given(key, value))
+        elif not _put(recipe, key, value):
+            problems.append(f"Expected the record to have a place for `{key}`, but it has none.")
     callbacks = [*_averages(averages, config, problems)]
     if problems:
-        raise CallError(problems)
+        raise CallError([f"{found.files[-1]}: {each}" for each in problems])
     checkpoint = {"every_n_steps": 10**9, "dtype": found.dtype}  # the last step alone
     callbacks.append({"class_path": "sdtune.AdapterCheckpoint", "init_args": checkpoint})
     callbacks.append({"class_path": "sdtune.Progress"})
     device = {"accelerator": "cpu"} if record.machine.get("device") == "cpu" else {}
     fixed = {"devices": 1, "limit_val_batches": 0, "callbacks": callbacks, **device}
     return {**recipe, "trainer": {**options, **fixed}}
+
+
+def _classes(record: TrainingRecord, places: list[str], problems: list[str]) -> dict[str, Any]:
+    """Take the classes and their arguments, without what could be a place."""
+    recipe: dict[str, Any] = {}
+    for key in CLASS_KEYS:
+        part = record.recipe.get(key)
+        if not isinstance(part, dict) or not isinstance(part.get("class_path"), str):
+            problems.append(f"Expected the record to name a class for `{key}`, but it does not.")
+            continue
+        arguments = without_places(part.get("init_args", {}), key, places, strict=True)
+        recipe[key] = {"class_path": part["class_path"], "init_args": arguments}
+    return recipe
 
 
 def _not_given(key: str, value: Any) -> str:
@@ -191,15 +197,16 @@ def _looked_up(config: Any, key: str) -> Any:
     return deepcopy(config)
 
 
-def _put(recipe: dict[str, Any], key: str, value: Any) -> None:
+def _put(recipe: dict[str, Any], key: str, value: Any) -> bool:
     place: Any = recipe
     *parts, last = _path_to(key)
     try:
         for part in parts:
             place = place[part]
         place[last] = value
-    except (IndexError, KeyError, TypeError) as error:
-        raise CallError([f"Expected the record to have a place for `{key}`."]) from error
+    except (IndexError, KeyError, TypeError):
+        return False
+    return True
 
 
 def _dtype(path: Path) -> str:

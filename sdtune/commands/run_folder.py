@@ -9,6 +9,7 @@ from typing import Any
 
 from sdtune.commands.errors import CallError
 from sdtune.run_folder.checkpoints import Manifest, damage_of, find_checkpoint
+from sdtune.run_folder.fresh_folder import refuse_links
 from sdtune.run_folder.layout import CHECKPOINT, RunFolder, latest_checkpoint
 
 __all__ = ["DEFAULT_ROOT", "Destination", "choose_run_folder"]
@@ -134,6 +135,10 @@ def _resumed(root: Path, name: str, resume: str) -> Destination:
         folder = root / folder.relative_to(root.resolve())
     if not RunFolder(folder).config.is_file():  # a checkpoint from elsewhere starts its own run
         return Destination(root, name, checkpoint=checkpoint, notes=notes)
+    try:
+        refuse_links(folder)
+    except ValueError as error:
+        raise CallError([str(error)]) from error
     return Destination(folder.parent.parent, folder.parent.name, folder.name, checkpoint, notes)
 
 

@@ -1,6 +1,9 @@
 """Whose classes a recipe may name: an import runs code, and a recipe may be anyone's."""
 
+import sys
 from collections.abc import Sequence
+from importlib.machinery import PathFinder
+from importlib.util import find_spec
 
 from jsonargparse import set_parsing_settings
 
@@ -55,10 +58,18 @@ def trust(modules: Sequence[str] = ()) -> None:
         modules: What the user named, for this call.
 
     Raises:
-        CallError: If it is a module that no recipe may name.
+        CallError: If it is a module that no recipe may name, or that there is not.
     """
     if any(each.partition(".")[0] == "jsonargparse" for each in modules):
         raise CallError(["Expected `--trust` to name another module than `jsonargparse`."])
+    if missing := [each for each in modules if not _is_there(each)]:
+        raise CallError(
+            [
+                f"Expected `--trust` to name a module that Python finds, but there is no `{each}`: "
+                "install it, or add its folder to PYTHONPATH."
+                for each in missing
+            ]
+        )
     forgotten = sorted(_given - {*modules, *TRUSTED})
     set_parsing_settings(
         import_path_denylist=["*", *_DENIED, *forgotten],
@@ -66,6 +77,19 @@ def trust(modules: Sequence[str] = ()) -> None:
     )
     _given.clear()
     _given.update(modules)
+
+
+def _is_there(module: str) -> bool:
+    """Tell whether a module is found; none is imported, which would run it."""
+    if module in sys.modules:
+        return True
+    top, *others = module.split(".")
+    spec = find_spec(top)
+    for part in others:
+        if spec is None or spec.submodule_search_locations is None:
+            return False
+        spec = PathFinder.find_spec(f"{spec.name}.{part}", spec.submodule_search_locations)
+    return spec is not None
 
 
 def is_trusted(path: str) -> bool:

@@ -32,6 +32,17 @@ from sdtune.run_folder.record import Evaluation, EvaluationSettings, Provenance
 __all__ = ["AdapterEvaluation"]
 
 _OUTPUT = Path("runs", "evaluate")
+_UNASKED = EvaluationSettings(
+    prompts=[],
+    seeds=[0, 1],
+    class_prompts=[],
+    num_inference_steps=25,
+    guidance_scale=7.5,
+    negative_prompt="",
+    clip="nano",
+    dino=None,
+)
+"""What an adapter without a run is asked, but for what the call gives."""
 
 
 class AdapterEvaluation:
@@ -48,16 +59,20 @@ class AdapterEvaluation:
     def __init__(self, call: EvaluationCall) -> None:
         run = None if call.adapter is None else _record_of(Path(call.adapter))
         texts = [*(call.prompt or []), *_lines(call.prompts)]
-        if run is not None and not texts:
-            width = run.protocol.width if call.width is None else call.width
-            height = run.protocol.height if call.height is None else call.height
-            self.protocol = replace(run.protocol, width=width, height=height)
-        else:
-            self.protocol = EvaluationSettings(
-                texts, list(call.seeds), call.class_prompt or [], call.num_inference_steps,
-                call.guidance_scale, call.negative_prompt, call.clip, call.dino,
-                call.width, call.height,
-            )  # fmt: skip
+        asked = run.protocol if run else _UNASKED
+        given = _given(
+            prompts=texts or None,
+            seeds=None if call.seeds is None else list(call.seeds),
+            class_prompts=call.class_prompt,
+            num_inference_steps=call.num_inference_steps,
+            guidance_scale=call.guidance_scale,
+            negative_prompt=call.negative_prompt,
+            clip=call.clip,
+            dino=call.dino,
+            width=call.width,
+            height=call.height,
+        )
+        self.protocol = replace(asked, **given)
         self.base = call.base or (run.base.source if run else "nano")
         self.pictures = call.pictures or (run.training_pictures.folder if run else None)
         own_reading = run.training_pictures.reading if run and call.pictures is None else None
@@ -249,5 +264,5 @@ def _check_device(device: str | None) -> None:
         ) from error
 
 
-def _given(**values: str | None) -> dict[str, str]:
+def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}

@@ -16,18 +16,19 @@ class EvaluationCall:
         base: The base that it was trained on, as in a recipe; by default a run's own, else nano.
         pictures: Folder of the training pictures, another location that a source knows, or several
             folders and their repeats, as `data.folder` in a recipe; by default a run's own.
-        prompt: What to draw; may be given several times. By default what a run was asked, with its
-            seeds, sampler and judges.
+        prompt: What to draw; may be given several times. By default what a run was asked. So are
+            the seeds, the sampler, the size and the judges: what is given takes their place.
         prompts: A text file with a prompt in each line.
         class_prompt: What to draw to see whether the class stayed what it was.
-        seeds: Every prompt is drawn once with each.
-        num_inference_steps: Steps of the sampler.
-        guidance_scale: Strength of classifier-free guidance; 1 is none.
-        negative_prompt: What guidance leads away from.
+        seeds: Every prompt is drawn once with each; by default a run's own, else 0 and 1.
+        num_inference_steps: Steps of the sampler; by default a run's own, else 25.
+        guidance_scale: Strength of classifier-free guidance; 1 is none. By default a run's own,
+            else 7.5.
+        negative_prompt: What guidance leads away from; by default a run's own, else nothing.
         width: Of the pictures, in pixels, a multiple of 8; by default the base's own side.
         height: Likewise.
         clip: The CLIP that judges: `nano`, a folder, or a Hugging Face id such as
-            `openai/clip-vit-base-patch16`.
+            `openai/clip-vit-base-patch16`. By default a run's own, else `nano`.
         dino: A DINO that judges too, such as `facebook/dinov2-small`.
         goal: `style`: the best checkpoint has the highest style score; `subject`: CLIP-I; a metric,
             such as `dino`: its best figure. By default `subject` of a run without a style score,
@@ -52,13 +53,13 @@ class EvaluationCall:
     prompt: list[str] | None = None
     prompts: str | None = None
     class_prompt: list[str] | None = None
-    seeds: Sequence[int] = (0, 1)
-    num_inference_steps: int = 25
-    guidance_scale: float = 7.5
-    negative_prompt: str = ""
+    seeds: Sequence[int] | None = None
+    num_inference_steps: int | None = None
+    guidance_scale: float | None = None
+    negative_prompt: str | None = None
     width: int | None = None
     height: int | None = None
-    clip: str = "nano"
+    clip: str | None = None
     dino: str | None = None
     goal: str | None = None
     style_pictures: int = 32

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from pathlib import Path, PurePath
 from typing import Annotated
 
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
-__all__ = ["ConfinedPath", "is_confined", "lies_within"]
+__all__ = ["ConfinedPath", "is_confined", "lies_within", "links_out_of"]
 
 
 def is_confined(path: str) -> bool:
@@ -39,6 +41,23 @@ def lies_within(path: Path, folder: Path) -> bool:
         return path.resolve().is_relative_to(folder.resolve())
     except (OSError, RuntimeError):
         return False
+
+
+def links_out_of(folder: Path, names: Iterable[str]) -> list[Path]:
+    """Find links below a folder that lead out of it.
+
+    Args:
+        folder: The folder, which may itself be a link; it need not exist.
+        names: Files and folders in it, which are looked at with all below them.
+
+    Returns:
+        The links; none is followed.
+    """
+    found = [folder / name for name in names]
+    for top in [each for each in found if not each.is_symlink()]:
+        for where, folders, files in os.walk(top):
+            found += [Path(where, name) for name in sorted([*folders, *files])]
+    return [each for each in found if each.is_symlink() and not lies_within(each, folder)]
 
 
 def _checked(path: str) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import torch
 
-__all__ = ["content_problem"]
+__all__ = ["content_problem", "read_content"]
 
 _NEEDED = (
     "epoch",
@@ -33,6 +34,19 @@ def content_problem(path: Path) -> str | None:
     """
     if path.is_dir():
         return None
+    content = read_content(path)
+    return content if isinstance(content, str) else None
+
+
+def read_content(path: Path) -> dict[str, Any] | str:
+    """Read what a checkpoint holds, all but the values of its tensors.
+
+    Args:
+        path: The file.
+
+    Returns:
+        What it holds, its tensors on the meta device; or what is wrong with it, a sentence.
+    """
     expected = f"Expected {path} to be a checkpoint to go on from, but"
     if not path.is_file():
         return f"{expected} there is no such file."
@@ -48,9 +62,9 @@ def content_problem(path: Path) -> str | None:
         )
     except Exception as error:  # torch meets a damaged file with almost any exception
         return f"{expected} it is damaged ({type(error).__name__}); take an earlier one."
-    missing = [key for key in _NEEDED if key not in content] if isinstance(content, dict) else None
-    if missing is None:
+    if not isinstance(content, dict):
         return f"{expected} it holds no state of a training."
+    missing = [key for key in _NEEDED if key not in content]
     if missing:
         names = ", ".join(f"`{key}`" for key in missing)
         return (
@@ -60,4 +74,4 @@ def content_problem(path: Path) -> str | None:
     # Lightning passes over what is missing, and would begin at step 0 with what has been trained
     if not isinstance(loops, dict) or not loops.get("fit_loop"):
         return f"{expected} it does not say how far the training was."
-    return None
+    return content

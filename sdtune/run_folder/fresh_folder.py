@@ -1,10 +1,32 @@
-"""A new run writes into new folders and overwrites nobody's work."""
+"""A run writes into folders of its own and overwrites nobody's work."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["refuse_used_folder"]
+from sdtune.files.confined_path import links_out_of
+from sdtune.run_folder.layout import ADAPTER, CHECKPOINT, SAMPLES, SCORED_PICTURES
+
+__all__ = ["refuse_links", "refuse_used_folder"]
+
+_WRITTEN = (ADAPTER, SAMPLES, SCORED_PICTURES, str(CHECKPOINT.parent), "hparams.yaml", ".lock")
+
+
+def refuse_links(run: Path) -> None:
+    """Raise if what is written to in a run's folder is a link: it would be written elsewhere.
+
+    Args:
+        run: The folder, which may itself be a link; it need not exist.
+
+    Raises:
+        ValueError: If a link leads out of it.
+    """
+    links = links_out_of(run, _WRITTEN)
+    if links:
+        raise ValueError(
+            f"Expected {run} to hold all that is written there, but {links[0]} is a link that "
+            "leads out of it: put what it leads to in its place. The whole folder may be a link."
+        )
 
 
 def refuse_used_folder(folder: str | Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import lightning.pytorch as pl
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from sdtune._checks import check_not_negative
+from sdtune.techniques.local_checkpoints import keep_to_this_machine, remote_checkpoint_problem
 from sdtune.techniques.number_watch import Fault, NotFiniteError, NumberWatch
 from sdtune.techniques.optimization.lr_schedules import RateSchedule
 from sdtune.techniques.tuned_model import TunedModelModule
@@ -82,6 +83,24 @@ class WatchedModule(TunedModelModule):
         self._roll_backs_taken = 0
         self._watch = NumberWatch()
         self._good: _GoodState | None = None
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **arguments: Any) -> Self:  # type: ignore[override]
+        """As Lightning's, of a file on this machine: one from the web would be unpickled whole.
+
+        Raises:
+            ValueError: If it is an address.
+        """
+        problem = remote_checkpoint_problem(checkpoint_path)
+        if problem:
+            raise ValueError(problem)
+        loaded: Self = super().load_from_checkpoint(checkpoint_path, *args, **arguments)
+        return loaded
+
+    def configure_callbacks(self) -> list[pl.Callback]:
+        """Compare with the Trainer and the data, and let no checkpoint come from the web."""
+        keep_to_this_machine(self.trainer)
+        return super().configure_callbacks()
 
     def problems_with_trainer(self, trainer: pl.Trainer) -> list[str]:
         """List what keeps this technique from being trained by a Trainer; loads no weights."""

@@ -106,6 +106,13 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_taken(resume):
         choose_run_folder({"resume": resume}, RECIPES)
 
 
+def test_a_run_with_a_link_out_of_it_is_not_resumed(tmp_path):
+    make_run("first")
+    Path("runs/toy/first/samples").symlink_to(tmp_path)
+    with pytest.raises(CallError, match="samples is a link that leads out of it"):
+        choose_run_folder({"resume": "runs/toy/first"}, RECIPES)
+
+
 @pytest.mark.parametrize("resume", ["last", "missing.ckpt"])
 def test_nothing_to_resume_is_refused(resume):
     with pytest.raises(CallError, match=r"Expected (a run with|`--resume` to name)"):

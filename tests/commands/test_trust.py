@@ -89,5 +89,8 @@ def test_the_words_are_taken_out_of_the_call():
 def test_what_is_no_module_is_refused(words):
     with pytest.raises(CallError, match="Expected `--trust` to name a module"):
         trust.split_trust(words)
+    for name in ("nowhere", "json.nowhere", "json.decoder.nowhere"):
+        with pytest.raises(CallError, match=f"that Python finds, but there is no `{name}`"):
+            trust.trust([name])
     with pytest.raises(CallError, match="another module than `jsonargparse`"):
         trust.trust(["jsonargparse.typing"])

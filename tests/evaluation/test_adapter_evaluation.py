@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -75,6 +77,10 @@ def test_all_checkpoints_of_a_run_and_then_more_of_its_prompts(ask, run, tmp_pat
     assert repeated.checkpoints == first.checkpoints == Evaluation.load(run).checkpoints
     with pytest.raises(ValueError, match="size and judges, for only then"):
         evaluation_of(str(run), height=32).evaluate()
+    # each setting that is given takes the place of the run's own, and no other
+    for name, value in {"seeds": [5], "num_inference_steps": 3, "guidance_scale": 1.0}.items():
+        other = evaluation_of(str(run), output="elsewhere", **{name: value}).protocol
+        assert other == replace(first.protocol, **{name: value})
     wide = evaluation_of(str(run), height=32, output=str(tmp_path / "wide")).evaluate()
     assert wide.size == (first.size[0], 32)
     assert wide.protocol.prompts == first.protocol.prompts

@@ -20,6 +20,7 @@ from sdtune.adapters import registry
 from sdtune.adapters.inspection import inspect_adapter
 from sdtune.commands.comparison_file import read_comparison
 from sdtune.commands.recipe_cli import recipe_problems
+from sdtune.commands.reproduction import again, recorded
 from sdtune.data.captions import read_captions
 from sdtune.data.decoding import read_picture
 from sdtune.data.sources.source import Asked
@@ -35,6 +36,7 @@ from sdtune.run_folder.checkpoint_file import content_problem
 from sdtune.run_folder.picture_losses import read_picture_losses
 from sdtune.run_folder.record import Evaluation
 from sdtune.run_folder.sample_rows import read_samples
+from sdtune.run_folder.training_record import RECORD_KEY, TrainingRecord, differences
 from tests.fuzzing.mutations import as_json
 from tests.report.run_folder import make_evaluation
 from tests.tiny_models import make_micro_sd
@@ -59,6 +61,24 @@ class Target:
     write: Callable[[Any], bytes] = as_json
 
 
+_TRAINING = asdict(
+    TrainingRecord(
+        version=1,
+        recipe={
+            "model": {"class_path": "sdtune.LoRAStyleModule", "init_args": {"rank": 2}},
+            "data": {"class_path": "sdtune.StyleDataModule", "init_args": {"batch_size": 2}},
+            "trainer": {"max_steps": 3, "averages": []},
+        },
+        places=["data.folder"],
+        packages={"torch": "2.8.0"},
+        machine={"device": "cpu"},
+        threads=1,
+        processes=1,
+        base={"unet": "aa"},
+    )
+)
+
+
 def _header(content: Any) -> bytes:
     """Write a LoRA whose header says whatever."""
     texts = content if isinstance(content, dict) else {"header": content}
@@ -74,6 +94,20 @@ def _inspected(path: Path) -> object:
     """Tell all of an adapter, and load it."""
     told = inspect_adapter(path)
     _adapter(path)
+    return told
+
+
+def _trained(content: Any) -> bytes:
+    """Write a LoRA whose record of its training says whatever."""
+    text = json.dumps(content).encode(errors="replace").decode()
+    return save(_KOHYA, {RECORD_KEY: text, "sdtune.steps": "3"})
+
+
+def _reproduced(path: Path) -> object:
+    """Make a recipe of a record, up to where it is parsed."""
+    found = recorded(path)
+    told = differences(found.record, found.record)
+    again(found, ["data.folder"], follow_paths=True)
     return told
 
 
@@ -260,5 +294,6 @@ CONTENTS = {
     "caption": Target("metadata.jsonl", {"file_name": "a.png", "text": "a cat"}, _captions),
     "recipe": Target("recipe.yaml", _RECIPE, _recipe),
     "comparison": Target("toys.yaml", _COMPARISON, read_comparison),
+    "training": Target("trained.safetensors", _TRAINING, _reproduced, _trained),
 }
 """Files of which it is changed what they say."""

@@ -76,6 +76,21 @@ def test_a_checkpoint_alone_makes_the_module_again(
         assert torch.equal(value, loaded.state_dict()[name]), name
 
 
+@pytest.mark.parametrize("address", ["https://example.org/last.ckpt", "s3://bucket/last.ckpt"])
+def test_a_checkpoint_from_the_web_is_not_even_fetched(
+    micro_sd: Path, data: StyleDataModule, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    def fetch(*_: object, **__: object) -> None:
+        pytest.fail("it was asked for")
+
+    monkeypatch.setattr("lightning.fabric.plugins.io.torch_io.get_filesystem", fetch)
+    monkeypatch.setattr("lightning.fabric.utilities.cloud_io.get_filesystem", fetch)
+    with pytest.raises(ValueError, match=f"on this machine, but got `{address}`"):
+        quiet_trainer().fit(LoRAStyleModule(str(micro_sd), rank=2), data, ckpt_path=address)
+    with pytest.raises(ValueError, match=f"on this machine, but got `{address}`"):
+        LoRAStyleModule.load_from_checkpoint(address)
+
+
 def test_a_run_goes_on_in_another_precision_and_from_older_checkpoints(tiny_sd: Path) -> None:
     half, full = (LoRAStyleModule(str(tiny_sd), rank=2) for _ in range(2))
     half.load_base(torch.bfloat16)
