@@ -73,7 +73,7 @@ class PromptFields:
 
     @classmethod
     def of_subjects(cls, subjects: Sequence[Subject | None], missing: str = "") -> PromptFields:
-        """Name the fields of subjects: `{subject}`, `{class}`, or of several `{subject_1}` and so on.
+        """Name the fields of subjects: `{subject}`, `{class}`; of several `{subject_1}` and so on.
 
         Args:
             subjects: In the order of the data; None for one of which no noun is known.

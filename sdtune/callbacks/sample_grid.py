@@ -14,10 +14,18 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from PIL import Image
 
 from sdtune._checks import check_all, check_not_negative, check_positive
+from sdtune._prompt_fields import PromptFields, Subject
 from sdtune.callbacks.periodic import PeriodicCallback, is_trial
-from sdtune.evaluation.settings import asked_size, check_distinct, check_sides, check_texts
+from sdtune.evaluation.settings import (
+    asked_size,
+    check_distinct,
+    check_sides,
+    check_texts,
+    fields_of,
+)
 from sdtune.evaluation.technique import Technique
 from sdtune.evaluation.undisturbed import undisturbed
+from sdtune.models.substitution import substitute
 from sdtune.run_folder.grid_image import GridRow, draw_grid, sampling_caption
 from sdtune.run_folder.layout import SAMPLES, step_label
 from sdtune.run_folder.picture_file import mark_lost, write_png
@@ -36,7 +44,8 @@ class SampleGrid(PeriodicCallback):
     is the same, bit for bit.
 
     Args:
-        prompts: What to draw; distinct.
+        prompts: What to draw; distinct. Fields of the data, such as `{subject}`, are filled; the
+            base reads the noun.
         seeds: Every prompt is drawn once with each.
         every_n_steps: Optimizer steps between two rows. None for after each validation, or each
             epoch if there is no validation. The last step always has a row.
@@ -45,6 +54,7 @@ class SampleGrid(PeriodicCallback):
         negative_prompt: What guidance leads away from.
         width: Of the pictures, in pixels, a multiple of 8; None for the base's own side.
         height: Likewise.
+        subject: What `{subject}` and `{class}` stand for, where the data does not say it.
 
     Raises:
         ValueError: If arguments are out of their ranges, with a line for each.
@@ -62,6 +72,7 @@ class SampleGrid(PeriodicCallback):
         negative_prompt: str = "",
         width: int | None = None,
         height: int | None = None,
+        subject: Subject | None = None,
     ) -> None:
         super().__init__(every_n_steps)
         check_all(
@@ -78,6 +89,33 @@ class SampleGrid(PeriodicCallback):
         self.negative_prompt = negative_prompt
         self.width = width
         self.height = height
+        self.subject = subject
+        self._asked = self.prompts  # with their fields
+        self._plain = self.prompts  # as the base reads them
+
+    def problems_with(self, data: object) -> list[str]:
+        """List what keeps the fields of prompts from being filled by some data.
+
+        Args:
+            data: A data module, set up or not.
+
+        Returns:
+            One sentence, or none.
+        """
+        try:
+            self._fill(data)
+        except ValueError as error:
+            return [str(error)]
+        return []
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Fill the fields of prompts.
+
+        Raises:
+            ValueError: If a field is not known, or two prompts become one.
+        """
+        super().setup(trainer, pl_module, stage)
+        self._fill(getattr(trainer, "datamodule", None))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw the base's row, unless the run that is being resumed has done so."""
@@ -108,10 +146,11 @@ class SampleGrid(PeriodicCallback):
 
     def _add_row(self, trainer: Trainer, technique: Technique, step: int | None) -> None:
         start = time.perf_counter()
+        prompts = self._plain if step is None else self.prompts
         # on every rank: the others would only wait
         with undisturbed(trainer, cast(LightningModule, technique)):
             images = technique.generate(
-                [prompt for prompt in self.prompts for _ in self.seeds],
+                [prompt for prompt in prompts for _ in self.seeds],
                 self.seeds * len(self.prompts),
                 num_inference_steps=self.num_inference_steps,
                 guidance_scale=self.guidance_scale,
@@ -132,6 +171,13 @@ class SampleGrid(PeriodicCallback):
             f"Sampled {len(images)} pictures of {'the base' if step is None else f'step {step}'} "
             f"in {time.perf_counter() - start:.1f} s."
         )
+
+    def _fill(self, data: object) -> None:
+        own = None if self.subject is None else PromptFields.of_subjects([self.subject])
+        fields = own or fields_of(data)
+        self.prompts = [fields.tuned(each, "SampleGrid.prompts") for each in self._asked]
+        self._plain = [substitute(each, fields.words) for each in self.prompts]
+        check_texts("prompts", self.prompts)
 
     def _publish(self, trainer: Trainer, step: int) -> None:
         rows = self._rows.up_to(step)
