@@ -60,6 +60,8 @@ class SubjectCaptions:
             # an identifier stands before what the caption calls the subject
             if found := _whole(word).search(caption):
                 words = subject.name or subject.placeholder or f"{subject.identifier} {found[0]}"
+                if subject.name and subject.replaced == word:
+                    words = subject.word
                 return caption[: found.start()] + words.strip() + caption[found.end() :]
         return None
 

@@ -284,7 +284,7 @@ def word_of(token: str | None, num_vectors: int, initializer_token: str | None) 
 
 
 def _completed(word: Placeholder, subject: Subject, base: str) -> Placeholder:
-    started = word.initializer_token or _initializer(subject.noun, word.num_vectors, base)
+    started = word.initializer_token or _initializer(subject.replaced, word.num_vectors, base)
     return replace(word, token=word.token or subject.word, initializer_token=started)
 
 
