@@ -141,8 +141,14 @@ class ConceptPicturesModule(PictureDataModule):
 
     @property
     def has_own_captions(self) -> bool:
-        """Whether each picture has a caption of its own, and no subject has a prompt for all."""
-        return all(concept.instance_prompt is None for concept in self.concepts)
+        """Whether each picture has a caption of its own, and no subject has a prompt for all.
+
+        No, as long as captions are to be made.
+        """
+        if any(concept.instance_prompt is not None for concept in self.concepts):
+            return False
+        pending = (each for pair in self._scanned() for each in pair.uncaptioned)
+        return all(map(self._made_captions.has, pending))
 
     def problems(self) -> list[str]:
         """List everything that keeps the folders from being trained on; reads files, no weights.
