@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sdtune._prompt_fields import Subject
     from sdtune.adapters.pipeline import load_pipeline
     from sdtune.callbacks.adapter_checkpoint import AdapterCheckpoint
     from sdtune.callbacks.evaluation import EvaluationCallback
@@ -47,6 +48,7 @@ __all__ = [
     "SampleGrid",
     "StableDiffusion",
     "StyleDataModule",
+    "Subject",
     "SubjectDataModule",
     "TextualInversionModule",
     "load",
@@ -70,6 +72,7 @@ _MODULES = {
     "SampleGrid": "sdtune.callbacks.sample_grid",
     "StableDiffusion": "sdtune.models.stable_diffusion",
     "StyleDataModule": "sdtune.data.style",
+    "Subject": "sdtune._prompt_fields",
     "SubjectDataModule": "sdtune.data.subject",
     "TextualInversionModule": "sdtune.techniques.textual_inversion",
     "load": "sdtune.models.loading",

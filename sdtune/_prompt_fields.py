@@ -39,6 +39,14 @@ class Subject:
         return self.name or self.placeholder or named
 
     @property
+    def replaced(self) -> str:
+        """The part of the noun that a word in `name` stands for: of "cat face", "cat"."""
+        found = _WORD.search(self.name)
+        before, after = self.name.split(found[0], 1) if found else ("", "")
+        fits = self.noun.startswith(before) and self.noun.endswith(after)
+        return self.noun[len(before) : len(self.noun) - len(after)] if fits else self.noun
+
+    @property
     def word(self) -> str:
         """The word to learn for it, where one is learned and none is given: "<blue-robot>"."""
         found = _WORD.search(self.name)
@@ -73,7 +81,7 @@ class PromptFields:
 
     @classmethod
     def of_subjects(cls, subjects: Sequence[Subject | None], missing: str = "") -> PromptFields:
-        """Name the fields of subjects: `{subject}`, `{class}`, or of several `{subject_1}` and so on.
+        """Name the fields of subjects: `{subject}`, `{class}`; of several `{subject_1}` and so on.
 
         Args:
             subjects: In the order of the data; None for one of which no noun is known.

@@ -13,7 +13,6 @@ everything, so that a kill costs no start.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import multiprocessing
 import os

@@ -15,6 +15,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 
 from sdtune._checks import check_all, check_not_negative
+from sdtune._prompt_fields import PromptFields
 from sdtune.adapters.words import learned_placeholders
 from sdtune.callbacks.periodic import PeriodicCallback, is_trial
 from sdtune.evaluation.base_pictures import Draw
@@ -22,7 +23,7 @@ from sdtune.evaluation.best import BestRule, Goal, check_goal
 from sdtune.evaluation.circumstances import device_name, library_versions
 from sdtune.evaluation.evaluator import Evaluator
 from sdtune.evaluation.judges import judge_problems, load_judges, missing_needs
-from sdtune.evaluation.settings import asked_size, check_settings
+from sdtune.evaluation.settings import asked_size, check_settings, fields_of, filled_settings
 from sdtune.evaluation.shared_drawing import SharedDrawing
 from sdtune.evaluation.technique import Technique
 from sdtune.evaluation.training_set import TrainingSet
@@ -64,7 +65,8 @@ class EvaluationCallback(PeriodicCallback):
     processes share out what is to be drawn, eight pictures at a time, and the first one scores.
 
     Args:
-        prompts: What to draw; distinct, at least two prompts or two seeds.
+        prompts: What to draw; distinct, at least two prompts or two seeds. Fields of the data, such
+            as `{subject}`, are filled; the base and the judges read the noun.
         seeds: Every prompt is drawn once with each.
         class_prompts: What to draw to see whether the class stayed what it was, without the
             subject's name.
@@ -125,6 +127,8 @@ class EvaluationCallback(PeriodicCallback):
             width=width,
             height=height,
         )
+        self._asked = self.protocol  # with the fields of prompts
+        self._fields = PromptFields()
         self.rule = BestRule(goal, max_clip_score_drop, max_memorised_share)
         self.style_pictures = style_pictures if goal != "subject" else 0
         check_all(
@@ -161,6 +165,7 @@ class EvaluationCallback(PeriodicCallback):
             One sentence, or none.
         """
         try:
+            filled_settings(self._asked, fields_of(data))
             TrainingSet.of(data)
         except ValueError as error:
             return [str(error)]
@@ -177,7 +182,10 @@ class EvaluationCallback(PeriodicCallback):
         if stage != "fit" or is_trial(trainer):
             return
         self._start = time.perf_counter()
-        self._training = TrainingSet.of(getattr(trainer, "datamodule", None))
+        data = getattr(trainer, "datamodule", None)
+        self._fields = fields_of(data)
+        self.protocol = filled_settings(self._asked, self._fields)
+        self._training = TrainingSet.of(data)
         self._drawing = SharedDrawing()
         if trainer.is_global_zero:
             protocol = self.protocol
@@ -239,7 +247,7 @@ class EvaluationCallback(PeriodicCallback):
         judges: Judges,
     ) -> Evaluator:
         technique, start = cast(Technique, pl_module), time.perf_counter()
-        placeholders = learned_placeholders(technique.model)
+        learned = learned_placeholders(technique.model)
         evaluator = Evaluator(
             training,
             judges,
@@ -247,7 +255,7 @@ class EvaluationCallback(PeriodicCallback):
             self.rule,
             self._run(trainer, pl_module),
             self.folder.parent,
-            words={each.token: each.initializer_token for each in placeholders},
+            words={**{w.token: w.initializer_token for w in learned}, **self._fields.words},
             style_pictures=self.style_pictures,
             cache=self.cache_dir,
         )

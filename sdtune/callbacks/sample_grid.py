@@ -15,11 +15,19 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from PIL import Image
 
 from sdtune._checks import check_all, check_not_negative, check_positive
+from sdtune._prompt_fields import PromptFields, Subject
 from sdtune.callbacks.periodic import PeriodicCallback, is_trial
-from sdtune.evaluation.settings import asked_size, check_distinct, check_sides, check_texts
+from sdtune.evaluation.settings import (
+    asked_size,
+    check_distinct,
+    check_sides,
+    check_texts,
+    fields_of,
+)
 from sdtune.evaluation.shared_drawing import SharedDrawing
 from sdtune.evaluation.technique import Technique
 from sdtune.evaluation.undisturbed import undisturbed
+from sdtune.models.substitution import substitute
 from sdtune.run_folder.grid_image import GridRow, draw_grid, sampling_caption
 from sdtune.run_folder.layout import SAMPLES, step_label
 from sdtune.run_folder.picture_file import mark_lost, write_png
@@ -38,7 +46,8 @@ class SampleGrid(PeriodicCallback):
     is the same, bit for bit. Several processes share out what is to be drawn, eight at a time.
 
     Args:
-        prompts: What to draw; distinct.
+        prompts: What to draw; distinct. Fields of the data, such as `{subject}`, are filled; the
+            base reads the noun.
         seeds: Every prompt is drawn once with each.
         every_n_steps: Optimizer steps between two rows. None for after each validation, or each
             epoch if there is no validation. The last step always has a row.
@@ -47,6 +56,7 @@ class SampleGrid(PeriodicCallback):
         negative_prompt: What guidance leads away from.
         width: Of the pictures, in pixels, a multiple of 8; None for the base's own side.
         height: Likewise.
+        subject: What `{subject}` and `{class}` stand for, where the data does not say it.
 
     Raises:
         ValueError: If arguments are out of their ranges, with a line for each.
@@ -64,6 +74,7 @@ class SampleGrid(PeriodicCallback):
         negative_prompt: str = "",
         width: int | None = None,
         height: int | None = None,
+        subject: Subject | None = None,
     ) -> None:
         super().__init__(every_n_steps)
         check_all(
@@ -81,10 +92,33 @@ class SampleGrid(PeriodicCallback):
         self.width = width
         self.height = height
         self._drawing = SharedDrawing()
+        self.subject = subject
+        self._asked = self.prompts  # with their fields
+        self._plain = self.prompts  # as the base reads them
+
+    def problems_with(self, data: object) -> list[str]:
+        """List what keeps the fields of prompts from being filled by some data.
+
+        Args:
+            data: A data module, set up or not.
+
+        Returns:
+            One sentence, or none.
+        """
+        try:
+            self._fill(data)
+        except ValueError as error:
+            return [str(error)]
+        return []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Check the module, learn the run folder, and whether processes share the drawing."""
+        """Fill the fields of prompts, and learn whether processes share the drawing.
+
+        Raises:
+            ValueError: If a field is not known, or two prompts become one.
+        """
         super().setup(trainer, pl_module, stage)
+        self._fill(getattr(trainer, "datamodule", None))
         self._drawing = SharedDrawing()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -124,7 +158,8 @@ class SampleGrid(PeriodicCallback):
             use_adapter=step is not None,
             **asked_size(self.width, self.height),
         )
-        prompts = [prompt for prompt in self.prompts for _ in self.seeds]
+        asked = self._plain if step is None else self.prompts
+        prompts = [prompt for prompt in asked for _ in self.seeds]
         with undisturbed(trainer, cast(LightningModule, technique)):
             drawn = self._drawing.draw(draw, prompts, self.seeds * len(self.prompts))
         if drawn is None:
@@ -141,6 +176,13 @@ class SampleGrid(PeriodicCallback):
             f"Sampled {len(images)} pictures of {'the base' if step is None else f'step {step}'} "
             f"in {time.perf_counter() - start:.1f} s."
         )
+
+    def _fill(self, data: object) -> None:
+        own = None if self.subject is None else PromptFields.of_subjects([self.subject])
+        fields = own or fields_of(data)
+        self.prompts = [fields.tuned(each, "SampleGrid.prompts") for each in self._asked]
+        self._plain = [substitute(each, fields.words) for each in self.prompts]
+        check_texts("prompts", self.prompts)
 
     def _publish(self, trainer: Trainer, step: int) -> None:
         rows = self._rows.up_to(step)

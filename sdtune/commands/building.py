@@ -88,6 +88,15 @@ class ComparesWithData(Protocol):
 
 
 @runtime_checkable
+class NamesSubjects(Protocol):
+    """What agrees with data on the words for its subjects, as a technique does."""
+
+    def name_subjects(self, data: object) -> None:
+        """Tell the data, and be told; loads no weights."""
+        ...
+
+
+@runtime_checkable
 class ComparesWithTrainer(Protocol):
     """What can tell without training whether a Trainer's options fit, as callbacks do."""
 
@@ -240,6 +249,8 @@ def problems_together(
         One sentence each.
     """
     problems: list[str] = []
+    if isinstance(model, NamesSubjects):
+        attempt(lambda: model.name_subjects(data), problems)
     if isinstance(model, ComparesWithData) and data is not None:
         problems += attempt(lambda: model.problems_with(data), problems) or []
     if trainer is None:

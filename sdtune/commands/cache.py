@@ -14,6 +14,7 @@ __all__ = ["clear", "fill", "info", "main"]
 _PARTS = {
     "features": "latents of pictures and encoded prompts",
     "manifests": "what pictures are: sizes, hashes, captions",
+    "captions": "what captioners said of pictures",
     "pictures": "pictures out of tables and archives",
     "imagefolder": "what `datasets` made of folders",
     "class_pictures": "pictures of classes that bases drew",

@@ -51,11 +51,15 @@ class ConceptCaptions:
 
     @property
     def adapter_record(self) -> dict[str, str]:
-        """The captions for an adapter's header, if they are few enough for one."""
+        """The captions for an adapter's header, by the hashes of pictures, if they are not many."""
         if not 0 < len(self._made) <= _IN_HEADER:
             return {}
-        captions = {each.picture: each.caption for each in self._made.values()}
+        captions = {sha256: each.caption for sha256, each in self._made.items()}
         return {"sdtune.made_captions": json.dumps(captions, ensure_ascii=False)}
+
+    def has(self, picture: Picture) -> bool:
+        """Tell whether a caption was made for a picture."""
+        return picture.sha256 in self._made
 
     def caption(self, picture: Picture, subject: Subject) -> str:
         """Say what a picture without a caption of its own is told.
@@ -93,7 +97,7 @@ class ConceptCaptions:
         if trainer is None:
             made = self._all(pairs, cache, [])
         else:
-            folder = trainer.log_dir  # a collective call
+            folder = getattr(trainer.logger, "log_dir", None)
             folders = _folders(folder, trainer.ckpt_path)
             made = self._all(pairs, cache, folders) if trainer.is_global_zero else []
             made = trainer.strategy.broadcast(made)
@@ -124,7 +128,7 @@ class ConceptCaptions:
         """
         without = {each.name for each in uncaptioned}
         lines = []
-        if uncaptioned and uncaptioned[0].sha256 in self._made:
+        if uncaptioned and self.has(uncaptioned[0]):
             names = dict.fromkeys(self._made[each.sha256].captioner for each in uncaptioned)
             said = " and ".join(map(captioner_words, names))
             lines.append(f"{key}.captioner: {len(without)} captions were made, by {said}:")

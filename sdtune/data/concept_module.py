@@ -76,6 +76,7 @@ class ConceptPicturesModule(PictureDataModule):
         self.concepts = list(concepts)
         self._made_captions = ConceptCaptions(captioner, write_captions)
         self._placeholders: list[str] = []
+        self._initializers: list[str] = []
         self._scans: list[_Scans] | None = None
 
     def _check_concept(self, number: int, concept: Concept) -> None:
@@ -101,14 +102,18 @@ class ConceptPicturesModule(PictureDataModule):
         record = {"sdtune.prompt_fields": fields.to_json()} if fields.readings else {}
         return record | self._made_captions.adapter_record
 
-    def name_subjects(self, placeholders: Sequence[str], base: str) -> None:
+    def name_subjects(
+        self, placeholders: Sequence[str], base: str, initializers: Sequence[str] = ()
+    ) -> None:
         """Take over the words that a technique learns, before anything is read.
 
         Args:
             placeholders: A word for each subject; none if it learns no words.
             base: The base that is trained, for whose kind captions are made.
+            initializers: What each word starts from.
         """
         self._made_captions.base = base
+        self._initializers = list(initializers)
         if list(placeholders) != self._placeholders:
             self._placeholders = list(placeholders)
             self._scans = self._datasets = None
@@ -140,8 +145,14 @@ class ConceptPicturesModule(PictureDataModule):
 
     @property
     def has_own_captions(self) -> bool:
-        """Whether each picture has a caption of its own, and no subject has a prompt for all."""
-        return all(concept.instance_prompt is None for concept in self.concepts)
+        """Whether each picture has a caption of its own, and no subject has a prompt for all.
+
+        No, as long as captions are to be made.
+        """
+        if any(concept.instance_prompt is not None for concept in self.concepts):
+            return False
+        pending = (each for pair in self._scanned() for each in pair.uncaptioned)
+        return all(map(self._made_captions.has, pending))
 
     def problems(self) -> list[str]:
         """List everything that keeps the folders from being trained on; reads files, no weights.
@@ -168,7 +179,8 @@ class ConceptPicturesModule(PictureDataModule):
                 lines += pair.of_class.lines(f"{key}.class_dir")
             subject = self.subjects[number]
             if subject is not None:
-                lines.append(f"{key}.class_noun: {_words_of(subject)}")
+                started = dict(enumerate(self._initializers)).get(number, "")
+                lines.append(f"{key}.class_noun: {_words_of(subject, started)}")
                 lines += self._made_captions.lines(
                     key, pair.instance.pictures, pair.uncaptioned, subject
                 )
@@ -354,12 +366,10 @@ class ConceptPicturesModule(PictureDataModule):
         ]
 
 
-def _words_of(subject: Subject) -> str:
+def _words_of(subject: Subject, initializer: str) -> str:
     """Say which words were chosen for a subject."""
-    kind = "is called"
-    if subject.placeholder and subject.placeholder in subject.tuned:
-        kind = f"is a new word, {subject.placeholder}, and called"
+    word = f", a new word that starts from `{initializer}`," if initializer else ""
     return (
-        f"the subject {kind} `{subject.tuned}` in prompts and captions; its class, and what base and "
-        f"judges read in its place, is `{subject.noun}`."
+        f"prompts and captions call the subject `{subject.tuned}`{word} and its class "
+        f"`{subject.noun}`; base and judges read the latter for both."
     )

@@ -52,7 +52,8 @@ class SubjectCaptions:
 
     def _in_place_of_noun(self, caption: str, subject: Subject) -> str | None:
         """Put the subject's words in the noun's place; None if no word of the noun is there."""
-        if _whole(subject.tuned).search(caption):
+        own = [subject.tuned, subject.placeholder or subject.name or subject.identifier]
+        if any(_whole(each).search(caption) for each in own if each):
             return caption
         if found := _whole(subject.noun).search(caption):
             return caption[: found.start()] + subject.tuned + caption[found.end() :]
@@ -60,6 +61,8 @@ class SubjectCaptions:
             # an identifier stands before what the caption calls the subject
             if found := _whole(word).search(caption):
                 words = subject.name or subject.placeholder or f"{subject.identifier} {found[0]}"
+                if subject.name and subject.replaced == word:
+                    words = subject.word
                 return caption[: found.start()] + words.strip() + caption[found.end() :]
         return None
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sdtune._checks import check_all, check_not_negative, check_positive
+from sdtune._prompt_fields import PromptFields
 from sdtune.adapters.pipeline import find_adapter_files, load_adapter
 from sdtune.adapters.registry import read_words, recognise
 from sdtune.data.sources.locations import check_location
@@ -21,7 +22,7 @@ from sdtune.evaluation.circumstances import device_name, library_versions
 from sdtune.evaluation.evaluation_call import EvaluationCall
 from sdtune.evaluation.evaluator import Evaluator
 from sdtune.evaluation.judges import load_judges, missing_needs
-from sdtune.evaluation.settings import check_settings
+from sdtune.evaluation.settings import check_settings, filled_settings
 from sdtune.evaluation.training_set import TrainingSet
 from sdtune.models.loading import check_base, load
 from sdtune.models.sampling import sample
@@ -100,6 +101,7 @@ class AdapterEvaluation:
             lambda: check_positive("max_prompt_chunks", call.max_prompt_chunks, of="integer"),
         )
         self.adapters = {} if call.adapter is None else _checkpoints(Path(call.adapter))
+        self.protocol = filled_settings(self.protocol, self._fields(), of="")
         self.clip_skip = call.clip_skip
         self.max_prompt_chunks = call.max_prompt_chunks or self._trained_with_chunks()
         self.device = torch.device(call.device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -181,12 +183,19 @@ class AdapterEvaluation:
         )
 
     def _words(self) -> dict[str, str]:
-        """Find the learned words, and what they were started from, in the adapters' files."""
-        words = {}
+        """Find the subjects' words, and what the base reads for them, in the adapters' files."""
+        words: dict[str, str] = {}
         for path in self.adapters.values():
             for word in read_words(find_adapter_files(path)):
                 words[word.placeholder_token] = word.initializer_token
-        return words
+        return {**words, **self._fields().words}
+
+    def _fields(self) -> PromptFields:
+        """Find what fields of prompts read, in the adapters' headers."""
+        fields = PromptFields()
+        for path in self.adapters.values():
+            fields = PromptFields.from_json(_header(path).get("sdtune.prompt_fields", ""))
+        return fields
 
     def _describe(self) -> Provenance:
         header: Mapping[str, str] = {}

@@ -3,12 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sdtune._checks import check_all, check_not_negative, check_positive
+from sdtune._prompt_fields import PromptFields
 from sdtune.run_folder.record import EvaluationSettings
 
-__all__ = ["asked_size", "check_distinct", "check_settings", "check_sides", "check_texts"]
+__all__ = [
+    "asked_size",
+    "check_distinct",
+    "check_settings",
+    "check_sides",
+    "check_texts",
+    "fields_of",
+    "filled_settings",
+]
+
+
+def fields_of(data: object) -> PromptFields:
+    """Find what may stand in braces in prompts.
+
+    Args:
+        data: A data module, or None.
+
+    Returns:
+        Its fields; none if it knows of none.
+    """
+    fields = getattr(data, "prompt_fields", None)
+    return fields if isinstance(fields, PromptFields) else PromptFields()
+
+
+def filled_settings(
+    protocol: EvaluationSettings, fields: PromptFields, of: str = "EvaluationCallback."
+) -> EvaluationSettings:
+    """Fill the fields of prompts: those of the class read the noun for `{subject}`, too.
+
+    Args:
+        protocol: The protocol.
+        fields: What they read.
+        of: What stands before the arguments' names in an error.
+
+    Returns:
+        The same without fields.
+
+    Raises:
+        ValueError: If a field is not known, or two prompts become one.
+    """
+    filled = replace(
+        protocol,
+        prompts=[fields.tuned(each, f"{of}prompts") for each in protocol.prompts],
+        class_prompts=[fields.plain(each, f"{of}class_prompts") for each in protocol.class_prompts],
+    )
+    check_settings(filled)
+    return filled
 
 
 def check_settings(protocol: EvaluationSettings) -> None:

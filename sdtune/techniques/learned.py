@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from sdtune._prompt_fields import Subject
 from sdtune.adapters.adapter import Adapter
 from sdtune.models import StableDiffusion
 
@@ -48,6 +49,15 @@ class Learned(ABC):
             clip_skip: Layer of the text encoder whose output is used, counted from the end: what
                 is added behind it would never learn.
         """
+
+    def name_subjects(self, subjects: Sequence[Subject | None], base: str) -> None:
+        """Take over what the subjects of some data are called, where an argument leaves it open.
+
+        Args:
+            subjects: The subjects, None for one that has no noun.
+            base: What the model will be loaded from.
+        """
+        return
 
     def start_from(
         self, model: StableDiffusion, path: Path, stated: Mapping[str, object]

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from sdtune._checks import check_all
+from sdtune._checks import ArgumentsError, check_all
+from sdtune._prompt_fields import Subject
 from sdtune.adapters import registry
 from sdtune.adapters.adapter import Adapter
 from sdtune.adapters.words import (
@@ -31,7 +34,10 @@ from sdtune.adapters.words.placeholder import (
 from sdtune.models import StableDiffusion, check_base, load_tokenizers
 from sdtune.techniques.learned import Learned, LearnedGroup
 
-__all__ = ["LearnedWords"]
+if TYPE_CHECKING:
+    from transformers import CLIPTokenizer
+
+__all__ = ["LearnedWords", "word_of"]
 
 
 @runtime_checkable
@@ -46,12 +52,16 @@ class LearnedWords(Learned):
 
     The text encoder runs, at every step, for the captions that hold a word and for no others.
 
+    A word that is not named, or has nothing to start from, takes both from the noun of its subject,
+    see `name_subjects`.
+
     Args:
         words: The words, what they start from, and how many tokens they are.
         embedding_norm: Which norm their rows keep, see `target_norms`.
         rate: Name of the technique's argument that holds their learning rate.
 
     Attributes:
+        words: The words, as far as they are known.
         is_learning: Whether the words are still being learned; a technique may end it.
     """
 
@@ -62,6 +72,8 @@ class LearnedWords(Learned):
         rate: str = "embedding_learning_rate",
     ) -> None:
         self.words = list(words)
+        self._given = list(words)
+        self._is_added = False
         self.embedding_norm = embedding_norm
         self.rate = rate
         self.is_learning = True
@@ -85,7 +97,14 @@ class LearnedWords(Learned):
         return [rows for embedding in embeddings for rows in embedding.rows]
 
     def add_to(self, model: StableDiffusion, *, seed: int, clip_skip: int) -> None:
-        """Add the words to the text encoders and their tokenizers."""
+        """Add the words to the text encoders and their tokenizers.
+
+        Raises:
+            ValueError: If one of them has no name yet.
+        """
+        if problems := self._missing():
+            raise ArgumentsError(problems)
+        self._is_added = True
         for each in self.words:
             add_token_embedding(model, each.token, each.initializer_token, each.num_vectors)
         self._norms = [
@@ -94,6 +113,16 @@ class LearnedWords(Learned):
             for rows in embedding.rows
         ]
         self.after_step(model)
+
+    def name_subjects(self, subjects: Sequence[Subject | None], base: str) -> None:
+        """Name the words that have no name, and let them start from the nouns."""
+        if self._is_added:
+            return  # the model has them by their names
+        self.words = [
+            each if subject is None else _completed(each, subject, base)
+            for each, subject in zip_longest(self._words_for(subjects), subjects)
+            if each is not None
+        ]
 
     @torch.no_grad()
     def start_from(
@@ -154,10 +183,12 @@ class LearnedWords(Learned):
 
     def check(self, base: str) -> None:
         """Check each word by the vocabulary of the base, of which the tokenizer alone is loaded."""
-        check_all(*(partial(self._check_word, base, each) for each in self.words))
+        check_all(*(partial(self._check_word, base, each) for each in self._given))
 
     def problems_with(self, data: object) -> list[str]:
-        """Tell which word no caption holds, so that nothing would be learned of it."""
+        """Tell which word is not known, or stands in no caption: nothing would be learned."""
+        if problems := self._missing():
+            return problems
         try:
             captions = data.captions() if isinstance(data, _HasCaptions) else []
         except ValueError:  # the data's own problems, which it lists itself
@@ -198,13 +229,81 @@ class LearnedWords(Learned):
                 norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
                 rows.mul_(wanted.to(rows.device) / norms)
 
+    def _words_for(self, subjects: Sequence[Subject | None]) -> Sequence[Placeholder]:
+        """Give the words for some subjects, as the arguments have them."""
+        return self._given
+
+    def _missing(self) -> list[str]:
+        """Say which words are not known."""
+        known = [each for each in self.words if each.token and each.initializer_token]
+        if self.words and len(known) == len(self.words):
+            return []
+        return [
+            "Expected `data.class_noun` to say what the subject is, or `model.placeholder_token` "
+            "and `model.initializer_token` to be given, for a word is to be learned, but neither "
+            "is there."
+        ]
+
+    def problems_with_words(self, base: str) -> list[str]:
+        """List what is wrong with words that were made of nouns; loads tokenizers alone."""
+        made = [each for each in self.words if each not in self._given]
+        if self._missing() or not made:
+            return []
+        try:
+            check_all(*(partial(self._check_word, base, each) for each in made))
+        except (TypeError, ValueError) as error:
+            return list(getattr(error, "problems", [str(error)]))
+        return []
+
     def _check_word(self, base: str, word: Placeholder) -> None:
         check_token_embedding_arguments(
-            word.token, word.initializer_token, word.num_vectors, self.embedding_norm
+            word.token or "<word>",
+            word.initializer_token or "word",
+            word.num_vectors,
+            self.embedding_norm,
         )
-        try:
-            check_base(base)
-        except ValueError:  # which the technique says itself
-            return
-        for tokenizer in load_tokenizers(base):
+        if not word.token or not word.initializer_token:
+            return  # `name_subjects` comes first
+        for tokenizer in _tokenizers(base):
             initial_ids(tokenizer, word)
+
+
+def word_of(token: str | None, num_vectors: int, initializer_token: str | None) -> Placeholder:
+    """Name a word by arguments that may be left open.
+
+    Args:
+        token: The word; None makes it of the subject's noun.
+        num_vectors: How many tokens it is.
+        initializer_token: The words that it starts from; None for the noun.
+
+    Returns:
+        The word, with empty texts for what is open; an argument that is empty itself is refused.
+    """
+    token, initializer_token = (" " if each == "" else each for each in (token, initializer_token))
+    return Placeholder(token or "", num_vectors, initializer_token or "")
+
+
+def _completed(word: Placeholder, subject: Subject, base: str) -> Placeholder:
+    started = word.initializer_token or _initializer(subject.replaced, word.num_vectors, base)
+    return replace(word, token=word.token or subject.word, initializer_token=started)
+
+
+def _initializer(noun: str, num_vectors: int, base: str) -> str:
+    """Take the whole noun to start from, or its last word if that is too many tokens."""
+    for words in (noun, noun.split()[-1]):
+        counts = [
+            len(tokenizer(words, add_special_tokens=False).input_ids)
+            for tokenizer in _tokenizers(base)
+        ]
+        if all(1 <= count <= num_vectors for count in counts):
+            return words
+    return noun
+
+
+def _tokenizers(base: str) -> Sequence[CLIPTokenizer]:
+    """Load the base's tokenizers; none if there is no such base, which the technique says."""
+    try:
+        check_base(base)
+    except ValueError:
+        return []
+    return load_tokenizers(base)

@@ -9,6 +9,7 @@ from itertools import zip_longest
 from typing import Any
 
 from sdtune._checks import check_all
+from sdtune._prompt_fields import Subject
 from sdtune.adapters.keys_values import TARGET_MODULES
 from sdtune.adapters.lora import LoRASettings
 from sdtune.adapters.words import EmbeddingNorm, Placeholder
@@ -32,8 +33,10 @@ class MultiConceptModule(DiffusionFineTuningModule):
     subjects that were learned apart into one adapter.
 
     Args:
-        placeholder_tokens: A word for each subject, see `TextualInversionModule`.
-        initializer_tokens: The words that each starts from, in the same order.
+        placeholder_tokens: A word for each subject, see `TextualInversionModule`; None makes them
+            of the `class_noun` of each of the data's concepts, or takes those in their
+            `subject_name`.
+        initializer_tokens: The words that each starts from, in the same order; None are the nouns.
         base: `nano`, a folder in diffusers' layout, a Hugging Face id or a single file.
         num_vectors: Tokens that each word is, from 1 to 8.
         embedding_norm: `free`, `table` or `initializer`, see `TextualInversionModule`.
@@ -53,8 +56,8 @@ class MultiConceptModule(DiffusionFineTuningModule):
 
     def __init__(
         self,
-        placeholder_tokens: list[str],
-        initializer_tokens: list[str],
+        placeholder_tokens: list[str] | None = None,
+        initializer_tokens: list[str] | None = None,
         base: str = "nano",
         num_vectors: int = 1,
         embedding_norm: EmbeddingNorm = "free",
@@ -67,11 +70,7 @@ class MultiConceptModule(DiffusionFineTuningModule):
         learning_rate: float = 8e-5,
         **kwargs: Any,
     ) -> None:
-        pairs = zip_longest(placeholder_tokens, initializer_tokens, fillvalue="")
-        words = _WordPerSubject(
-            [Placeholder(token, num_vectors, initializer) for token, initializer in pairs],
-            embedding_norm,
-        )
+        words = _WordPerSubject(placeholder_tokens, initializer_tokens, num_vectors, embedding_norm)
         size = 1 if rank is None else rank
         settings = LoRASettings(size, alpha, 0.0, list(TARGET_MODULES), use_dora=False)
         weights = LearnedKeysAndValues() if rank is None else LearnedLoRA(settings)
@@ -91,16 +90,39 @@ class MultiConceptModule(DiffusionFineTuningModule):
 class _WordPerSubject(LearnedWords):
     """Words that are told apart."""
 
+    def __init__(
+        self,
+        tokens: Sequence[str] | None,
+        initializers: Sequence[str] | None,
+        num_vectors: int,
+        embedding_norm: EmbeddingNorm,
+    ) -> None:
+        pairs = zip_longest(tokens or [], initializers or [], fillvalue="")
+        super().__init__(
+            [Placeholder(each[0], num_vectors, each[1]) for each in pairs], embedding_norm
+        )
+        self._named = [("placeholder_tokens", tokens), ("initializer_tokens", initializers)]
+        self._num_vectors = num_vectors
+
+    def _words_for(self, subjects: Sequence[Subject | None]) -> Sequence[Placeholder]:
+        return self._given or [Placeholder("", self._num_vectors) for _ in subjects]
+
     def check(self, base: str) -> None:
         """Check that each subject has a word of its own, and each word."""
-        tokens = [each.token for each in self.words if each.token]
-        initializers = [each.initializer_token for each in self.words if each.initializer_token]
-        if not self.words or not len(tokens) == len(initializers) == len(self.words):
+        counts = {name: sum(map(bool, each)) for name, each in self._named if each is not None}
+        if not all(count and count == len(self._given) for count in counts.values()):
+            said = " and ".join(str(counts.get(name, "none")) for name, _ in self._named)
             raise ValueError(
                 "Expected `placeholder_tokens` and `initializer_tokens` to hold a word each for "
-                f"every subject, but got {len(tokens)} and {len(initializers)}."
+                f"every subject, but got {said}."
             )
-        check_all(lambda: _check_distinct(tokens), partial(super().check, base))
+        tokens = [each.token for each in self._given if each.token]
+        unnamed = Placeholder("", self._num_vectors)
+        check_all(
+            lambda: _check_distinct(tokens),
+            partial(self._check_word, base, unnamed),
+            *([partial(super().check, base)] if self._given else []),
+        )
 
 
 def _check_distinct(placeholder_tokens: Sequence[str]) -> None:

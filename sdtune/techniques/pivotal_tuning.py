@@ -8,10 +8,10 @@ from typing import Any
 from torch.optim import Optimizer
 
 from sdtune.adapters.lora import AdapterType, LoRASettings, TargetModules
-from sdtune.adapters.words import EmbeddingNorm, Placeholder
+from sdtune.adapters.words import EmbeddingNorm
 from sdtune.techniques.base import DiffusionFineTuningModule
 from sdtune.techniques.learned_lora import LearnedLoRA
-from sdtune.techniques.learned_words import LearnedWords
+from sdtune.techniques.learned_words import LearnedWords, word_of
 from sdtune.techniques.method import Method
 
 __all__ = ["PivotalTuningModule"]
@@ -53,8 +53,8 @@ class PivotalTuningModule(DiffusionFineTuningModule):
 
     def __init__(
         self,
-        placeholder_token: str,
-        initializer_token: str,
+        placeholder_token: str | None = None,
+        initializer_token: str | None = None,
         base: str = "nano",
         num_vectors: int = 1,
         embedding_norm: EmbeddingNorm = "free",
@@ -70,7 +70,7 @@ class PivotalTuningModule(DiffusionFineTuningModule):
         text_encoder_learning_rate: float | None = None,
         **kwargs: Any,
     ) -> None:
-        word = Placeholder(placeholder_token, num_vectors, initializer_token)
+        word = word_of(placeholder_token, num_vectors, initializer_token)
         words = LearnedWords([word], embedding_norm)
         settings = LoRASettings(
             rank, alpha, dropout, target_modules, use_dora, adapter_type=adapter_type

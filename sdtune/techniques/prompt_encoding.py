@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from inspect import currentframe
 from typing import Any, Protocol, runtime_checkable
 
+import lightning.pytorch as pl
 import torch
 
 from sdtune._checks import shortened
+from sdtune._prompt_fields import Subject
 from sdtune.models import Conditioning, PromptCache, load_tokenizers
 from sdtune.models.prompt_chunks import split_prompts
 from sdtune.models.skeleton import find_resolution
@@ -17,7 +20,7 @@ from sdtune.techniques.encoding import encode_before_training
 from sdtune.techniques.learned_words import LearnedWords
 from sdtune.techniques.watched_module import WatchedModule
 
-__caption_ = ["PromptEncodingModule"]
+__all__ = ["PromptEncodingModule"]
 
 _LINES = 20
 
@@ -30,6 +33,16 @@ class _HasCaptions(Protocol):
 @runtime_checkable
 class _HasSize(Protocol):
     def problems_at(self, resolution: int) -> list[str]: ...
+
+
+@runtime_checkable
+class _HasSubjects(Protocol):
+    @property
+    def subjects(self) -> Sequence[Subject | None]: ...
+
+    def name_subjects(
+        self, placeholders: Sequence[str], base: str, initializers: Sequence[str] = ()
+    ) -> None: ...
 
 
 class PromptEncodingModule(WatchedModule):
@@ -72,8 +85,40 @@ class PromptEncodingModule(WatchedModule):
         Returns:
             One sentence each.
         """
-        problems = super().problems_with(data)
+        problems = [line for each in self._words() for line in each.problems_with_words(self.base)]
+        problems += super().problems_with(data)
         return problems + (data.problems_at(self.resolution) if isinstance(data, _HasSize) else [])
+
+    def name_subjects(self, data: object) -> None:
+        """Agree with some data on what its subjects are called, before it is read.
+
+        Args:
+            data: A data module, set up or not; without subjects nothing is done.
+        """
+        if not isinstance(data, _HasSubjects):
+            return
+        for each in self.learns:
+            each.name_subjects(data.subjects, self.base)
+        words = [word for each in self._words() for word in each.words]
+        tokens = [each.token for each in words]
+        initializers = [each.initializer_token for each in words]
+        data.name_subjects(tokens, self.base, initializers)
+        for name, values in (("placeholder_token", tokens), ("initializer_token", initializers)):
+            if name in self.hparams:  # so that adapters and checkpoints say them
+                self.save_hyperparameters({name: values[0] or None}, frame=currentframe())
+            elif f"{name}s" in self.hparams:
+                listed = list(values) if all(values) else None
+                self.save_hyperparameters({f"{name}s": listed}, frame=currentframe())
+
+    def configure_callbacks(self) -> list[pl.Callback]:
+        """Agree with the data on words, and then compare, see `TunedModelModule`."""
+        self.name_subjects(getattr(self.trainer, "datamodule", None))
+        return super().configure_callbacks()
+
+    def adapter_metadata(self) -> dict[str, str]:
+        """Describe the run for the adapter's header, the words of its subjects included."""
+        data = None if self._trainer is None else getattr(self.trainer, "datamodule", None)
+        return {**super().adapter_metadata(), **getattr(data, "adapter_record", {})}
 
     def notes_with(self, data: object) -> list[str]:
         """Say which captions of some data lose words; loads tokenizers, and no weights.
@@ -160,11 +205,13 @@ class PromptEncodingModule(WatchedModule):
         """Encode B captions as training does, with what has been learned."""
         return self.model.encode_prompts(captions, self.clip_skip)
 
+    def _words(self) -> list[LearnedWords]:
+        return [each for each in self.learns if isinstance(each, LearnedWords)]
+
     def _cut(self, captions: Sequence[str]) -> Iterator[tuple[str, str]]:
         """Give each caption that is too long, with the words that it loses."""
         tokenizer = load_tokenizers(self.base)[0]
-        parts = [each for each in self.learns if isinstance(each, LearnedWords)]
-        learned = [word for each in parts for word in each.words]
+        learned = [word for each in self._words() for word in each.words]
         for word in learned:
             tokenizer.add_tokens(word.tokens)
         expanded = {word.token: word.expanded for word in learned}

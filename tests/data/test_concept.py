@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sdtune.data import concept as concept_module
+from sdtune.data import concept_dataset as concept_module
 from sdtune.data.concept import Concept
 from sdtune.data.concept_dataset import ConceptDataset
 from sdtune.data.pictures import Picture, PictureDataset

@@ -1,0 +1,228 @@
+"""Pictures of a subject without captions: described once, by a captioner, and told."""
+
+import json
+
+import pytest
+
+from sdtune.captioning.registry import CAPTIONERS
+from sdtune.data.concept import Concept
+from sdtune.data.concepts import ConceptsDataModule
+from sdtune.data.made_captions import CAPTIONS
+from sdtune.data.problems import DataError
+from sdtune.data.subject import SubjectDataModule
+
+
+class Captioner:
+    """Says after what it was told to begin with that there is grass, and how many it has seen."""
+
+    def __init__(self):
+        self.seen = 0
+        self.told = []
+
+    def load(self, settings):
+        self.told.append(settings.subject)
+        self.subject = settings.subject
+        return self
+
+    def describe(self, images):
+        self.seen += len(images)
+        return [f"{self.subject} on grass {image.size[0]}" for image in images]
+
+
+@pytest.fixture
+def captioner(monkeypatch):
+    captioner = Captioner()
+    monkeypatch.setitem(CAPTIONERS, "clip", captioner.load)
+    return captioner
+
+
+@pytest.fixture
+def photos(make_folder):
+    folder = make_folder(3)
+    for path in folder.glob("*.txt"):
+        path.unlink()
+    return folder
+
+
+@pytest.fixture
+def make_data(photos, tmp_path):
+    defaults = {"class_noun": "robot", "identifier": "qqq", "cache_dir": tmp_path / "cache"}
+    return lambda **changes: SubjectDataModule(photos, **{**defaults, **changes})
+
+
+class Logger:
+    def __init__(self, folder):
+        self.log_dir = str(folder)
+
+
+class OneProcess:
+    def broadcast(self, value):
+        return value
+
+
+class Run:
+    """As much of a Trainer as making captions needs."""
+
+    is_global_zero, fast_dev_run, world_size, global_rank = True, False, 1, 0
+    strategy, lightning_module = OneProcess(), None
+
+    def __init__(self, folder, ckpt_path=None):
+        self.logger, self.ckpt_path, self.log_dir = Logger(folder), ckpt_path, str(folder)
+
+
+def _set_up(data, base="nano", run=None):
+    data.name_subjects([], base)
+    data.trainer = run
+    data.setup()
+    return data
+
+
+def test_captions_are_made_once_for_all_runs(make_data, captioner):
+    for _ in range(2):
+        data = _set_up(make_data())
+        assert data.captions() == ["a qqq robot on grass 24"]
+    assert (captioner.seen, captioner.told) == (3, ["a robot"])
+
+
+def test_all_are_shown_with_the_words_that_were_chosen(make_data, captioner):
+    data = make_data()
+    data.name_subjects([], "nano")
+    assert data.found()[1:] == [
+        "data.class_noun: prompts and captions call the subject `qqq robot` and its class `robot`; "
+        "base and judges read the latter for both.",
+        "data.captioner: 3 of 3 pictures have no caption; captions will be made when training "
+        "starts, by `clip`, nano's words for backgrounds: `a qqq robot …`.",
+    ]
+    assert captioner.seen == 0
+    data.setup()
+    assert data.found()[2:] == [
+        "data.captioner: 3 captions were made, by `clip`, nano's words for backgrounds:",
+        *(f"  0{number}.png: a qqq robot on grass 24" for number in range(3)),
+    ]
+
+
+def test_captions_that_are_there_stay_and_name_the_subject(make_data, captioner, photos):
+    (photos / "01.txt").write_text("two robots and a robot in snow")
+    data = _set_up(make_data())
+    assert [each.caption for each in data.train_dataset.pictures] == [
+        "a qqq robot on grass 24",
+        "two robots and a qqq robot in snow",
+        "a qqq robot on grass 24",
+    ]
+    assert data.has_own_captions
+    assert captioner.seen == 2
+
+
+def test_a_new_word_stands_in_made_captions(make_data, captioner):
+    data = make_data()
+    data.name_subjects(["<robot>"], "nano", ["robot"])
+    data.setup()
+    assert data.captions() == ["a <robot> on grass 24"]
+    assert (
+        "`<robot>`, a new word that starts from `robot`, and its class `robot`" in data.found()[1]
+    )
+
+
+def test_a_run_keeps_its_captions_and_a_resumed_one_has_the_same(make_data, captioner, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    made = _set_up(make_data(), run=Run(first)).captions()
+    record = json.loads((first / CAPTIONS).read_text())
+    assert {each["caption"] for each in record["captions"]} == {"a {subject} on grass 24"}
+    assert [each["picture"] for each in record["captions"]] == ["00.png", "01.png", "02.png"]
+    checkpoint = first / "checkpoints" / "last.ckpt"
+    for run in (Run(first), Run(second, checkpoint)):
+        resumed = _set_up(make_data(cache_dir=tmp_path / "elsewhere"), "another base", run)
+        assert resumed.captions() == made
+    assert (second / CAPTIONS).read_bytes() == (first / CAPTIONS).read_bytes()
+    assert captioner.seen == 3
+    assert set(json.loads(resumed.adapter_record["sdtune.made_captions"]).values()) == {
+        "a {subject} on grass 24"
+    }
+
+
+def test_they_are_written_beside_the_pictures_if_asked_for(make_data, captioner, photos):
+    made = _set_up(make_data(write_captions=True)).captions()
+    texts = {path.name: path.read_text().strip() for path in photos.glob("*.txt")}
+    assert texts == {f"0{number}.txt": "a robot on grass 24" for number in range(3)}
+    assert _set_up(make_data(captioner="none")).captions() == made
+
+
+def test_none_names_the_subject_alone(make_data, captioner):
+    assert _set_up(make_data(captioner="none")).captions() == ["a qqq robot"]
+    assert captioner.seen == 0
+
+
+def test_without_a_noun_captions_are_needed(make_data):
+    with pytest.raises(DataError, match="none of its 3 pictures has a caption"):
+        _set_up(make_data(class_noun=None))
+
+
+def test_a_captioner_that_is_not_here_is_told_and_one_that_was_asked_for_is_an_error(
+    make_data, monkeypatch
+):
+    def load(settings):
+        raise ValueError("There is no network.")
+
+    monkeypatch.setitem(CAPTIONERS, "blip", load)
+    with pytest.warns(UserWarning, match="3 pictures is told to be `a qqq robot`.*no network"):
+        assert _set_up(make_data(), "sd").captions() == ["a qqq robot"]
+    with pytest.raises(ValueError, match="There is no network"):
+        _set_up(make_data(captioner="blip"), "sd")
+
+
+def test_an_unknown_captioner_is_refused(make_data):
+    with pytest.raises(ValueError, match=r"`captioner` to be one of `auto`, `blip`, .*got 'x'"):
+        make_data(captioner="x")
+
+
+def test_several_subjects_have_words_of_their_own(photos, make_folder, captioner, tmp_path):
+    others = make_folder(2, name="others")
+    for number in range(2):
+        (others / f"0{number}.txt").write_text("a vase on a table")
+    concepts = [
+        {"instance_dir": str(photos), "class_noun": "robot"},
+        {"instance_dir": str(others), "class_noun": "red vase", "subject_name": "<v> vase"},
+    ]
+    data = ConceptsDataModule(
+        [Concept(**each) for each in concepts],
+        mixed_prompts=["a {subject_1} left of a {subject_2}"],
+        mixed_count=1,
+        cache_dir=tmp_path / "cache",
+    )
+    data.name_subjects(["<robot>", "<v>"], "nano", ["robot", "red"])
+    assert data.problems() == []
+    data.setup()
+    assert data.captions() == [
+        "a <robot> on grass 24",
+        "a <v> vase on a table",
+        "a <robot> left of a <v> vase",
+    ]
+
+
+def test_fields_of_prompts_are_filled_and_unknown_ones_named(make_data, captioner):
+    data = make_data(
+        class_prompt=["a {class}", "a {subject} on snow"],
+        prompt_templates=["a picture of {}", "{} beside a {class}"],
+        instance_prompt="my {subject}",
+    )
+    assert data.captions() == ["a picture of my qqq robot", "my qqq robot beside a robot"]
+    assert data._filled()[0].class_prompts == ["a robot", "a robot on snow"]
+    assert make_data()._filled()[0].class_prompts == ["a robot"]
+    problems = make_data(class_prompt="a {clas}", instance_prompt="{subject_2}").problems()
+    assert [each.partition(", but got ")[2] for each in problems] == ["`{subject_2}`.", "`{clas}`."]
+    assert "`data.class_prompt`" in problems[1]
+    [problem] = make_data(class_noun=None, instance_prompt="a {subject}").problems()
+    assert problem.startswith("Expected `data.class_noun` to say what `{subject}` in")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"class_noun": " "}, "`class_noun` to say what kind of thing"),
+        ({"class_noun": "<robot>"}, "`class_noun` to say what kind of thing"),
+        ({"class_noun": None, "subject_name": "<r>"}, "`class_noun` to be given with"),
+    ],
+)
+def test_nouns_are_checked(make_data, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        make_data(**arguments)
