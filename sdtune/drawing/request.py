@@ -30,6 +30,7 @@ class Request:
         prompts: What to draw, fields not filled in.
         seeds: Each prompt once with each.
         given: Other values of `PictureSettings`, by name.
+        is_base_given: Whether another base than a picture's may be drawn with.
     """
 
     sources: Sequence[AdapterSource] = ()
@@ -37,6 +38,7 @@ class Request:
     prompts: Sequence[str] | None = None
     seeds: Sequence[int] | None = None
     given: Mapping[str, Any] = field(default_factory=dict)
+    is_base_given: bool = False
 
     def settings(self, drawer: Drawer, sampling: Sampling | None) -> list[PictureSettings]:
         """Say what is drawn, prompts outside and seeds inside, as a run's samples are.
@@ -107,10 +109,11 @@ class Request:
         if self.strengths is not None:
             adapters = _strengthened(adapters, self.strengths)
         base = recorded.base
-        if "base" in self.given and drawer.base.unet_sha256 != base.unet_sha256:
+        if self.is_base_given and drawer.base.unet_sha256 != base.unet_sha256:
             base = drawer.base
-        given = {name: value for name, value in self.given.items() if name != "base"}
-        first = replace(recorded, base=base, adapters=adapters, precision=drawer.precision, **given)
+        first = replace(
+            recorded, base=base, adapters=adapters, precision=drawer.precision, **self.given
+        )
         if self.prompts is None and self.seeds is None:
             return [first]
         fields = {name: text for each in reversed(sources) for name, text in each.fields.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -107,6 +108,10 @@ def adapter_source(adapter: str | Path, checkpoint: str | None = None) -> Adapte
     if is_run:
         path = checkpoint_folder(path, checkpoint)
     files = tuple(find_adapter_files(path))
+    if is_run:
+        # this file holds the matrices as they were trained; in diffusers' they are multiplied by
+        # alpha / rank, which rounds where that is no power of two
+        files = tuple(made_for("A1111", each)[1] for each in files)
     name = RunFolder(Path(adapter)).recipe if is_run else _name_of(Path(adapter), files)
     return AdapterSource(
         path=path,
@@ -212,7 +217,7 @@ def relative_path(path: Path) -> str:
     Args:
         path: A file or folder.
     """
-    here, there = Path.cwd(), path.absolute()
+    here, there = Path.cwd(), Path(os.path.abspath(path))  # without `..`, and links not followed
     return there.relative_to(here).as_posix() if there.is_relative_to(here) else ""
 
 
