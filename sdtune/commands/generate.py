@@ -91,15 +91,15 @@ def _planned(call: GenerationCall) -> "tuple[Drawer, Request, list[PictureSettin
         is_base_given=call.base is not None,
     )
     base = call.base or (recorded_base(paths[0]) if paths else None)
-    precision = call.precision or (precision_of(paths[0]) if paths else None)
+    precision = call.precision or (precision_of(paths[0]) if paths else "float32")
     if picture is not None and recorded is not None:
-        base = base or base_of_picture(recorded.base, picture)
+        request = request.like(recorded, picture)
+        others = [recorded_base(each.path) for each in request.sources]
+        base = base or base_of_picture(recorded.base, others, picture)
         precision = call.precision or recorded.precision
-    drawer = Drawer(
-        base or _NANO, request.sources, precision=precision or "float32", device=call.device
-    )
-    if picture is not None and recorded is not None:
-        settings = request.settings_like(recorded, drawer, picture)
+    drawer = Drawer(base or _NANO, request.sources, precision=precision, device=call.device)
+    if recorded is not None:
+        settings = request.settings_like(recorded, drawer)
     else:
         settings = request.settings(drawer, run_sampling(paths[0]) if paths else None)
     for each in settings:
