@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -13,7 +14,7 @@ _SECONDS_BETWEEN_LINES = 30.0
 
 
 class DrawingProgress:
-    """One bar over the steps of all pictures, on the standard error.
+    """One bar over the steps of all pictures, on the standard error; files on the standard output.
 
     Args:
         steps: Of all pictures together.
@@ -31,7 +32,8 @@ class DrawingProgress:
             dynamic_ncols=True,
         )
         self._said = time.monotonic()
-        self.wrote(0)
+        self._written = 0
+        self._show()
 
     def __enter__(self) -> DrawingProgress:
         return self
@@ -47,14 +49,22 @@ class DrawingProgress:
         """
         self._bar.update(steps)
 
-    def wrote(self, pictures: int) -> None:
-        """Show how many pictures are there.
+    def wrote(self, path: Path) -> None:
+        """Print where a picture is, above the bar, and show how many there are.
 
         Args:
-            pictures: So many.
+            path: Its file.
         """
-        self._bar.set_description_str(f"picture {pictures}/{self._pictures}")
+        self._written += 1
+        if self._is_interactive:
+            self._bar.write(str(path), file=sys.stdout)
+            self._show()
+            return
+        print(path, flush=True)
         now = time.monotonic()
-        if not self._is_interactive and now - self._said >= _SECONDS_BETWEEN_LINES:
+        if now - self._said >= _SECONDS_BETWEEN_LINES and self._written < self._pictures:
             self._said = now
-            print(f"{pictures} of {self._pictures} pictures are drawn.", file=sys.stderr)
+            print(f"{self._written} of {self._pictures} pictures are drawn.", file=sys.stderr)
+
+    def _show(self) -> None:
+        self._bar.set_description_str(f"picture {self._written}/{self._pictures}")

@@ -19,7 +19,6 @@ __all__ = ["main"]
 
 _NANO = "nano"
 _OVERRIDES = (
-    "base",
     "negative_prompt",
     "num_inference_steps",
     "guidance_scale",
@@ -58,8 +57,7 @@ def main(arguments: Sequence[str]) -> int:
     steps = sum(each.num_inference_steps for each in settings)
     with DrawingProgress(steps, len(settings)) as progress:
         for path in album.draw(drawer, settings, progress.count):
-            progress.wrote(len(album.drawn))
-            print(path, flush=True)
+            progress.wrote(path)
     if call.grid and album.drawn:
         print(album.write_grid())
     if album.lost:
@@ -90,17 +88,18 @@ def _planned(call: GenerationCall) -> "tuple[Drawer, Request, list[PictureSettin
         texts or None,
         call.seeds,
         {name: value for name, value in overrides.items() if value is not None},
+        is_base_given=call.base is not None,
     )
     base = call.base or (recorded_base(paths[0]) if paths else None)
-    precision = call.precision or (precision_of(paths[0]) if paths else None)
+    precision = call.precision or (precision_of(paths[0]) if paths else "float32")
     if picture is not None and recorded is not None:
-        base = base or base_of_picture(recorded.base, picture)
+        request = request.like(recorded, picture)
+        others = [recorded_base(each.path) for each in request.sources]
+        base = base or base_of_picture(recorded.base, others, picture)
         precision = call.precision or recorded.precision
-    drawer = Drawer(
-        base or _NANO, request.sources, precision=precision or "float32", device=call.device
-    )
-    if picture is not None and recorded is not None:
-        settings = request.settings_like(recorded, drawer, picture)
+    drawer = Drawer(base or _NANO, request.sources, precision=precision, device=call.device)
+    if recorded is not None:
+        settings = request.settings_like(recorded, drawer)
     else:
         settings = request.settings(drawer, run_sampling(paths[0]) if paths else None)
     for each in settings:

@@ -65,7 +65,9 @@ class Album:
         settings = [each.settings for each in self.drawn]
         prompts = list(dict.fromkeys(each.prompt for each in settings))
         seeds = list(dict.fromkeys(each.seed for each in settings))
-        by_place = {(s.prompt, s.seed): each.picture for s, each in zip(settings, self.drawn, strict=True)}
+        by_place = {
+            (s.prompt, s.seed): each.picture for s, each in zip(settings, self.drawn, strict=True)
+        }
         tiles = [by_place[prompt, seed] for prompt in prompts for seed in seeds]
         first = settings[0]
         label = ", ".join(f"{each.name} {each.strength:g}" for each in first.adapters) or "base"
@@ -77,7 +79,13 @@ class Album:
         """Save under the next number; one that another process has taken is left to it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         found = (_NUMBERED.fullmatch(each.name) for each in self.folder.iterdir())
-        number = max((int(name["number"]) for name in found if name and (name["start"] or "") == start), default=0) + 1
+        number = (
+            max(
+                (int(name["number"]) for name in found if name and (name["start"] or "") == start),
+                default=0,
+            )
+            + 1
+        )
         while True:
             path = self.folder / f"{start}{number:04d}{end}.png"
             try:

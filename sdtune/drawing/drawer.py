@@ -245,6 +245,10 @@ class Drawer:
                 f"{settings.base.unet_sha256[:10]}, but `{self.base.source}` has "
                 f"{self.base.unet_sha256[:10]}: name the other one by `--base`."
             )
+        factor = self._model.vae_scale_factor
+        for name, side in (("width", settings.width), ("height", settings.height)):
+            if side is not None and side % factor:
+                raise ValueError(f"Expected `{name}` to be a multiple of {factor}, but got {side}.")
         if settings.precision != self.precision:
             raise ValueError(
                 f"Expected pictures in {self.precision}, in which the base is loaded, but got "

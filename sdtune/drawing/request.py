@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ class Request:
         prompts: What to draw, fields not filled in.
         seeds: Each prompt once with each.
         given: Other values of `PictureSettings`, by name.
+        is_base_given: Whether another base than a picture's may be drawn with.
     """
 
     sources: Sequence[AdapterSource] = ()
@@ -37,6 +38,7 @@ class Request:
     prompts: Sequence[str] | None = None
     seeds: Sequence[int] | None = None
     given: Mapping[str, Any] = field(default_factory=dict)
+    is_base_given: bool = False
 
     def settings(self, drawer: Drawer, sampling: Sampling | None) -> list[PictureSettings]:
         """Say what is drawn, prompts outside and seeds inside, as a run's samples are.
@@ -77,43 +79,54 @@ class Request:
             for seed in seeds or (0,)
         ]
 
-    def settings_like(
-        self, recorded: PictureSettings, drawer: Drawer, picture: Path
-    ) -> list[PictureSettings]:
-        """Say what is drawn again, with what is asked for in the place of what is recorded.
+    def like(self, recorded: PictureSettings, picture: Path) -> Request:
+        """Say what is asked for with the adapters of a picture.
 
-        Adapters of the picture are found by their hashes among those that are given; if none of
-        these is the picture's, they are drawn with in the place of the picture's.
+        They are found by their hashes among those that are given; if none of these is the
+        picture's, they are drawn with in the place of the picture's.
 
         Args:
             recorded: What the picture was drawn by.
-            drawer: What draws; it gets to know the adapters.
             picture: The picture, for messages.
+
+        Returns:
+            The request, with the adapters that are drawn with.
+
+        Raises:
+            ValueError: If an adapter is not found.
+        """
+        hashes = {each.sha256 for each in recorded.adapters}
+        if self.sources and not any(each.sha256 in hashes for each in self.sources):
+            return self
+        return replace(self, sources=find_recorded(recorded.adapters, self.sources, picture))
+
+    def settings_like(self, recorded: PictureSettings, drawer: Drawer) -> list[PictureSettings]:
+        """Say what is drawn again, with what is asked for in the place of what is recorded.
+
+        Args:
+            recorded: What the picture was drawn by.
+            drawer: What draws.
 
         Returns:
             Settings; those recorded, to the last one, if nothing else is asked for.
 
         Raises:
-            ValueError: If an adapter is not found, or a strength or field is wrong.
+            ValueError: If a strength or a field is wrong.
         """
-        hashes = {each.sha256 for each in recorded.adapters}
-        if self.sources and not any(each.sha256 in hashes for each in self.sources):
-            sources, adapters = list(self.sources), [each.used() for each in self.sources]
-        else:
-            sources = find_recorded(recorded.adapters, self.sources, picture)
-            adapters = list(recorded.adapters)
-        for each in sources:
-            drawer.add(each)
+        adapters = list(recorded.adapters)
+        if [each.sha256 for each in adapters] != [each.sha256 for each in self.sources]:
+            adapters = [each.used() for each in self.sources]
         if self.strengths is not None:
             adapters = _strengthened(adapters, self.strengths)
         base = recorded.base
-        if "base" in self.given and drawer.base.unet_sha256 != base.unet_sha256:
+        if self.is_base_given and drawer.base.unet_sha256 != base.unet_sha256:
             base = drawer.base
-        given = {name: value for name, value in self.given.items() if name != "base"}
-        first = replace(recorded, base=base, adapters=adapters, precision=drawer.precision, **given)
+        first = replace(
+            recorded, base=base, adapters=adapters, precision=drawer.precision, **self.given
+        )
         if self.prompts is None and self.seeds is None:
             return [first]
-        fields = {name: text for each in reversed(sources) for name, text in each.fields.items()}
+        fields = self._fields()
         prompts = [fill_fields(each, fields) for each in self.prompts or ()] or [recorded.prompt]
         return [
             replace(first, prompt=prompt, seed=seed, batch=None)
@@ -140,26 +153,30 @@ def run_sampling(adapter: Path) -> Sampling | None:
         return None
 
 
-def base_of_picture(base: UsedBase, picture: Path) -> str:
+def base_of_picture(base: UsedBase, others: Iterable[str | None], picture: Path) -> str:
     """Find the base that a picture names, without fetching or following what a stranger wrote.
 
     Args:
         base: What the picture says.
+        others: What runs beside it say, where its adapters are.
         picture: The picture, for messages.
 
     Returns:
-        What to load: nano, what is below the current folder, or what is in the hub's cache.
+        What to load: nano, what is below the current folder, or what is in the hub's cache; of what
+        the runs say, also any other file or folder that is there.
 
     Raises:
         ValueError: If it is none of these.
     """
-    source = base.source
-    path = Path(source)
-    is_here = is_confined(source) and path.exists() and lies_within(path, Path.cwd())
-    if source == NANO or is_here or is_cached(source):
-        return source
+    path = Path(base.source)
+    is_here = is_confined(base.source) and path.exists() and lies_within(path, Path.cwd())
+    if base.source == NANO or is_here or is_cached(base.source):
+        return base.source
+    for other in filter(None, others):
+        if other == NANO or is_cached(other) or Path(other).exists():
+            return other
     raise ValueError(
-        f"Expected the base `{source}` of {picture} to be nano, below this folder or in the "
+        f"Expected the base `{base.source}` of {picture} to be nano, below this folder or in the "
         "hub's cache, but it is not: name it by `--base`."
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from sdtune.adapters.pipeline import find_adapter_files
 from sdtune.adapters.registry import made_for, recognise
 from sdtune.drawing.settings import UsedAdapter
 from sdtune.files.confined_path import is_confined, lies_within
+from sdtune.files.tensor_file import is_ours
 from sdtune.run_folder.layout import ADAPTER, BEST, RunFolder, by_step, step_label, step_of
 
 __all__ = [
@@ -107,6 +109,8 @@ def adapter_source(adapter: str | Path, checkpoint: str | None = None) -> Adapte
     if is_run:
         path = checkpoint_folder(path, checkpoint)
     files = tuple(find_adapter_files(path))
+    if path.is_dir():
+        files = tuple(map(_as_trained, files))
     name = RunFolder(Path(adapter)).recipe if is_run else _name_of(Path(adapter), files)
     return AdapterSource(
         path=path,
@@ -212,8 +216,19 @@ def relative_path(path: Path) -> str:
     Args:
         path: A file or folder.
     """
-    here, there = Path.cwd(), path.absolute()
+    here, there = Path.cwd(), Path(os.path.abspath(path))  # without `..`, and links not followed
     return there.relative_to(here).as_posix() if there.is_relative_to(here) else ""
+
+
+def _as_trained(path: Path) -> Path:
+    """Take kohya's file of a run rather than diffusers'.
+
+    It holds the matrices as they were trained; in the other they are multiplied by alpha / rank,
+    which rounds where that is no power of two.
+    """
+    beside = made_for("A1111", path)[1]
+    is_same = beside.is_file() and path.is_file() and is_ours(beside) and is_ours(path)
+    return beside if is_same else path
 
 
 def _at(used: UsedAdapter) -> AdapterSource | None:

@@ -82,7 +82,8 @@ def make_noise_scheduler(name: NoiseSchedulerName, trained: DDPMScheduler) -> Sc
 
     Returns:
         A fresh scheduler. A zero-terminal-SNR schedule is stepped from its last timestep, where
-        training saw pure noise (Lin et al. 2023, https://arxiv.org/abs/2305.08891).
+        training saw pure noise (Lin et al. 2023, https://arxiv.org/abs/2305.08891), and has no
+        `_karras` sigmas.
 
     Raises:
         ValueError: If `name` is none of them.
@@ -94,6 +95,7 @@ def make_noise_scheduler(name: NoiseSchedulerName, trained: DDPMScheduler) -> Sc
     options = dict(kind.options)
     if trained.config.get("rescale_betas_zero_snr", False):
         options["timestep_spacing"] = "trailing"
+        options.pop("use_karras_sigmas", None)  # its last sigma is infinite: nothing to space
     made: SchedulerMixin = getattr(diffusers, kind.class_name).from_config(
         trained.config, **options
     )
