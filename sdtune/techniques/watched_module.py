@@ -85,7 +85,7 @@ class WatchedModule(TunedModelModule):
         self._good: _GoodState | None = None
 
     @classmethod
-    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **arguments: Any) -> Self:  # type: ignore[override]
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **arguments: Any) -> Self:
         """As Lightning's, of a file on this machine: one from the web would be unpickled whole.
 
         Raises:
