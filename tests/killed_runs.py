@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sdtune.files import tensor_file
-from sdtune.run_folder.checkpoints import damage_of
 
 __all__ = ["lost_points", "outcome", "torn_files"]
 
@@ -77,8 +77,9 @@ def _is_whole(path: Path) -> bool:
         elif path.suffix == ".png":
             with Image.open(path) as picture:
                 picture.load()
-        elif path.suffix == ".ckpt" and path.is_file():
-            return damage_of(path) is None
-    except (OSError, ValueError):
+        elif path.suffix == ".ckpt":  # the manifest may not know one that was to be deleted
+            with ZipFile(path) as archive:
+                return archive.testzip() is None
+    except (BadZipFile, OSError, ValueError):
         return False
     return True

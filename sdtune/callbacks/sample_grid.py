@@ -35,15 +35,18 @@ from sdtune.run_folder.sample_rows import SampleRows, rows_folder
 
 __all__ = ["SampleGrid"]
 
+_ROWS = 12  # beside the base's: more are never looked at together, and each is in all later grids
+
 
 class SampleGrid(PeriodicCallback):
     """Draw the same prompts with the same seeds as training goes on.
 
     Writes `samples/step_000200.png` into the run folder, a grid whose first row is the untuned
-    base and which grows by a row each time, and to TensorBoard `samples/grid` and, for each
-    prompt, `samples/<prompt>`. Rows are kept at full size in `samples/rows/`, so that a resumed
-    run shows the earlier ones too. Training is not disturbed: with and without this callback it
-    is the same, bit for bit. Several processes share out what is to be drawn, eight at a time.
+    base and which grows by a row each time, up to 12: of more, those between the first and the
+    latest are evenly chosen. TensorBoard gets it as `samples/grid` and, for each prompt,
+    `samples/<prompt>`. Rows are kept at full size in `samples/rows/`, so that a resumed run shows
+    the earlier ones too. Training is not disturbed: with and without this callback it is the same,
+    bit for bit. Several processes share out what is to be drawn, eight at a time.
 
     Args:
         prompts: What to draw; distinct. Fields of the data, such as `{subject}`, are filled; the
@@ -185,7 +188,7 @@ class SampleGrid(PeriodicCallback):
         check_texts("prompts", self.prompts)
 
     def _publish(self, trainer: Trainer, step: int) -> None:
-        rows = self._rows.up_to(step)
+        rows = self._rows.up_to(step, most=_ROWS)
         caption = sampling_caption(self.num_inference_steps, self.guidance_scale, self.seeds)
         grid = draw_grid(rows, self.prompts, self.seeds, caption)
         write_png(self._grid_path(step), grid)

@@ -159,18 +159,20 @@ class SampleRows:
         """Optimizer steps of the last row; 0 if there is none."""
         return max(self._steps(), default=0)
 
-    def up_to(self, step: int) -> list[GridRow]:
+    def up_to(self, step: int, most: int | None = None) -> list[GridRow]:
         """Read the rows of this run's past.
 
         Args:
             step: Optimizer steps taken so far. Later rows are of a future that a resumed run has
                 given up, and are left out.
+            most: Of more rows than this, beside the base's, as many are read: the first, the last,
+                and others evenly between them. Two or more; None for all.
 
         Returns:
             The base's row, if it is there, and then the others in order of steps.
         """
         rows = []
-        for path in (self._path(None), *self._steps(step).values()):
+        for path in (self._path(None), *_spread([*self._steps(step).values()], most)):
             tiles = self._read(path)
             if tiles is not None:
                 rows.append(GridRow(step_name(path.stem), tiles))
@@ -218,3 +220,9 @@ def _latest_header(samples: Path) -> tuple[str, Path] | None:
         if header is not None:
             return header, path
     return None
+
+
+def _spread(paths: Sequence[Path], most: int | None) -> Sequence[Path]:
+    if most is None or len(paths) <= most:
+        return paths
+    return [paths[round(number * (len(paths) - 1) / (most - 1))] for number in range(most)]

@@ -187,7 +187,7 @@ def plot(figures: Sequence[dict[str, float]], path: Path) -> None:
         axes.set_title(title, fontsize=9)
         axes.set_ylim(bottom=0, top=1.25 * max(1e-3, *(each[name] for each in figures)))
         axes.tick_params(labelsize=7)
-    picture.savefig(path)
+    picture.savefig(path, metadata={"Date": None})
 
 
 def main() -> int:

@@ -37,6 +37,16 @@ def test_rows_of_a_future_that_was_given_up_are_left_out(rows):
     assert [row.label for row in rows.up_to(399)] == ["step 200"]
 
 
+def test_of_many_rows_some_are_read_the_first_and_the_last_among_them(rows):
+    rows.write(None, images(0.5))
+    for step in range(1, 10):
+        rows.write(step, images(0.5))
+    read = [row.label for row in rows.up_to(9, most=3)]
+    assert read == ["base", "step 1", "step 5", "step 9"]
+    assert [row.label for row in rows.up_to(3, most=3)] == ["base", "step 1", "step 2", "step 3"]
+    assert len(rows.rows()) == 10
+
+
 def test_rows_of_other_settings_are_not_mixed_in(rows):
     rows.write(None, images(0.5))
     other = SampleRows(rows.folder, SETTINGS | {"guidance_scale": 3.0}, tiles=2)
