@@ -19,7 +19,7 @@ ARROWS: dict[str, set[str]] = {
     "nano": {"models", "functional"},
     "techniques": {"adapters", "models", "functional", "files"},
     "run_folder": {"files"},
-    "captioning": {"metrics", "nano"},
+    "captioning": {"metrics", "nano", "files"},
     "evaluation": {
         "run_folder",
         "data",
