@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 # before any import of huggingface_hub, which reads it once
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -16,6 +18,7 @@ import pytest
 import torch
 
 from sdtune.models import loading
+from tests.forked_python import forked_python
 from tests.loaded_bases import LoadedBases
 from tests.tiny_models import make_micro_sd, make_tiny_sd, make_tiny_xl
 
@@ -44,6 +47,26 @@ def _bases_from_memory() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loading, "_load_pipeline", LoadedBases(loading._load_pipeline))
         yield
+
+
+@pytest.fixture(scope="session")
+def quick_python() -> Iterator[Path]:
+    """An executable `python` whose processes have imported everything, see `forked_python`."""
+    for module in (
+        "diffusers.loaders.single_file_model",
+        "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion",
+        "lightning.pytorch.cli",
+        "sdtune.commands.fit",
+        "sdtune.nano.making.card",
+        "sdtune.nano.making.packing",
+        "tensorboard.backend.event_processing.event_accumulator",
+        "torch.utils.tensorboard",
+        "transformers.models.clip.modeling_clip",
+    ):
+        import_module(module)
+    # below pytest's own folder the path would be too long for a socket
+    with TemporaryDirectory() as folder, forked_python(Path(folder)) as python:
+        yield python
 
 
 @pytest.fixture(scope="session")

@@ -178,8 +178,9 @@ def test_help_says_how_it_is_called(capsys):
 
 
 @pytest.mark.slow
-def test_real_runs_end_in_a_table_figures_and_a_page(tmp_path, monkeypatch, tiny_sd):
+def test_real_runs_end_in_a_table_figures_and_a_page(tmp_path, monkeypatch, tiny_sd, quick_python):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.executable", str(quick_python))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("SDTUNE_CACHE", str(tmp_path / "cache"))
     Path("pictures").mkdir()

@@ -288,10 +288,10 @@ def test_what_was_trained_is_written_whatever_callbacks_there_are(
 
 
 @pytest.mark.slow
-def test_two_processes_share_one_run_folder(recipe):
+def test_two_processes_share_one_run_folder(recipe, quick_python):
     overrides = ["--trainer.devices=2", "--trainer.strategy=ddp", "--run=both", "--trust=tests"]
     finished = subprocess.run(
-        [sys.executable, "-m", "sdtune", "fit", "--config", recipe, *overrides],
+        [quick_python, "-m", "sdtune", "fit", "--config", recipe, *overrides],
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -304,10 +304,10 @@ def test_two_processes_share_one_run_folder(recipe):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_two_processes_that_are_asked_to_stop_end_and_go_on(recipe, number):
+def test_two_processes_that_are_asked_to_stop_end_and_go_on(recipe, quick_python, number):
     keep_checkpoints(recipe)
     both = ["--trainer.devices=2", "--trainer.strategy=ddp", "--trust=tests"]
-    command = [sys.executable, "-m", "sdtune", "fit", "--config", recipe, *both]
+    command = [quick_python, "-m", "sdtune", "fit", "--config", recipe, *both]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     run = Path("runs/toy/both")
     limits = ["--trainer.max_steps=-1", "--trainer.max_epochs=-1", "--run=both"]

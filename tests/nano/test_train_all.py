@@ -22,8 +22,10 @@ _TINY = (
 )
 
 
-def _call(folder: Path, *options: str, minutes: int = 30) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+def _call(
+    folder: Path, *options: str, minutes: int = 30, python: Path = Path(sys.executable)
+) -> subprocess.CompletedProcess[str]:
+    path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
     variables = {"NANO_FOLDER": str(folder), "NANO_MINUTES": str(minutes), "NANO_PROMPTS": "4"}
     variables["NANO_STEPS"] = "2"
     variables["PATH"] = path
@@ -43,19 +45,21 @@ def test_missing_inputs_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_it_trains_everything_in_stretches(sprites: Path, tokenizer: Path, tmp_path: Path) -> None:
+def test_it_trains_everything_in_stretches(
+    sprites: Path, tokenizer: Path, tmp_path: Path, quick_python: Path
+) -> None:
     shutil.copy(sprites, tmp_path / "sprites.zip")
     shutil.copytree(tokenizer, tmp_path / "tokenizer")
-    early = _call(tmp_path, *_TINY, minutes=0)
+    early = _call(tmp_path, *_TINY, minutes=0, python=quick_python)
     assert "Time is up before vae: call again." in early.stdout
-    result = _call(tmp_path, *_TINY)
+    result = _call(tmp_path, *_TINY, python=quick_python)
     assert result.returncode == 0, result.stderr
     assert "nano is done" in result.stdout
     package = tmp_path / "package"
     assert "Stable Diffusion in miniature" in (package / "README.md").read_text(encoding="utf-8")
     StableDiffusionPipeline.from_pretrained(package / "weights")
     card = (package / "README.md").stat().st_mtime_ns
-    again = _call(tmp_path, *_TINY)
+    again = _call(tmp_path, *_TINY, python=quick_python)
     assert "nano is done" in again.stdout
     assert "step 2/2" not in again.stdout + again.stderr
     assert (package / "README.md").stat().st_mtime_ns == card

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -172,9 +172,8 @@ import sys, torch
 from pathlib import Path
 from sdtune import load_pipeline
 torch.set_num_threads(1)
-base, runs = sys.argv[1], Path(sys.argv[2])
-for run in runs.iterdir():
-    pipeline = load_pipeline(base, run / "adapter")
+for run in map(Path, sys.argv[1:]):
+    pipeline = load_pipeline((run / "base").read_text(), run / "adapter")
     pipeline.set_progress_bar_config(disable=True)
     latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
     images = pipeline("a red <disc>", latents=latents, num_inference_steps=2, output_type="pt")
@@ -183,28 +182,28 @@ for run in runs.iterdir():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("base", "names"), [("micro_sd", tuple(EVERY)), ("shallow_xl", XL)], indirect=["base"]
-)
 def test_saved_adapters_draw_the_same_pictures_in_a_new_process(
-    base: Path, names: Sequence[str], folder: Path, tmp_path: Path
+    micro_sd: Path, shallow_xl: Path, folder: Path, tmp_path: Path
 ) -> None:
     expected = {}
-    for name in names:
-        module = EVERY[name](str(base))
-        _fit(module, folder, tmp_path / "fit")
-        path = module.adapter().save(
-            tmp_path / "runs" / name / "adapter", module.adapter_metadata()
-        )
-        module.adapter().verify(path, module.model)
-        module.model.eval()
-        pipeline = module.model.pipeline()
-        pipeline.set_progress_bar_config(disable=True)
-        latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
-        images = pipeline("a red <disc>", latents=latents, num_inference_steps=2, output_type="pt")
-        expected[name] = images.images
-    subprocess.run([sys.executable, "-c", _DRAW, str(base), str(tmp_path / "runs")], check=True)
-    for name, images in expected.items():
-        drawn = torch.load(tmp_path / "runs" / name / "drawn.pt", weights_only=True)
+    for base, names in ((micro_sd, tuple(EVERY)), (shallow_xl, XL)):
+        for name in names:
+            module = EVERY[name](str(base))
+            _fit(module, folder, tmp_path / "fit")
+            run = tmp_path / base.name / name
+            path = module.adapter().save(run / "adapter", module.adapter_metadata())
+            module.adapter().verify(path, module.model)
+            (run / "base").write_text(str(base))
+            module.model.eval()
+            pipeline = module.model.pipeline()
+            pipeline.set_progress_bar_config(disable=True)
+            latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
+            images = pipeline(
+                "a red <disc>", latents=latents, num_inference_steps=2, output_type="pt"
+            )
+            expected[run] = images.images
+    subprocess.run([sys.executable, "-c", _DRAW, *map(str, expected)], check=True)
+    for run, images in expected.items():
+        drawn = torch.load(run / "drawn.pt", weights_only=True)
         # a file's matrices are scaled by alpha / rank, which rounds where that is no power of two
-        torch.testing.assert_close(drawn, images, rtol=0, atol=1e-5, msg=f"{name} differs")
+        torch.testing.assert_close(drawn, images, rtol=0, atol=1e-5, msg=f"{run} differs")
