@@ -1,8 +1,8 @@
 """Train nano on the shapes of the paper's two sets: `python benchmarks/paper_sets.py`.
 
-The pictures are made here: 122 of 890x490, as the paper's paintings, and ten of 3024x4032 that a phone
-stores lying, with their orientation in EXIF. Each set is trained on twice, in processes of their own:
-with an empty cache, and with what the first run kept in it.
+The pictures are made here: 122 of 890x490, as the paper's paintings, and ten of 3024x4032 that a
+phone stores lying, with their orientation in EXIF. Each set is trained on twice, in processes of
+their own: with an empty cache, and with what the first run kept in it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ from PIL import Image
 from sdtune.data.transforms import share_kept
 
 _RECIPE = """\
-trainer: {{max_steps: {steps}, accelerator: cpu, logger: true, callbacks: [{{class_path: sdtune.Progress}}]}}
+trainer:
+  max_steps: {steps}
+  accelerator: cpu
+  callbacks: [{{class_path: sdtune.Progress}}]
 model: {{class_path: sdtune.LoRAStyleModule, init_args: {{base: nano, rank: 32, alpha: 32}}}}
 data: {{class_path: sdtune.StyleDataModule, init_args: {{folder: {folder}, batch_size: {batch}}}}}
 """
