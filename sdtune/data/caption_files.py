@@ -54,7 +54,8 @@ class CaptionedFolder:
 def folder_problems(folder: Path) -> list[str]:
     """Say why captions beside the pictures of a folder would be of no use, in a line or none."""
     if not folder.is_dir():
-        return [f"{folder}: there is no such folder; name the one with the pictures."]
+        what = "is a file, and " if folder.is_file() else ""
+        return [f"{folder}: {what}there is no such folder; name the one with the pictures."]
     choice = choose_source(str(folder))
     if choice is not None and choice.source.name not in _READ_BESIDE:
         return [

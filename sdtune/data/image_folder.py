@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ __all__ = [
     "picture_size",
     "walk_files",
 ]
+
+log = logging.getLogger(__name__)
 
 
 def find_files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
@@ -152,6 +155,9 @@ def _walk(folder: Path) -> Iterator[Path]:
         with os.scandir(folder) as entries:
             kinds = {each.name: _is_folder(each) for each in entries if each.name[0] != "."}
         paths = sorted(folder.iterdir(), key=_name)  # makes them faster than joining does
+    except PermissionError as error:
+        log.warning("%s cannot be read (%s); what is in it is left out.", folder, error.strerror)
+        return
     except OSError:
         return
     for path in paths:

@@ -41,6 +41,8 @@ def test_a_contact_sheet_needs_pictures(recipe, capsys):
     assert "`--contact_sheet`" in capsys.readouterr().err
     assert main(["check", recipe, "--contact_sheet"]) == 2
     assert "`--contact_sheet` to be given a value" in capsys.readouterr().err
+    assert main(["check", recipe, "--contact_sheet", "."]) == 2
+    assert "`--contact_sheet` to name a file, but got the folder `.`" in capsys.readouterr().err
 
 
 def test_the_data_are_surveyed_at_the_models_resolution(tmp_path, monkeypatch, capsys):

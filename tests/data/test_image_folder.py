@@ -66,3 +66,18 @@ def test_a_link_to_itself_hides_no_other_file(tmp_path):
     (tmp_path / "a.png").symlink_to("a.png")
     (tmp_path / "b.png").touch()
     assert find_pictures(tmp_path) == [tmp_path / "a.png", tmp_path / "b.png"]
+
+
+def test_a_folder_that_may_not_be_read_is_told(tmp_path, monkeypatch, caplog):
+    (tmp_path / "a.png").touch()
+    (tmp_path / "sub").mkdir()
+    scandir = os.scandir
+
+    def refuse(path):
+        if path == tmp_path / "sub":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert find_pictures(tmp_path) == [tmp_path / "a.png"]
+    assert f"{tmp_path / 'sub'} cannot be read (Permission denied); what is in it" in caplog.text

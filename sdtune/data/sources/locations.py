@@ -53,6 +53,8 @@ def check_location(name: str, location: Location) -> None:
         ValueError: If there are no locations, or repeats are no positive integers.
     """
     if not isinstance(location, Mapping):
+        if not str(location).strip():
+            raise ValueError(f"Expected `{name}` to name a folder, but got {str(location)!r}.")
         return
     if not location:
         raise ValueError(f"Expected `{name}` to hold a folder or more, but got none.")
@@ -103,7 +105,8 @@ def _list_one(location: str, asked: Asked, source: str | None) -> Part:
     try:
         choice = choose_source(location, source)
         if choice is None:
-            problem = f"{location}: there is no such folder; name the one with the pictures."
+            what = "is a file, and " if Path(location).is_file() else ""
+            problem = f"{location}: {what}there is no such folder; name the one with the pictures."
             return Part(location, Listing(Path(location), problems=[problem]), "")
         listing = choice.source.list(location, asked)
     except OSError as error:

@@ -87,3 +87,15 @@ def test_a_cache_that_cannot_be_written_to_is_a_problem(write, tmp_path, monkeyp
     (problem,) = scan_folder(here, cache_dir=tmp_path / "file").problems
     assert problem.startswith(f"{here}: cannot be read (")
     assert "Not a directory" in problem
+
+
+@pytest.mark.parametrize("location", ["", " "])
+def test_a_location_has_a_name(location):
+    with pytest.raises(ValueError, match="Expected `folder` to name a folder, but got"):
+        StyleDataModule(location)
+
+
+def test_a_file_is_told_from_a_missing_folder(tmp_path):
+    (tmp_path / "a.png").touch()
+    (problem,) = scan_folder(tmp_path / "a.png").problems
+    assert problem.startswith(f"{tmp_path / 'a.png'}: is a file, and there is no such folder")
