@@ -84,7 +84,7 @@ def load(
         settings={name: pipeline.config[name] for name in family.pipeline_settings},
         dtype=dtype,
     )
-    model.vae.to(vae_dtype or dtype)
+    nn.Module.to(model.vae, vae_dtype or dtype)  # the libraries' own warns of no fault
     return model
 
 
