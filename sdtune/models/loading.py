@@ -45,6 +45,7 @@ def load(
     base: str | Path,
     dtype: torch.dtype = torch.float32,
     config: str | Path | None = None,
+    vae_dtype: torch.dtype | None = None,
 ) -> StableDiffusion:
     """Load a base, on the CPU.
 
@@ -53,6 +54,7 @@ def load(
         dtype: Floating type of the weights; those shipped in another are cast.
         config: Another base, whose configuration and vocabulary go with a single file's weights;
             None finds them.
+        vae_dtype: Floating type of the VAE; None is `dtype`.
 
     Returns:
         The frozen model, in evaluation mode. Its fingerprints are those of the weights as they
@@ -80,10 +82,10 @@ def load(
         source=str(base),
         family=family,
         settings={name: pipeline.config[name] for name in family.pipeline_settings},
+        dtype=dtype,
     )
-    if dtype != torch.float32:
-        model.take_fingerprints()
-    return model.to(dtype)
+    nn.Module.to(model.vae, vae_dtype or dtype)  # the libraries' own warns of no fault
+    return model
 
 
 def load_tokenizers(base: str | Path) -> list[CLIPTokenizer]:

@@ -51,6 +51,7 @@ class StableDiffusion(nn.Module):
         source: What it was loaded from, as the user named it.
         family: How prompts are encoded and pictures drawn.
         settings: The base's own values of the family's `pipeline_settings`.
+        dtype: Floating type of the UNet and the text encoders, see `set_dtype`.
 
     Attributes:
         substitutions: Words of prompts -> texts that are put in their place, see `substitute`.
@@ -77,6 +78,7 @@ class StableDiffusion(nn.Module):
         source: str,
         family: Family | None = None,
         settings: Mapping[str, Any] | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
         self.family = family or StableDiffusionFamily()
@@ -103,9 +105,8 @@ class StableDiffusion(nn.Module):
                 "noise schedule (EDM), which sdtune does not train."
             )
         self.family.prepare(unet, text_encoders, tokenizers)
-        # diffusers' `to` is no method to a type checker, and PyTorch's own takes no memory format
-        self.unet = cast(Any, unet).to(memory_format=torch.channels_last)
-        self.vae = cast(Any, vae).to(memory_format=torch.channels_last)
+        self.unet = unet
+        self.vae = vae
         self.text_encoders = nn.ModuleList(text_encoders)
         self.tokenizers = list(tokenizers)
         self.noise_scheduler = noise_scheduler
@@ -116,6 +117,8 @@ class StableDiffusion(nn.Module):
         self._cut_prompts = CutPrompts()
         self.requires_grad_(False)
         self.eval()
+        self.set_dtype(dtype)
+        _lay_out(self.vae)
 
     def forward(
         self, noisy_latents: Tensor, timesteps: Tensor, conditioning: Conditioning
@@ -334,7 +337,7 @@ class StableDiffusion(nn.Module):
         """
         if dtype != torch.float32:
             self.take_fingerprints()
-        cast(nn.Module, self.unet).to(dtype)
+        _lay_out(self.unet, dtype)
         self.text_encoders.to(dtype)
 
     def has_fingerprint(self, part: Part, digest: str) -> bool:
@@ -383,3 +386,12 @@ class StableDiffusion(nn.Module):
         split = split_prompts(self.tokenizers[encoder], prompts, self.max_prompt_chunks)
         self._cut_prompts.tell(prompts, split)
         return split
+
+
+def _lay_out(module: Any, dtype: torch.dtype | None = None) -> None:
+    """Cast weights and lay them out in one copy each.
+
+    A file's weights are mapped into memory, where several processes share them; a copy is each
+    one's own, and shall have the type in which it is used.
+    """
+    nn.Module.to(module, dtype=dtype, memory_format=torch.channels_last)

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import (
     ModelPruning,
     StochasticWeightAveraging,
 )
+from lightning.pytorch.strategies import ModelParallelStrategy
 
 __all__ = ["BASE_DTYPES", "finder_problems", "trainer_problems"]
 
@@ -50,6 +51,12 @@ def trainer_problems(trainer: pl.Trainer) -> list[str]:
         problems.append(
             "Expected `trainer.accumulate_grad_batches` to be a positive integer, but got "
             f"{trainer.accumulate_grad_batches}."
+        )
+    if isinstance(trainer.strategy, ModelParallelStrategy):
+        problems.append(
+            "Expected `trainer.strategy` to be `ddp`, or `fsdp` on GPUs, but got "
+            "ModelParallelStrategy, which splits what a module splits by itself and adds up no "
+            "gradients of the rest: no technique splits anything."
         )
     for each in _callbacks(trainer):
         for kind, way_out in _TOO_EARLY.items():

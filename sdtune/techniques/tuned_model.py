@@ -161,9 +161,8 @@ class TunedModelModule(AveragedWeightsModule):
         if any(each.needs_float32 for each in self.learns):
             dtype = torch.float32
         with torch.device("cpu"):  # the Trainer may have set another one
-            model = load(self.base)
+            model = load(self.base, dtype, vae_dtype=torch.float32)
             model.max_prompt_chunks = self.max_prompt_chunks
-            model.set_dtype(dtype)
             for each in self.learns:
                 each.add_to(model, seed=self.seed, clip_skip=self.clip_skip)
             if self.starts_from:
