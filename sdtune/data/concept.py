@@ -170,7 +170,9 @@ class Concept:
             instance_prompt=tuned("instance_prompt", self.instance_prompt or "") or None,
             class_prompt=self.class_prompts
             and [fields.plain(each, f"{key}.class_prompt") for each in self.class_prompts],
-            prompt_templates=templates and [tuned("prompt_templates", each) for each in templates],
+            prompt_templates=(
+                [tuned("prompt_templates", each) for each in templates] if templates else None
+            ),
             caption_replacements=replacements
             and {n: tuned("caption_replacements", each) for n, each in replacements.items()},
         )
