@@ -39,12 +39,19 @@ class Subject:
         return self.name or self.placeholder or named
 
     @property
+    def fits(self) -> bool:
+        """Whether what stands beside a word in `name` is of the noun: "face" of "cat face"."""
+        beside = _WORD.sub(" ", self.name)
+        is_word = beside != self.name
+        return not is_word or set(beside.lower().split()) <= set(self.noun.lower().split())
+
+    @property
     def replaced(self) -> str:
         """The part of the noun that a word in `name` stands for: of "cat face", "cat"."""
         found = _WORD.search(self.name)
         before, after = self.name.split(found[0], 1) if found else ("", "")
-        fits = self.noun.startswith(before) and self.noun.endswith(after)
-        return self.noun[len(before) : len(self.noun) - len(after)] if fits else self.noun
+        stands = self.noun.startswith(before) and self.noun.endswith(after)
+        return self.noun[len(before) : len(self.noun) - len(after)] if stands else self.noun
 
     @property
     def word(self) -> str:

@@ -39,6 +39,21 @@ def test_a_word_is_made_of_the_noun_or_found_in_the_name(subject, word):
     assert subject.word == word
 
 
+@pytest.mark.parametrize(
+    ("noun", "name", "fits", "replaced"),
+    [
+        ("cat face", "<erica> face", True, "cat"),
+        ("cat toy", "<erica> cat toy", True, "cat toy"),
+        ("robot", "<erica> face", False, "robot"),
+        ("robot", "<erica>", True, "robot"),
+        ("robot", "old tin", True, "robot"),
+    ],
+)
+def test_a_name_fits_a_noun_whose_words_it_has_beside_its_own(noun, name, fits, replaced):
+    subject = Subject(noun, name=name)
+    assert (subject.fits, subject.replaced) == (fits, replaced)
+
+
 def test_several_subjects_have_numbers():
     fields = PromptFields.of_subjects([ROBOT, Subject("dog", placeholder="<dog>")])
     assert fields.tuned("{subject_1} left of {subject_2}", "p") == "qqq robot left of <dog>"

@@ -61,7 +61,8 @@ class Concept:
             identifier and noun, or the word that is learned; and `{class}`: the noun, which the
             base and the judges read for both. Pictures without a caption get one.
         identifier: What stands before the noun to mean this one, where no word is learned.
-        subject_name: What `{subject}` reads, if neither, such as "<erica> face".
+        subject_name: What `{subject}` reads, if neither, such as "<erica> face" for a cat face.
+            Where what is beside such a word is not of the noun, it is not used, and that is said.
     """
 
     instance_dir: str | Path
@@ -126,7 +127,16 @@ class Concept:
         if self.class_noun is None:
             return None
         noun, name = " ".join(self.class_noun.split()), self.subject_name or ""
-        return Subject(noun, self.identifier, placeholder, name)
+        subject = Subject(noun, self.identifier, placeholder, name)
+        return subject if subject.fits else replace(subject, name="")
+
+    @property
+    def name_note(self) -> list[str]:
+        """Say that `subject_name` is not used, if it is that of something else."""
+        subject = self.subject()
+        if subject is None or not self.subject_name or subject.name:
+            return []
+        return [f"`{self.subject_name}` is not used, for it does not fit `{subject.noun}`."]
 
     def prompts(self) -> dict[str, list[str]]:
         """List the texts that may hold fields, by the names of their arguments."""
@@ -160,7 +170,9 @@ class Concept:
             instance_prompt=tuned("instance_prompt", self.instance_prompt or "") or None,
             class_prompt=self.class_prompts
             and [fields.plain(each, f"{key}.class_prompt") for each in self.class_prompts],
-            prompt_templates=templates and [tuned("prompt_templates", each) for each in templates],
+            prompt_templates=(
+                [tuned("prompt_templates", each) for each in templates] if templates else None
+            ),
             caption_replacements=replacements
             and {n: tuned("caption_replacements", each) for n, each in replacements.items()},
         )

@@ -181,6 +181,7 @@ class ConceptPicturesModule(PictureDataModule):
             if subject is not None:
                 started = dict(enumerate(self._initializers)).get(number, "")
                 lines.append(f"{key}.class_noun: {_words_of(subject, started)}")
+                lines += [f"{key}.subject_name: {each}" for each in concept.name_note]
                 lines += self._made_captions.lines(
                     key, pair.instance.pictures, pair.uncaptioned, subject
                 )

@@ -49,7 +49,8 @@ class SubjectDataModule(ConceptPicturesModule):
             noun is found in captions and replaced by the subject's words, and pictures without a
             caption get one.
         identifier: What stands before the noun to mean this one, where no word is learned.
-        subject_name: What `{subject}` reads, if neither, such as "<erica> face".
+        subject_name: What `{subject}` reads, if neither, such as "<erica> face" for a cat face.
+            Where what is beside such a word is not of the noun, it is not used, and that is said.
         **kwargs: See `PictureDataModule`; and `captioner` and `write_captions`, see
             `ConceptPicturesModule`.
 

@@ -8,6 +8,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from sdtune._prompt_fields import PromptFields, Subject
 from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
 from sdtune.callbacks.sample_grid import SampleGrid
 from tests.callbacks.fake_technique import FakeData, FakeTechnique, make_trainer
@@ -154,3 +155,25 @@ def test_pictures_need_not_be_square(tmp_path):
     assert [each.tiles[0].size for each in again._rows.rows()] == [(24, 16)] * 3
     with pytest.raises(ValueError, match="`width` to be a positive multiple of 8, but got 20"):
         SampleGrid(PROMPTS, width=20)
+
+
+@pytest.mark.parametrize("own", [None, Subject("robot", placeholder="<robot>")])
+def test_fields_are_filled_by_the_data_or_here_and_the_base_reads_the_noun(tmp_path, own):
+    data = FakeData()
+    data.prompt_fields = PromptFields.of_subjects([Subject("dog", "qqq")])
+    technique, grid = FakeTechnique(), SampleGrid(["a {subject}", "a {class}"], subject=own)
+    assert grid.problems_with(data) == []
+    make_trainer(tmp_path, grid, max_steps=1).fit(technique, data)
+    noun, words = ("dog", "qqq dog") if own is None else ("robot", "<robot>")
+    assert technique.calls[0][1] == [f"a {noun}", f"a {noun}"]
+    assert technique.calls[-1][1] == [f"a {words}", f"a {noun}"]
+
+
+def test_a_field_that_nobody_knows_is_a_problem_that_names_the_key():
+    grid = SampleGrid(["a {subject}"])
+    [problem] = grid.problems_with(FakeData())
+    assert "Expected `SampleGrid.prompts` to use no fields" in problem
+    data = FakeData()
+    data.prompt_fields = PromptFields.of_subjects([Subject("dog")])
+    [problem] = SampleGrid(["a {subject}", "a dog"]).problems_with(data)
+    assert "`prompts` to be a list of at least one value, all different" in problem

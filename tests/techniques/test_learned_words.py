@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from sdtune._prompt_fields import Subject
 from sdtune.adapters.words.placeholder import Placeholder
+from sdtune.data.concept import Concept
+from sdtune.data.concepts import ConceptsDataModule
 from sdtune.data.style import StyleDataModule
 from sdtune.data.subject import SubjectDataModule
-from sdtune.techniques.learned_words import LearnedWords
+from sdtune.techniques.learned_words import LearnedWords, word_of
+from sdtune.techniques.multi_concept import MultiConceptModule
 from sdtune.techniques.textual_inversion import TextualInversionModule
 from tests.picture_folders import make_picture_folder
 
@@ -48,3 +52,69 @@ def test_captions_without_the_word_are_a_problem(micro_sd: Path, tmp_path: Path)
 def test_what_is_wrong_with_the_data_alone_is_not_told_twice(micro_sd: Path) -> None:
     module = TextualInversionModule("<disc>", "c", base=str(micro_sd))
     assert module.problems_with(StyleDataModule("nowhere", resolution=64)) == []
+
+
+def test_a_word_is_named_by_the_noun_and_starts_from_it() -> None:
+    words = LearnedWords([word_of(None, 1, None)], "free")
+    words.check("nano")
+    words.name_subjects([Subject("robot")], "nano")
+    assert words.words == [Placeholder("<robot>", 1, "robot")]
+    words.name_subjects([Subject("blue robot")], "nano")  # another data module, before training
+    assert words.words == [Placeholder("<blue-robot>", 1, "robot")]  # the head: one token
+    two = LearnedWords([word_of("<rex>", 2, None)], "free")
+    two.name_subjects([Subject("blue robot", name="<ann> robot")], "nano")
+    assert two.words == [Placeholder("<rex>", 2, "blue")]  # what the name puts the word for
+    given = LearnedWords([word_of("<rex>", 1, "dog")], "free")
+    given.name_subjects([Subject("robot")], "nano")
+    assert given.words == [Placeholder("<rex>", 1, "dog")]
+
+
+def test_an_open_word_without_a_noun_is_a_problem(tmp_path: Path) -> None:
+    module = TextualInversionModule(num_vectors=2)
+    folder = make_picture_folder(tmp_path / "discs")
+    data = SubjectDataModule(folder, instance_prompt="<disc>", cache_dir=str(tmp_path))
+    module.name_subjects(data)
+    [problem] = module.problems_with(data)
+    assert problem.startswith("Expected `data.class_noun` to say what the subject is, or `model.")
+    with pytest.raises(ValueError, match=r"Expected `data.class_noun` to say"):
+        module.load_base()
+
+
+def test_a_noun_that_is_too_many_tokens_is_a_problem_with_what_to_do(
+    micro_sd: Path, tmp_path: Path
+) -> None:
+    folder = make_picture_folder(tmp_path / "discs")
+    data = SubjectDataModule(folder, class_noun="disc", cache_dir=str(tmp_path))
+    module = TextualInversionModule(base=str(micro_sd))
+    module.name_subjects(data)
+    [problem] = module.problems_with(data)
+    assert "`initializer_token` to be 1 token for `num_vectors` 1, but `disc` is 4" in problem
+
+
+def test_module_and_data_agree_on_words_and_the_checkpoint_has_them(tmp_path: Path) -> None:
+    folder = make_picture_folder(tmp_path / "discs")
+    data = SubjectDataModule(folder, class_noun="disc", cache_dir=str(tmp_path))
+    module = TextualInversionModule(num_vectors=3)
+    module.name_subjects(data)
+    assert module.problems_with(data) == []
+    assert data.captions() == [f"a {each} <disc>" for each in ("red", "green", "blue", "orange")]
+    assert (module.hparams.placeholder_token, module.hparams.initializer_token) == (
+        "<disc>",
+        "disc",
+    )
+    assert data.prompt_fields.tuned("{subject}", "p") == "<disc>"
+
+
+def test_several_words_are_named_by_their_concepts(tmp_path: Path) -> None:
+    folders = [str(make_picture_folder(tmp_path / name)) for name in ("a", "b")]
+    concepts = [
+        Concept(folders[0], class_noun="disc"),
+        Concept(folders[1], class_noun="red disc", subject_name="<r> disc"),
+    ]
+    data = ConceptsDataModule(concepts, cache_dir=str(tmp_path))
+    module = MultiConceptModule(num_vectors=2)
+    module.name_subjects(data)
+    assert module.hparams.placeholder_tokens == ["<disc>", "<r>"]
+    assert module.hparams.initializer_tokens == ["disc", "red"]
+    assert module.problems_with(data) == []
+    assert data.problems() == []
