@@ -33,7 +33,24 @@ COMMANDS = {
     "caption": "write captions beside pictures that have none: sdtune caption FOLDER",
     "check": "list all that is wrong with a recipe and its data: sdtune check RECIPE.yaml",
 }
-"""The commands and what they do; each is `main(arguments)` in the file of its name."""
+"""The commands and what they do.
+
+Each is `main(arguments)` in the file of its name; or the function of its name there, whose call is
+read by its signature and checked by the function `problems` if there is one.
+"""
+
+_FIRST = """\
+usage: sdtune COMMAND [--help] [arguments ...]
+
+Fine-tune Stable Diffusion to a style or a subject, and measure how well it went. To begin with:
+
+  lightning run recipes/style_lora.yaml        # train: two minutes, without GPU and network
+  sdtune generate runs/style_lora/version_0    # draw with what was learned
+  lightning run recipes/style_lora.yaml --data.folder my_pictures/
+
+commands; `sdtune COMMAND --help` says more of each:
+{commands}
+"""
 
 _HELP = """\
 usage: sdtune COMMAND [--help] [arguments ...]
@@ -93,8 +110,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         rows = "\n".join(f"  {name:10}{text}" for name, text in COMMANDS.items())
-        print(_HELP.format(commands=rows), end="", file=sys.stdout if arguments else sys.stderr)
-        return 0 if arguments else 2
+        if not arguments:
+            print(_FIRST.format(commands=rows), end="", file=sys.stderr)
+            return 2
+        print(_HELP.format(commands=rows), end="")
+        return 0
     if arguments[0] == "--version":
         print(f"sdtune {sdtune.__version__}")
         return 0
@@ -131,8 +151,14 @@ def _run(name: str, arguments: Sequence[str]) -> int:
     problems = import_module("sdtune.commands.packages").package_problems()
     if problems:
         raise CallError(problems)
-    code: int = import_module(f"sdtune.commands.{name}").main(arguments)
-    return code
+    module = import_module(f"sdtune.commands.{name}")
+    if hasattr(module, "main"):
+        code: int = module.main(arguments)
+        return code
+    read_call = import_module("sdtune.commands.call").read_call
+    command = getattr(module, name)
+    check = getattr(module, "problems", None)
+    return command(**read_call(command, f"sdtune {name}", arguments, check)) or 0
 
 
 def _exit_code(command: Callable[[], int]) -> int:

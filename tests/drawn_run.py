@@ -65,5 +65,5 @@ def make_word(base: Path, folder: Path) -> Path:
     [rows] = add_token_embedding(model, "<erica>", "a")
     with torch.no_grad():
         rows += torch.randn(rows.shape, generator=torch.Generator().manual_seed(0))
-    fields = {"sdtune.prompt_fields": '{"subject": "<erica>"}'}
+    fields = {"sdtune.prompt_fields": '{"subject": ["<erica>", "cat"]}'}
     return AdapterSet(TokenEmbeddingAdapter.from_model(model)).save(folder, fields)

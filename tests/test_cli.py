@@ -50,9 +50,22 @@ def test_help_lists_every_command(capsys):
     assert all(f"  {name} " in printed for name in cli.COMMANDS)
 
 
-def test_no_command_shows_the_help_and_is_wrong(capsys):
+def test_no_command_says_what_to_do_first_and_is_wrong(capsys):
     assert cli.main([]) == 2
-    assert capsys.readouterr().err.startswith("usage: sdtune")
+    said = capsys.readouterr().err
+    assert said.startswith("usage: sdtune")
+    assert "\n  lightning run recipes/style_lora.yaml " in said
+    assert all(f"\n  {name} " in said for name in cli.COMMANDS)
+
+
+def test_help_imports_nothing_heavy():
+    """It answers in the time that Python needs to start."""
+    code = "import sys; from sdtune.cli import main; main(['--help']); print(len(sys.modules))"
+    code += "; print({'torch', 'lightning', 'jsonargparse', 'numpy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    *_, modules, heavy = done.stdout.splitlines()
+    assert heavy == "set()"
+    assert int(modules) < 200
 
 
 def test_version(capsys):

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 import time
 from collections import deque
+from contextlib import ExitStack
 from statistics import median
 from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.callbacks import ModelSummary, TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 __all__ = ["Progress"]
 
@@ -31,6 +34,8 @@ class Progress(TQDMProgressBar):
     count such pauses. Of several processes the loss is the first one's since they last logged, and
     before that of all. The share of time for which recent batches were waited for is logged as
     `train/data_wait`, and shown where it is a tenth or more; that of all steps is said at the end.
+    What is logged meanwhile stands above the bar. The Trainer's own summary, of modules, gives way
+    to a line of how much learns; a `ModelSummary` among the callbacks stays.
 
     Args:
         refresh_rate: Batches between two looks at the clock; 0 switches the display off.
@@ -64,6 +69,7 @@ class Progress(TQDMProgressBar):
         super().__init__(refresh_rate=refresh_rate)
         self.seconds_between_lines = seconds_between_lines
         self.smoothing = smoothing
+        self._redirection = ExitStack()
         self._reset(first_step=0)
 
     def get_metrics(
@@ -115,6 +121,22 @@ class Progress(TQDMProgressBar):
         elapsed = self._latest - self._start
         return elapsed / done * (self._total - step)
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Keep the Trainer's summary from being shown."""
+        super().setup(trainer, pl_module, stage)
+        callbacks: list[object] = getattr(trainer, "callbacks", [])
+        for each in callbacks:
+            if isinstance(each, ModelSummary) and each._max_depth == 1:
+                each._max_depth = 0  # as it is made where nobody has asked for it
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say how much learns."""
+        learn = sum(each.numel() for each in pl_module.parameters() if each.requires_grad)
+        model = getattr(pl_module, "model", pl_module)
+        every = sum(each.numel() for each in model.parameters())
+        if self.is_enabled and learn:
+            rank_zero_info(f"{_amount(learn)} parameters learn, of {_amount(every)}.")
+
     def on_train_start(self, trainer: Trainer, *_: Any) -> None:
         """Open the bar at the step that training starts or resumes from."""
         self._reset(first_step=trainer.global_step)
@@ -124,6 +146,14 @@ class Progress(TQDMProgressBar):
         self.train_progress_bar.total = self._total
         self.train_progress_bar.initial = trainer.global_step
         self.train_progress_bar.n = trainer.global_step
+        if self.is_enabled and _is_interactive():
+            self._redirection.enter_context(
+                logging_redirect_tqdm(_console_loggers(), tqdm_class=Tqdm)
+            )
+
+    def on_exception(self, *_: Any) -> None:
+        """Leave the bar as it is, and let messages go their own way again."""
+        self._redirection.close()
 
     def on_train_epoch_start(self, *_: Any) -> None:
         """Leave the bar alone: it runs over all epochs."""
@@ -140,6 +170,7 @@ class Progress(TQDMProgressBar):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the bar, and say for which share of the time training waited for data."""
         super().on_train_end(trainer, pl_module)
+        self._redirection.close()
         waited, before = _waited(trainer), self._waited_before
         if waited is None or before is None or not self._batches:
             return
@@ -251,6 +282,20 @@ class Progress(TQDMProgressBar):
 def _waited(trainer: Trainer) -> float | None:
     """Read for how many seconds batches were waited for; None if the loader does not say it."""
     return getattr(getattr(trainer, "train_dataloader", None), "waited", None)
+
+
+def _console_loggers() -> list[logging.Logger]:
+    """List the loggers that write by themselves, as Lightning's do."""
+    known = [logging.getLogger(name) for name in logging.root.manager.loggerDict]
+    return [logging.root, *(each for each in known if each.handlers)]
+
+
+def _amount(number: int) -> str:
+    """Write a number with three digits, such as `1.07 M`."""
+    for size, unit in ((10**9, " G"), (10**6, " M"), (10**3, " k")):
+        if number >= size:
+            return f"{number / size:.3g}{unit}"
+    return str(number)
 
 
 def _is_interactive() -> bool:

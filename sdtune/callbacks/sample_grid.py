@@ -176,7 +176,8 @@ class SampleGrid(PeriodicCallback):
         self._rows.write(step, images)
         self._publish(trainer, step or 0)
         rank_zero_info(
-            f"Sampled {len(images)} pictures of {'the base' if step is None else f'step {step}'} "
+            f"Sampled {len(images)} picture{'' if len(images) == 1 else 's'} of "
+            f"{'the base' if step is None else f'step {step}'} "
             f"in {time.perf_counter() - start:.1f} s."
         )
 

@@ -68,10 +68,15 @@ def read_call(
             shown = name if _is_placed(parameters[name]) else f"--{name}"
             words = annotation_words(_without_none(hints[name]))
             problems.append(f"Expected `{shown}` to be {words}, but got `{got}`.")
-    for name, parameter in parameters.items():
-        if name not in texts and parameter.default is Parameter.empty:
-            shown = name if _is_placed(parameter) else f"--{name}"
-            problems.append(f"Expected `{shown}` to be given: {_usage(prog, parameters, hints)}.")
+    missing = [
+        f"`{name if _is_placed(parameter) else f'--{name}'}`"
+        for name, parameter in parameters.items()
+        if name not in texts and parameter.default is Parameter.empty
+    ]
+    if missing:
+        needed = " and ".join(filter(None, (", ".join(missing[:-1]), missing[-1])))
+        usage = _usage(prog, parameters, hints)
+        problems.append(f"Expected {needed} to be given: {usage}; `{prog} --help` says more.")
     if check is not None:
         problems += check(**given)
     if problems:
@@ -114,6 +119,7 @@ def _texts(
             values.append("true")
         if name not in known:
             near = nearest(f"--{name}", [f"--{each}" for each in known])
+            near = near if len(near) > 1 else f"; `{prog} --help` lists them."
             problems.append(f"Expected a known option, but got `{written}`{near}")
             continue
         if not values:

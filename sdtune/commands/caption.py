@@ -1,33 +1,16 @@
 """`sdtune caption`: write captions beside pictures that have none."""
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from sdtune.commands.call import read_call
 from sdtune.commands.errors import CallError, on_one_line
 from sdtune.commands.quiet import quiet_misleading_messages
 
-__all__ = ["caption", "main"]
+__all__ = ["caption"]
 
 _SHOWN = 5
 _LISTED = 20
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Run `sdtune caption`.
-
-    Args:
-        arguments: The command line after it.
-
-    Returns:
-        The exit code: 0, or 2 if pictures are left without a caption.
-
-    Raises:
-        CallError: If the call, the folder or the model is wrong; it lists every problem.
-    """
-    return caption(**read_call(caption, "sdtune caption", arguments))
 
 
 def caption(

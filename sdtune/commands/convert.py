@@ -1,30 +1,12 @@
 """`sdtune convert`: an adapter, or a folder of checkpoints, in another file format."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from sdtune.commands.call import read_call
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.commands.tools import base_of, refusing
 
-__all__ = ["convert", "main"]
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Run `sdtune convert`.
-
-    Args:
-        arguments: The command line after it.
-
-    Returns:
-        The exit code, 0.
-
-    Raises:
-        CallError: If the call or an adapter is wrong.
-    """
-    convert(**read_call(convert, "sdtune convert", arguments))
-    return 0
+__all__ = ["convert"]
 
 
 def convert(

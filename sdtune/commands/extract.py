@@ -1,29 +1,11 @@
 """`sdtune extract`: the LoRA that is nearest to the difference of two bases."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from sdtune.commands.call import read_call
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.commands.tools import kept_lines, refusing
 
-__all__ = ["extract", "main"]
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Run `sdtune extract`.
-
-    Args:
-        arguments: The command line after it.
-
-    Returns:
-        The exit code, 0.
-
-    Raises:
-        CallError: If the call or one of the bases is wrong.
-    """
-    extract(**read_call(extract, "sdtune extract", arguments))
-    return 0
+__all__ = ["extract"]
 
 
 def extract(

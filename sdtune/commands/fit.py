@@ -123,21 +123,23 @@ def _story(trainer: Trainer, logger: TensorBoardLogger, arguments: Sequence[str]
         words = [f"--{name}={value}" for name, value in given]
         rows["go on with"] = shlex.join(["sdtune", "fit", *words, f"--resume={folder.path}"])
     lines = [f"{name + ':':12} {value}" for name, value in rows.items()]
-    return "\n".join(lines + _two_lines(trainer, folder.adapter))
+    return "\n".join(lines + _use(trainer, folder))
 
 
-def _two_lines(trainer: Trainer, folder: Path) -> list[str]:
-    """Word the lines of Python that draw with an adapter, by a caption that it was trained on."""
+def _use(trainer: Trainer, run: RunFolder) -> list[str]:
+    """Word how an adapter is drawn with, by a caption that it was trained on."""
     base = getattr(trainer.lightning_module, "base", None)
     captions: list[str] = getattr(getattr(trainer, "datamodule", None), "captions", list)()
     prompt = next(filter(None, captions), None)
-    if base is None or prompt is None or not any(folder.glob("*.safetensors")):
+    if base is None or prompt is None or not any(run.adapter.glob("*.safetensors")):
         return []
+    command = shlex.join(["sdtune", "generate", str(run.path), "--prompt", prompt])
     base, path, prompt = (
-        json.dumps(text, ensure_ascii=False) for text in (base, str(folder), prompt)
+        json.dumps(text, ensure_ascii=False) for text in (base, str(run.adapter), prompt)
     )
     return [
-        "to use it:   in Python, after `import sdtune`:",
+        f"draw:        {command}",
+        "             or in Python, after `import sdtune`:",
         f"pipeline = sdtune.load_pipeline({base}, {path})",
         f'pipeline({prompt}).images[0].save("picture.png")',
     ]

@@ -4,29 +4,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdtune.commands.call import read_call
 from sdtune.commands.tools import refusing
 
 if TYPE_CHECKING:
     from sdtune.adapters.inspection import InspectedFile
 
-__all__ = ["inspect", "main"]
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Run `sdtune inspect`.
-
-    Args:
-        arguments: The command line after it.
-
-    Returns:
-        The exit code, 0.
-
-    Raises:
-        CallError: If there is no such file.
-    """
-    inspect(**read_call(inspect, "sdtune inspect", arguments))
-    return 0
+__all__ = ["inspect"]
 
 
 def inspect(adapter: Path, *, json: bool = False) -> None:

@@ -4,29 +4,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
-from sdtune.commands.call import read_call
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.commands.tools import base_of, kept_lines, refusing
 
-__all__ = ["main", "merge"]
+__all__ = ["merge", "problems"]
 
 _BACKGROUNDS = ("a white background", "a dotted pink and blue background", "a green background")
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Run `sdtune merge`.
-
-    Args:
-        arguments: The command line after it.
-
-    Returns:
-        The exit code, 0.
-
-    Raises:
-        CallError: If the call or an adapter is wrong.
-    """
-    merge(**read_call(merge, "sdtune merge", arguments, _problems))
-    return 0
 
 
 def merge(
@@ -83,7 +66,7 @@ def merge(
     print("\n".join(lines))
 
 
-def _problems(
+def problems(
     adapters: Sequence[Path] = (),
     weights: Sequence[float] | None = None,
     rank: int | None = None,
@@ -92,6 +75,7 @@ def _problems(
     texts: Path | None = None,
     **others: object,
 ) -> Iterator[str]:
+    """Say what is wrong with a call, apart from what the files hold."""
     if weights is not None and len(weights) != len(adapters):
         yield (
             f"Expected `--weights` to be one for each of {len(adapters)} adapters, but got "

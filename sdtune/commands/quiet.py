@@ -19,20 +19,22 @@ _LOADER_ADVICE = (
     r".*does not have many workers",  # cached latents need none
     r".*Total length of `list` across ranks is zero",  # no validation was asked for
 )
-_LOGS = {
-    "bitsandbytes.backends.cpu.ops": "kernels-community",  # 4-bit weights are not used
-    "diffusers.models.modeling_utils": "should be kept in float32: []",  # an empty list
-    "lightning.fabric.utilities.rank_zero": "💡 Tip",
-    "lightning.pytorch.utilities.rank_zero": "💡 Tip",
-    "transformers.utils.import_utils": "requires torchvision",  # nothing here needs it
-}
+_RANK_ZERO = "lightning.pytorch.utilities.rank_zero"
+_LOGS = (
+    ("bitsandbytes.backends.cpu.ops", "kernels-community"),  # 4-bit weights are not used
+    ("diffusers.models.modeling_utils", "should be kept in float32: []"),  # an empty list
+    ("lightning.fabric.utilities.rank_zero", "💡 Tip"),
+    (_RANK_ZERO, "💡 Tip"),
+    (_RANK_ZERO, "TPU available: False"),  # nobody has one
+    ("transformers.utils.import_utils", "requires torchvision"),  # nothing here needs it
+)
 
 
 def quiet_misleading_messages() -> None:
     """Silence the messages that are wrong here, for the rest of the process."""
     for message in _WARNINGS:
         warnings.filterwarnings("ignore", message=message)
-    for name, part in _LOGS.items():
+    for name, part in _LOGS:
         logging.getLogger(name).addFilter(_Without(part))
 
 
@@ -45,7 +47,7 @@ def quiet_loader_advice() -> None:
 @contextmanager
 def quiet_devices() -> Iterator[None]:
     """Silence what a Trainer says of the machine, for a while: one that shall not train."""
-    logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    logger = logging.getLogger(_RANK_ZERO)
     level = logger.level
     logger.setLevel(logging.WARNING)
     try:

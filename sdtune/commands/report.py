@@ -3,26 +3,9 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sdtune.commands.call import read_call
 from sdtune.run_folder.layout import REPORT, RunFolder
 
-__all__ = ["main", "report"]
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Run `sdtune report`.
-
-    Args:
-        arguments: The command line after it.
-
-    Returns:
-        The exit code, 0.
-
-    Raises:
-        CallError: If the call is wrong or one of the folders is no run; it lists every problem.
-    """
-    report(**read_call(report, "sdtune report", arguments, _problems))
-    return 0
+__all__ = ["problems", "report"]
 
 
 def report(runs: list[Path], *, output: Path | None = None) -> None:
@@ -49,7 +32,8 @@ def report(runs: list[Path], *, output: Path | None = None) -> None:
     print(f"report: {path}")
 
 
-def _problems(runs: Sequence[Path] = (), output: Path | None = None) -> Iterator[str]:
+def problems(runs: Sequence[Path] = (), output: Path | None = None) -> Iterator[str]:
+    """Say what is wrong with a call, apart from what the files hold."""
     for run in runs:
         if not RunFolder(run).config.is_file():
             yield (

@@ -1,29 +1,11 @@
 """`sdtune resize`: a LoRA of a lower rank."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from sdtune.commands.call import read_call
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.commands.tools import base_of, kept_lines, refusing
 
-__all__ = ["main", "resize"]
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Run `sdtune resize`.
-
-    Args:
-        arguments: The command line after it.
-
-    Returns:
-        The exit code, 0.
-
-    Raises:
-        CallError: If the call or the adapter is wrong.
-    """
-    resize(**read_call(resize, "sdtune resize", arguments))
-    return 0
+__all__ = ["resize"]
 
 
 def resize(

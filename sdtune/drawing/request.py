@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from sdtune._prompt_fields import PromptFields
 from sdtune.drawing.drawer import Drawer
-from sdtune.drawing.prompts import fill_fields
 from sdtune.drawing.settings import PictureSettings, UsedAdapter, UsedBase
 from sdtune.drawing.sources import AdapterSource, find_recorded
 from sdtune.files.confined_path import is_confined, lies_within
@@ -74,7 +74,7 @@ class Request:
         )
         fields = self._fields()
         return [
-            replace(first, prompt=fill_fields(prompt, fields), seed=seed)
+            replace(first, prompt=fields.tuned(prompt, "prompt"), seed=seed)
             for prompt in prompts
             for seed in seeds or (0,)
         ]
@@ -127,15 +127,17 @@ class Request:
         if self.prompts is None and self.seeds is None:
             return [first]
         fields = self._fields()
-        prompts = [fill_fields(each, fields) for each in self.prompts or ()] or [recorded.prompt]
+        prompts = [fields.tuned(each, "prompt") for each in self.prompts or ()] or [recorded.prompt]
         return [
             replace(first, prompt=prompt, seed=seed, batch=None)
             for prompt in prompts
             for seed in self.seeds or (recorded.seed,)
         ]
 
-    def _fields(self) -> dict[str, str]:
-        return {n: text for each in reversed(self.sources) for n, text in each.fields.items()}
+    def _fields(self) -> PromptFields:
+        """Put the fields of all adapters together; of those of one name, the first adapter's."""
+        found = [each.fields.readings for each in reversed(self.sources)]
+        return PromptFields({name: read for each in found for name, read in each.items()})
 
 
 def run_sampling(adapter: Path) -> Sampling | None:

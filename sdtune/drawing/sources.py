@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +10,7 @@ from functools import cached_property
 from hashlib import file_digest, sha256
 from pathlib import Path
 
+from sdtune._prompt_fields import PromptFields
 from sdtune.adapters.inspection import file_hashes
 from sdtune.adapters.pipeline import find_adapter_files
 from sdtune.adapters.registry import made_for, recognise
@@ -62,14 +62,9 @@ class AdapterSource:
         return int(told) if told.isdecimal() and 0 < int(told) <= 64 else 1
 
     @property
-    def fields(self) -> dict[str, str]:
-        """Fields of prompts, such as `subject`, and what stands for them where it is drawn with."""
-        try:
-            told = json.loads(self.metadata.get(_FIELDS, "{}"))
-        except ValueError:
-            return {}
-        is_mapping = isinstance(told, dict)
-        return {str(k): str(v) for k, v in told.items()} if is_mapping else {}
+    def fields(self) -> PromptFields:
+        """What may stand in braces in a prompt, such as `{subject}`, and what it reads."""
+        return PromptFields.from_json(self.metadata.get(_FIELDS, ""))
 
     @cached_property
     def lora_hash(self) -> str:

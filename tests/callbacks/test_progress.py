@@ -6,6 +6,8 @@ import time
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback, ModelSummary
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from sdtune.callbacks import progress
 from sdtune.callbacks.progress import Progress
@@ -57,6 +59,42 @@ def test_a_terminal_gets_one_bar_over_all_epochs(tmp_path, monkeypatch, capsys):
     )
     assert "Epoch" not in out
     assert "Validation" not in out
+
+
+class Talk(Callback):
+    """Logs in the middle of training."""
+
+    def on_train_batch_end(self, *_):
+        rank_zero_info("Sampled 1 picture.")
+
+
+def test_what_is_logged_stands_above_the_bar(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "_is_interactive", lambda: True)
+    monkeypatch.setattr(progress, "_REDRAWS_PER_SECOND", 1e9)
+    logger = logging.getLogger("lightning.pytorch")
+    handler = logging.StreamHandler(sys.stderr)
+    monkeypatch.setattr(logger, "handlers", [handler])
+    make_trainer(tmp_path, Progress(), Talk(), max_steps=3).fit(FakeTechnique(), FakeData())
+    assert logger.handlers == [handler]
+    out, err = capsys.readouterr()
+    assert err.count("Sampled 1 picture.\n") == 3
+    # the bar is wiped away before each, and drawn again after it
+    assert len(re.findall(r"\r +\r", out)) >= 3
+
+
+def test_how_much_learns_is_said_and_the_modules_are_not(tmp_path, caplog, capsys):
+    with caplog.at_level(logging.INFO, logger="lightning.pytorch"):
+        trainer = make_trainer(tmp_path, Progress(), ModelSummary(), max_steps=1)
+        trainer.fit(FakeTechnique(), FakeData())
+    assert any(re.fullmatch(r"\d+ parameters learn, of \d+\.", each) for each in caplog.messages)
+    assert "Trainable params" not in capsys.readouterr().out + caplog.text
+
+
+def test_numbers_are_written_shortly():
+    amounts = (7, 1_234, 1_090_000, 860_000_000, 2_570_000_000)
+    assert [progress._amount(each) for each in amounts] == [
+        "7", "1.23 k", "1.09 M", "860 M", "2.57 G",
+    ]  # fmt: skip
 
 
 def test_a_resumed_run_starts_where_it_was(tmp_path, caplog, clock):

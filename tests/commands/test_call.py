@@ -68,7 +68,7 @@ def test_every_problem_is_listed():
         "Expected `--size` to be int, but got `big`.",
         "Expected `--seeds` to be a list of int, but got `x`.",
         "Expected `pictures` to be given: sdtune draw PICTURE [PICTURE ...] --size SIZE "
-        "[--option value ...].",
+        "[--option value ...]; `sdtune draw --help` says more.",
     ]
 
 

@@ -156,7 +156,7 @@ def test_an_adapter_of_another_family_is_one_sentence(run, generate, tiny_xl) ->
         (["--prompt", "a", "--scale", "1"], "one for each of 0 adapters, but got 1"),
         (["--prompt", "a", "--checkpoint", "1"], "Expected `--checkpoint` with a run folder"),
         (["--prompt", ""], "Expected `--prompt` to be a text, but one of them is empty"),
-        (["--prompt", "a {subject}"], "write the words themselves"),
+        (["--prompt", "a {subject}"], "Expected `prompt` to use no fields"),
         ([], 'Expected `--prompt "..."` or `--prompts FILE`, but neither is given'),
         (["--prompt", "a", "--steps", "0"], "`num_inference_steps` to be from 1 to 1000"),
         (["--prompt", "a", "--sampler", "euler a"], "Expected `--sampler` to be one of 'dpm++'"),

@@ -32,5 +32,6 @@ def test_advertisements_are_quiet(caplog: pytest.LogCaptureFixture):
     quiet_misleading_messages()
     with caplog.at_level(logging.INFO, logger=ADVERTISER):
         logging.getLogger(ADVERTISER).info("💡 Tip: try our cloud")
+        logging.getLogger(ADVERTISER).info("TPU available: False, using: 0 TPU cores")
         logging.getLogger(ADVERTISER).info("GPU available: False")
     assert caplog.messages == ["GPU available: False"]

@@ -30,7 +30,7 @@ def test_names_are_those_that_a1111_is_given(run: Path, word: Path, tmp_path: Pa
     assert adapter_source(strange).name == "my_style_1_"
     assert adapter_source(run).lora_hash == adapter_source(strange).lora_hash != ""
     assert adapter_source(word).lora_hash == ""
-    assert adapter_source(word).fields == {"subject": "<erica>"}
+    assert adapter_source(word).fields.tuned("a {subject}", "prompt") == "a <erica>"
 
 
 def test_recorded_adapters_are_found_by_hash(run, word, tmp_path, monkeypatch) -> None:

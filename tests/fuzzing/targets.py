@@ -26,6 +26,7 @@ from sdtune.data.decoding import read_picture
 from sdtune.data.sources.source import Asked
 from sdtune.data.sources.webdataset import WebDatasetSource
 from sdtune.data.survey_file import read_survey
+from sdtune.drawing.picture_settings import read_settings
 from sdtune.models import load
 from sdtune.models.single_file import find_single_file
 from sdtune.report.facts import facts, nearest_sentence, notices, summary
@@ -247,6 +248,17 @@ _KOHYA = {
     f"{_KOHYA_MODULE}.lora_up.weight": torch.ones(8, 2),
     f"{_KOHYA_MODULE}.alpha": torch.tensor(2.0),
 }
+_PICTURE = {
+    "version": 1,
+    "prompt": "a cat",
+    "seed": 3,
+    "width": 64,
+    "guidance_scale": 7.5,
+    "sampler": "euler_a",
+    "base": {"source": "nano", "unet_sha256": "ab"},
+    "adapters": [{"name": "style", "sha256": "cd", "strength": 0.5, "path": "runs/a"}],
+    "batch": {"size": 2, "index": 1},
+}
 _FACTS = {
     "ss_network_dim": "2",
     "ss_network_alpha": "2.0",
@@ -280,6 +292,9 @@ FILES = {
     "word": Target("word.safetensors", save({"<erica>": torch.ones(1, 16)}), _adapter),
     "picture": Target("a.png", _png(), read_picture),
     "shard": Target("shard.tar", _tar(), _shard),
+    "drawn picture": Target(
+        "drawn.png", _png(**{"sdtune.picture": json.dumps(_PICTURE)}), read_settings
+    ),
     "samples": Target("rows/base.png", _png(sdtune=json.dumps(_SAMPLES)), _samples),
 }
 """Files whose bytes are changed."""

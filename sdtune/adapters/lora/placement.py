@@ -45,7 +45,7 @@ def place_updates(
         for part, modules in updates.items():
             inject_lora(parts[part], _config(modules, dropout), name)
             for module, layer in lora_layers(parts[part]).items():
-                if name not in layer.scaling:
+                if name not in cast(Any, layer).scaling:
                     continue
                 update = modules[module.replace(".base_layer", "")]  # within another kind's layer
                 if update.adapter_type == "lora":
