@@ -268,7 +268,7 @@ class Progress(TQDMProgressBar):
         # linear in the losses: the mean of what is smoothed is the smoothed mean
         both = torch.stack([loss, loss.new_tensor(wait)])
         self._loss, mean_wait = cast(Tensor, trainer.strategy.reduce(both, reduce_op="mean"))
-        return mean_wait.item()
+        return float(mean_wait)
 
     def _line(self, step: int) -> str:
         of = "" if self._total is None else f"/{self._total}"
