@@ -50,6 +50,7 @@ class Progress(TQDMProgressBar):
 
     _total: int | None
     _shown: float
+    _waited_before: float | None
 
     def __init__(
         self,
@@ -240,7 +241,7 @@ class Progress(TQDMProgressBar):
         self._waits: deque[tuple[float, float]] = deque(maxlen=_RECENT_BATCHES)
         self._start = self._latest = self._step_start = 0.0
         self._seconds_in_steps = 0.0
-        self._waited_before: float | None = None
+        self._waited_before = None
         self._shown = -math.inf
 
     def _count(self, trainer: Trainer, outputs: Any, batch: Any) -> None:
@@ -281,7 +282,8 @@ class Progress(TQDMProgressBar):
 
 def _waited(trainer: Trainer) -> float | None:
     """Read for how many seconds batches were waited for; None if the loader does not say it."""
-    return getattr(getattr(trainer, "train_dataloader", None), "waited", None)
+    waited: float | None = getattr(getattr(trainer, "train_dataloader", None), "waited", None)
+    return waited
 
 
 def _console_loggers() -> list[logging.Logger]:
