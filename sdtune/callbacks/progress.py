@@ -50,6 +50,7 @@ class Progress(TQDMProgressBar):
 
     _total: int | None
     _shown: float
+    _waited_before: float | None
 
     def __init__(
         self,
@@ -240,7 +241,7 @@ class Progress(TQDMProgressBar):
         self._waits: deque[tuple[float, float]] = deque(maxlen=_RECENT_BATCHES)
         self._start = self._latest = self._step_start = 0.0
         self._seconds_in_steps = 0.0
-        self._waited_before: float | None = None
+        self._waited_before = None
         self._shown = -math.inf
 
     def _count(self, trainer: Trainer, outputs: Any, batch: Any) -> None:
@@ -268,7 +269,7 @@ class Progress(TQDMProgressBar):
         # linear in the losses: the mean of what is smoothed is the smoothed mean
         both = torch.stack([loss, loss.new_tensor(wait)])
         self._loss, mean_wait = cast(Tensor, trainer.strategy.reduce(both, reduce_op="mean"))
-        return mean_wait.item()
+        return float(mean_wait.item())
 
     def _line(self, step: int) -> str:
         of = "" if self._total is None else f"/{self._total}"
