@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from torch import nn
 
 __all__ = ["Absent", "NotWholeError", "load_whole", "say_shapes", "say_what_is_absent"]
 
-M_co = TypeVar("M_co", bound=nn.Module, covariant=True)
 Absent = Mapping[str, str]
 """Names of weights that a file does not give -> why: empty where it lacks them, else the shapes."""
 
@@ -28,18 +27,14 @@ class NotWholeError(ValueError):
     """A file lacks weights of the model that it is read for, or has them in other shapes."""
 
 
-class _Loadable(Protocol[M_co]):
-    from_pretrained: Callable[..., Any]
-
-
 def load_whole(
-    model_class: type[M_co] | _Loadable[M_co],
+    model_class: Any,
     source: str | Path,
     *,
     subfolder: str = "",
     unused: Collection[str] = (),
     **options: Any,
-) -> M_co:
+) -> Any:
     """Load a model of diffusers or transformers, and refuse one whose file lacks weights.
 
     Weights that the libraries know to be absent rightly (buffers that are computed, weights that
@@ -84,8 +79,7 @@ def load_whole(
             len(beyond),
             _first(beyond),
         )
-    loaded: M_co = model
-    return loaded
+    return model
 
 
 def say_what_is_absent(

@@ -68,7 +68,7 @@ def original_weights(model: StableDiffusion) -> dict[str, Tensor]:
     Raises:
         ValueError: If a weight has no name in this layout.
     """
-    named = name_as_original(model.unet, model.vae, model.text_encoders)
+    named = name_as_original(model.unet, model.vae, list(model.text_encoders))
     return {name: each.detach().cpu().contiguous() for name, each in named.items()}
 
 

@@ -133,7 +133,10 @@ class DiffusersUNetFormat(AdapterFormat[TunedUNet]):
 def _read(path: Path) -> UNet2DConditionModel:
     from diffusers import UNet2DConditionModel
 
-    return load_whole(UNet2DConditionModel, path.parent, local_files_only=True)
+    unet: UNet2DConditionModel = load_whole(
+        UNet2DConditionModel, path.parent, local_files_only=True
+    )
+    return unet
 
 
 def _differ(name: str, own: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
