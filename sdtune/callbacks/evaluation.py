@@ -15,7 +15,6 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 
 from sdtune._checks import check_all, check_not_negative
-from sdtune._prompt_fields import PromptFields
 from sdtune.adapters.words import learned_placeholders
 from sdtune.callbacks.periodic import PeriodicCallback, is_trial
 from sdtune.evaluation.base_pictures import Draw
@@ -128,7 +127,6 @@ class EvaluationCallback(PeriodicCallback):
             height=height,
         )
         self._asked = self.protocol  # with the fields of prompts
-        self._fields = PromptFields()
         self.rule = BestRule(goal, max_clip_score_drop, max_memorised_share)
         self.style_pictures = style_pictures if goal != "subject" else 0
         check_all(
@@ -183,8 +181,7 @@ class EvaluationCallback(PeriodicCallback):
             return
         self._start = time.perf_counter()
         data = getattr(trainer, "datamodule", None)
-        self._fields = fields_of(data)
-        self.protocol = filled_settings(self._asked, self._fields)
+        self.protocol = filled_settings(self._asked, fields_of(data))
         self._training = TrainingSet.of(data)
         self._drawing = SharedDrawing()
         if trainer.is_global_zero:
@@ -247,7 +244,7 @@ class EvaluationCallback(PeriodicCallback):
         judges: Judges,
     ) -> Evaluator:
         technique, start = cast(Technique, pl_module), time.perf_counter()
-        learned = learned_placeholders(technique.model)
+        words = {w.token: w.initializer_token for w in learned_placeholders(technique.model)}
         evaluator = Evaluator(
             training,
             judges,
@@ -255,7 +252,7 @@ class EvaluationCallback(PeriodicCallback):
             self.rule,
             self._run(trainer, pl_module),
             self.folder.parent,
-            words={**{w.token: w.initializer_token for w in learned}, **self._fields.words},
+            words={**words, **fields_of(getattr(trainer, "datamodule", None)).words},
             style_pictures=self.style_pictures,
             cache=self.cache_dir,
         )
