@@ -79,6 +79,8 @@ def _reproduce(
         found = recorded(adapter)
     given = [name for name, _ in options(words)]
     cli = _built(again(found, given, follow_paths=follow_paths), words)
+    if hasattr(cli.datamodule, "keep_captions"):
+        cli.datamodule.keep_captions(found.captions)
     _set_threads(found.record.threads)
     print(*_plan(found, cli), sep="\n", flush=True)
     different = _differences_now(found, cli)

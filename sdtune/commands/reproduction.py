@@ -7,7 +7,7 @@ that change numbers, and no place on the disk: these are given by the call.
 import re
 from collections.abc import Collection, Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from sdtune.adapters import registry
 from sdtune.adapters.pipeline import find_adapter_files
 from sdtune.commands.errors import CallError
 from sdtune.commands.recipe import CLASS_KEYS, read_yaml
+from sdtune.data.made_captions import recorded_captions
 from sdtune.evaluation.recorded_training import AVERAGES, TRAINER_KEYS, without_places
 from sdtune.files import tensor_file
 from sdtune.run_folder.layout import RunFolder
@@ -38,6 +39,7 @@ class Recorded:
         dtype: Of its files.
         started_from: SHA-256 of the adapter that its training went on from, if it did.
         run: The run folder that it lies in, if it does.
+        captions: SHA-256 of a picture's file -> the caption that was made for it.
     """
 
     files: list[Path]
@@ -46,6 +48,7 @@ class Recorded:
     dtype: str
     started_from: str
     run: RunFolder | None
+    captions: dict[str, str] = field(default_factory=dict)
 
 
 def recorded(adapter: Path) -> Recorded:
@@ -78,6 +81,7 @@ def recorded(adapter: Path) -> Recorded:
         dtype=_dtype(files[-1]),
         started_from=metadata.get("sdtune.adapter_sha256", ""),
         run=next((each for each in runs if each.config.is_file()), None),
+        captions=recorded_captions(metadata.get("sdtune.made_captions", "")),
     )
 
 

@@ -30,6 +30,7 @@ _TITLES = {
     "blip": "`blip`, which describes photographs",
     "clip": "`clip`, nano's words for backgrounds",
     "wd": "`wd`, a tagger of drawings",
+    "record": "an adapter's record",
     NONE: "the subject alone (`data.captioner: none`)",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ class ConceptCaptions:
         self._asked = captioner
         self._beside = beside
         self._made: dict[str, MadeCaption] = {}
+        self._recorded: dict[str, str] = {}
         self.base: str | None = None
 
     @property
@@ -56,6 +57,14 @@ class ConceptCaptions:
             return {}
         captions = {sha256: each.caption for sha256, each in self._made.items()}
         return {"sdtune.made_captions": json.dumps(captions, ensure_ascii=False)}
+
+    def keep(self, recorded: Mapping[str, str]) -> None:
+        """Take captions that an adapter's record has, and make others for other pictures alone.
+
+        Args:
+            recorded: SHA-256 of a picture's file -> its caption.
+        """
+        self._recorded = dict(recorded)
 
     def has(self, picture: Picture) -> bool:
         """Tell whether a caption was made for a picture."""
@@ -149,7 +158,12 @@ class ConceptCaptions:
     def _all(
         self, pairs: Sequence[_Pictures], cache: Path, folders: Sequence[Path]
     ) -> list[MadeCaption]:
-        known: dict[str, MadeCaption] = {}
+        known = {
+            each.sha256: MadeCaption(each.name, each.sha256, caption, "record")
+            for pictures, _ in pairs
+            for each in pictures
+            if (caption := self._recorded.get(each.sha256))
+        }
         for folder in reversed(folders):
             known |= {each.sha256: each for each in read_made_captions(folder)}
         made = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import islice, zip_longest
@@ -101,6 +101,14 @@ class ConceptPicturesModule(PictureDataModule):
         fields = self.prompt_fields
         record = {"sdtune.prompt_fields": fields.to_json()} if fields.readings else {}
         return record | self._made_captions.adapter_record
+
+    def keep_captions(self, recorded: Mapping[str, str]) -> None:
+        """Take captions that an adapter's record has for pictures that have none of their own.
+
+        Args:
+            recorded: SHA-256 of a picture's file -> its caption.
+        """
+        self._made_captions.keep(recorded)
 
     def name_subjects(
         self, placeholders: Sequence[str], base: str, initializers: Sequence[str] = ()

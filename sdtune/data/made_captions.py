@@ -17,6 +17,7 @@ __all__ = [
     "MadeCaptions",
     "read_descriptions",
     "read_made_captions",
+    "recorded_captions",
     "write_descriptions",
     "write_made_captions",
 ]
@@ -79,6 +80,20 @@ def read_made_captions(folder: Path) -> list[MadeCaption]:
         return read_json(MadeCaptions, folder / CAPTIONS, VERSION).captions
     except FileNotFoundError:
         return []
+
+
+def recorded_captions(text: str) -> dict[str, str]:
+    """Read the captions in an adapter's header; what a stranger wrote otherwise is left out.
+
+    Args:
+        text: JSON, SHA-256 of a picture's file -> its caption.
+    """
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    pairs = content.items() if isinstance(content, dict) else ()
+    return {key: " ".join(value.split()) for key, value in pairs if isinstance(value, str)}
 
 
 def write_made_captions(folder: Path, captions: Sequence[MadeCaption]) -> None:

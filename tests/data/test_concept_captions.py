@@ -7,7 +7,7 @@ import pytest
 from sdtune.captioning.registry import CAPTIONERS
 from sdtune.data.concept import Concept
 from sdtune.data.concepts import ConceptsDataModule
-from sdtune.data.made_captions import CAPTIONS
+from sdtune.data.made_captions import CAPTIONS, recorded_captions
 from sdtune.data.problems import DataError
 from sdtune.data.subject import SubjectDataModule
 
@@ -138,6 +138,22 @@ def test_a_run_keeps_its_captions_and_a_resumed_one_has_the_same(make_data, capt
     assert set(json.loads(resumed.adapter_record["sdtune.made_captions"]).values()) == {
         "a {subject} on grass 24"
     }
+
+
+def test_captions_of_an_adapter_s_record_are_taken_again(make_data, captioner, tmp_path):
+    data = _set_up(make_data())
+    recorded = recorded_captions(data.adapter_record["sdtune.made_captions"])
+    assert set(recorded) == {each.sha256 for each in data.train_dataset.pictures}
+    again = make_data(cache_dir=tmp_path / "elsewhere")
+    again.keep_captions(dict.fromkeys(list(recorded)[:2], "a {subject} in snow"))
+    told = [each.caption for each in _set_up(again).train_dataset.pictures]
+    assert told == ["a qqq robot in snow"] * 2 + ["a qqq robot on grass 24"]
+    assert captioner.seen == 3 + 1
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"a": 3}', "[" * 100_000])
+def test_a_record_of_something_else_has_no_captions(text):
+    assert recorded_captions(text) == {}
 
 
 def test_they_are_written_beside_the_pictures_if_asked_for(make_data, captioner, photos):
