@@ -69,7 +69,8 @@ def _draw_ratios(rows: list[Row], axes: Axes) -> None:
     axes.axvline(1.0, color="#888888", linewidth=0.8)
     axes.set(xlim=(0, None), xlabel="times as fast (median and quartiles)")
     axes.invert_yaxis()
-    axes.legend(frameon=False)
+    if any(row.others for row in rows):
+        axes.legend(frameon=False)
 
 
 def _draw_growth(growth: Growth, axes: list[Axes]) -> None:

@@ -110,7 +110,6 @@ class _Clock:
         self._add(name, clock - self._clock, computed - self._computed)
         self._clock, self._computed = clock, computed
 
-
     def _add(self, name: str, clock: float, computed: float) -> None:
         before = next((row for row in self.stages if row[0] == name), (name, 0.0, 0.0))
         row = (name, before[1] + clock, before[2] + computed)

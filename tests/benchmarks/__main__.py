@@ -12,7 +12,6 @@ import torch
 
 from sdtune.bench.paired_timer import PairedTimer
 from sdtune.bench.random_bases import random_base
-
 from tests.benchmarks.suite import TECHNIQUES, measure_overhead, measure_textual_inversion
 
 
