@@ -63,7 +63,8 @@ class _StartClock(Window):
     preparation = first_step = 0.0
     images = 0
 
-    def setup(self, trainer: pl.Trainer, pl_module: Any, stage: str) -> None:
+    def __init__(self, first: int, steps: int) -> None:
+        super().__init__(first, steps)
         self._started = now()
 
     def begin(self, trainer: pl.Trainer, module: Any) -> None:
@@ -115,11 +116,12 @@ def measure(
         gradient_checkpointing=workload.gradient_checkpointing,
         devices=devices,
     )
+    data = workload.data()  # writes the pictures, which is no part of what is measured
     meters = _Meters.in_turn(steps)
     loops = _loops(workload, precision) if compares and devices == 1 else {}
     meters.timer = PairedTimer(loops, max(3, steps // _PER_ROUND), _PER_ROUND, meters.kernels.last)
     try:
-        _train(workload, precision, meters, devices)
+        _train(workload, data, precision, meters, devices)
         return _row(begun, meters, ceiling)
     except (torch.OutOfMemoryError, MemoryError) as error:
         [reason, *_] = str(error).splitlines() or [""]
@@ -128,7 +130,13 @@ def measure(
         _release()
 
 
-def _train(workload: Workload, precision: Precision, meters: _Meters, devices: int) -> None:
+def _train(
+    workload: Workload,
+    data: pl.LightningDataModule,
+    precision: Precision,
+    meters: _Meters,
+    devices: int,
+) -> None:
     module = workload.module()
     has_words = workload.technique in ("textual_inversion", "multi_concept")
     trainer = pl.Trainer(
@@ -145,7 +153,7 @@ def _train(workload: Workload, precision: Precision, meters: _Meters, devices: i
         enable_model_summary=False,
         enable_progress_bar=False,
     )
-    trainer.fit(module, workload.data())
+    trainer.fit(module, data)
 
 
 def _loops(workload: Workload, precision: Precision) -> dict[str, Callable[[Any], Loop]]:

@@ -61,7 +61,7 @@ class Row:
         devices: Processes.
         error: Why nothing was measured, such as a lack of memory.
         seconds: Of a step, with all that the Trainer does.
-        preparation: Seconds from the Trainer's start to its first step: the base, the pictures'
+        preparation: Seconds from the technique's making to its first step: the base, the pictures'
             scan, what is encoded once.
         first_step: Seconds of it.
         phases: Each phase's share of a step, see `sdtune.bench.phases`.
