@@ -31,6 +31,7 @@ COMMANDS = {
     "reproduce": "train an adapter again by its record, and compare: sdtune reproduce ADAPTER ...",
     "cache": "what is kept between runs: sdtune cache info, clear, or fill RECIPE.yaml",
     "caption": "write captions beside pictures that have none: sdtune caption FOLDER",
+    "bench": "what training costs here, beside a plain loop: sdtune bench --base sd15",
     "check": "list all that is wrong with a recipe and its data: sdtune check RECIPE.yaml",
 }
 """The commands and what they do.

@@ -43,7 +43,18 @@ ARROWS: dict[str, set[str]] = {
         "sdtune",
     },
     "comparison": {"report", "evaluation", "run_folder", "metrics", "files", "sdtune"},
+    "bench": {
+        "callbacks",
+        "data",
+        "techniques",
+        "adapters",
+        "models",
+        "functional",
+        "files",
+        "sdtune",
+    },
     "commands": {
+        "bench",
         "captioning",
         "data",
         "comparison",
@@ -80,6 +91,7 @@ CIRCLES_ALLOWED: dict[tuple[str, str], str] = {
 """Importing file and imported one -> why this arrow is left out when circles are looked for."""
 
 INSIDE_FUNCTIONS: dict[tuple[str, str], str] = {
+    ("sdtune.commands.bench", "*"): "torch would make `sdtune bench --help` slow",
     ("sdtune.commands.cache", "*"): "torch would make `sdtune cache --help` slow",
     ("sdtune.commands.caption", "*"): "torch would make `sdtune caption --help` slow",
     ("sdtune.commands.check", "*"): "torch would make `sdtune check --help` slow",
@@ -93,6 +105,7 @@ INSIDE_FUNCTIONS: dict[tuple[str, str], str] = {
     ("sdtune.commands.reproduce", "*"): "torch would make `sdtune reproduce --help` slow",
     ("sdtune.commands.resize", "*"): "torch would make `sdtune resize --help` slow",
     ("sdtune.commands.report", "*"): "matplotlib would make `sdtune report --help` slow",
+    ("sdtune.commands.starting", "*"): "what is imported is timed",
     ("sdtune.nano.making.commands", "*"): "each step of the making needs other optional packages",
     ("sdtune.techniques.optimization.optimizers", "*"): "an optimizer's package may be missing",
     ("sdtune.models.stable_diffusion", "sdtune.models.noise_schedulers"): "to be mended in models",

@@ -13,10 +13,13 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from PIL import Image
+from torch import Tensor
 
 from sdtune._checks import check_all, check_not_negative, check_positive
 from sdtune._prompt_fields import PromptFields, Subject
+from sdtune.adapters.words import learned_placeholders
 from sdtune.callbacks.periodic import PeriodicCallback, is_trial
+from sdtune.evaluation.base_pictures import BasePictures, describe_drawer
 from sdtune.evaluation.settings import (
     asked_size,
     check_distinct,
@@ -27,6 +30,7 @@ from sdtune.evaluation.settings import (
 from sdtune.evaluation.shared_drawing import SharedDrawing
 from sdtune.evaluation.technique import Technique
 from sdtune.evaluation.undisturbed import undisturbed
+from sdtune.models.stable_diffusion import StableDiffusion
 from sdtune.models.substitution import substitute
 from sdtune.run_folder.grid_image import GridRow, draw_grid, sampling_caption
 from sdtune.run_folder.layout import SAMPLES, step_label
@@ -45,8 +49,9 @@ class SampleGrid(PeriodicCallback):
     base and which grows by a row each time, up to 12: of more, those between the first and the
     latest are evenly chosen. TensorBoard gets it as `samples/grid` and, for each prompt,
     `samples/<prompt>`. Rows are kept at full size in `samples/rows/`, so that a resumed run shows
-    the earlier ones too. Training is not disturbed: with and without this callback it is the same,
-    bit for bit. Several processes share out what is to be drawn, eight at a time.
+    the earlier ones too, and the base's in `$SDTUNE_CACHE`, for later runs. Training is not
+    disturbed: with and without this callback it is the same, bit for bit. Several processes share
+    out what is to be drawn, eight at a time.
 
     Args:
         prompts: What to draw; distinct. Fields of the data, such as `{subject}`, are filled; the
@@ -153,18 +158,7 @@ class SampleGrid(PeriodicCallback):
 
     def _add_row(self, trainer: Trainer, technique: Technique, step: int | None) -> None:
         start = time.perf_counter()
-        draw = partial(
-            technique.generate,
-            num_inference_steps=self.num_inference_steps,
-            guidance_scale=self.guidance_scale,
-            negative_prompt=self.negative_prompt,
-            use_adapter=step is not None,
-            **asked_size(self.width, self.height),
-        )
-        asked = self._plain if step is None else self.prompts
-        prompts = [prompt for prompt in asked for _ in self.seeds]
-        with undisturbed(trainer, cast(LightningModule, technique)):
-            drawn = self._drawing.draw(draw, prompts, self.seeds * len(self.prompts))
+        drawn = self._drawn(trainer, technique, step)
         if drawn is None:
             return
         images, lost = mark_lost(drawn)
@@ -180,6 +174,51 @@ class SampleGrid(PeriodicCallback):
             f"{'the base' if step is None else f'step {step}'} "
             f"in {time.perf_counter() - start:.1f} s."
         )
+
+    def _drawn(self, trainer: Trainer, technique: Technique, step: int | None) -> Tensor | None:
+        """Draw a row, or find the base's of an earlier run; None but on the first process."""
+        draw = partial(
+            technique.generate,
+            num_inference_steps=self.num_inference_steps,
+            guidance_scale=self.guidance_scale,
+            negative_prompt=self.negative_prompt,
+            use_adapter=step is not None,
+            **asked_size(self.width, self.height),
+        )
+        asked = self._plain if step is None else self.prompts
+        prompts = [prompt for prompt in asked for _ in self.seeds]
+        seeds = self.seeds * len(self.prompts)
+        kept = self._kept(technique) if step is None else None
+        if kept is not None:
+            found = kept.find(prompts, seeds) if trainer.is_global_zero else None
+            # every rank must take the same way, and not each may see the folder
+            if trainer.strategy.broadcast(found is not None):
+                return found
+        with undisturbed(trainer, cast(LightningModule, technique)):
+            drawn = self._drawing.draw(draw, prompts, seeds)
+        if kept is not None and drawn is not None and bool(drawn.isfinite().all()):
+            return kept.keep(prompts, seeds, drawn)
+        return drawn
+
+    def _kept(self, technique: Technique) -> BasePictures | None:
+        """Open the cache of what the untuned base draws; a model that is no bundle has none."""
+        model = technique.model
+        if not isinstance(model, StableDiffusion):
+            return None
+        drawer = describe_drawer(
+            model,
+            num_inference_steps=self.num_inference_steps,
+            guidance_scale=self.guidance_scale,
+            negative_prompt=self.negative_prompt,
+            clip_skip=getattr(technique, "clip_skip", 1),
+            size=(self.width or model.resolution, self.height or model.resolution),
+        )
+        # the base reads something else in the place of a new word
+        drawer["words"] = [
+            [each.token, each.initializer_token, each.num_vectors]
+            for each in learned_placeholders(model)
+        ]
+        return BasePictures(drawer)
 
     def _fill(self, data: object) -> None:
         own = None if self.subject is None else PromptFields.of_subjects([self.subject])

@@ -20,6 +20,7 @@ _PARTS = {
     "class_pictures": "pictures of classes that bases drew",
     "mixed_pictures": "pictures of two subjects",
     "base_pictures": "pictures that bases drew to be compared with",
+    "random_bases": "what `sdtune bench` trains where a base is not there",
     "problems": "lists of what is wrong with data",
     "latents": "latents of earlier versions, which are read no more",
 }

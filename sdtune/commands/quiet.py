@@ -5,7 +5,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["quiet_devices", "quiet_loader_advice", "quiet_misleading_messages"]
+__all__ = [
+    "quiet_devices",
+    "quiet_loader_advice",
+    "quiet_misleading_messages",
+    "quiet_trainer_messages",
+]
 
 _WARNINGS = (
     r".*isinstance\(treespec, LeafSpec\)",  # between Lightning and torch
@@ -42,6 +47,12 @@ def quiet_loader_advice() -> None:
     """Silence advice on data loaders that is wrong for sdtune's own, which resume exactly."""
     for message in _LOADER_ADVICE:
         warnings.filterwarnings("ignore", message=message)
+
+
+def quiet_trainer_messages() -> None:
+    """Silence what Trainers and data say of themselves, for the rest of the process."""
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from sdtune.files.cache_folder import default_cache_dir
 from sdtune.models.stable_diffusion import Part, StableDiffusion
 from sdtune.run_folder.picture_file import to_bytes
 
-__all__ = ["BasePictures", "Draw", "base_fingerprint"]
+__all__ = ["BasePictures", "Draw", "base_fingerprint", "describe_drawer"]
 
 log = logging.getLogger(__name__)
 
@@ -54,13 +54,71 @@ class BasePictures:
         Returns:
             (B, 3, H, W) in [0, 1], multiples of 1/255, on the CPU.
         """
+        pictures = self.find(prompts, seeds)
+        return self.keep(prompts, seeds, draw(prompts, seeds)) if pictures is None else pictures
+
+    def find(self, prompts: Sequence[str], seeds: Sequence[int]) -> Tensor | None:
+        """Read pictures, if they are kept; as in `get`."""
+        pictures = _read(self._path(prompts, seeds), len(prompts))
+        return None if pictures is None else pictures.float() / 255
+
+    def keep(self, prompts: Sequence[str], seeds: Sequence[int], pictures: Tensor) -> Tensor:
+        """Write pictures for later.
+
+        Args:
+            prompts: B texts.
+            seeds: B seeds.
+            pictures: (B, 3, H, W) in [0, 1], finite.
+
+        Returns:
+            What will be found, as in `get`.
+        """
+        levels = to_bytes(pictures)
+        _write(self._path(prompts, seeds), levels)
+        return levels.float() / 255
+
+    def _path(self, prompts: Sequence[str], seeds: Sequence[int]) -> Path:
         key = json.dumps([VERSION, self.drawer, list(prompts), list(seeds)], sort_keys=True)
-        path = self.folder / f"{sha256(key.encode()).hexdigest()}.safetensors"
-        pictures = _read(path, len(prompts))
-        if pictures is None:
-            pictures = to_bytes(draw(prompts, seeds))
-            _write(path, pictures)
-        return pictures.float() / 255
+        return self.folder / f"{sha256(key.encode()).hexdigest()}.safetensors"
+
+
+def describe_drawer(
+    model: StableDiffusion,
+    *,
+    num_inference_steps: int,
+    guidance_scale: float,
+    negative_prompt: str,
+    clip_skip: int,
+    size: tuple[int, int],
+) -> dict[str, Any]:
+    """Say all that a base's pictures depend on besides prompts and seeds.
+
+    Args:
+        model: The bundle, with or without adapters.
+        num_inference_steps: Steps of the sampler.
+        guidance_scale: Strength of classifier-free guidance.
+        negative_prompt: What guidance leads away from.
+        clip_skip: Text encoder layer, counted from the end.
+        size: Width and height, in pixels.
+
+    Returns:
+        What `BasePictures` takes.
+    """
+    drawer = {
+        "fingerprint": base_fingerprint(model),
+        "precision": str(model.dtype),
+        "resolution": model.resolution,
+        "noise_scheduler": repr(sorted(model.noise_scheduler.config.items())),
+        "num_inference_steps": num_inference_steps,
+        "guidance_scale": guidance_scale,
+        "negative_prompt": negative_prompt,
+        "clip_skip": clip_skip,
+    }
+    if model.max_prompt_chunks > 1:  # without, pictures of earlier versions are found
+        drawer["max_prompt_chunks"] = model.max_prompt_chunks
+    if size != (model.resolution, model.resolution):
+        drawer["size"] = list(size)
+    return drawer
 
 
 def base_fingerprint(model: StableDiffusion) -> str:

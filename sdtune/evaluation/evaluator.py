@@ -16,7 +16,7 @@ from torch import Tensor
 import sdtune
 from sdtune.data.buckets import Size
 from sdtune.data.pictures import Picture
-from sdtune.evaluation.base_pictures import BasePictures, Draw, base_fingerprint
+from sdtune.evaluation.base_pictures import BasePictures, Draw, base_fingerprint, describe_drawer
 from sdtune.evaluation.best import BestRule, choose_best
 from sdtune.evaluation.descriptions import describe_metrics
 from sdtune.evaluation.judges import missing_needs
@@ -227,20 +227,14 @@ class Evaluator:
 
     def _base_pictures(self, model: StableDiffusion, clip_skip: int) -> BasePictures:
         """Open the cache by all that the base's pictures depend on besides prompts and seeds."""
-        drawer = {
-            "fingerprint": base_fingerprint(model),
-            "precision": str(model.dtype),
-            "resolution": model.resolution,
-            "noise_scheduler": repr(sorted(model.noise_scheduler.config.items())),
-            "num_inference_steps": self.protocol.num_inference_steps,
-            "guidance_scale": self.protocol.guidance_scale,
-            "negative_prompt": self.protocol.negative_prompt,
-            "clip_skip": clip_skip,
-        }
-        if model.max_prompt_chunks > 1:  # without, pictures of earlier versions are found
-            drawer["max_prompt_chunks"] = model.max_prompt_chunks
-        if self._size != (model.resolution, model.resolution):
-            drawer["size"] = list(self._size)
+        drawer = describe_drawer(
+            model,
+            num_inference_steps=self.protocol.num_inference_steps,
+            guidance_scale=self.protocol.guidance_scale,
+            negative_prompt=self.protocol.negative_prompt,
+            clip_skip=clip_skip,
+            size=self._size,
+        )
         return BasePictures(drawer, self.cache)
 
     def _sides(self, model: StableDiffusion) -> Size:

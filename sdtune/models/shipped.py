@@ -15,7 +15,7 @@ from sdtune.functional.diffusion import PredictionType
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
 
-__all__ = ["is_shipped", "shipped_configuration", "shipped_tokenizer"]
+__all__ = ["is_shipped", "shipped_configuration", "shipped_folder", "shipped_tokenizer"]
 
 _UNET = "model.diffusion_model."
 _CROSS_ATTENTION = "transformer_blocks.0.attn2.to_k.weight"
@@ -47,6 +47,15 @@ def shipped_configuration(
             is_base = folder == "stable_diffusion_2" and prediction_type == "epsilon"
             return _root() / (f"{folder}_base" if is_base else folder)
     return None
+
+
+def shipped_folder(name: str) -> Path:
+    """Name the folder of one of `shipped_configuration`'s.
+
+    Args:
+        name: Such as `stable_diffusion_1`.
+    """
+    return _root() / name
 
 
 def is_shipped(folder: Path) -> bool:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from tests.benchmarks.paired import PairedTimer
-from tests.benchmarks.proportions import make_proportioned_sd
+from sdtune.bench.paired_timer import PairedTimer
+from sdtune.bench.random_bases import random_base
 from tests.benchmarks.suite import TECHNIQUES, measure_overhead, measure_textual_inversion
 
 
@@ -33,10 +33,10 @@ def main() -> None:
             timer = measure_overhead(TECHNIQUES[technique], folder / technique, arguments.rounds)
             _print_row(f"{technique}, nano", "bare", timer)
         if "peers" in wanted:
-            small = make_proportioned_sd(folder / "sd")
+            small = random_base("small", folder)
             for base, model in (("nano", "nano"), (str(small), "SD 1's proportions")):
                 timer = measure_textual_inversion(base, folder / model, arguments.rounds)
-                for loop in ("bare", "encoding", "plain"):
+                for loop in ("bare", "plain"):
                     _print_row(f"textual_inversion, {model}, batch 1", loop, timer)
 
 

@@ -11,9 +11,10 @@ import lightning.pytorch as pl
 from lightning.pytorch.loggers import TensorBoardLogger
 
 import sdtune
+from sdtune.bench.bare_loop import BareLoop
+from sdtune.bench.paired_timer import PairedTimer
+from sdtune.bench.reference_loop import ReferenceLoop
 from sdtune.techniques.base import DiffusionFineTuningModule
-from tests.benchmarks.bare_loops import BareLoop, PlainTextualInversion
-from tests.benchmarks.paired import PairedTimer
 
 __all__ = ["TECHNIQUES", "Technique", "measure_overhead", "measure_textual_inversion"]
 
@@ -119,7 +120,7 @@ def measure_overhead(technique: Technique, folder: Path, rounds: int = 7) -> Pai
     Returns:
         The timer, with a loop `bare`.
     """
-    timer = PairedTimer({"bare": lambda: BareLoop(technique.make())}, rounds)
+    timer = PairedTimer({"bare": lambda _: BareLoop(technique.make())}, rounds)
     data = technique.data_module(**technique.data, cache_dir=folder / "cache")
     _train(technique.make(), data, timer, folder)
     return timer
@@ -134,8 +135,8 @@ def measure_textual_inversion(base: str, folder: Path, rounds: int = 5) -> Paire
         rounds: See `PairedTimer`.
 
     Returns:
-        The timer, with the loops `bare`, `encoding` (which encodes picture and prompt at every
-        step) and `plain` (which also trains the whole table).
+        The timer, with the loops `bare` and `plain` (which encodes picture and prompt at every
+        step, and trains the whole table).
     """
     arguments = {"placeholder_token": "<erica>", "initializer_token": "c", "base": base}
 
@@ -144,9 +145,8 @@ def measure_textual_inversion(base: str, folder: Path, rounds: int = 5) -> Paire
 
     timer = PairedTimer(
         {
-            "bare": lambda: BareLoop(make()),
-            "encoding": lambda: PlainTextualInversion(base, keeps_table=False),
-            "plain": lambda: PlainTextualInversion(base),
+            "bare": lambda _: BareLoop(make()),
+            "plain": lambda own: ReferenceLoop(own, "32-true", own.model.resolution),
         },
         rounds,
         steps_per_round=1,

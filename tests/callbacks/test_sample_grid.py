@@ -1,4 +1,6 @@
 import logging
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,8 +11,11 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from sdtune._prompt_fields import PromptFields, Subject
+from sdtune.adapters.words import add_token_embedding
+from sdtune.callbacks import sample_grid
 from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
 from sdtune.callbacks.sample_grid import SampleGrid
+from sdtune.models import load
 from tests.callbacks.fake_technique import FakeData, FakeTechnique, make_trainer
 
 PROMPTS = ["a cat", "a red car"]
@@ -177,3 +182,27 @@ def test_a_field_that_nobody_knows_is_a_problem_that_names_the_key():
     data.prompt_fields = PromptFields.of_subjects([Subject("dog")])
     [problem] = SampleGrid(["a {subject}", "a dog"]).problems_with(data)
     assert "`prompts` to be a list of at least one value, all different" in problem
+
+
+def test_the_bases_row_is_drawn_once_for_all_runs(micro_sd, tmp_path, monkeypatch):
+    def draw(prompts, seeds, *, use_adapter, **_):
+        drawn.append((list(prompts), use_adapter))
+        return torch.rand(len(prompts), 3, 8, 8)
+
+    monkeypatch.setenv("SDTUNE_CACHE", str(tmp_path))
+    monkeypatch.setattr(sample_grid, "undisturbed", lambda *_: nullcontext())
+    drawn: list = []
+    technique = SimpleNamespace(model=load(micro_sd), generate=draw)
+    trainer = SimpleNamespace(
+        is_global_zero=True, strategy=SimpleNamespace(broadcast=lambda found: found)
+    )
+    first = SampleGrid(PROMPTS)._drawn(trainer, technique, None)
+    assert SampleGrid(PROMPTS)._drawn(trainer, technique, None).equal(first)
+    assert drawn == [(PROMPTS, False)]
+    SampleGrid(PROMPTS, guidance_scale=2.0)._drawn(trainer, technique, None)
+    add_token_embedding(technique.model, "<erica>", "c", 1)  # may be read in another way
+    SampleGrid(PROMPTS)._drawn(trainer, technique, None)
+    assert len(drawn) == 3
+    for _ in range(2):  # what is tuned is never kept
+        SampleGrid(PROMPTS)._drawn(trainer, technique, 4)
+    assert drawn[3:] == [(PROMPTS, True)] * 2

@@ -1,0 +1,59 @@
+"""What `sdtune bench` can be told; torch is not needed to say so."""
+
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Literal
+
+__all__ = ["PRECISIONS", "BenchCall", "Precision", "TechniqueName"]
+
+TechniqueName = Literal[
+    "style_lora", "textual_inversion", "dreambooth", "pivotal_tuning", "multi_concept"
+]
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+PRECISIONS: tuple[Precision, ...] = ("32-true", "bf16-mixed", "16-mixed")
+
+
+@dataclass(frozen=True)
+class BenchCall:
+    """Measure what training costs here: time, memory and operations, beside a plain loop.
+
+    A technique is trained by Lightning's Trainer, as `sdtune fit` does it, on pictures of noise. In
+    the same process, turn by turn, a plain loop trains the same weights as common scripts do.
+
+      sdtune bench
+      sdtune bench --base sd15 --technique style_lora textual_inversion --precision bf16-mixed
+      sdtune bench --base nano --grow rank=4,16,64,128
+      sdtune bench --start recipes/style_lora.yaml
+
+    Args:
+        base: `sd15`, `sd21`, `sd21_base` and `sdxl` are the architectures with random weights,
+            `small` and `tiny` are Stable Diffusion 1 with narrow layers; or a base as in a recipe.
+        technique: What to train; several are measured one after the other.
+        resolution: Side of the pictures, in pixels; by default the base's own.
+        precision: The Trainer's; by default bf16-mixed on a GPU and 32-true on a CPU.
+        batch_size: Pictures a step; by default as in recipes/sd14.
+        rank: Rank of the LoRA, where the technique has one.
+        pictures: How many pictures the set has.
+        gradient_checkpointing: Recompute activations in the backward pass, in all loops.
+        steps: Steps that are timed, of each loop.
+        devices: Processes that train together; more than one are timed without the plain loops.
+        grow: What a step costs against one thing: `rank=4,16,64`, or `batch_size`, `resolution`,
+            `pictures` or `devices` in its place.
+        start: A recipe: say where the time goes from the command to the first step.
+        output: Folder for bench.json, bench.md and bench.png; by default they are not written.
+    """
+
+    _: KW_ONLY
+    base: str = "nano"
+    technique: list[TechniqueName] | None = None
+    resolution: int | None = None
+    precision: Precision | None = None
+    batch_size: int | None = None
+    rank: int = 32
+    pictures: int = 12
+    gradient_checkpointing: bool = False
+    steps: int = 20
+    devices: int = 1
+    grow: str | None = None
+    start: Path | None = None
+    output: Path | None = None

@@ -1,0 +1,181 @@
+"""What of the memory belongs to which part of training."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import Tensor
+
+from sdtune.bench.window import Window
+
+__all__ = ["Memory", "MemoryMeter", "SavedTensors", "bytes_of", "memory_by_part"]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes by part, as they lie on the device that trains.
+
+    Attributes:
+        weights: The frozen base's: what of it stayed there.
+        adapter: What learns.
+        gradients: As large, where they are kept.
+        optimizer: The optimizer's state.
+        activations: What the forward pass keeps for the backward one, at its most.
+        peak: Of all together as the device's allocator saw it, from the second step on. On a CPU
+            the most that the process ever held, which has programs and the start in it.
+    """
+
+    weights: int
+    adapter: int
+    gradients: int
+    optimizer: int
+    activations: int
+    peak: int
+
+
+def bytes_of(tensors: Iterable[Tensor]) -> int:
+    """Sum numel x itemsize of tensors, each counted once.
+
+    Args:
+        tensors: On any device.
+    """
+    distinct = {id(each): each for each in tensors}
+    return sum(each.numel() * each.element_size() for each in distinct.values())
+
+
+def memory_by_part(module: Any, optimizers: Iterable[torch.optim.Optimizer]) -> dict[str, int]:
+    """Count weights, adapter, gradients and optimizer.
+
+    Args:
+        module: A technique that is being trained.
+        optimizers: Its optimizers.
+
+    Returns:
+        Bytes by the names of `Memory`.
+    """
+    model = module.model
+    held = [each for each in model.parameters() if each.device == model.device]
+    learned = [each for each in held if each.requires_grad]
+    frozen = [each for each in held if not each.requires_grad]
+    frozen += [each for each in model.buffers() if each.device == model.device]
+    state = [
+        value
+        for optimizer in optimizers
+        for entries in optimizer.state.values()
+        for value in entries.values()
+        if isinstance(value, Tensor)
+    ]
+    return {
+        "weights": bytes_of(frozen),
+        "adapter": bytes_of(learned),
+        "gradients": bytes_of([each.grad for each in learned if each.grad is not None]),
+        "optimizer": bytes_of(state),
+    }
+
+
+class SavedTensors:
+    """Counts what autograd keeps for the backward pass, of each storage once.
+
+    Args:
+        apart: Tensors that are not counted, such as weights.
+
+    Attributes:
+        peak: Bytes, at their most.
+    """
+
+    def __init__(self, apart: Iterable[Tensor] = ()) -> None:
+        self.peak = 0
+        self._apart = {each.untyped_storage().data_ptr() for each in apart}
+        self._held: dict[int, int] = {}  # storage -> how many saved tensors lie in it
+        self._bytes = 0
+
+    def hooks(self) -> torch.autograd.graph.saved_tensors_hooks:
+        """Make the context in which they are counted."""
+        return torch.autograd.graph.saved_tensors_hooks(self._pack, _Kept.tensor_of)
+
+    def _pack(self, tensor: Tensor) -> _Kept:
+        storage = tensor.untyped_storage()
+        key = storage.data_ptr()
+        if key in self._apart:
+            return _Kept(tensor, None, 0, 0)
+        if self._held.get(key, 0) == 0:
+            self._bytes += storage.nbytes()
+            self.peak = max(self.peak, self._bytes)
+        self._held[key] = self._held.get(key, 0) + 1
+        return _Kept(tensor, self, key, storage.nbytes())
+
+    def release(self, key: int, size: int) -> None:
+        """Count one less.
+
+        Args:
+            key: The storage's address.
+            size: Its bytes.
+        """
+        self._held[key] -= 1
+        if not self._held[key]:
+            del self._held[key]
+            self._bytes -= size
+
+
+class _Kept:
+    """A saved tensor; it is released when the graph lets go of it."""
+
+    def __init__(self, tensor: Tensor, counter: SavedTensors | None, key: int, size: int) -> None:
+        self.tensor = tensor
+        self._counter, self._key, self._size = counter, key, size
+
+    def __del__(self) -> None:
+        if self._counter is not None:
+            self._counter.release(self._key, self._size)
+
+    def tensor_of(self) -> Tensor:
+        return self.tensor
+
+
+class MemoryMeter(Window):
+    """Measures the memory of training.
+
+    Attributes:
+        memory: What was found, once its steps have been taken.
+    """
+
+    memory: Memory
+
+    def begin(self, trainer: Trainer, module: Any) -> None:
+        """Forget the peak of what was before, and count what autograd keeps."""
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+        self._saved = SavedTensors(_held(module))
+        self._stack = ExitStack()
+        self._stack.enter_context(self._saved.hooks())
+        self._parts: dict[str, int] = {}
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Count the parts while all of them are there."""
+        if self.is_open:
+            self._parts = memory_by_part(pl_module, trainer.optimizers)
+
+    def end(self, trainer: Trainer, module: Any) -> None:
+        """Read the peak."""
+        self._stack.close()
+        self.memory = Memory(**self._parts, activations=self._saved.peak, peak=peak_bytes())
+
+
+def peak_bytes() -> int:
+    """Return the most memory that was held: on the GPU, or else by this process."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _held(module: Any) -> Iterator[Tensor]:
+    yield from module.model.parameters()
+    yield from module.model.buffers()

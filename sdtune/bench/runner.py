@@ -1,0 +1,193 @@
+"""A call of `sdtune bench`, done: all rows, tables, a record and a plot."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from sdtune.bench.bench_call import BenchCall, Precision, TechniqueName
+from sdtune.bench.ceiling import matmul_ceiling
+from sdtune.bench.growth import measure_growth, read_growth
+from sdtune.bench.machine import clock_words, describe_machine
+from sdtune.bench.measurement import measure
+from sdtune.bench.plots import draw_bench
+from sdtune.bench.random_bases import RANDOM_BASES
+from sdtune.bench.record import VERSION, Bench, GrowingName, Growth, Row
+from sdtune.bench.tables import bench_markdown
+from sdtune.bench.window import WALL_CLOCK
+from sdtune.bench.workloads import Workload
+from sdtune.files.json_file import read_json, write_json
+from sdtune.models import check_base
+
+__all__ = ["run_bench"]
+
+_USUAL: tuple[TechniqueName, ...] = ("style_lora", "textual_inversion", "dreambooth")
+_FOLDER = "SDTUNE_BENCH_FOLDER"  # the processes that the Trainer starts share one
+
+
+def run_bench(call: BenchCall, arguments: Sequence[str] = ()) -> Bench:
+    """Measure what a call asks for, print it, and write it if there is a folder for it.
+
+    Args:
+        call: The call.
+        arguments: Its words, to be repeated.
+
+    Returns:
+        All that was measured.
+
+    Raises:
+        ValueError: If the base is not known, or `grow` cannot be read.
+    """
+    _check_base(call.base)
+    grows = None if call.grow is None else read_growth(call.grow)
+    precision = call.precision or ("bf16-mixed" if torch.cuda.is_available() else "32-true")
+    ceiling = matmul_ceiling(precision)
+    bench = Bench(
+        command=shlex.join(["sdtune", "bench", *arguments]),
+        machine=describe_machine(),
+        clock=clock_words(),
+        ceiling={precision: ceiling},
+        rows=[],
+    )
+    with _shared_folder() as folder:
+        runner = _Runner(replace(call, precision=precision), ceiling, folder)
+        if grows is None:
+            bench.rows.extend(runner.rows())
+        else:
+            bench = replace(bench, growth=runner.growth(*grows))
+    if _is_first():
+        _tell(bench, call.output)
+    return bench
+
+
+class _Runner:
+    """Measures by one call.
+
+    Args:
+        call: The call, with its precision.
+        ceiling: See `matmul_ceiling`.
+        folder: For pictures.
+    """
+
+    def __init__(self, call: BenchCall, ceiling: float, folder: Path) -> None:
+        self.call = call
+        self.ceiling = ceiling
+        self.folder = folder
+        self.techniques: Sequence[TechniqueName] = call.technique or _USUAL
+
+    def rows(self) -> list[Row]:
+        """Measure each technique beside the other loops."""
+        rows = []
+        for technique in self.techniques:
+            _say(f"{technique} on {self.call.base} ...")
+            rows.append(self._measure(self.call, technique, compares=WALL_CLOCK not in os.environ))
+        return rows
+
+    def growth(self, name: GrowingName, values: Sequence[int]) -> Growth:
+        """Measure each technique at each value."""
+        rows: list[Row] = []
+        for technique in self.techniques:
+
+            def at(value: int, technique: TechniqueName = technique) -> Row:
+                _say(f"{technique} on {self.call.base}, {name} {value} ...")
+                if name == "devices":
+                    return self._in_processes(technique, value)
+                changes: dict[str, Any] = {name: value}
+                changed = replace(self.call, **changes)
+                return self._measure(changed, technique, compares=False)
+
+            rows += measure_growth(name, values, at).rows
+        return Growth(name, rows)
+
+    def _measure(self, call: BenchCall, technique: TechniqueName, compares: bool) -> Row:
+        workload = Workload.of(call, technique, self.folder)
+        return measure(
+            workload,
+            cast(Precision, call.precision),
+            call.steps,
+            self.ceiling,
+            name=call.base,
+            compares=compares,
+            devices=call.devices,
+        )
+
+    def _in_processes(self, technique: TechniqueName, devices: int) -> Row:
+        """Measure in a process of its own, which starts the others."""
+        changes = {"devices": devices, "technique": technique, "grow": None, "start": None}
+        given = {**asdict(self.call), **changes}
+        environment = {key: value for key, value in os.environ.items() if key != _FOLDER}
+        environment[WALL_CLOCK] = "1"  # time that processes wait for each other counts
+        with tempfile.TemporaryDirectory() as name:
+            given["output"] = name
+            words = [
+                f"--{key}={str(value).lower() if isinstance(value, bool) else value}"
+                for key, value in given.items()
+                if value is not None
+            ]
+            command = [sys.executable, "-m", "sdtune", "bench", *words]
+            done = subprocess.run(command, env=environment, capture_output=True, text=True)
+            if done.returncode:
+                raise ValueError(f"{shlex.join(command)} failed: {done.stderr[-500:]}")
+            [row] = read_json(Bench, Path(name) / "bench.json", VERSION).rows
+        return row
+
+
+def _check_base(base: str) -> None:
+    if base in RANDOM_BASES:
+        return
+    try:
+        check_base(base)
+    except ValueError as error:
+        names = ", ".join(f"`{name}`" for name in RANDOM_BASES)
+        raise ValueError(
+            f"{error} `--base` also knows {names}: architectures with random weights."
+        ) from error
+
+
+@contextmanager
+def _shared_folder() -> Iterator[Path]:
+    known = os.environ.get(_FOLDER)
+    if known is not None:  # of the process that started this one
+        yield Path(known)
+        return
+    folder = Path(tempfile.mkdtemp(prefix="sdtune_bench_"))
+    os.environ[_FOLDER] = str(folder)
+    try:
+        yield folder
+    finally:
+        del os.environ[_FOLDER]
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _tell(bench: Bench, output: Path | None) -> None:
+    text = bench_markdown(bench)
+    sys.stdout.write(text)
+    if output is None:
+        return
+    output.mkdir(parents=True, exist_ok=True)
+    write_json(output / "bench.json", asdict(bench))
+    (output / "bench.md").write_text(text, encoding="utf-8")
+    draw_bench(bench, output / "bench.png")
+    sys.stdout.write(f"\nwritten: {output}/bench.json, bench.md, bench.png\n")
+
+
+def _is_first() -> bool:
+    """Tell whether this is the first of the processes that train together."""
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
+def _say(what: str) -> None:
+    if _is_first():
+        print(what, file=sys.stderr, flush=True)  # noqa: T201

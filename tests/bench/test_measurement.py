@@ -1,0 +1,64 @@
+"""A whole measurement, on a model of one block of each kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from sdtune.bench import measurement
+from sdtune.bench.measurement import measure
+from sdtune.bench.phases import PHASES
+from sdtune.bench.record import Row
+from sdtune.bench.workloads import Workload
+
+
+def workload(base: Path, folder: Path, technique: str = "style_lora") -> Workload:
+    return Workload(technique, str(base), 64, 2, 4, 3, False, folder)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def row(micro_sd: Path, tmp_path_factory) -> Row:
+    folder = tmp_path_factory.mktemp("bench")
+    return measure(workload(micro_sd, folder, "dreambooth"), "32-true", 4, 1e9, name="micro")
+
+
+@pytest.mark.slow
+def test_shares_of_the_phases_sum_to_one(row):
+    assert tuple(row.phases) == PHASES
+    assert sum(row.phases.values()) == pytest.approx(1.0)
+    assert min(row.phases.values()) >= 0
+    assert row.phases["forward"] > 0
+    assert row.phases["backward"] > 0
+    assert row.phases["encode"] > 0  # its text encoder learns
+
+
+@pytest.mark.slow
+def test_a_row_holds_what_was_trained(row):
+    assert row.error is None
+    assert (row.batch_size, row.images) == (2, 4)  # as many class pictures
+    assert row.flop > 0
+    assert row.flop_use == pytest.approx(row.flop / row.seconds.median / 1e9)
+    assert row.memory.optimizer > 2 * row.memory.adapter  # two moments, and steps
+    assert row.memory.gradients == row.memory.adapter
+    assert row.memory.activations > 0
+    assert row.operations["dtype_copies"] == 0
+    assert (row.gpu, row.gpu_busy) == (None, None)
+
+
+@pytest.mark.slow
+def test_both_other_loops_are_timed(row):
+    assert {*row.others} == {"bare", "reference"}
+    for each in row.others.values():
+        assert 0 < each.ratio.low <= each.ratio.median <= each.ratio.high
+
+
+def test_no_room_is_a_row_and_no_error(micro_sd, tmp_path, monkeypatch):
+    def train(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore")
+
+    monkeypatch.setattr(measurement, "_train", train)
+    row = measure(workload(micro_sd, tmp_path), "32-true", 4, 1e9, name="micro")
+    assert row.error == "out of memory: CUDA out of memory. Tried to allocate 2 GiB."
+    assert row.seconds is None

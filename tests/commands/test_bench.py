@@ -1,0 +1,69 @@
+import pytest
+
+from sdtune.bench import runner
+from sdtune.bench.bench_call import BenchCall
+from sdtune.bench.record import Row, spread
+from sdtune.cli import main
+
+
+@pytest.fixture(autouse=True)
+def _no_ceiling(monkeypatch):
+    monkeypatch.setattr(runner, "matmul_ceiling", lambda precision: 1e9)
+
+
+def test_an_unknown_base_names_those_that_are_known(capsys):
+    assert main(["bench", "--base", "sd51"]) == 2
+    error = capsys.readouterr().err
+    assert "sd51" in error
+    assert "`sd15`, `sd21`, `sd21_base`, `sdxl`" in error
+
+
+def test_all_that_is_wrong_is_said_at_once(capsys, tmp_path):
+    (tmp_path / "file").touch()
+    call = ["bench", "--steps=0", "--resolution=65", f"--output={tmp_path / 'file'}"]
+    assert main([*call, "--technique", "lora"]) == 2
+    error = capsys.readouterr().err
+    for name in ("--steps", "--resolution", "--output", "--technique"):
+        assert name in error
+
+
+def test_an_unknown_growth_is_refused(capsys):
+    assert main(["bench", "--grow", "size=4"]) == 2
+    assert "Expected `--grow` to be of rank, batch_size" in capsys.readouterr().err
+
+
+def test_rows_are_printed_and_written(capsys, monkeypatch, tmp_path):
+    def measure(workload, precision, steps, ceiling, **named):
+        return Row(
+            workload.technique, named["name"], workload.resolution, precision, 1, 1, 4, 4,
+            seconds=spread([0.5]), phases=dict.fromkeys(runner_phases(), 1 / 6),
+            operations=dict.fromkeys(("operations", "dtype_copies", "waits"), 0.0),
+        )  # fmt: skip
+
+    monkeypatch.setattr(runner, "measure", measure)
+    output = tmp_path / "out"
+    call = ["bench", "--technique", "style_lora", "--precision", "32-true"]
+    assert main([*call, "--output", str(output)]) == 0
+    printed = capsys.readouterr().out
+    assert "| style_lora " in printed
+    assert {path.name for path in output.iterdir()} == {"bench.json", "bench.md", "bench.png"}
+    assert (output / "bench.md").read_text() in printed
+
+
+def test_growth_changes_one_thing(monkeypatch, tmp_path):
+    asked = []
+
+    def measure(workload, precision, steps, ceiling, **named):
+        asked.append((workload.technique, workload.batch_size, named["compares"]))
+        return Row("style_lora", "nano", 64, precision, 1, 1, 4, 4, seconds=spread([0.5]))
+
+    monkeypatch.setattr(runner, "measure", measure)
+    call = BenchCall(technique=["style_lora"], grow="batch_size=1,2")
+    growth = runner.run_bench(call).growth
+    assert asked == [("style_lora", 1, False), ("style_lora", 2, False)] * 3
+    assert growth is not None
+    assert growth.of == "batch_size"
+
+
+def runner_phases():
+    return ("data", "encode", "forward", "backward", "optimizer", "other")
