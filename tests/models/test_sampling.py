@@ -7,6 +7,7 @@ import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
+from sdtune.functional.randomness import Stream, counter_generator
 from sdtune.models import (
     NoiseSchedulerName,
     StableDiffusion,
@@ -32,6 +33,8 @@ def test_pictures_equal_diffusers_pipeline(
         PROMPTS,
         negative_prompt=["blurry"] * 3,
         latents=initial_noise(model, [1, 2, 3], 64, 64),
+        # of the noise schedulers that add some at each step
+        generator=[counter_generator(seed, Stream.SAMPLING) for seed in [1, 2, 3]],
         num_inference_steps=5,
         guidance_scale=guidance_scale,
         output_type="pt",

@@ -7,9 +7,9 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler
 
+from sdtune.models.empty_parts import make_empty_part
 from sdtune.models.original_layout import original_unet_weights
 from sdtune.models.shipped import is_shipped, shipped_configuration, shipped_tokenizer
-from sdtune.models.skeleton import _build
 
 ROOT = Path(str(files("sdtune"))) / "models" / "configurations"
 
@@ -38,7 +38,7 @@ def _size(part: torch.nn.Module) -> int:
 def test_the_configurations_are_those_of_the_published_models(
     folder: str, sizes: dict[str, int], prediction_type: str
 ) -> None:
-    parts = {name: _build(name, ROOT / folder / name / "config.json") for name in sizes}
+    parts = {name: make_empty_part(name, ROOT / folder / name / "config.json") for name in sizes}
     assert {name: _size(part) for name, part in parts.items()} == sizes
     header = original_unet_weights(parts["unet"])  # as the file of such a model has it
     assert shipped_configuration(header, prediction_type) == ROOT / folder
