@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from lightning.pytorch import LightningModule, Trainer
@@ -177,13 +177,14 @@ class SampleGrid(PeriodicCallback):
 
     def _drawn(self, trainer: Trainer, technique: Technique, step: int | None) -> Tensor | None:
         """Draw a row, or find the base's of an earlier run; None but on the first process."""
+        size: dict[str, Any] = {**asked_size(self.width, self.height)}
         draw = partial(
             technique.generate,
             num_inference_steps=self.num_inference_steps,
             guidance_scale=self.guidance_scale,
             negative_prompt=self.negative_prompt,
             use_adapter=step is not None,
-            **asked_size(self.width, self.height),
+            **size,
         )
         asked = self._plain if step is None else self.prompts
         prompts = [prompt for prompt in asked for _ in self.seeds]

@@ -35,9 +35,7 @@ class SharedDrawing:
         self._rank, self._processes = (
             (dist.get_rank(), dist.get_world_size()) if several else (0, 1)
         )
-        self._group: Any = (
-            dist.new_group(backend="gloo", timeout=_PATIENCE) if several else None  # type: ignore[no-untyped-call]
-        )
+        self._group: Any = dist.new_group(backend="gloo", timeout=_PATIENCE) if several else None
 
     def draw(self, draw: Draw, prompts: Sequence[str], seeds: Sequence[int]) -> Tensor | None:
         """Draw pictures. Called on every process, with the same words.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -177,12 +177,13 @@ def _load_part(found: Repository, part: str) -> nn.Module:
 
     kind = found.class_of(part)
     option = "torch_dtype" if issubclass(kind, ModelMixin) else "dtype"
+    precision: dict[str, Any] = {option: torch.float32}
     loaded: nn.Module = load_whole(
         kind,
         found.location,
         subfolder=part,
         variant=found.variant_of(part),
-        **{option: torch.float32},
+        **precision,
         **found.options,
     )
     return loaded

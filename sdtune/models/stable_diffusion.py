@@ -394,4 +394,5 @@ def _lay_out(module: Any, dtype: torch.dtype | None = None) -> None:
     A file's weights are mapped into memory, where several processes share them; a copy is each
     one's own, and shall have the type in which it is used.
     """
-    nn.Module.to(module, dtype=dtype, memory_format=torch.channels_last)
+    cast_and_lay_out: Any = nn.Module.to  # its types know one or the other
+    cast_and_lay_out(module, dtype=dtype, memory_format=torch.channels_last)
