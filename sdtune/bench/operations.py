@@ -30,7 +30,7 @@ class OperationCounter(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.operations = self.dtype_copies = self.device_copies = self.waits = 0
 
     def __torch_dispatch__(

@@ -60,6 +60,7 @@ class PairedTimer(Callback):
         self.without_room: list[str] = []
         self._loops: dict[str, Loop] | None = None
         self._batches: list[dict[str, Any]] = []
+        self._started = 0.0
 
     def ratios(self, name: str) -> list[float]:
         """Tell how many times as fast as a loop the Trainer's is, in each round."""

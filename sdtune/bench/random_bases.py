@@ -38,7 +38,7 @@ class RandomBase:
     dtype: torch.dtype = torch.float16
 
 
-_TINY = {
+_TINY: Mapping[str, Mapping[str, Any]] = {
     "unet": {
         "sample_size": 8,
         "block_out_channels": [16, 32, 64, 64],
@@ -52,7 +52,7 @@ _TINY = {
 # GFLOP for each picture of SD 1.5 at 512 px: UNet forwards and backwards to the prompt 1669, VAE
 # encoding 1117, text encoder forwards 13. Here, at 256 px: 11.8, 7.7 and 0.5. The table of
 # embeddings has SD's size, and weighs more beside so small a UNet than beside SD's
-_SMALL = {
+_SMALL: Mapping[str, Mapping[str, Any]] = {
     "unet": {
         "sample_size": 32,
         "block_out_channels": [48, 96, 192, 192],

@@ -49,7 +49,7 @@ def test_the_reference_trains_as_many_weights_in_the_same_modules(micro_sd):
 
 
 def test_the_reference_puts_all_rows_but_the_word_back(micro_sd):
-    module = TextualInversionModule(base=str(micro_sd), placeholder_token="<cat>", initializer_token="c")
+    module = TextualInversionModule("<cat>", "c", base=str(micro_sd))
     module.load_base()
     loop = ReferenceLoop(module, "32-true", 64)
     loop.step(loop.prepare(batch()))
