@@ -27,7 +27,7 @@ class BenchCall:
 
     Args:
         base: `sd15`, `sd21`, `sd21_base` and `sdxl` are the architectures with random weights,
-            `small` and `tiny` are Stable Diffusion 1 with narrow layers; or a base as in a recipe.
+            `small`, `tiny` and `tiny_xl` have narrow layers; or a base as in a recipe.
         technique: What to train; several are measured one after the other.
         resolution: Side of the pictures, in pixels; by default the base's own.
         precision: The Trainer's; by default bf16-mixed on a GPU and 32-true on a CPU.

@@ -49,6 +49,27 @@ _TINY: Mapping[str, Mapping[str, Any]] = {
     "text_encoder": {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4},
 }
 
+_TINY_XL: Mapping[str, Mapping[str, Any]] = {
+    "unet": {
+        "sample_size": 8,
+        "block_out_channels": [16, 32, 64],
+        "transformer_layers_per_block": [1, 1, 2],
+        "attention_head_dim": [2, 4, 4],
+        "cross_attention_dim": 16 + 32,
+        "norm_num_groups": 8,
+        "addition_time_embed_dim": 8,
+        "projection_class_embeddings_input_dim": 6 * 8 + 24,
+    },
+    "vae": _TINY["vae"],
+    "text_encoder": {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 4},
+    "text_encoder_2": {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_attention_heads": 4,
+        "projection_dim": 24,
+    },
+}
+
 # GFLOP for each picture of SD 1.5 at 512 px: UNet forwards and backwards to the prompt 1669, VAE
 # encoding 1117, text encoder forwards 13. Here, at 256 px: 11.8, 7.7 and 0.5. The table of
 # embeddings has SD's size, and weighs more beside so small a UNet than beside SD's
@@ -69,6 +90,7 @@ RANDOM_BASES: Mapping[str, RandomBase] = {
     "sdxl": RandomBase("stable_diffusion_xl"),
     "small": RandomBase("stable_diffusion_1", _SMALL, torch.float32),
     "tiny": RandomBase("stable_diffusion_1", _TINY, torch.float32),
+    "tiny_xl": RandomBase("stable_diffusion_xl", _TINY_XL, torch.float32),
 }
 """Names that `--base` knows beside those of a recipe."""
 

@@ -10,8 +10,9 @@ import torch
 from sdtune.bench import measurement
 from sdtune.bench.measurement import measure
 from sdtune.bench.phases import PHASES
+from sdtune.bench.random_bases import random_base
 from sdtune.bench.record import Row
-from sdtune.bench.workloads import Workload
+from sdtune.bench.workloads import TECHNIQUES, Workload
 
 
 def workload(base: Path, folder: Path, technique: str = "style_lora") -> Workload:
@@ -52,6 +53,29 @@ def test_both_other_loops_are_timed(row):
     assert {*row.others} == {"bare", "reference"}
     for each in row.others.values():
         assert 0 < each.ratio.low <= each.ratio.median <= each.ratio.high
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("technique", [each for each in TECHNIQUES if each != "dreambooth"])
+def test_every_technique_is_measured(technique, micro_sd, tmp_path):
+    row = measure(workload(micro_sd, tmp_path, technique), "32-true", 2, 1e9, name="micro")
+    assert row.error is None
+    others = {"bare"} if technique == "multi_concept" else {"bare", "reference"}
+    assert {*row.others} == others
+
+
+@pytest.mark.slow
+def test_stable_diffusion_xl_is_measured(tmp_path):
+    base = random_base("tiny_xl", tmp_path)
+    row = measure(workload(base, tmp_path, "pivotal_tuning"), "32-true", 2, 1e9, name="tiny_xl")
+    assert {*row.others} == {"bare", "reference"}
+
+
+@pytest.mark.slow
+def test_half_precision_copies_dtypes_and_is_measured(micro_sd, tmp_path):
+    row = measure(workload(micro_sd, tmp_path), "bf16-mixed", 2, 1e9, name="micro")
+    assert row.operations["dtype_copies"] > 0
+    assert {*row.others} == {"bare", "reference"}
 
 
 def test_no_room_is_a_row_and_no_error(micro_sd, tmp_path, monkeypatch):
