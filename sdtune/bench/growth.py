@@ -57,7 +57,8 @@ def measure_growth(
         passes: How often each is measured.
 
     Returns:
-        A row for each value: that of the pass in the middle, with the spread of all.
+        A row for each value: that of the pass in the middle, with the spread of all. What comes
+        before the first step is the middle of theirs: the first pass finds nothing kept.
     """
     found: dict[int, list[Row]] = {value: [] for value in values}
     for _ in range(passes):
@@ -74,4 +75,6 @@ def _middle(rows: Sequence[Row]) -> Row:
     seconds = [row.seconds.median for row in rows if row.seconds is not None]
     middle = statistics.median_low(seconds)
     row = rows[seconds.index(middle)]
-    return replace(row, seconds=spread(seconds))
+    starts = [each.preparation for each in rows if each.preparation is not None]
+    preparation = statistics.median_low(starts) if starts else None
+    return replace(row, seconds=spread(seconds), preparation=preparation)

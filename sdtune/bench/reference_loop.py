@@ -123,7 +123,8 @@ class ReferenceLoop:
 
     def _loss(self, inputs: Mapping[str, Any]) -> Tensor:
         model = self.model
-        with torch.no_grad():
+        # scripts give the VAE its own precision, and no autocast
+        with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
             pixels = inputs["pixel_values"].to(self.device, model.vae.dtype, non_blocking=True)
             latents = model.vae.encode(pixels).latent_dist.sample()
             latents = (latents * model.vae.config["scaling_factor"]).to(self.dtype)

@@ -48,11 +48,15 @@ def run_bench(call: BenchCall, arguments: Sequence[str] = ()) -> Bench:
         All that was measured.
 
     Raises:
-        ValueError: If the base is not known, or `grow` cannot be read.
+        ValueError: If the base is not known, `grow` cannot be read, or the precision needs a GPU.
     """
     _check_base(call.base)
     grows = None if call.grow is None else read_growth(call.grow)
     precision = call.precision or ("bf16-mixed" if torch.cuda.is_available() else "32-true")
+    if precision == "16-mixed" and not torch.cuda.is_available():
+        raise ValueError(
+            "Expected `--precision` to be 32-true or bf16-mixed on a CPU, but got 16-mixed."
+        )
     ceiling = matmul_ceiling(precision)
     bench = Bench(
         command=shlex.join(["sdtune", "bench", *arguments]),

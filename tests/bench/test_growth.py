@@ -6,7 +6,19 @@ from sdtune.bench.record import Row, spread
 
 def row(value: int, seconds: float | None, error: str | None = None) -> Row:
     found = None if seconds is None else spread([seconds])
-    return Row("style_lora", "nano", 64, "32-true", 1, 1, value, 4, seconds=found, error=error)
+    return Row(
+        "style_lora",
+        "nano",
+        64,
+        "32-true",
+        1,
+        1,
+        value,
+        4,
+        seconds=found,
+        error=error,
+        preparation=seconds,
+    )
 
 
 def test_growth_is_read():
@@ -33,6 +45,7 @@ def test_values_are_measured_in_turn_and_the_middle_pass_is_kept():
     first = growth.rows[0].seconds
     assert first is not None
     assert (first.low, first.median, first.high) == (1.5, 2.0, 2.5)
+    assert growth.rows[0].preparation == 2.0
 
 
 def test_what_has_no_room_is_not_tried_again():

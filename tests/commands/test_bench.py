@@ -32,6 +32,12 @@ def test_an_unknown_growth_is_refused(capsys):
     assert "Expected `--grow` to be of rank, batch_size" in capsys.readouterr().err
 
 
+def test_half_precision_of_a_gpu_is_refused_on_a_cpu(capsys, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert main(["bench", "--precision", "16-mixed"]) == 2
+    assert "32-true or bf16-mixed on a CPU" in capsys.readouterr().err
+
+
 def test_rows_are_printed_and_written(capsys, monkeypatch, tmp_path):
     def measure(workload, precision, steps, ceiling, **named):
         return Row(
