@@ -1,0 +1,17 @@
+// Ctrl+Enter draws what is in view, the grid or the picture; Escape stops drawing.
+document.addEventListener("keydown", (event) => {
+  const seen = (id) => {
+    const button = document.getElementById(id);
+    return button && button.offsetParent !== null ? button : null;
+  };
+  let button = null;
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    button = seen("draw-grid") || seen("draw");
+  } else if (event.key === "Escape") {
+    button = seen("stop");
+  }
+  if (button) {
+    if (event.key === "Enter") event.preventDefault();
+    button.click();
+  }
+}, true);
