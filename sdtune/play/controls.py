@@ -80,7 +80,7 @@ class Controls:
     def make_settings(self) -> None:
         """Put the seed and all else here."""
         first = self._first
-        with gr.Row(equal_height=True):
+        with gr.Row(elem_id="seeds"):
             seed = gr.Number(
                 first.seed, label="Seed", precision=0, minimum=0, maximum=LARGEST_SEED, scale=3
             )

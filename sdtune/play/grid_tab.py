@@ -19,7 +19,10 @@ from sdtune.play.studio import Asked, Kept, Studio
 __all__ = ["GridTab"]
 
 _PROGRESS = gr.Progress()
-_PROMPTS, _CHECKPOINTS = "prompt x seed", "checkpoint x strength"
+_PROMPTS, _CHECKPOINTS = (
+    "prompt \N{MULTIPLICATION SIGN} seed",
+    "checkpoint \N{MULTIPLICATION SIGN} strength",
+)
 
 
 class GridTab:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from PIL import Image
 
@@ -14,6 +16,8 @@ from sdtune.run_folder.grid_image import GridRow, draw_grid, sampling_caption
 __all__ = ["Grid", "by_checkpoint", "by_prompt", "read_numbers"]
 
 _MOST_PICTURES = 100
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,17 @@ class Grid:
     columns: list[str]
     rows: list[str]
 
+    def tiles(self, drawn: Sequence[Kept]) -> list[list[Kept]]:
+        """Sort pictures into rows.
+
+        Args:
+            drawn: One for each of `settings`.
+        """
+        count = len(self.rows)
+        return [list(drawn[number::count]) for number in range(count)]
+
     def image(self, drawn: Sequence[Kept]) -> Image.Image:
-        """Put the pictures together.
+        """Put pictures together, with what stands over and beside them.
 
         Args:
             drawn: One for each of `settings`.
@@ -40,9 +53,10 @@ class Grid:
         Returns:
             An RGB picture on a light ground.
         """
-        tiles = [Image.open(each.path).convert("RGB") for each in drawn]
-        count = len(self.rows)
-        rows = [GridRow(label, tiles[number::count]) for number, label in enumerate(self.rows)]
+        rows = [
+            GridRow(label, [Image.open(each.path) for each in row])
+            for label, row in zip(self.rows, self.tiles(drawn), strict=True)
+        ]
         first = self.settings[0]
         seeds = list(dict.fromkeys(each.seed for each in self.settings))
         caption = sampling_caption(first.num_inference_steps, first.guidance_scale, seeds)
@@ -121,15 +135,18 @@ def read_numbers(text: str, name: str) -> list[float]:
     found = []
     for word in text.replace(",", " ").split():
         try:
-            found.append(float(word))
-        except ValueError as error:
+            value = float(word)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
             raise ValueError(
                 f"Expected {name} to be numbers such as `0, 0.5, 1`, but got `{word}`."
-            ) from error
+            )
+        found.append(value)
     return found
 
 
-def _put(values: tuple, at: int, value: object) -> tuple:
+def _put(values: tuple[_T, ...], at: int, value: _T) -> tuple[_T, ...]:
     return (*values[:at], value, *values[at + 1 :])
 
 

@@ -15,3 +15,12 @@ document.addEventListener("keydown", (event) => {
     button.click();
   }
 }, true);
+
+// A slider that is moved by keys is let go of when they rest, as by the mouse.
+const moves = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "PageUp", "PageDown", "Home", "End"];
+let rest = 0;
+document.addEventListener("keyup", (event) => {
+  if (event.target.type !== "range" || !moves.includes(event.key)) return;
+  clearTimeout(rest);
+  rest = setTimeout(() => event.target.dispatchEvent(new PointerEvent("pointerup")), 400);
+});

@@ -71,7 +71,7 @@ class Page:
                     self._drop = gr.File(
                         label="Take over the settings of a picture that sdtune drew",
                         file_types=[".png"],
-                        height=110,
+                        height=140,
                         elem_id="drop",
                     )
             self._make_gallery()
@@ -107,7 +107,8 @@ class Page:
     def _make_gallery(self) -> None:
         self._gallery = gr.Gallery(
             label="Drawn, the newest first",
-            columns=[3, 4, 8],
+            columns=8,
+            fit_columns=False,
             height="auto",
             object_fit="contain",
             interactive=False,
@@ -128,10 +129,21 @@ class Page:
 
     def _connect(self, blocks: Any) -> None:
         asked = self._controls.inputs
-        result = [self._picture, self._status, self._gallery, self._tabs]
+        result = [self._picture, self._status, self._gallery]
         drawing = {"show_progress_on": self._picture, **_DRAWS}
-        for trigger in (self._button.click, *(s.release for s in self._controls.strengths)):
-            trigger(self._draw, [self._like, *asked], result, **drawing)
+        self._button.click(self._draw, [self._like, *asked], result, **drawing)
+        for each in self._controls.strengths:
+            # of those that come while one is drawn, the last
+            each.release(
+                self._draw, [self._like, *asked], result, trigger_mode="always_last", **drawing
+            )
+        self._button.click(
+            lambda: gr.Tabs(selected="picture"),
+            None,
+            self._tabs,
+            concurrency_limit=None,
+            **_PRIVATE,
+        )
         self._grid.button.click(
             self._draw_grid,
             [*self._grid.inputs, *asked],
@@ -158,11 +170,11 @@ class Page:
 
         drawn, words = attempt(draw)
         if drawn is None:
-            return gr.skip(), words, self._shown_in_gallery(), gr.skip()
+            return gr.skip(), words, self._shown_in_gallery()
         words = drawn_words(drawn, time.monotonic() - started, len(self._studio.drawn) - before)
         files = [str(each.path) for each in drawn]
         picture = tuple(files) if self._studio.offered else files[0]
-        return picture, words, self._shown_in_gallery(), gr.Tabs(selected="picture")
+        return picture, words, self._shown_in_gallery()
 
     def _draw_grid(self, progress: Any = _PROGRESS, *values: Any) -> tuple[Any, ...]:
         path, words = self._grid.draw(values, progress)

@@ -55,4 +55,4 @@ def make_theme() -> Any:
     colours = {}
     for name, (light, dark) in _COLOURS.items():
         colours |= {name: light, f"{name}_dark": dark}
-    return theme.set(color_accent="#0b6b62", **colours)
+    return theme.set(color_accent="#0b6b62", input_border_width="1px", **colours)
