@@ -20,6 +20,7 @@ __all__ = ["COMMANDS", "lightning_main", "main"]
 COMMANDS = {
     "fit": "train by a recipe: sdtune fit --config RECIPE.yaml [--key value ...]",
     "generate": 'draw pictures with adapters: sdtune generate RUN --prompt "a cat"',
+    "play": "the same in the browser, strength by a slider: sdtune play RUN",
     "compare": "several recipes or settings, one budget, one table: sdtune compare RECIPE.yaml ...",
     "evaluate": "score any adapter, or a run, against its base: sdtune evaluate ADAPTER ...",
     "report": "write the page of a run, or of several: sdtune report RUN [RUN ...]",

@@ -31,6 +31,7 @@ ARROWS: dict[str, set[str]] = {
         "sdtune",
     },
     "drawing": {"run_folder", "adapters", "models", "functional", "files"},
+    "play": {"drawing", "evaluation", "run_folder", "models", "files"},
     "callbacks": {"evaluation", "run_folder", "metrics", "adapters", "models", "files"},
     "report": {
         "evaluation",
@@ -60,6 +61,7 @@ ARROWS: dict[str, set[str]] = {
         "comparison",
         "report",
         "evaluation",
+        "play",
         "drawing",
         "callbacks",
         "run_folder",
@@ -102,6 +104,7 @@ INSIDE_FUNCTIONS: dict[tuple[str, str], str] = {
     ("sdtune.commands.generate", "*"): "torch would make `sdtune generate --help` slow",
     ("sdtune.commands.inspect", "*"): "torch would make `sdtune inspect --help` slow",
     ("sdtune.commands.merge", "*"): "torch and diffusers would make `sdtune merge --help` slow",
+    ("sdtune.commands.play", "*"): "torch would make `sdtune play --help` slow",
     ("sdtune.commands.reproduce", "*"): "torch would make `sdtune reproduce --help` slow",
     ("sdtune.commands.resize", "*"): "torch would make `sdtune resize --help` slow",
     ("sdtune.commands.report", "*"): "matplotlib would make `sdtune report --help` slow",

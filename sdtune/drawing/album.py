@@ -54,7 +54,18 @@ class Album:
         """
         for drawn in drawer.draw(settings, on_step):
             self.drawn.append(drawn)
-            yield self._new(f"_seed_{drawn.settings.seed}", drawn.save)
+            yield self.keep(drawn)
+
+    def keep(self, drawn: Drawn) -> Path:
+        """Write a picture that is drawn.
+
+        Args:
+            drawn: The picture.
+
+        Returns:
+            Its file.
+        """
+        return self._new(f"_seed_{drawn.settings.seed}", drawn.save)
 
     def write_grid(self) -> Path:
         """Write all that was drawn side by side, as a run's grid of samples.

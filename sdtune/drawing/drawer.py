@@ -104,6 +104,11 @@ class Drawer:
         """Side of the base's own pictures, in pixels."""
         return self._model.resolution
 
+    @property
+    def size_step(self) -> int:
+        """What widths and heights are multiples of, in pixels."""
+        return self._model.vae_scale_factor
+
     def add(self, source: AdapterSource) -> None:
         """Let pictures be drawn with one more adapter.
 

@@ -40,6 +40,12 @@ class Request:
     given: Mapping[str, Any] = field(default_factory=dict)
     is_base_given: bool = False
 
+    @property
+    def fields(self) -> PromptFields:
+        """The fields of all adapters together; of those of one name, the first adapter's."""
+        found = [each.fields.readings for each in reversed(self.sources)]
+        return PromptFields({name: read for each in found for name, read in each.items()})
+
     def settings(self, drawer: Drawer, sampling: Sampling | None) -> list[PictureSettings]:
         """Say what is drawn, prompts outside and seeds inside, as a run's samples are.
 
@@ -72,7 +78,7 @@ class Request:
             precision=drawer.precision,
             **{**values, **self.given},
         )
-        fields = self._fields()
+        fields = self.fields
         return [
             replace(first, prompt=fields.tuned(prompt, "prompt"), seed=seed)
             for prompt in prompts
@@ -126,18 +132,13 @@ class Request:
         )
         if self.prompts is None and self.seeds is None:
             return [first]
-        fields = self._fields()
+        fields = self.fields
         prompts = [fields.tuned(each, "prompt") for each in self.prompts or ()] or [recorded.prompt]
         return [
             replace(first, prompt=prompt, seed=seed, batch=None)
             for prompt in prompts
             for seed in self.seeds or (recorded.seed,)
         ]
-
-    def _fields(self) -> PromptFields:
-        """Put the fields of all adapters together; of those of one name, the first adapter's."""
-        found = [each.fields.readings for each in reversed(self.sources)]
-        return PromptFields({name: read for each in found for name, read in each.items()})
 
 
 def run_sampling(adapter: Path) -> Sampling | None:

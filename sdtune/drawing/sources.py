@@ -66,6 +66,11 @@ class AdapterSource:
         """What may stand in braces in a prompt, such as `{subject}`, and what it reads."""
         return PromptFields.from_json(self.metadata.get(_FIELDS, ""))
 
+    @property
+    def has_strength(self) -> bool:
+        """Whether it can be more or less strong; learned words are there or not."""
+        return not all(recognise(each).adapter_type.loads_first for each in self.files)
+
     @cached_property
     def lora_hash(self) -> str:
         """The hash by which A1111 knows its LoRA; empty if it loads none."""
