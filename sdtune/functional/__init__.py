@@ -1,5 +1,6 @@
 """Pure functions on tensors, which everything above shares. Needs torch and nothing else."""
 
+from sdtune.functional.device_copies import copied_to
 from sdtune.functional.diffusion import (
     PredictionType,
     add_noise,
@@ -24,6 +25,7 @@ __all__ = [
     "Stream",
     "add_noise",
     "constrained_merge",
+    "copied_to",
     "counter_generator",
     "counter_rand",
     "counter_randint",

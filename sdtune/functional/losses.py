@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sdtune.functional.device_copies import copied_to
+
 __all__ = ["diffusion_loss", "prior_preservation_loss", "weighed"]
 
 
@@ -87,4 +89,4 @@ def weighed(losses: Tensor, weights: Sequence[float] | None) -> Tensor:
     if weights is None:
         return losses
     repeated = [*weights] * (len(losses) // len(weights))
-    return losses * torch.tensor(repeated).to(losses, non_blocking=True)
+    return losses * copied_to(torch.tensor(repeated), losses.device, losses.dtype)

@@ -9,6 +9,8 @@ from math import lcm
 import torch
 from torch import Tensor
 
+from sdtune.functional import copied_to
+
 __all__ = ["Conditioning", "aligned"]
 
 
@@ -29,9 +31,16 @@ class Conditioning:
         """Return the number of prompts, B."""
         return len(self.encoder_hidden_states)
 
+    @property
+    def _device(self) -> torch.device:
+        return self.encoder_hidden_states.device
+
     def __getitem__(self, index: slice | Sequence[int] | Tensor) -> Conditioning:
         """Select rows, by a slice, a list of positions or a tensor of them."""
-        selection = torch.as_tensor(index) if isinstance(index, Sequence) else index
+        if isinstance(index, Sequence):
+            index = torch.as_tensor(index)
+        # a device that indexes by what is on the CPU waits for it
+        selection = copied_to(index, self._device) if isinstance(index, Tensor) else index
         return Conditioning(
             self.encoder_hidden_states[selection],
             {name: value[selection] for name, value in self.added_cond_kwargs.items()},
@@ -89,7 +98,7 @@ class Conditioning:
         Args:
             device: For every tensor.
             dtype: A floating type, for the tensors of such a type.
-            non_blocking: Whether a copy from pinned memory may go on beside other work.
+            non_blocking: Whether a copy may go on beside other work, see `copied_to`.
 
         Returns:
             A conditioning; tensors that are there already are not copied.
@@ -97,7 +106,9 @@ class Conditioning:
 
         def moved(value: Tensor) -> Tensor:
             wanted = dtype if value.is_floating_point() else None
-            return value.to(device, wanted, non_blocking)
+            if non_blocking and device is not None:
+                return copied_to(value, device, wanted)
+            return value.to(device, wanted)
 
         return Conditioning(
             moved(self.encoder_hidden_states),

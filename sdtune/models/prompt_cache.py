@@ -7,8 +7,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 import torch
+from torch import Tensor
 
 from sdtune.files.feature_store import FeatureStore
+from sdtune.functional import copied_to
 from sdtune.models.conditioning import Conditioning
 
 __all__ = ["PromptCache"]
@@ -140,10 +142,14 @@ class PromptCache:
 
 def _like(known: Conditioning, anew: Conditioning) -> Conditioning:
     """Copy to the devices and types of another conditioning, so that the two can be joined."""
+
+    def copied(value: Tensor, like: Tensor) -> Tensor:
+        return copied_to(value, like.device, like.dtype)
+
     return Conditioning(
-        known.encoder_hidden_states.to(anew.encoder_hidden_states, non_blocking=True),
+        copied(known.encoder_hidden_states, anew.encoder_hidden_states),
         {
-            name: value.to(anew.added_cond_kwargs[name], non_blocking=True)
+            name: copied(value, anew.added_cond_kwargs[name])
             for name, value in known.added_cond_kwargs.items()
         },
     )

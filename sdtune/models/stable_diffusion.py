@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 import torch
 from torch import Tensor, nn
 
-from sdtune.functional.diffusion import PredictionType
+from sdtune.functional import PredictionType, copied_to
 from sdtune.models.conditioning import Conditioning
 from sdtune.models.families import Family, StableDiffusionFamily
 from sdtune.models.fingerprint import fingerprint
+from sdtune.models.half_norms import keep_norms_in_half
 from sdtune.models.noise_schedulers import make_noise_scheduler
 from sdtune.models.prompt_chunks import CutPrompts, PromptTokens, encode_in_chunks, split_prompts
 from sdtune.models.substitution import substitute
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from transformers import CLIPTextModel, CLIPTokenizer
 
 __all__ = ["Part", "StableDiffusion"]
-
 
 Part = Literal["unet", "vae", "text_encoders"]
 
@@ -110,6 +110,7 @@ class StableDiffusion(nn.Module):
         self.text_encoders = nn.ModuleList(text_encoders)
         self.tokenizers = list(tokenizers)
         self.noise_scheduler = noise_scheduler
+        self._alphas_cumprod = noise_scheduler.alphas_cumprod
         self.source = source
         self.substitutions: dict[str, str] = {}
         self.max_prompt_chunks = 1
@@ -153,8 +154,10 @@ class StableDiffusion(nn.Module):
 
     @property
     def alphas_cumprod(self) -> Tensor:
-        """(num_train_timesteps,) float32 cumulative products of the noise schedule."""
-        return self.noise_scheduler.alphas_cumprod
+        """(num_train_timesteps,) float32 cumulative products of the schedule, by the UNet."""
+        if self._alphas_cumprod.device != self.device:
+            self._alphas_cumprod = copied_to(self.noise_scheduler.alphas_cumprod, self.device)
+        return self._alphas_cumprod
 
     @property
     def vae_scale_factor(self) -> int:
@@ -337,6 +340,7 @@ class StableDiffusion(nn.Module):
         """
         if dtype != torch.float32:
             self.take_fingerprints()
+            keep_norms_in_half(self.unet)
         _lay_out(self.unet, dtype)
         self.text_encoders.to(dtype)
 

@@ -18,6 +18,7 @@ from sdtune._checks import check_all, check_not_negative, check_positive
 from sdtune.functional import (
     Stream,
     add_noise,
+    copied_to,
     counter_generator,
     counter_randint,
     counter_randn,
@@ -219,7 +220,7 @@ class DiffusionFineTuningModule(PromptEncodingModule):
         timesteps = self._timesteps(batch["index"])
         with self._reproducible_dropout(batch["index"]):
             losses = self._losses(batch, latents, noise, timesteps)
-        timesteps = timesteps.to(losses.device, non_blocking=True)
+        timesteps = copied_to(timesteps, losses.device)
         names = batch.get("name", map(str, batch["index"]))
         self._watch.see_batch(self.global_step + 1, names, timesteps, losses)
         return losses, timesteps
@@ -237,7 +238,8 @@ class DiffusionFineTuningModule(PromptEncodingModule):
         for level, share in enumerate(_VALIDATION_LEVELS):
             noise = counter_randn(
                 latents.shape[1:], self.seed, Stream.VALIDATION, level, batch["index"]
-            ).to(latents)
+            )
+            noise = copied_to(noise, latents.device, latents.dtype)
             timesteps = torch.full((len(latents),), round(share * total))
             losses.append(self._losses(batch, latents, noise, timesteps, training=False))
         weights = batch.get("sample_weights")
@@ -311,8 +313,11 @@ class DiffusionFineTuningModule(PromptEncodingModule):
         values = torch.stack([each.detach() for each in losses.values()])
         if self._processes > 1 and self.trainer._logger_connector.should_update_logs:
             values = cast(Tensor, self.trainer.strategy.reduce(values, reduce_op="mean"))
+        # Lightning reads what a bar shows at every step, and waits; ours reads its own `loss`
+        bar = None if self._trainer is None else self.trainer.progress_bar_callback
+        is_shown = bar is not None and not hasattr(type(bar), "loss")
         for name, value in zip(losses, values, strict=True):
-            self.log(name, value, prog_bar=name == "train/loss", batch_size=count)
+            self.log(name, value, prog_bar=is_shown and name == "train/loss", batch_size=count)
 
     def _losses(
         self,
@@ -323,7 +328,7 @@ class DiffusionFineTuningModule(PromptEncodingModule):
         training: bool = True,
     ) -> Tensor:
         """Return each sample's loss, (B,) float32; `timesteps` are on the CPU."""
-        drawn, timesteps = timesteps, timesteps.to(latents.device, non_blocking=True)
+        drawn, timesteps = timesteps, copied_to(timesteps, latents.device)
         alphas_cumprod = self.model.alphas_cumprod
         prediction_type = self.model.prediction_type
         noisy_latents = add_noise(latents, noise, timesteps, alphas_cumprod)
@@ -353,14 +358,16 @@ class DiffusionFineTuningModule(PromptEncodingModule):
             return self.model.latents_from_moments(moments)
         mean = moments.chunk(2, dim=1)[0]
         noise = self._draw_normal(mean.shape[1:], Stream.POSTERIOR, batch["index"])
-        return self.model.latents_from_moments(moments, noise.to(moments))
+        return self.model.latents_from_moments(
+            moments, copied_to(noise, moments.device, moments.dtype)
+        )
 
     def _noise(self, latents: Tensor, indices: Sequence[int]) -> Tensor:
         noise = self._draw_normal(latents.shape[1:], Stream.NOISE, indices)
         if self.noise_offset:
             shape = (latents.shape[1], 1, 1)
             noise += self.noise_offset * self._draw_normal(shape, Stream.OFFSET, indices)
-        return noise.to(latents)
+        return copied_to(noise, latents.device, latents.dtype)
 
     def _draw_normal(self, shape: Sequence[int], stream: Stream, indices: Sequence[int]) -> Tensor:
         return counter_randn(shape, self.seed, stream, self.current_epoch, indices)
@@ -388,4 +395,6 @@ def _places(batch: dict[str, Any], latents: Tensor) -> Tensor | None:
     if weights is None:
         return None
     height, width = latents.shape[-2:]
-    return adaptive_avg_pool2d(weights.to(latents.device), (height, width))  # means over pixels
+    return adaptive_avg_pool2d(
+        copied_to(weights, latents.device), (height, width)
+    )  # means over pixels

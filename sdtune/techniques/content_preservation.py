@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from sdtune.functional import copied_to
 from sdtune.models import Conditioning, StableDiffusion
 
 __all__ = ["ContentPreservation"]
@@ -97,7 +98,7 @@ class ContentPreservation:
         if not places:
             return target
         device = noisy_latents.device
-        rows = torch.tensor(places).to(device, non_blocking=True)
+        rows = copied_to(torch.tensor(places), device)
         with torch.no_grad(), technique.untuned():
             if technique.encodes_prompts_every_step:  # by the base's text encoder too
                 encoded = technique.encode(captions)
@@ -105,6 +106,6 @@ class ContentPreservation:
                     encoded.encoder_hidden_states,
                     conditioning.added_cond_kwargs | encoded.added_cond_kwargs,
                 )
-            kept = timesteps[places].to(device, non_blocking=True)
+            kept = copied_to(timesteps[places], device)
             prediction = model(noisy_latents[rows], kept, conditioning[rows])
         return target.index_copy(0, rows, prediction.to(target))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
+from sdtune.adapters.lora.input_casts import leave_casts_to_autocast
 from sdtune.adapters.lora.settings import LoRASettings, TargetModules
 from sdtune.adapters.lora.updates import AdapterType
 from sdtune.functional.randomness import Stream, counter_generator, isolated_random_state
@@ -158,6 +159,8 @@ def inject_lora(part: nn.Module, config: PeftConfig, name: str = ADAPTER_NAME) -
     # PEFT compares a new configuration with those that are there, which may be of another kind
     others = vars(part).pop("peft_config", {})
     inject_adapter_in_model(config, part, name)
+    for layer in lora_layers(part).values():
+        leave_casts_to_autocast(layer)
     part.peft_config = {**others, **cast(Any, part).peft_config}  # type: ignore[assignment]
     # what transformers and diffusers look at before they list, switch or unload adapters
     part._hf_peft_config_loaded = True  # type: ignore[assignment]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
+from sdtune.functional import copied_to
 from sdtune.models.conditioning import Conditioning
 from sdtune.models.families.family import Family, check_clip_skip
 
@@ -54,7 +55,7 @@ class StableDiffusionFamily(Family):
         """
         check_clip_skip(clip_skip, text_encoders)
         text_encoder, ids = text_encoders[0], token_ids[0]
-        output = text_encoder(ids.to(text_encoder.device), output_hidden_states=True)
+        output = text_encoder(copied_to(ids, text_encoder.device), output_hidden_states=True)
         # transformers 5.6 took the `text_model` level out of CLIPTextModel
         final_layer_norm = getattr(text_encoder, "text_model", text_encoder).final_layer_norm
         return Conditioning(final_layer_norm(output.hidden_states[-clip_skip]))

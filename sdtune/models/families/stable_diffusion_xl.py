@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from sdtune.functional import copied_to
 from sdtune.models.conditioning import Conditioning
 from sdtune.models.families.family import Family, check_clip_skip
 
@@ -99,7 +100,7 @@ class StableDiffusionXLFamily(Family):
         """
         check_clip_skip(clip_skip, text_encoders, from_last=1)
         outputs: list[Any] = [
-            text_encoder(ids.to(text_encoder.device), output_hidden_states=True)
+            text_encoder(copied_to(ids, text_encoder.device), output_hidden_states=True)
             for text_encoder, ids in zip(text_encoders, token_ids, strict=True)
         ]
         hidden_states = torch.cat([each.hidden_states[-1 - clip_skip] for each in outputs], dim=-1)
@@ -142,7 +143,7 @@ class StableDiffusionXLFamily(Family):
         ]
         pairs = [torch.as_tensor(each, dtype=torch.float32) for each in parts]  # 3 x (B, 2)
         time_ids = torch.cat(pairs, dim=1)  # (B, 6)
-        return {"time_ids": time_ids.to(latents.device, non_blocking=True)}
+        return {"time_ids": copied_to(time_ids, latents.device)}
 
     def call_arguments(
         self, prompts: Conditioning, negative: Conditioning | None, height: int, width: int

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from transformers import Adafactor
 
+from sdtune.functional import copied_to
 from sdtune.techniques.optimization.parameter_groups import ParameterGroup
 
 __all__ = ["GroupedAdafactor", "RelativeStepAdafactor"]
@@ -121,7 +122,7 @@ class RelativeStepAdafactor(GroupedAdafactor):
 
     At step t a tensor X moves at `max(eps_2, RMS(X)) * min(1e-2, 1 / sqrt(t))`. Each group's `lr`
     is the mean over its tensors of the rate of the coming step, for curves to show: nothing reads
-    it.
+    it. It is a tensor on their device, so that no step waits for it.
 
     Args:
         groups: Parameter groups with `params`; their `lr` is not used.
@@ -143,11 +144,11 @@ class RelativeStepAdafactor(GroupedAdafactor):
     def _show_rates(self) -> None:
         for group in self.param_groups:
             norms = torch.stack(torch._foreach_norm(group["params"]))
-            counts = norms.new_tensor([each.numel() for each in group["params"]])
+            counts = torch.tensor([float(each.numel()) for each in group["params"]])
             taken = [self.state.get(each, {}).get("step", 0) for each in group["params"]]
-            steps = norms.new_tensor([min(1e-2, 1.0 / math.sqrt(each + 1)) for each in taken])
-            sizes = (norms / counts.sqrt()).clamp(min=group["eps"][1])
-            group["lr"] = float((sizes * steps).mean())
+            steps = torch.tensor([min(1e-2, 1.0 / math.sqrt(each + 1)) for each in taken])
+            sizes = (norms / copied_to(counts.sqrt(), norms.device)).clamp(min=group["eps"][1])
+            group["lr"] = (sizes * copied_to(steps, norms.device)).mean()
 
 
 def _rms(stack: Tensor) -> Tensor:

@@ -188,4 +188,4 @@ def test_the_curve_shows_the_rate(tmp_path: Path) -> None:
     rows = (Path(logger.log_dir) / "metrics.csv").read_text().splitlines()
     column = rows[0].split(",").index("lr-RelativeStepAdafactor/first")
     shown = [float(row.split(",")[column]) for row in rows[1:] if row.split(",")[column]]
-    assert shown == pytest.approx(rates_of(module))
+    assert shown == pytest.approx([float(rate) for rate in rates_of(module)])
