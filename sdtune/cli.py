@@ -32,6 +32,8 @@ COMMANDS = {
     "cache": "what is kept between runs: sdtune cache info, clear, or fill RECIPE.yaml",
     "caption": "write captions beside pictures that have none: sdtune caption FOLDER",
     "check": "list all that is wrong with a recipe and its data: sdtune check RECIPE.yaml",
+    "recipes": "those that come with sdtune: sdtune recipes, sdtune recipes copy NAME FOLDER",
+    "publish": "a folder to upload to a hub: sdtune publish RUN --to FOLDER --license LICENCE",
 }
 """The commands and what they do.
 
