@@ -92,6 +92,7 @@ INSIDE_FUNCTIONS: dict[tuple[str, str], str] = {
     ("sdtune.commands.merge", "*"): "torch and diffusers would make `sdtune merge --help` slow",
     ("sdtune.commands.reproduce", "*"): "torch would make `sdtune reproduce --help` slow",
     ("sdtune.commands.resize", "*"): "torch would make `sdtune resize --help` slow",
+    ("sdtune.commands.publish", "*"): "matplotlib would make `sdtune publish --help` slow",
     ("sdtune.commands.report", "*"): "matplotlib would make `sdtune report --help` slow",
     ("sdtune.nano.making.commands", "*"): "each step of the making needs other optional packages",
     ("sdtune.techniques.optimization.optimizers", "*"): "an optimizer's package may be missing",

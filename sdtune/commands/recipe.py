@@ -60,7 +60,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """
     path = Path(find_recipe(str(path)))
     if not path.is_file():
-        raise CallError([f"Expected a recipe file, but got `{path}`, which does not exist{_near(path)}"])
+        raise CallError(
+            [f"Expected a recipe file, but got `{path}`, which does not exist{_near(path)}"]
+        )
     try:
         content = parse_yaml_text(read_text(path, largest=LARGEST_RECIPE))
     except (OSError, ValueError) as error:

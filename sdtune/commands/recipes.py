@@ -94,7 +94,7 @@ def _list() -> None:
     width = max(map(len, known))
     for name, path in known.items():
         print(f"{name:{width}}  {_title(path)}")
-    print(f"\ntrain: lightning run NAME\ncopy:  sdtune recipes copy NAME FOLDER")
+    print("\ntrain: lightning run NAME\ncopy:  sdtune recipes copy NAME FOLDER")
 
 
 def _known() -> dict[str, Path]:

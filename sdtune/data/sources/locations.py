@@ -52,7 +52,7 @@ def plain_location(location: Location) -> str | dict[str, int]:
 
 
 def found_location(location: Location) -> Location:
-    """Put picture sets that come with sdtune in the place of their names, see `shipped_datasets`."""
+    """Put picture sets that come with sdtune in the place of names, see `shipped_datasets`."""
     if isinstance(location, Mapping):
         return {shipped_datasets(str(each)): repeats for each, repeats in location.items()}
     return shipped_datasets(str(location))
