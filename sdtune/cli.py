@@ -34,6 +34,8 @@ COMMANDS = {
     "caption": "write captions beside pictures that have none: sdtune caption FOLDER",
     "bench": "what training costs here, beside a plain loop: sdtune bench --base sd15",
     "check": "list all that is wrong with a recipe and its data: sdtune check RECIPE.yaml",
+    "recipes": "those that come with sdtune: sdtune recipes, sdtune recipes copy NAME FOLDER",
+    "publish": "a folder to upload to a hub: sdtune publish RUN --to FOLDER --license LICENCE",
 }
 """The commands and what they do.
 

@@ -107,6 +107,7 @@ INSIDE_FUNCTIONS: dict[tuple[str, str], str] = {
     ("sdtune.commands.play", "*"): "torch would make `sdtune play --help` slow",
     ("sdtune.commands.reproduce", "*"): "torch would make `sdtune reproduce --help` slow",
     ("sdtune.commands.resize", "*"): "torch would make `sdtune resize --help` slow",
+    ("sdtune.commands.publish", "*"): "matplotlib would make `sdtune publish --help` slow",
     ("sdtune.commands.report", "*"): "matplotlib would make `sdtune report --help` slow",
     ("sdtune.commands.starting", "*"): "what is imported is timed",
     ("sdtune.nano.making.commands", "*"): "each step of the making needs other optional packages",

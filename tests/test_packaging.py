@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -100,25 +102,95 @@ def builds_without_network() -> bool:
         return False
 
 
-@pytest.mark.slow
-def test_a_wheel_holds_all_that_sdtune_reads_from_its_own_folder(tmp_path):
+def pip(*words: object, cwd: Path | None = None) -> None:
+    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*command, *map(str, words)], check=True, capture_output=True, cwd=cwd)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A source archive of a copy of the checkout, and the wheel that is made of that archive."""
     pytest.importorskip("pip")
-    source = tmp_path / "source"
-    caches = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "sdtune", source / "sdtune", ignore=caches)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir"]
-    if builds_without_network():
-        command.insert(-1, "--no-build-isolation")
-    subprocess.run([*command, tmp_path, source], check=True, capture_output=True)
-    with zipfile.ZipFile(tmp_path / f"sdtune-{sdtune.__version__}-py3-none-any.whl") as wheel:
+    folder = tmp_path_factory.mktemp("built")
+    source = folder / "checkout"
+    caches = shutil.ignore_patterns("__pycache__", "*.egg-info", "runs")
+    for name in ("sdtune", "recipes", "datasets"):
+        shutil.copytree(ROOT / name, source / name, ignore=caches)
+    for path in ROOT.iterdir():
+        if path.is_file() and path.name != ".git":
+            shutil.copy(path, source)
+    isolation = ["--no-build-isolation"] if builds_without_network() else []
+    if isolation:
+        make = "from setuptools import build_meta; build_meta.build_sdist('..')"
+        subprocess.run([sys.executable, "-c", make], check=True, capture_output=True, cwd=source)
+        archive = folder / f"sdtune-{sdtune.__version__}.tar.gz"
+        shutil.unpack_archive(archive, folder / "unpacked", filter="data")
+        source = folder / "unpacked" / f"sdtune-{sdtune.__version__}"
+    pip("wheel", "--no-deps", *isolation, "--wheel-dir", folder, source)
+    return folder
+
+
+def wheel_of(folder: Path) -> Path:
+    return folder / f"sdtune-{sdtune.__version__}-py3-none-any.whl"
+
+
+@pytest.mark.slow
+def test_a_wheel_holds_all_that_sdtune_reads(built):
+    with zipfile.ZipFile(wheel_of(built)) as wheel:
         held = set(wheel.namelist())
+    tracked = [path for path in (ROOT / "sdtune").rglob("*") if path.is_file()]
     wanted = {
-        path.relative_to(source).as_posix()
-        for path in (source / "sdtune").rglob("*")
-        if path.is_file() and path.parent.name != "card"  # shown by the model card alone
+        path.relative_to(ROOT).as_posix()
+        for path in tracked
+        if path.parent.name not in ("card", "__pycache__")  # card: shown by the model card alone
     }
     assert {f"sdtune/{name}" for name in ("py.typed", "report/templates/style.css")} <= wanted
-    assert wanted - held == set()
-    assert not [name for name in held if name.startswith(("tests", "recipes"))]
+    recipes = {
+        path for each in ("", "sd14/", "sdxl/") for path in ROOT.glob(f"recipes/{each}*.yaml")
+    }
+    pictures = {path for path in ROOT.glob("datasets/*/*") if path.is_file()}
+    assert len(recipes) == 16
+    assert len(pictures) == 2 * 122 + 2 * 11 + 3
+    shipped = {f"sdtune/shipped/{each.relative_to(ROOT).as_posix()}" for each in recipes | pictures}
+    assert (wanted | shipped) - held == set()
+    others = {each for each in held - wanted - shipped if ".dist-info/" not in each}
+    assert not [each for each in others if not each.startswith("sdtune/nano/card/")]
+
+
+@pytest.mark.slow
+def test_a_wheel_has_at_most_32_megabytes(built):
+    # 25 of them are nano's weights, and 4 the picture sets
+    assert wheel_of(built).stat().st_size < 32_000_000
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_trains_away_from_the_checkout(built, tmp_path):
+    """In its own folder, before all other packages: .ci/run does it in an empty environment."""
+    site, here = tmp_path / "site", tmp_path / "here"
+    here.mkdir()
+    pip("install", "--no-deps", "--no-compile", "--target", site, wheel_of(built))
+    environment = os.environ | {"PYTHONPATH": str(site), "SDTUNE_CACHE": str(tmp_path / "cache")}
+
+    def sdtune_says(*words: str) -> str:
+        command = [sys.executable, "-m", "sdtune", *words]
+        done = subprocess.run(command, cwd=here, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "style_lora" in sdtune_says("recipes")
+    where = "import sdtune; print(sdtune.__file__)"
+    found = subprocess.check_output([sys.executable, "-c", where], cwd=here, env=environment)
+    assert str(site).encode() in found
+    sdtune_says("recipes", "copy", "style_lora", ".")
+    lengths = ["--trainer.max_steps=2", "--trainer.callbacks=[]", "--run=two"]
+    sdtune_says("fit", "--config", "style_lora", *lengths)
+    assert (here / "runs/style_lora/two/adapter/pytorch_lora_weights.safetensors").is_file()
+    recipe = (here / "runs/style_lora/two/config.yaml").read_text(encoding="utf-8")
+    assert "folder: datasets/style_openmoji" in recipe
+
+
+def test_the_citation_names_this_version_and_licence():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == sdtune.__version__
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+    assert citation["license"] in PROJECT["license"].split(" AND ")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sdtune.commands.errors import CallError, nearest
+from sdtune.commands.shipped_recipes import find_recipe, shipped_recipes
 from sdtune.files.text_file import parse_yaml_text, read_text
 
 __all__ = ["CALL_KEYS", "CLASS_KEYS", "LARGEST_RECIPE", "options", "read_yaml"]
@@ -49,7 +50,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a recipe's or a comparison's file.
 
     Args:
-        path: The file.
+        path: The file, or the name of a recipe that comes with sdtune.
 
     Returns:
         What it holds.
@@ -57,10 +58,11 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     Raises:
         CallError: If it cannot be read or is not a mapping.
     """
-    path = Path(path)
+    path = Path(find_recipe(str(path)))
     if not path.is_file():
-        near = nearest(path.name, [file.name for file in path.parent.glob("*.yaml")])
-        raise CallError([f"Expected a recipe file, but got `{path}`, which does not exist{near}"])
+        raise CallError(
+            [f"Expected a recipe file, but got `{path}`, which does not exist{_near(path)}"]
+        )
     try:
         content = parse_yaml_text(read_text(path, largest=LARGEST_RECIPE))
     except (OSError, ValueError) as error:
@@ -69,3 +71,13 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise CallError([f"Expected `{path}` to be a mapping with the keys trainer, model, data."])
     return content
+
+
+def _near(path: Path) -> str:
+    """Word what was probably meant, as the end of a sentence."""
+    names = shipped_recipes()
+    meant = "/".join(path.with_suffix("").parts[-2:]), path.stem
+    same = next((name for name in meant if name in names), None)
+    if same is not None:
+        return f"; `{same}`, without folder and suffix, is the one that comes with sdtune."
+    return nearest(path.name, [file.name for file in path.parent.glob("*.yaml")] or names)

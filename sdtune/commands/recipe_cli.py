@@ -28,6 +28,7 @@ from sdtune.commands.recipe import CALL_KEYS, CLASS_KEYS, options, read_yaml
 from sdtune.commands.recipe_classes import import_chosen
 from sdtune.commands.recipe_parser import RecipeParser
 from sdtune.commands.run_folder import DEFAULT_ROOT, Destination, choose_run_folder
+from sdtune.commands.shipped_recipes import name_recipes
 from sdtune.commands.trust import split_trust, trust
 from sdtune.evaluation.technique import is_technique
 from sdtune.evaluation.whole_model import splits_model
@@ -61,7 +62,7 @@ class RecipeCLI(LightningCLI):
     run_folder: Destination
 
     def __init__(self, arguments: Sequence[str], build: bool = True) -> None:
-        self.arguments, modules = split_trust(arguments)
+        self.arguments, modules = split_trust(name_recipes(arguments))
         trust(modules)
         self.build = build
         self.notes: list[str] = []

@@ -12,7 +12,7 @@ from sdtune.data.manifest import Manifest
 from sdtune.data.pictures import Picture
 from sdtune.data.problems import OnProblem
 from sdtune.data.scan_snapshot import KEPT_ABOVE, ScanSnapshot
-from sdtune.data.sources.locations import Location, Part, list_location, overlaps
+from sdtune.data.sources.locations import Location, Part, found_location, list_location, overlaps
 from sdtune.data.sources.source import Asked
 
 __all__ = ["Scan", "scan_folder", "scan_pictures"]
@@ -113,6 +113,7 @@ def scan_folder(
         ValueError: If there is no source of that name.
     """
     asked = Asked(caption, caption_column, image_column, cache_dir, optional_captions)
+    folder = found_location(folder)
     snapshot = None
     with one_walk():
         if not isinstance(folder, Mapping) and Path(folder).is_dir():

@@ -10,8 +10,17 @@ from typing import NamedTuple
 
 from sdtune.data.sources.registry import choose_source
 from sdtune.data.sources.source import Asked, Listing
+from sdtune.files.shipped_folder import shipped_datasets
 
-__all__ = ["Location", "Part", "check_location", "list_location", "overlaps", "plain_location"]
+__all__ = [
+    "Location",
+    "Part",
+    "check_location",
+    "found_location",
+    "list_location",
+    "overlaps",
+    "plain_location",
+]
 
 Location = str | Path | Mapping[str, int]
 """A folder, or whatever else a source knows; or several of them -> their repeats."""
@@ -40,6 +49,13 @@ def plain_location(location: Location) -> str | dict[str, int]:
     if isinstance(location, Mapping):
         return {str(each): repeats for each, repeats in location.items()}
     return str(location)
+
+
+def found_location(location: Location) -> Location:
+    """Put picture sets that come with sdtune in the place of names, see `shipped_datasets`."""
+    if isinstance(location, Mapping):
+        return {shipped_datasets(str(each)): repeats for each, repeats in location.items()}
+    return shipped_datasets(str(location))
 
 
 def check_location(name: str, location: Location) -> None:

@@ -1,0 +1,251 @@
+"""A model card for a hub: what was trained, its trigger words, samples, scores with intervals."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sdtune._prompt_fields import PromptFields
+from sdtune.models import NANO
+from sdtune.report.figures import metric_rows
+from sdtune.report.run import ReportedRun
+from sdtune.report.usage import Snippet, describe_use
+from sdtune.run_folder.layout import step_name
+from sdtune.run_folder.record import Checkpoint
+
+__all__ = ["CardPicture", "model_card", "public_base", "trigger_words"]
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_KINDS = {"TextualInversionModule": "textual_inversion", "DreamBoothModule": "dreambooth"}
+_SETTINGS = {
+    "sdtune.technique": "technique",
+    "sdtune.adapter_type": "kind",
+    "sdtune.rank": "rank",
+    "sdtune.alpha": "alpha",
+    "sdtune.text_encoder_rank": "rank in the text encoder",
+    "sdtune.num_vectors": "vectors a word",
+    "sdtune.learning_rate": "learning rate",
+    "sdtune.text_encoder_learning_rate": "learning rate of the text encoder",
+    "sdtune.optimizer": "optimizer",
+    "sdtune.lr_schedule": "schedule",
+    "sdtune.steps": "steps",
+    "sdtune.batch_size": "batch",
+    "sdtune.resolution": "resolution",
+    "sdtune.num_train_images": "training pictures",
+    "sdtune.seed": "seed",
+}
+
+
+@dataclass(frozen=True)
+class CardPicture:
+    """A picture of the card.
+
+    Attributes:
+        name: Its path below the folder.
+        prompt: What was asked for; empty for a grid of several.
+        before: The base's picture for the same prompt and seed; empty if there is none.
+    """
+
+    name: str
+    prompt: str
+    before: str = ""
+
+
+def public_base(base: str) -> str:
+    """Name a base without saying where it lies: a hub's id as it is, of a path its last part.
+
+    Args:
+        base: As a recipe names it.
+    """
+    name = base.partition("@")[0]
+    if _HUB_ID.fullmatch(name) and not Path(base).exists():
+        return base
+    return re.split(r"[\\/]", base.rstrip("\\/"))[-1]
+
+
+def trigger_words(metadata: Mapping[str, str]) -> list[str]:
+    """List the words that a prompt has to say for an adapter to show what it learned.
+
+    Args:
+        metadata: Strings of the adapter's header.
+
+    Returns:
+        The words, such as "qqq robot" or "<robot>"; empty for a style without any.
+    """
+    fields = PromptFields.from_json(metadata.get("sdtune.prompt_fields", "")).readings
+    told = [each.tuned for name, each in fields.items() if not name.startswith("class")]
+    told = told or [metadata.get("modelspec.trigger_phrase", "")]
+    return list(dict.fromkeys(filter(None, told)))
+
+
+def model_card(
+    run: ReportedRun,
+    checkpoint: Checkpoint | None,
+    files: Sequence[Path],
+    metadata: Mapping[str, str],
+    pictures: Sequence[CardPicture],
+    *,
+    license: str,
+    name: str,
+    base_model: str | None = None,
+) -> str:
+    """Write the README of a folder that is ready to upload.
+
+    Args:
+        run: The run.
+        checkpoint: Whose adapter it is; None if nothing was scored.
+        files: The adapter's files in the folder, as `find_adapter_files` lists them.
+        metadata: Strings of its header.
+        pictures: Those in the folder.
+        license: As the hub names it, such as `cc-by-sa-4.0`.
+        name: What the folder is called.
+        base_model: Id of the base on the hub, if the recipe's own is none.
+
+    Returns:
+        Markdown, with the front matter that the hub reads.
+    """
+    base = base_model or public_base(run.base)
+    words = trigger_words(metadata)
+    front = _front_matter(base, words, metadata, pictures, license)
+    lines = ["---", yaml.safe_dump(front, sort_keys=False, allow_unicode=True).rstrip(), "---", ""]
+    lines += [f"# {name}", "", *_introduction(run, checkpoint, base, metadata), ""]
+    if words:
+        said = ", ".join(f"`{word}`" for word in words)
+        lines += ["## Trigger words", "", f"A prompt has to say {said}.", ""]
+    lines += [*_samples(pictures), *_use(base, files, pictures, words, run.recipe)]
+    lines += [*_scores(run, checkpoint), *_training(metadata)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _front_matter(
+    base: str,
+    words: Sequence[str],
+    metadata: Mapping[str, str],
+    pictures: Sequence[CardPicture],
+    license: str,
+) -> dict[str, Any]:
+    front: dict[str, Any] = {"library_name": "diffusers", "license": license}
+    if _HUB_ID.fullmatch(base.partition("@")[0]):
+        front |= {"base_model": base.partition("@")[0], "base_model_relation": "adapter"}
+    front["pipeline_tag"] = "text-to-image"
+    if words:
+        front["instance_prompt"] = words[0]
+    front["tags"] = _tags(base, metadata)
+    shown = [each for each in pictures if each.prompt]
+    if shown:
+        front["widget"] = [{"text": each.prompt, "output": {"url": each.name}} for each in shown]
+    return front
+
+
+def _tags(base: str, metadata: Mapping[str, str]) -> list[str]:
+    told = metadata.get("ss_base_model_version", "")
+    family = "nano" if base == NANO else "stable-diffusion"
+    tags = ["text-to-image", "stable-diffusion-xl" if "xl" in told.lower() else family]
+    if (kind := metadata.get("sdtune.adapter_type", "")) and kind != "None":
+        tags.append(kind)
+    technique = _KINDS.get(metadata.get("sdtune.technique", ""))
+    return list(dict.fromkeys([*tags, *([technique] if technique else []), "sdtune"]))
+
+
+def _introduction(
+    run: ReportedRun, checkpoint: Checkpoint | None, base: str, metadata: Mapping[str, str]
+) -> Iterator[str]:
+    count = metadata.get("sdtune.num_train_images")
+    of = f", from {count} pictures" if count else ""
+    steps = step_name(checkpoint.label) if checkpoint else f"step {run.last_step}"
+    yield f"{run.technique or 'An adapter'} on {base}{of}: {steps} of {run.recipe}, by sdtune."
+    if base == NANO:
+        yield ""
+        yield (
+            "nano is a Stable Diffusion of 64 pixels that comes with sdtune, for trying things "
+            "out; other programs do not know it."
+        )
+
+
+def _samples(pictures: Sequence[CardPicture]) -> Iterator[str]:
+    if not pictures:
+        return
+    yield from ("## Samples", "")
+    pairs = [each for each in pictures if each.prompt]
+    if pairs:
+        yield from ("| prompt | base | with the adapter |", "|---|---|---|")
+        for each in pairs:
+            before = f"![base]({each.before})" if each.before else ""
+            yield f"| {_cell(each.prompt)} | {before} | ![adapter]({each.name}) |"
+        yield ""
+    for each in pictures:
+        if not each.prompt:
+            yield from (f"![rows of steps, the base first]({each.name})", "")
+
+
+def _use(
+    base: str,
+    files: Sequence[Path],
+    pictures: Sequence[CardPicture],
+    words: Sequence[str],
+    recipe: str,
+) -> Iterator[str]:
+    prompts = [each.prompt for each in pictures if each.prompt]
+    prompt = (prompts or [f"a {words[0]}" if words else "a cat"])[0]
+    yield from ("## How to draw with it", "")
+    for snippet in describe_use(base, files, prompt, recipe):
+        yield from _snippet(snippet)
+
+
+def _snippet(snippet: Snippet) -> Iterator[str]:
+    yield from (f"**{snippet.title}**", "")
+    if snippet.note:
+        yield from (snippet.note, "")
+    if snippet.text:
+        language = "" if snippet.text.startswith("#") else "python"
+        yield from (f"```{language}", snippet.text, "```", "")
+
+
+def _scores(run: ReportedRun, checkpoint: Checkpoint | None) -> Iterator[str]:
+    if run.evaluation is None or checkpoint is None:
+        yield from ("## Scores", "", "Nothing was measured.", "")
+        return
+    protocol = run.evaluation.protocol
+    yield from (
+        "## Scores",
+        "",
+        f"Of {len(protocol.prompts)} prompts with {len(protocol.seeds)} seeds each, "
+        f"{protocol.num_inference_steps} steps, guidance {protocol.guidance_scale:g}, judged by "
+        f"CLIP {public_base(protocol.clip)}. In brackets, bootstrap 95 % intervals over prompts "
+        "and seeds.",
+        "",
+        "| | base | with the adapter | difference | |",
+        "|---|---|---|---|---|",
+    )
+    rows = metric_rows(run.evaluation, run.untuned, checkpoint)
+    for row in rows:
+        cells = (row.title, *map(_figure, (row.base, row.tuned, row.difference)), row.verdict)
+        yield f"| {' | '.join(map(_cell, cells))} |"
+    yield ""
+    yield from (f"- **{row.title}** ({row.direction}): {row.meaning}" for row in rows)
+    yield ""
+
+
+def _figure(words: tuple[str, str]) -> str:
+    value, between = words
+    return f"{value} ({between})" if value and between else value
+
+
+def _training(metadata: Mapping[str, str]) -> Iterator[str]:
+    told = {text: metadata[key] for key, text in _SETTINGS.items() if key in metadata}
+    told = {text: value for text, value in told.items() if value not in ("None", "")}
+    if told:
+        yield from ("## Training", "", "| | |", "|---|---|")
+        yield from (f"| {text} | {_cell(value)} |" for text, value in told.items())
+        yield from ("", "The whole record is in the file's header: `sdtune inspect` shows it.")
+
+
+def _cell(text: str) -> str:
+    """Write a text for a cell of a table: what Markdown or HTML would obey is escaped."""
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+    return " ".join(escaped.split())

@@ -1,0 +1,210 @@
+"""A run's adapter, samples and card in a folder of their own, with nothing private in it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from PIL import Image
+
+from sdtune.adapters.pipeline import find_adapter_files
+from sdtune.files import tensor_file
+from sdtune.report.model_card import CardPicture, model_card
+from sdtune.report.run import ReportedRun, read_run
+from sdtune.run_folder.checkpoints import Manifest
+from sdtune.run_folder.layout import BEST, RunFolder, by_step, step_label, step_of
+from sdtune.run_folder.record import Checkpoint, picture_name
+
+__all__ = ["private_words", "publish_run"]
+
+_PICTURES_SHOWN = 6
+_TEXTS = (".json", ".md", ".yaml", ".txt")
+_OF_A_USER = re.compile(r"(?:/home/|/Users/|[A-Za-z]:\\+Users\\+)[^/\\\s\"']+")
+
+
+def publish_run(
+    run: Path,
+    to: Path,
+    *,
+    license: str,
+    checkpoint: str | None = None,
+    base_model: str | None = None,
+) -> Path:
+    """Make a folder that is ready to upload; whole, or not at all.
+
+    Args:
+        run: The run folder.
+        to: The folder to make.
+        license: By the hub's name.
+        checkpoint: `best`, `last` or a step; None for the best, or the last where none is named.
+        base_model: The base's id on the hub, if the recipe's own is none.
+
+    Returns:
+        The folder.
+
+    Raises:
+        FileExistsError: If the folder holds something.
+        FileNotFoundError: If there is no such run, adapter or checkpoint.
+        ValueError: If the run is not finished, or what would be published names a private place.
+    """
+    found = read_run(run)
+    _check_finished(found)
+    source = _adapter_folder(found, checkpoint)
+    scored = _scored(found, source)
+    to = Path(to)
+    if to.exists() and (not to.is_dir() or any(to.iterdir())):
+        raise FileExistsError(f"Expected {to} to be a new folder, but it is there; name another.")
+    to.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{to.name}_", dir=to.parent))
+    try:
+        _copy_adapter(source, staging)
+        pictures = list(_copy_pictures(found, scored, staging))
+        files = find_adapter_files(staging)
+        text = model_card(
+            found,
+            scored,
+            files,
+            _metadata(files[-1]),
+            pictures,
+            license=license,
+            name=to.name,
+            base_model=base_model,
+        )
+        for place in (os.path.relpath(staging), str(staging)):
+            text = text.replace(place, to.name)
+        (staging / "README.md").write_text(text, encoding="utf-8")
+        _check_private(staging, run)
+        staging.chmod(0o755)
+        if to.is_dir():
+            to.rmdir()
+        staging.rename(to)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    return to
+
+
+def private_words(folder: Path, private: Mapping[str, str]) -> Iterator[str]:
+    """Find what a folder's texts and headers say of places and users, a line each.
+
+    Args:
+        folder: The folder.
+        private: Text that must not be said -> what it is.
+    """
+    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+        if path.suffix in _TEXTS:
+            text = path.read_text(encoding="utf-8")
+        elif path.suffix == ".safetensors":
+            text = "\n".join(tensor_file.read_header(path).metadata.values())
+        else:
+            continue
+        name = path.relative_to(folder).as_posix()
+        said = {word: what for word, what in private.items() if word in text}
+        said |= dict.fromkeys(_OF_A_USER.findall(text), "a user's folder")
+        for word, what in said.items():
+            yield f"{name} says `{word}`, {what}"
+
+
+def _check_finished(run: ReportedRun) -> None:
+    manifest = Manifest.load(RunFolder(run.folder).checkpoint.parent)
+    newest = manifest.checkpoints[0].step if manifest and manifest.checkpoints else None
+    is_short = newest is not None and run.max_steps is not None and newest < run.max_steps
+    if not run.is_finished or (run.evaluation is None and is_short):
+        got = newest if newest is not None else run.last_step
+        of = f" of {run.max_steps}" if run.max_steps else ""
+        raise ValueError(
+            f"Expected {run.folder} to be a finished run with an adapter, but it got to step "
+            f"{got}{of}: go on with it by `--resume={run.folder}`."
+        )
+
+
+def _adapter_folder(run: ReportedRun, checkpoint: str | None) -> Path:
+    places = RunFolder(run.folder)
+    known = {"last": places.adapter}
+    known |= {step_label(step): path for step, path in by_step(places.adapter).items()}
+    if places.best_adapter.is_dir():
+        known[BEST] = places.best_adapter
+    asked = checkpoint or (BEST if BEST in known else "last")
+    wanted = step_label(int(asked)) if asked.isdecimal() else asked
+    if wanted not in known:
+        names = ", ".join(f"`{step_of(each) or each}`" for each in known)
+        raise FileNotFoundError(
+            f"Expected `--checkpoint` to be one of {names}, but got `{asked}`."
+        )
+    find_adapter_files(known[wanted])
+    return known[wanted]
+
+
+def _scored(run: ReportedRun, source: Path) -> Checkpoint | None:
+    """Find the scores of the adapter in a folder: of the best, of a step, or of the last."""
+    if run.evaluation is None:
+        return None
+    tuned, best = run.evaluation.tuned, run.evaluation.best
+    if source.name == BEST:
+        return next((each for each in tuned if best and each.label == best.label), None)
+    if step_of(source.name) is not None:
+        return next((each for each in tuned if each.label == source.name), None)
+    return next((each for each in tuned[-1:] if each.step == (run.max_steps or each.step)), None)
+
+
+def _copy_adapter(source: Path, target: Path) -> None:
+    """Copy a checkpoint's files in every format, and not the checkpoints that lie below."""
+    for path in sorted(source.iterdir()):
+        if path.is_symlink():
+            raise ValueError(f"Expected {path} to be a file, but it is a link.")
+        if path.is_file():
+            shutil.copyfile(path, target / path.name)
+        elif path.name != BEST and step_of(path.name) is None:
+            shutil.copytree(path, target / path.name, symlinks=True)
+
+
+def _copy_pictures(
+    run: ReportedRun, scored: Checkpoint | None, target: Path
+) -> Iterator[CardPicture]:
+    """Copy the pixels of samples, without what is written into the files."""
+    folder = target / "images"
+    folder.mkdir()
+    if run.evaluation is not None and scored is not None and run.untuned is not None:
+        protocol = run.evaluation.protocol
+        for number, prompt in enumerate(protocol.prompts[:_PICTURES_SHOWN]):
+            name = picture_name(number, protocol.seeds[0])
+            after = run.folder / scored.pictures / name
+            before = run.folder / run.untuned.pictures / name
+            if _copy_pixels(after, folder / name):
+                has_base = _copy_pixels(before, folder / f"base_{name}")
+                yield CardPicture(f"images/{name}", prompt, f"images/base_{name}" * has_base)
+    grids = list(by_step(RunFolder(run.folder).samples, ".png").values())
+    if grids and _copy_pixels(grids[-1], folder / "grid.png"):
+        yield CardPicture("images/grid.png", "")
+
+
+def _copy_pixels(source: Path, target: Path) -> bool:
+    if not source.is_file():
+        return False
+    with Image.open(source) as picture:
+        Image.frombytes(picture.mode, picture.size, picture.tobytes()).save(target)
+    return True
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    from_file = path if path.is_file() else next(path.rglob("*.safetensors"))
+    return dict(tensor_file.read_header(from_file).metadata)
+
+
+def _check_private(folder: Path, run: Path) -> None:
+    here = {
+        str(Path.home()): "your home folder",
+        str(Path.cwd()): "the current folder",
+        str(run.resolve()): "the run's folder",
+    }
+    private = {place: what for place, what in here.items() if len(Path(place).parts) > 1}
+    said = list(private_words(folder, private))
+    if said:
+        raise ValueError(
+            f"Expected nothing private in what is published, but {'; '.join(said)}: give "
+            "`--base_model`, or leave it out of prompts and train again."
+        )

@@ -1,0 +1,172 @@
+"""A folder to upload: whole, with scores, and nothing private in it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from safetensors.torch import save_file
+
+from sdtune.cli import main
+from sdtune.report.publishing import private_words, publish_run
+from sdtune.run_folder.record import Evaluation
+
+
+@pytest.fixture
+def run(whole_run, tmp_path):
+    copy = tmp_path / "runs" / "style_lora" / "version_0"
+    shutil.copytree(whole_run, copy)
+    return copy
+
+
+def front_matter(folder: Path) -> dict:
+    return yaml.safe_load((folder / "README.md").read_text(encoding="utf-8").split("---\n")[1])
+
+
+def test_a_finished_run_becomes_a_folder(run, tmp_path):
+    folder = publish_run(run, tmp_path / "out" / "discs", license="cc-by-sa-4.0")
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    pictures = {f"images/{base}prompt_0{n}_seed_3.png" for base in ("", "base_") for n in (0, 1)}
+    assert files == {"README.md", "pytorch_lora_weights.safetensors"} | pictures
+    best = run / "adapter" / "best" / "pytorch_lora_weights.safetensors"
+    assert (folder / best.name).read_bytes() == best.read_bytes()
+    front = front_matter(folder)
+    assert front["license"] == "cc-by-sa-4.0"
+    assert front["library_name"] == "diffusers"
+    assert front["base_model"] == "CompVis/stable-diffusion-v1-4"
+    assert [each["text"] for each in front["widget"]] == [
+        '<erica> & co "at sea"',
+        "a red car</script><script>alert(1)</script>",
+    ]
+    for each in front["widget"]:
+        assert (folder / each["output"]["url"]).is_file()
+    assert list(tmp_path.joinpath("out").iterdir()) == [folder]
+
+
+def test_the_card_has_the_scores_with_their_intervals(run, tmp_path):
+    folder = publish_run(run, tmp_path / "discs", license="mit")
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert "| style score | 0.22 (0.10 to 0.34) | 0.62 (0.50 to 0.74) |" in text
+    assert "step 400 of style_lora" in text
+    assert "<script>" not in text.split("---\n", 2)[2].partition("## How to draw")[0]
+
+
+def test_another_checkpoint_has_its_own_scores(run, tmp_path):
+    folder = publish_run(run, tmp_path / "discs", license="mit", checkpoint="200")
+    assert "| 0.42 (0.30 to 0.54) |" in (folder / "README.md").read_text(encoding="utf-8")
+    with pytest.raises(FileNotFoundError, match="`last`, `200`, `400`, `best`, but got `7`"):
+        publish_run(run, tmp_path / "other", license="mit", checkpoint="7")
+
+
+def test_nothing_is_overwritten_and_nothing_half_is_left(run, tmp_path):
+    (tmp_path / "discs").mkdir()
+    (tmp_path / "discs" / "mine").write_text("mine")
+    with pytest.raises(FileExistsError, match="name another"):
+        publish_run(run, tmp_path / "discs", license="mit")
+    assert [each.name for each in (tmp_path / "discs").iterdir()] == ["mine"]
+    (run / "samples" / "step_000400.png").write_bytes(b"no picture")
+    with pytest.raises(OSError, match="step_000400"):
+        publish_run(run, tmp_path / "other", license="mit")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["discs", "runs"]
+
+
+def test_a_run_that_is_not_finished_is_refused_with_what_to_do(run, tmp_path):
+    record = Evaluation.load(run)
+    content = json.loads((run / "evaluation.json").read_text())
+    (run / "evaluation.json").write_text(json.dumps(content | {"finished": False}))
+    with pytest.raises(ValueError, match=r"a finished run .* step 400 of 400.*--resume="):
+        publish_run(run, tmp_path / "discs", license="mit")
+    assert record.finished
+
+
+def test_a_run_without_an_adapter_is_refused(run, tmp_path):
+    shutil.rmtree(run / "adapter")
+    with pytest.raises(FileNotFoundError, match="Expected an adapter at"):
+        publish_run(run, tmp_path / "discs", license="mit")
+    assert not (tmp_path / "discs").exists()
+
+
+def test_what_pictures_say_of_their_making_stays_behind(run, tmp_path):
+    path = run / "evaluation" / "step_000400" / "prompt_00_seed_3.png"
+    said = PngInfo()
+    said.add_text("parameters", "a secret /home/somebody/x")
+    with Image.open(path) as picture:
+        pixels = picture.copy()
+    pixels.save(path, pnginfo=said)
+    folder = publish_run(run, tmp_path / "discs", license="mit")
+    with Image.open(folder / "images" / path.name) as copy:
+        assert copy.info == {}
+        assert copy.tobytes() == pixels.tobytes()
+
+
+def test_a_header_that_names_a_place_is_refused(run, tmp_path):
+    adapter = run / "adapter" / "best" / "pytorch_lora_weights.safetensors"
+    tensors = {"unet.a.lora.down.weight": torch.zeros(2, 2), "unet.a.lora.up.weight": torch.ones(2)}
+    save_file(tensors, adapter, {"ss_dataset_dirs": '{"/home/somebody/photos": 3}'})
+    with pytest.raises(ValueError, match="says `/home/somebody`, a user's folder"):
+        publish_run(run, tmp_path / "discs", license="mit")
+    assert not (tmp_path / "discs").exists()
+
+
+def test_a_base_in_a_folder_is_named_by_its_last_part(run, tmp_path):
+    content = json.loads((run / "evaluation.json").read_text())
+    base = tmp_path / "bases" / "sd15.safetensors"
+    content["base"]["source"] = str(base)
+    (run / "evaluation.json").write_text(json.dumps(content))
+    text = (publish_run(run, tmp_path / "a", license="mit") / "README.md").read_text()
+    assert str(tmp_path) not in text
+    assert "sd15.safetensors" in text
+    assert "base_model" not in front_matter(tmp_path / "a")
+    publish_run(run, tmp_path / "b", license="mit", base_model="owner/sd15")
+    assert front_matter(tmp_path / "b")["base_model"] == "owner/sd15"
+
+
+def test_trigger_words_come_from_the_header(run, tmp_path):
+    adapter = run / "adapter" / "best" / "pytorch_lora_weights.safetensors"
+    tensors = {"unet.a.lora.down.weight": torch.zeros(2, 2), "unet.a.lora.up.weight": torch.ones(2)}
+    fields = {"subject": ["qqq robot", "robot"], "class": ["robot", "robot"]}
+    save_file(tensors, adapter, {"sdtune.prompt_fields": json.dumps(fields), "sdtune.rank": "16"})
+    folder = publish_run(run, tmp_path / "discs", license="mit")
+    assert front_matter(folder)["instance_prompt"] == "qqq robot"
+    text = (folder / "README.md").read_text()
+    assert "A prompt has to say `qqq robot`." in text
+    assert "| rank | 16 |" in text
+
+
+def test_private_words_are_found_in_texts_and_named(tmp_path):
+    (tmp_path / "a.json").write_text('{"base": "C:\\\\Users\\\\ann\\\\sd15"}')
+    (tmp_path / "b.md").write_text("from /srv/here/x")
+    (tmp_path / "c.md").write_text("all is well, /homeland/x")
+    assert list(private_words(tmp_path, {"/srv/here": "the folder"})) == [
+        "a.json says `C:\\\\Users\\\\ann`, a user's folder",
+        "b.md says `/srv/here`, the folder",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--to=x"], "Expected `--license` to be given"),
+        (["--to=x", "--license=CC BY"], "Expected `--license` to be a licence by the hub's name"),
+        (["--to=.", "--license=mit"], "Expected `--to` to name a new folder"),
+        (["--to=x", "--license=mit", "--base_model=sd15"], "Expected `--base_model` to be a hub's"),
+    ],
+)
+def test_wrong_calls_are_refused(words, said, run, monkeypatch, capsys):
+    monkeypatch.chdir(run)
+    assert main(["publish", str(run), *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_command_says_how_to_upload(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["publish", str(run), "--to", "discs", "--license", "mit"]) == 0
+    assert "hf upload OWNER/discs discs" in capsys.readouterr().out
+    assert main(["publish", str(tmp_path), "--to", "x", "--license", "mit"]) == 2
+    assert "Expected a run folder" in capsys.readouterr().err
