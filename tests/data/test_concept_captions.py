@@ -178,10 +178,11 @@ def test_none_names_the_subject_alone(make_data, captioner):
 
 def test_templates_go_around_the_name_and_no_sentence(make_data, captioner, photos):
     templates = ["that {} again", "a large {}"]
-    alone = _set_up(make_data(captioner="none", prompt_templates=templates), "sd")
+    unmade = {"captioner": "none", "prompt_templates": templates, "resolution": 8}
+    alone = _set_up(make_data(**unmade), "sd")
     assert alone.captions() == ["that qqq robot again", "a large qqq robot"]
     (photos / "01.txt").write_text("a robot in snow")
-    mixed = _set_up(make_data(captioner="none", prompt_templates=templates), "sd")
+    mixed = _set_up(make_data(**unmade), "sd")
     pairs = [(epoch, index) for epoch in range(4) for index in range(3)]
     told = [mixed.train_dataset.sample(*each)["caption"] for each in pairs]
     assert told.count("a qqq robot in snow") == 4
