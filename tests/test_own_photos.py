@@ -13,6 +13,7 @@ from safetensors import safe_open
 
 from sdtune.cli import main
 from sdtune.commands.recipe import read_yaml
+from tests.captioning.tiny_captioners import make_tiny_blip
 
 ROOT = Path(__file__).parents[1]
 BASES = ("", "sd14/", "sdxl/")
@@ -53,12 +54,14 @@ def _cheap(recipe: str, folder: Path) -> str:
     content["trainer"]["max_steps"] = 3
     for callback in content["trainer"]["callbacks"]:
         arguments = callback.get("init_args", {})
+        if "clip" in arguments:
+            arguments["clip"] = "nano"
         for key in {"prompts", "class_prompts"} & arguments.keys():
             arguments[key] = arguments[key][:1]
             arguments["num_inference_steps"] = 1
     text = re.sub(r"\b(class_count|mixed_count): \S+", r"\1: 2", yaml.safe_dump(content))
     text = re.sub(r"\bclass_inference_steps: \S+", "class_inference_steps: 1", text)
-    copy = folder / f"{recipe}.yaml"
+    copy = folder / f"{Path(recipe).name}.yaml"
     copy.write_text(text, encoding="utf-8")
     return str(copy)
 
@@ -82,6 +85,46 @@ def test_no_recipe_says_cat_of_another_subject_in_what_is_trained_or_scored(reci
     prompts = [line for line in text.splitlines() if "{subject" in line and "#" not in line[:1]]
     assert len(prompts) >= 6
     assert not [line for line in prompts if re.search(r"\b(cat|rabbit|erica|hazel)\b", line)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("recipe", "base"),
+    [
+        ("sd14/textual_inversion", "micro_sd"),
+        ("sd14/dreambooth", "micro_sd"),
+        ("sdxl/dreambooth", "shallow_xl"),
+    ],
+)
+def test_recipes_for_other_bases_let_blip_describe_photos(
+    recipe, base, photos, tmp_path, request, monkeypatch
+):
+    monkeypatch.setattr("sdtune.captioning.blip._MODEL", str(make_tiny_blip(tmp_path / "blip")))
+    small = {
+        "model.base": request.getfixturevalue(base),
+        "data.resolution": 64,
+        "trainer.precision": "32-true",
+        "trainer.accelerator": "cpu",
+        "trainer.devices": 1,
+    }
+    if "textual_inversion" in recipe:
+        small["model.initializer_token"] = "c"  # the small model knows letters and no words
+    else:
+        small["model.class_inference_steps"] = 1
+    call = ["fit", "--config", _cheap(recipe, tmp_path), *_words(recipe, photos)]
+    call += [f"--{key}={value}" for key, value in small.items()]
+    call += ["--run=own", f"--trainer.default_root_dir={tmp_path / 'runs'}"]
+    assert main(call) == 0
+    run = tmp_path / "runs" / Path(recipe).name / "own"
+    made = json.loads((run / "captions.json").read_text())["captions"]
+    assert {each["captioner"] for each in made} == {"blip"}
+    captions = [each["caption"] for each in made]
+    assert len(captions) == 10
+    article = "an" if "dreambooth" in recipe else "a"  # erica robot
+    assert all(each.startswith(f"{article} {{subject}} ") for each in captions)
+    evaluated = json.loads((run / "evaluation.json").read_text())["protocol"]["prompts"]
+    subject = "erica robot" if "dreambooth" in recipe else "<robot>"
+    assert all(subject in each for each in evaluated)
 
 
 @pytest.mark.slow

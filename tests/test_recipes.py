@@ -114,9 +114,13 @@ def run_two_steps_on(base, recipe, folder):
     # bf16 is slow on CPUs, so one technique that trains both networks has it
     precision = "bf16-mixed" if "pivotal_tuning" in recipe else "32-true"
     small = [f"--model.base={base}", "--data.resolution=64", f"--trainer.precision={precision}"]
-    arguments = read_yaml(recipe)["model"]["init_args"]
-    if "initializer_token" in arguments:
-        small.append("--model.initializer_token=c")  # the small model knows letters and no words
-    if "initializer_tokens" in arguments:
-        small.append("--model.initializer_tokens=[c, d]")
-    run_two_steps(recipe, folder, *small)
+    run_two_steps(recipe, folder, *small, *letters_for(recipe))
+
+
+def letters_for(recipe):
+    """Start new words from letters, for the small models know no words."""
+    technique = read_yaml(recipe)["model"]["class_path"]
+    if "MultiConcept" in technique:
+        return ["--model.initializer_tokens=[c, d]"]
+    learns_word = "TextualInversion" in technique or "PivotalTuning" in technique
+    return ["--model.initializer_token=c"] if learns_word else []

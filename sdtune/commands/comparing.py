@@ -12,7 +12,7 @@ from sdtune.commands.comparison_file import is_comparison, read_comparison
 from sdtune.commands.errors import CallError
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.commands.recipe import read_yaml
-from sdtune.commands.recipe_cli import recipe_problems
+from sdtune.commands.recipe_cli import recipe_fields
 from sdtune.comparison.execution import Engine, Outcome, carry_out, in_turn, is_finished
 from sdtune.comparison.planning import PlannedRun, plan_run, protocol_problems
 from sdtune.comparison.publication import build_tables, write_markdown, write_page
@@ -61,7 +61,7 @@ def plan_runs(
     Args:
         comparison: What is compared.
         words: Overrides of the call, for all runs.
-        build: Whether to build the classes of each recipe, see `recipe_problems`.
+        build: Whether to build the classes of each recipe, see `recipe_fields`.
 
     Returns:
         The runs, and one sentence for each problem.
@@ -75,8 +75,8 @@ def plan_runs(
             continue
         plan = plan_run(comparison, name, recipe, words)
         configs = [f"--config={settings.recipe}", f"--config={json.dumps(plan.changes)}"]
-        found[name] = recipe_problems([*configs, *plan.words], build)
-        plans.append(plan)
+        fields, found[name] = recipe_fields([*configs, *plan.words], build)
+        plans.append(plan.with_fields(fields))
     return plans, [*_grouped(found), *(protocol_problems(plans) if plans else [])]
 
 

@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 import sdtune
+from sdtune._prompt_fields import PromptFields
 from sdtune.callbacks.adapter_checkpoint import AdapterCheckpoint
 from sdtune.callbacks.hyperparameters import Hyperparameters
 from sdtune.callbacks.resumed_recipe import check_recipe
@@ -30,12 +31,13 @@ from sdtune.commands.recipe_parser import RecipeParser
 from sdtune.commands.run_folder import DEFAULT_ROOT, Destination, choose_run_folder
 from sdtune.commands.shipped_recipes import name_recipes
 from sdtune.commands.trust import split_trust, trust
+from sdtune.evaluation.settings import fields_of
 from sdtune.evaluation.technique import is_technique
 from sdtune.evaluation.whole_model import splits_model
 from sdtune.run_folder.checkpoint_file import read_content
 from sdtune.run_folder.run_lock import RunLock
 
-__all__ = ["RecipeCLI", "recipe_problems"]
+__all__ = ["RecipeCLI", "recipe_fields", "recipe_problems"]
 
 _UNWRITTEN = "The adapter is written too: `trainer.callbacks` names no sdtune.AdapterCheckpoint."
 _ENDS = {"trainer.max_epochs", "trainer.max_steps", "trainer.max_time"}
@@ -330,8 +332,21 @@ def recipe_problems(arguments: Sequence[str], build: bool = True) -> list[str]:
     Returns:
         One sentence each.
     """
+    return recipe_fields(arguments, build)[1]
+
+
+def recipe_fields(arguments: Sequence[str], build: bool = True) -> tuple[PromptFields, list[str]]:
+    """Find what a recipe's prompts may hold in braces, and what is wrong with it.
+
+    Args:
+        arguments: The command line after `sdtune fit`.
+        build: Whether to build its classes, see `recipe_problems`.
+
+    Returns:
+        The fields, none if they are not known; and one sentence for each problem.
+    """
     try:
-        RecipeCLI(arguments, build)
+        cli = RecipeCLI(arguments, build)
     except CallError as error:
-        return error.problems
-    return []
+        return PromptFields(), error.problems
+    return fields_of(cli.datamodule) if build else PromptFields(), []

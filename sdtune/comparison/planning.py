@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 import sdtune
+from sdtune._prompt_fields import PromptFields
 from sdtune.comparison.settings import SUBJECT, Comparison, Variant
 from sdtune.run_folder.record import EvaluationSettings
 
@@ -34,6 +35,7 @@ class PlannedRun:
         digest: Hash of all that decides its result: recipe, overrides, budget, evaluation, version.
         output: The comparison's folder.
         subject: What stands for `{subject}` in prompts.
+        fields: What the fields of its prompts read, as its data says.
     """
 
     name: str
@@ -43,6 +45,7 @@ class PlannedRun:
     digest: str
     output: Path
     subject: str | None = None
+    fields: PromptFields = field(default_factory=PromptFields)
 
     @property
     def folder(self) -> Path:
@@ -71,6 +74,18 @@ class PlannedRun:
         configs = [f"--config={self.recipe}", f"--config={self.changes_path}"]
         end = f"--resume={self.folder}" if resume else f"--run={self.digest}"
         return ["sdtune", "fit", *configs, *self.words, end]
+
+    def with_fields(self, fields: PromptFields) -> PlannedRun:
+        """Take over what its data calls the subject, unless the comparison says it.
+
+        Args:
+            fields: What the fields of its prompts read.
+
+        Returns:
+            The same run.
+        """
+        own = fields.readings.get(SUBJECT[1:-1])
+        return replace(self, fields=fields, subject=self.subject or (own.tuned if own else None))
 
     def write_changes(self) -> None:
         """Write the second recipe file."""
@@ -151,6 +166,13 @@ def evaluation_arguments(plan: PlannedRun) -> dict[str, Any]:
         if _is_evaluation(callback):
             given = callback.get("init_args") or {}
             terms = {name: value for name, value in given.items() if name in _PROTOCOL}
+            for name, fill in (
+                ("prompts", plan.fields.tuned),
+                ("class_prompts", plan.fields.plain),
+            ):
+                texts = [str(each) for each in terms.get(name) or ()]
+                if texts and not plan.fields.problems(texts, name):
+                    terms[name] = [fill(each, name) for each in texts]
             if plan.subject and "prompts" in terms:
                 terms["prompts"] = _put(terms["prompts"], plan.subject, SUBJECT)
             return terms

@@ -25,7 +25,7 @@ TRAIN_LOSS = "train_loss"
 """The metric that no evaluation holds: the mean of the training loss over all logged steps."""
 
 SUBJECT = "{subject}"
-"""What stands in prompts for a run's `subject`."""
+"""What stands in prompts for a run's words for its subject."""
 
 _FLOAT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
@@ -47,7 +47,8 @@ class Variant:
     Attributes:
         recipe: Path of the recipe.
         label: How tables name the run; None is its name.
-        subject: The words that stand for the subject, put for `{subject}` in prompts.
+        subject: The words that stand for the subject, put for `{subject}` in prompts; None takes
+            what the recipe's data calls it.
         overrides: Key -> value, as on the command line: `model.optimizer: sgd_nesterov`.
     """
 
@@ -159,17 +160,11 @@ class Comparison:
     def _run_problems(self) -> Iterator[str]:
         if not self.runs:
             yield "Expected `runs` to name at least one run, but got none."
-        for name, run in self.runs.items():
+        for name in self.runs:
             if not _NAME.fullmatch(name) or name == BASE_LABEL:
                 yield (
                     "Expected each key of `runs` to be a folder's name of letters, digits, `_`, "
                     f"`-` and `.`, other than `{BASE_LABEL}`, but got `{name}`."
-                )
-            prompts = self.evaluation.get("prompts") or []
-            if run.subject is None and any(SUBJECT in str(prompt) for prompt in prompts):
-                yield (
-                    f"Expected `runs.{name}.subject` to be given, because `evaluation.prompts` say "
-                    f"`{SUBJECT}`."
                 )
 
     def _budget_problems(self) -> Iterator[str]:

@@ -12,10 +12,11 @@ import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from PIL import Image
 
-from sdtune._prompt_fields import Subject
+from sdtune._prompt_fields import PromptFields, Subject
 from sdtune.captioning.captioner import CaptionerSettings
 from sdtune.captioning.registry import CAPTIONERS, load_captioner
 from sdtune.data.caption_files import open_picture
+from sdtune.data.described_subject import described
 from sdtune.data.made_captions import MadeCaption, read_descriptions, write_descriptions
 from sdtune.data.pictures import Picture
 from sdtune.data.subject_captions import made_caption, with_article
@@ -31,7 +32,7 @@ _TITLES = {
     "clip": "`clip`, nano's words for backgrounds",
     "wd": "`wd`, a tagger of drawings",
     "record": "an adapter's record",
-    NONE: "the subject alone (`data.captioner: none`)",
+    NONE: "the subject alone",
 }
 
 
@@ -66,13 +67,20 @@ def captioner_words(captioner: str) -> str:
 
 
 def make_captions(
-    pictures: Sequence[Picture], subject: Subject, captioner: str, cache: Path, *, required: bool
+    pictures: Sequence[Picture],
+    subject: Subject,
+    alone: str,
+    captioner: str,
+    cache: Path,
+    *,
+    required: bool,
 ) -> list[MadeCaption]:
-    """Describe what is beside a subject, once: what the cache knows is taken from there.
+    """Describe pictures of a subject, once: what the cache knows is taken from there.
 
     Args:
         pictures: Pictures of the subject, without captions.
         subject: What they show.
+        alone: What a picture is told of which nothing is said, such as "a photo of {subject}".
         captioner: Name of what describes them, or `none`.
         cache: The cache's folder.
         required: Whether a captioner that is not available is an error; else the captions name the
@@ -94,25 +102,31 @@ def make_captions(
         except (ImportError, OSError, ValueError) as error:
             if required:
                 raise
+            told = PromptFields.of_subjects([subject]).tuned(alone, "captioner")
             rank_zero_warn(
-                f"No captions can be made, and each of {len(pictures)} pictures is told to be "
-                f"`{with_article(subject.tuned)}` and no more: {error} Or write captions beside "
-                "the pictures, or give `--data.captioner none`."
+                f"No captions can be made, and each of {len(pictures)} pictures is told `{told}` "
+                f"and no more: {error} Or write captions beside the pictures, or give "
+                "`--data.captioner none`."
             )
             captioner, known = NONE, {}
         else:
-            known |= {each.sha256: beside for each, beside in zip(new, found, strict=True)}
+            known |= {each.sha256: text for each, text in zip(new, found, strict=True)}
             write_descriptions(cache, captioner, called, known)
     return [
-        MadeCaption(
-            each.name, each.sha256, made_caption(subject, known.get(each.sha256, "")), captioner
-        )
+        MadeCaption(each.name, each.sha256, _caption(known.get(each.sha256), subject, alone), by)
+        for by in [captioner]
         for each in pictures
     ]
 
 
+def _caption(text: str | None, subject: Subject, alone: str) -> str:
+    """Make a caption of what was said; of no more than the subject's name, what is told alone."""
+    caption = described(text or "", subject)
+    return alone if caption == made_caption(subject, "") else caption
+
+
 def _described(pictures: Sequence[Picture], captioner: str, called: str) -> Iterator[str]:
-    """Say what is beside the subject in each picture."""
+    """Say what is to be seen in each picture, the subject being called so."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     loaded = load_captioner(captioner, CaptionerSettings(subject=called, device=device))
     log.info("Describing %d pictures by %s, once.", len(pictures), captioner_words(captioner))
@@ -122,12 +136,4 @@ def _described(pictures: Sequence[Picture], captioner: str, called: str) -> Iter
             images = [each for each in opened if isinstance(each, Image.Image)]
             if len(images) < len(opened):
                 raise ValueError(next(each for each in opened if isinstance(each, str)))
-            yield from (_beside(text, called) for text in loaded.describe(images))
-
-
-def _beside(text: str, called: str) -> str:
-    """Take what is said of the subject away from the beginning of a caption."""
-    text = " ".join(text.replace("{", "(").replace("}", ")").split())
-    if text.lower().startswith(called.lower()):
-        return text[len(called) :].strip()
-    return f", {text}" if text else ""
+            yield from loaded.describe(images)

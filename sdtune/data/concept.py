@@ -48,7 +48,8 @@ class Concept:
         class_count: Number of class pictures to draw, when there is no `class_dir`.
         prompt_templates: Texts with `{}` where an instance's prompt or caption goes; each sample
             draws one of them. `object` and `style` are those of `sdtune.data.prompt_templates`;
-            None is the prompt alone.
+            None is the prompt alone. With a `class_noun`, they go around `instance_prompt` or the
+            subject's name, and captions are told as they are.
         caption_replacements: Words of the captions and what to put in their places, such as
             {cat: <erica>}: the subject's name goes into captions that know none. Whole words,
             the longest first. With a `class_noun`, that is what is replaced by default.
@@ -114,6 +115,11 @@ class Concept:
     def templates(self) -> list[str]:
         """Texts with `{}`, one of which goes around the caption of a sample."""
         return list(self._named_templates or [_SLOT])
+
+    @property
+    def has_templates(self) -> bool:
+        """Whether there are templates besides the prompt alone."""
+        return self.prompt_templates is not None
 
     def subject(self, placeholder: str = "") -> Subject | None:
         """Name the subject.

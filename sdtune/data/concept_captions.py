@@ -6,11 +6,17 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sdtune._prompt_fields import PromptFields, Subject
 from sdtune.data.caption_files import write_caption
-from sdtune.data.caption_making import AUTO, captioner_for, captioner_words, make_captions
+from sdtune.data.caption_making import (
+    AUTO,
+    NONE,
+    captioner_for,
+    captioner_words,
+    make_captions,
+)
 from sdtune.data.made_captions import (
     CAPTIONS,
     MadeCaption,
@@ -18,9 +24,9 @@ from sdtune.data.made_captions import (
     write_made_captions,
 )
 from sdtune.data.pictures import Picture
-from sdtune.data.subject_captions import made_caption
+from sdtune.data.subject_captions import made_caption, with_article
 
-__all__ = ["ConceptCaptions"]
+__all__ = ["ConceptCaptions", "Uncaptioned"]
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +34,19 @@ _ALL_SHOWN = 20  # captions
 _SOME_SHOWN = 5
 _IN_HEADER = 100  # captions; a header is read whole
 
-_Pictures = tuple[Sequence[Picture], Subject]
+
+class Uncaptioned(NamedTuple):
+    """Pictures of a subject that have no caption of their own.
+
+    Attributes:
+        pictures: The pictures.
+        subject: What they show.
+        in_templates: Whether templates go around the subject's name.
+    """
+
+    pictures: Sequence[Picture]
+    subject: Subject
+    in_templates: bool = False
 
 
 class ConceptCaptions:
@@ -70,27 +88,27 @@ class ConceptCaptions:
         """Tell whether a caption was made for a picture."""
         return picture.sha256 in self._made
 
-    def caption(self, picture: Picture, subject: Subject) -> str:
+    def caption(self, picture: Picture, of: Uncaptioned) -> str:
         """Say what a picture without a caption of its own is told.
 
         Args:
             picture: The picture.
-            subject: What it shows.
+            of: The subject that it shows.
 
         Returns:
             The caption that was made for it; the subject alone as long as none was.
         """
         made = self._made.get(picture.sha256)
-        text = made.caption if made else made_caption(subject, "")
-        return PromptFields.of_subjects([subject]).tuned(text, CAPTIONS)
+        text = made.caption if made else self._alone(of)
+        return PromptFields.of_subjects([of.subject]).tuned(text, CAPTIONS)
 
-    def make(self, pairs: Sequence[_Pictures], cache: Path, trainer: Any) -> bool:
+    def make(self, pairs: Sequence[Uncaptioned], cache: Path, trainer: Any) -> bool:
         """Make the captions that are missing, on the first process, and tell the others.
 
         A caption that the run's folder has, or that of the run that is resumed, stays what it was.
 
         Args:
-            pairs: Pictures without captions, and what they show.
+            pairs: Pictures without captions, of each subject.
             cache: The cache's folder.
             trainer: The Trainer, or None.
 
@@ -121,33 +139,31 @@ class ConceptCaptions:
         self,
         key: str,
         pictures: Sequence[Picture],
-        uncaptioned: Sequence[Picture],
-        subject: Subject,
+        of: Uncaptioned,
     ) -> list[str]:
         """Say which captions the pictures of a subject have, and which are to be made.
 
         Args:
             key: What the subject is given as, such as `data`.
             pictures: Its pictures, as they are trained on.
-            uncaptioned: Those of them that have no caption of their own.
-            subject: Its words.
+            of: Those of them that have no caption of their own.
 
         Returns:
             A line, and one for each caption that is shown.
         """
+        uncaptioned = of.pictures
         without = {each.name for each in uncaptioned}
         lines = []
         if uncaptioned and self.has(uncaptioned[0]):
             names = dict.fromkeys(self._made[each.sha256].captioner for each in uncaptioned)
             said = " and ".join(map(captioner_words, names))
-            lines.append(f"{key}.captioner: {len(without)} captions were made, by {said}:")
+            made = "are told" if names.keys() == {NONE} else "have captions that were made, by"
+            lines.append(f"{key}.captioner: {len(without)} pictures {made} {said}:")
             lines += _listed([each for each in pictures if each.name in without], CAPTIONS)
         elif uncaptioned:
-            chosen = captioner_words(captioner_for(self._asked, self.base))
             lines.append(
                 f"{key}.captioner: {len(without)} of {len(pictures)} pictures have no caption; "
-                f"captions will be made when training starts, by {chosen}: "
-                f"`{self.caption(Picture(Path(), '', ''), subject)} …`."
+                f"{self._to_come(of)}"
             )
         others = [each for each in pictures if each.name not in without]
         if others:
@@ -155,30 +171,50 @@ class ConceptCaptions:
             lines += _listed(others)
         return lines
 
+    def _to_come(self, of: Uncaptioned) -> str:
+        alone = f"`{self.caption(Picture(Path(), '', ''), of)}`"
+        around = ", with a template around it" if of.in_templates else ""
+        chosen = captioner_for(self._asked, self.base)
+        if chosen == NONE:
+            return f"each is told {alone}{around}, by `captioner: none`."
+        begun = f"{with_article(of.subject.tuned)} …"
+        return (
+            f"captions will be made when training starts, by {captioner_words(chosen)}: `{begun}`."
+        )
+
+    def _alone(self, of: Uncaptioned) -> str:
+        """Name the subject and no more: nano knows no photos, and templates say what it is of."""
+        if of.in_templates:
+            return "{subject}"
+        return (
+            made_caption(of.subject, "") if self.base in (None, "nano") else "a photo of {subject}"
+        )
+
     def _all(
-        self, pairs: Sequence[_Pictures], cache: Path, folders: Sequence[Path]
+        self, pairs: Sequence[Uncaptioned], cache: Path, folders: Sequence[Path]
     ) -> list[MadeCaption]:
         known = {
             each.sha256: MadeCaption(each.name, each.sha256, caption, "record")
-            for pictures, _ in pairs
-            for each in pictures
+            for of in pairs
+            for each in of.pictures
             if (caption := self._recorded.get(each.sha256))
         }
         for folder in reversed(folders):
             known |= {each.sha256: each for each in read_made_captions(folder)}
         made = []
         captioner = captioner_for(self._asked, self.base)
-        for pictures, subject in pairs:
-            new = [each for each in pictures if each.sha256 not in known]
-            made += [known[each.sha256] for each in pictures if each.sha256 in known]
+        required = self._asked != AUTO
+        for of in pairs:
+            new = [each for each in of.pictures if each.sha256 not in known]
+            made += [known[each.sha256] for each in of.pictures if each.sha256 in known]
             if new:
-                required = self._asked != AUTO
-                made += make_captions(new, subject, captioner, cache, required=required)
+                told = of.subject, self._alone(of), captioner, cache
+                made += make_captions(new, *told, required=required)
         return made
 
-    def _write_beside(self, pairs: Sequence[_Pictures]) -> None:
+    def _write_beside(self, pairs: Sequence[Uncaptioned]) -> None:
         """Write captions beside pictures, with the noun for the subject; never over a file."""
-        for pictures, subject in pairs:
+        for pictures, subject, _ in pairs:
             plain = PromptFields.of_subjects([subject])
             for picture in pictures:
                 path = picture.path.with_suffix(".txt")

@@ -37,6 +37,8 @@ class ConceptDataset(PictureDataset):
         mixed: Pictures that show two of the concepts from left to right. They are one more concept
             at the end, are never mirrored, and each is beside a class picture of any of the others.
         mixed_repeats: How often an epoch shows each of them.
+        names: What the model reads for each concept: templates go around that caption alone, for
+            others are sentences already. None, also for one of them, takes all for names.
         **arguments: See `PictureDataset`; `repeats` are the concepts' own.
     """
 
@@ -46,11 +48,13 @@ class ConceptDataset(PictureDataset):
         pictures: Sequence[Sequence[Picture]],
         mixed: Sequence[Picture] = (),
         mixed_repeats: int = 1,
+        names: Sequence[str | None] | None = None,
         **arguments: Any,
     ) -> None:
         pictures = [*pictures, mixed] if mixed else pictures
         super().__init__([picture for each in pictures for picture in each], **arguments)
         self.templates = [each.templates for each in concepts] + ([[_SLOT]] if mixed else [])
+        self._names = [*(names or [None] * len(concepts)), None]
         self.class_datasets: list[PictureDataset] = []
         self._orders: dict[tuple[int, int], Tensor] = {}
         self._concepts = len(concepts)
@@ -80,7 +84,7 @@ class ConceptDataset(PictureDataset):
         sample = super().sample(epoch, index, target)
         concept, number = self._locate(index)
         if sample["caption"]:  # an empty one was dropped
-            templates = self.templates[concept]
+            templates = self._templates_of(concept, self.pictures[self._position(index)])
             drawn = counter_uniform(self.seed, Stream.TEMPLATE, epoch, index)
             template = templates[int(drawn * len(templates))]
             sample["caption"] = template.replace(_SLOT, sample["caption"])
@@ -127,12 +131,10 @@ class ConceptDataset(PictureDataset):
                     template.replace(_SLOT, form) if form else ""
                     for picture in pictures
                     for form in self._forms_of(picture, self._rules_of_concept(concept))
-                    for template in templates
+                    for template in self._templates_of(concept, picture)
                 )
             )
-            for concept, (pictures, templates) in enumerate(
-                zip(self.pictures_by_concept(), self.templates, strict=True)
-            )
+            for concept, pictures in enumerate(self.pictures_by_concept())
         ]
 
     def sizes_by_concept(self) -> list[list[Size]]:
@@ -142,6 +144,11 @@ class ConceptDataset(PictureDataset):
             sorted({self.target_of(position) for position in islice(positions, count)})
             for count in self._counts
         ]
+
+    def _templates_of(self, concept: int, picture: Picture) -> list[str]:
+        """List the templates of a picture: none for a caption that says more than a name."""
+        is_sentence = self._names[concept] not in (None, picture.caption)
+        return [_SLOT] if is_sentence else self.templates[concept]
 
     def _lengths(self) -> list[int]:
         return [len(each) for each in self._rounds]

@@ -14,7 +14,7 @@ from sdtune.data.buckets import Size
 from sdtune.data.caption_making import check_captioner
 from sdtune.data.class_pictures import ClassPictures, Draw
 from sdtune.data.concept import Concept
-from sdtune.data.concept_captions import ConceptCaptions
+from sdtune.data.concept_captions import ConceptCaptions, Uncaptioned
 from sdtune.data.concept_dataset import ConceptDataset
 from sdtune.data.manifest import Manifest
 from sdtune.data.masked_scan import with_masks
@@ -191,8 +191,11 @@ class ConceptPicturesModule(PictureDataModule):
                 lines.append(f"{key}.class_noun: {_words_of(subject, started)}")
                 lines += [f"{key}.subject_name: {each}" for each in concept.name_note]
                 lines += self._made_captions.lines(
-                    key, pair.instance.pictures, pair.uncaptioned, subject
+                    key,
+                    pair.instance.pictures,
+                    Uncaptioned(pair.uncaptioned, subject, concept.has_templates),
                 )
+                lines += _template_note(key, concept, pair.instance.pictures, subject)
         return lines + self._notes()
 
     def survey(self, resolution: int | None = None) -> Survey | None:
@@ -235,8 +238,10 @@ class ConceptPicturesModule(PictureDataModule):
         """
         self._build()
         pairs = [
-            (pair.uncaptioned, subject)
-            for pair, subject in zip(self._scanned(), self.subjects, strict=True)
+            Uncaptioned(pair.uncaptioned, subject, concept.has_templates)
+            for concept, pair, subject in zip(
+                self.concepts, self._scanned(), self.subjects, strict=True
+            )
             if subject is not None and pair.uncaptioned
         ]
         if pairs and self._made_captions.make(pairs, self._cache_folder(), self.trainer):
@@ -253,6 +258,7 @@ class ConceptPicturesModule(PictureDataModule):
             [pair.instance.pictures for pair in self._scanned()],
             mixed,
             mixed_repeats,
+            self._names(),
             resolution=self.resolution,
             crop=self.crop,
             buckets=self.buckets,
@@ -263,6 +269,13 @@ class ConceptPicturesModule(PictureDataModule):
             cached_views=self.cached_views,
             seed=self.seed,
         )
+
+    def _names(self) -> list[str | None]:
+        """Give the captions that are names, around which templates go; None for all."""
+        return [
+            None if subject is None or concept.instance_prompt is not None else subject.tuned
+            for concept, subject in zip(self.concepts, self.subjects, strict=True)
+        ]
 
     def _scanned(self) -> list[_Scans]:
         if self._scans is None:
@@ -277,7 +290,8 @@ class ConceptPicturesModule(PictureDataModule):
         scan = concept.scan(*how, subject)
         uncaptioned = [each for each in scan.pictures if not each.caption] if subject else []
         if subject is not None and uncaptioned:
-            captions = (self._made_captions.caption(each, subject) for each in scan.pictures)
+            beside = Uncaptioned(uncaptioned, subject, concept.has_templates)
+            captions = (self._made_captions.caption(each, beside) for each in scan.pictures)
             told = [
                 replace(each, caption=each.caption or caption)
                 for each, caption in zip(scan.pictures, captions, strict=True)
@@ -382,3 +396,16 @@ def _words_of(subject: Subject, initializer: str) -> str:
         f"prompts and captions call the subject `{subject.tuned}`{word} and its class "
         f"`{subject.noun}`; base and judges read the latter for both."
     )
+
+
+def _template_note(
+    key: str, concept: Concept, pictures: Sequence[Picture], subject: Subject
+) -> list[str]:
+    """Say which captions templates do not go around."""
+    sentences = sum(each.caption != subject.tuned for each in pictures)
+    if not sentences or not concept.has_templates or concept.instance_prompt is not None:
+        return []
+    return [
+        f"{key}.prompt_templates: {sentences} of {len(pictures)} captions are sentences, and are "
+        f"told without a template; those go around `{subject.tuned}` alone."
+    ]

@@ -27,8 +27,10 @@ log = logging.getLogger(__name__)
 CAPTIONS = "captions.json"
 """The file, in the folder of the run."""
 
-# raise it when the same captioner says something else of the same picture
 VERSION = 1
+
+# raise it when the same captioner says something else of the same picture
+_SAID_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class MadeCaptions:
 
 @dataclass(frozen=True)
 class _Descriptions:
-    beside: dict[str, str]
+    said: dict[str, str]
 
 
 def read_made_captions(folder: Path) -> list[MadeCaption]:
@@ -120,25 +122,23 @@ def read_descriptions(cache: Path, captioner: str, subject: str) -> dict[str, st
         subject: What it was told that they show.
 
     Returns:
-        SHA-256 of a picture's file -> what is beside the subject.
+        SHA-256 of a picture's file -> what it said.
     """
     try:
-        return read_json(_Descriptions, _path(cache, captioner, subject), VERSION).beside
+        return read_json(_Descriptions, _path(cache, captioner, subject), _SAID_VERSION).said
     except (FileNotFoundError, JsonFileError):
         return {}
 
 
-def write_descriptions(
-    cache: Path, captioner: str, subject: str, beside: Mapping[str, str]
-) -> None:
+def write_descriptions(cache: Path, captioner: str, subject: str, said: Mapping[str, str]) -> None:
     """Keep what a captioner has said, see `read_descriptions`; a full disk is no fault."""
-    content = {"version": VERSION, "captioner": captioner, "subject": subject}
+    content = {"version": _SAID_VERSION, "captioner": captioner, "subject": subject}
     try:
-        write_json(_path(cache, captioner, subject), {**content, "beside": dict(beside)})
+        write_json(_path(cache, captioner, subject), {**content, "said": dict(said)})
     except OSError as error:
         log.warning("Captions could not be kept in the cache: %s.", error)
 
 
 def _path(cache: Path, captioner: str, subject: str) -> Path:
-    key = json.dumps([VERSION, captioner, subject])
+    key = json.dumps([_SAID_VERSION, captioner, subject])
     return cache / "captions" / f"{hashlib.sha256(key.encode()).hexdigest()}.json"

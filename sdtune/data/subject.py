@@ -34,7 +34,8 @@ class SubjectDataModule(ConceptPicturesModule):
         class_count: Number of class pictures to draw, when there is no `class_dir`.
         prompt_templates: Texts with `{}` where an instance's prompt or caption goes; each sample
             draws one of them. `object` and `style` are those of `sdtune.data.prompt_templates`;
-            None is the prompt alone.
+            None is the prompt alone. With a `class_noun`, they go around `instance_prompt` or the
+            subject's name, and captions are told as they are.
         caption_replacements: Words of the captions and what to put in their places, such as
             {cat: erica cat}: the subject's name goes into captions that know none. Whole words,
             the longest first. With a `class_noun`, that is what is replaced by default.

@@ -5,8 +5,11 @@ import pytest
 from PIL import Image
 
 from sdtune.cli import main
+from sdtune.commands.comparing import plan_runs
 from sdtune.comparison import execution
-from tests.comparison.runs import make_evaluation
+from sdtune.comparison.results import check_comparable
+from sdtune.comparison.settings import Comparison, Variant
+from tests.comparison.runs import make_evaluation, make_result
 
 ROOT = Path(__file__).parents[2]
 COMPARISON = """\
@@ -201,3 +204,22 @@ def test_real_runs_end_in_a_table_figures_and_a_page(tmp_path, monkeypatch, tiny
     [lora] = content["runs"]
     assert len(lora["loss"]) == 2
     assert lora["command"].endswith(f"--run={Path(lora['folder']).name}")
+
+
+def test_runs_that_call_one_subject_otherwise_are_planned_and_compared(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    recipes = ("recipes/dreambooth.yaml", "recipes/textual_inversion.yaml")
+    comparison = Comparison(
+        title="Words",
+        runs={Path(each).stem: Variant(each) for each in recipes},
+        overrides={"data.class_noun": "cat"},
+        evaluation={
+            "prompts": ["a {subject}", "{subject} in snow"],
+            "class_prompts": ["a {class}"],
+        },
+    )
+    plans, problems = plan_runs(comparison, ["--trainer.accelerator=cpu"])
+    assert problems == []
+    assert [plan.subject for plan in plans] == ["qqq cat", "<cat>"]
+    results = [make_result(plan.name, [1.0] * 4, subject=plan.subject) for plan in plans]
+    check_comparable(results)

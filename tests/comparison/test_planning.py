@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sdtune._prompt_fields import PromptFields, Subject
 from sdtune.comparison.planning import plan_run, protocol_problems
 from sdtune.comparison.settings import Comparison, Variant
 
@@ -104,6 +105,34 @@ def test_another_version_starts_anew(monkeypatch):
 def test_one_protocol_may_name_each_runs_own_subject():
     shared = {"evaluation": {"prompts": ["a {subject}", "a {subject} in snow"]}}
     assert protocol_problems([plan("word", **shared), plan("lora", **shared)]) == []
+
+
+def _named(planned, tuned, noun):
+    return planned.with_fields(PromptFields.of_subjects([Subject(noun, name=tuned)]))
+
+
+def _of_field(name, **more):
+    arguments = {"prompts": ["a {subject}", "{subject} in snow"], **more}
+    trainer = {"callbacks": [{"class_path": "EvaluationCallback", "init_args": arguments}]}
+    return plan(name, {"trainer": trainer}, runs={"word": Variant("w"), "lora": Variant("l")})
+
+
+def test_fields_are_filled_with_each_runs_words_which_may_differ():
+    word = _named(_of_field("word"), "<robot>", "robot")
+    lora = _named(_of_field("lora"), "qqq droid", "droid")
+    assert (word.subject, lora.subject) == ("<robot>", "qqq droid")
+    assert word.digest == _of_field("word").digest
+    assert protocol_problems([word, lora]) == []
+    spelled = {"prompts": ["a qqq droid", "qqq droid in snow"]}
+    assert protocol_problems([word, _named(_of_field("lora", **spelled), "qqq droid", "d")]) == []
+
+
+def test_what_is_drawn_of_the_class_must_be_the_same_in_words():
+    classes = {"class_prompts": ["a {class}"]}
+    word = _named(_of_field("word", **classes), "<robot>", "robot")
+    assert protocol_problems([word, _named(_of_field("lora", **classes), "r", "robot")]) == []
+    [problem] = protocol_problems([word, _named(_of_field("lora", **classes), "d", "droid")])
+    assert "but `class_prompts` of" in problem
 
 
 def test_different_protocols_are_named_before_anything_starts():

@@ -27,7 +27,6 @@ def test_a_run_is_named_by_its_label():
         ({"budget_steps": 2, "budget_minutes": 1.0}, "but got both."),
         ({"budget_steps": 0}, "Expected `budget_steps` to be a positive integer, but got 0."),
         ({"budget_minutes": -1.0}, "`budget_minutes` to be a positive number, but got -1.0."),
-        ({"evaluation": {"prompts": ["a {subject}"]}}, "Expected `runs.adamw.subject` to be given"),
         ({"tables": [TableSettings("T", runs=["sgd"])]}, "but got `sgd`; there are `adamw`"),
         ({"tables": [TableSettings("T", paper={"adamw": 1.0})]}, "to have one metric"),
         ({"figures": [FigureSettings("F", "loss_curves", ["base"])]}, "but got `base`; there are"),

@@ -96,7 +96,8 @@ def test_all_are_shown_with_the_words_that_were_chosen(make_data, captioner):
     assert captioner.seen == 0
     data.setup()
     assert data.found()[2:] == [
-        "data.captioner: 3 captions were made, by `clip`, nano's words for backgrounds:",
+        "data.captioner: 3 pictures have captions that were made, by `clip`, nano's words for "
+        "backgrounds:",
         *(f"  0{number}.png: a qqq robot on grass 24" for number in range(3)),
     ]
 
@@ -165,7 +166,34 @@ def test_they_are_written_beside_the_pictures_if_asked_for(make_data, captioner,
 
 def test_none_names_the_subject_alone(make_data, captioner):
     assert _set_up(make_data(captioner="none")).captions() == ["a qqq robot"]
+    data = make_data(captioner="none")
+    data.name_subjects([], "sd")
+    assert data.found()[-1] == (
+        "data.captioner: 3 of 3 pictures have no caption; each is told `a photo of qqq robot`, by "
+        "`captioner: none`."
+    )
+    assert _set_up(data, "sd").captions() == ["a photo of qqq robot"]
     assert captioner.seen == 0
+
+
+def test_templates_go_around_the_name_and_no_sentence(make_data, captioner, photos):
+    templates = ["that {} again", "a large {}"]
+    unmade = {"captioner": "none", "prompt_templates": templates, "resolution": 8}
+    alone = _set_up(make_data(**unmade), "sd")
+    assert alone.captions() == ["that qqq robot again", "a large qqq robot"]
+    (photos / "01.txt").write_text("a robot in snow")
+    mixed = _set_up(make_data(**unmade), "sd")
+    pairs = [(epoch, index) for epoch in range(4) for index in range(3)]
+    told = [mixed.train_dataset.sample(*each)["caption"] for each in pairs]
+    assert told.count("a qqq robot in snow") == 4
+    assert set(told) == {"a qqq robot in snow", "that qqq robot again", "a large qqq robot"}
+    assert set(mixed.captions()) == set(told)
+    assert mixed.found()[-1] == (
+        "data.prompt_templates: 1 of 3 captions are sentences, and are told without a template; "
+        "those go around `qqq robot` alone."
+    )
+    made = _set_up(make_data(prompt_templates=templates))
+    assert made.captions() == ["a qqq robot on grass 24", "a qqq robot in snow"]
 
 
 def test_without_a_noun_captions_are_needed(make_data):
@@ -180,8 +208,10 @@ def test_a_captioner_that_is_not_here_is_told_and_one_that_was_asked_for_is_an_e
         raise ValueError("There is no network.")
 
     monkeypatch.setitem(CAPTIONERS, "blip", load)
-    with pytest.warns(UserWarning, match="3 pictures is told to be `a qqq robot`.*no network"):
-        assert _set_up(make_data(), "sd").captions() == ["a qqq robot"]
+    with pytest.warns(UserWarning, match="3 pictures is told `a photo of qqq robot`.*no network"):
+        data = _set_up(make_data(), "sd")
+    assert data.captions() == ["a photo of qqq robot"]
+    assert "data.captioner: 3 pictures are told the subject alone:" in data.found()
     with pytest.raises(ValueError, match="There is no network"):
         _set_up(make_data(captioner="blip"), "sd")
 
