@@ -1,0 +1,52 @@
+"""`python -m benchmarks.style_front`: run what is left of the plan, or tell the results."""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal
+
+import torch
+from jsonargparse import auto_cli
+
+from benchmarks.style_front.plan import PLAN
+from benchmarks.style_front.runs import run, score_base
+from benchmarks.style_front.split import STYLES, styles_of
+
+__all__ = ["one", "work"]
+
+
+def work(side: Literal["tuning", "held_out"] = "tuning", at_most: int | None = None) -> None:
+    """Do the runs of one side of the split that have no results yet, in the plan's order.
+
+    Args:
+        side: Which styles.
+        at_most: How many; None for all.
+    """
+    torch.set_num_threads(1)
+    for style in styles_of(side):
+        score_base(style)
+    done = 0
+    for planned in PLAN[side]:
+        if done != at_most:
+            done += run(planned.arm, planned.style, planned.seed, **planned.points)
+
+
+def one(arm: str, style: str, seed: int = 42, seeds: int = 2) -> None:
+    """Do one run.
+
+    Args:
+        arm: Its name in `arms.py`.
+        style: Its name in `split.py`.
+        seed: Seed of the training.
+        seeds: Seeds with which each prompt is drawn.
+    """
+    torch.set_num_threads(1)
+    if style not in STYLES:
+        raise ValueError(f"Expected `style` to be one of {sorted(STYLES)}, but got `{style}`.")
+    score_base(style)
+    run(arm, style, seed, seeds=seeds)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    auto_cli([work, one])
