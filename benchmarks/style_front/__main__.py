@@ -8,11 +8,12 @@ from typing import Literal
 import torch
 from jsonargparse import auto_cli
 
-from benchmarks.style_front.plan import PLAN
-from benchmarks.style_front.runs import run, score_base
+from benchmarks.style_front.plan import COMPARED, PLAN
+from benchmarks.style_front.report import plot, results, table
+from benchmarks.style_front.runs import RESULTS, run, score_base
 from benchmarks.style_front.split import STYLES, styles_of
 
-__all__ = ["one", "work"]
+__all__ = ["one", "report", "work"]
 
 
 def work(side: Literal["tuning", "held_out"] = "tuning", at_most: int | None = None) -> None:
@@ -47,6 +48,25 @@ def one(arm: str, style: str, seed: int = 42, seeds: int = 2) -> None:
     run(arm, style, seed, seeds=seeds)
 
 
+def report(side: Literal["tuning", "held_out"] = "held_out", seeds: int = 2) -> None:
+    """Write the tables and the plot of what was run on all arms that are compared.
+
+    Args:
+        side: Which styles; those without all of the arms are left out, and named.
+        seeds: Seeds of each prompt that count.
+    """
+    rows = COMPARED[side]
+    arms = {arm for own, _ in rows.values() for arm in own}
+    complete = [
+        style for style in styles_of(side) if all(results(arm, style) for arm in {"base", *arms})
+    ]
+    left_out = sorted(set(styles_of(side)) - set(complete))
+    heading = f"Styles: {', '.join(complete)}. Not run yet: {', '.join(left_out) or 'none'}.\n\n"
+    lines = table(rows, complete, next(iter(rows)), seeds, draw_styles=len(complete) > 2)
+    (RESULTS / f"{side}.md").write_text(heading + "\n".join(lines) + "\n", encoding="utf-8")
+    plot(rows, complete, seeds, RESULTS / f"{side}.png")
+
+
 if __name__ == "__main__":
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    auto_cli([work, one])
+    auto_cli([work, one, report])

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["PLAN", "Planned"]
+__all__ = ["COMPARED", "PLAN", "Planned"]
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,31 @@ class Planned:
     points: Mapping[str, Any] = field(default_factory=dict)
 
 
+_SCRIPTS = ("script_1e-3", "script_2e-3", "script_1e-4")
+
 PLAN: dict[str, list[Planned]] = {
     "tuning": [
-        *(Planned(arm, "line") for arm in ("plain", "keep_85")),
-        *(
-            Planned(arm, "openmoji")
-            for arm in ("plain", "bridge_60", "keep_70", "at_once_60", "keep_85")
-        ),
+        *(Planned(arm, "openmoji") for arm in ("plain", "keep_85")),
     ],
-    "held_out": [],
+    "held_out": [
+        Planned(arm, style)
+        for style in ("streamline", "ink", "mono", "fxemoji", "mosaic")
+        for arm in ("plain", "keep_85", *_SCRIPTS)
+    ],
+}
+
+# What is compared: title -> arms, and the strengths of each, that make a line from the base on.
+COMPARED: dict[str, dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    "tuning": {
+        "nothing kept": (("plain",), ("0.7", "1", "1.4")),
+        "kept above 85 %": (("keep_85",), ("0.7", "1", "1.4")),
+    },
+    "held_out": {
+        "nothing kept": (("plain",), ("0.7", "1", "1.4")),
+        "kept above 85 %": (("keep_85",), ("0.7", "1", "1.4")),
+        "a common script at 1e-4, 1e-3, 2e-3": (
+            ("script_1e-4", "script_1e-3", "script_2e-3"),
+            ("1",),
+        ),
+    },
 }

@@ -35,7 +35,7 @@ def run(
     style: str,
     seed: int = 42,
     *,
-    strengths: Sequence[float] = (0.7, 1.0, 1.4),
+    strengths: Sequence[float] = (1.0, 1.4),
     seeds: int = 2,
     off: Sequence[str] = (),
 ) -> bool:

@@ -19,7 +19,7 @@ from sdtune import LoRAStyleModule, StyleDataModule
 
 __all__ = ["Arm", "loaded", "trained"]
 
-# recipes/style_lora.yaml, but for the length
+# recipes/style_lora.yaml, but for length and batch: many short runs say more than few long ones
 _RECIPE: Mapping[str, Any] = {
     "base": "nano",
     "rank": 16,
@@ -29,7 +29,7 @@ _RECIPE: Mapping[str, Any] = {
     "lr_schedule": "cosine",
     "warmup_steps": 20,
 }
-_DATA: Mapping[str, Any] = {"resolution": 64, "batch_size": 8, "caption_dropout": 0.1}
+_DATA: Mapping[str, Any] = {"resolution": 64, "batch_size": 4, "caption_dropout": 0.1}
 
 
 @dataclass(frozen=True)
