@@ -12,6 +12,7 @@ from benchmarks.style_front.plan import COMPARED, PLAN
 from benchmarks.style_front.report import plot, results, table
 from benchmarks.style_front.runs import RESULTS, run, score_base
 from benchmarks.style_front.split import STYLES, styles_of
+from benchmarks.style_front.step_cost import step_cost
 
 __all__ = ["one", "report", "work"]
 
@@ -69,4 +70,4 @@ def report(side: Literal["tuning", "held_out"] = "held_out", seeds: int = 2) -> 
 
 if __name__ == "__main__":
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    auto_cli([work, one, report])
+    auto_cli([work, one, report, step_cost])

@@ -26,16 +26,23 @@ class Planned:
     points: Mapping[str, Any] = field(default_factory=dict)
 
 
-_SCRIPTS = ("script_1e-3", "script_2e-3", "script_1e-4")
+_FIRST = ("streamline", "ink", "mono")
+_THEN = ("fxemoji", "mosaic")
 
 PLAN: dict[str, list[Planned]] = {
     "tuning": [
-        *(Planned(arm, "openmoji") for arm in ("plain", "keep_85")),
+        *(Planned(arm, "openmoji") for arm in ("plain", "bridge_60", "at_once_60", "keep_85")),
+        *(Planned(arm, "line") for arm in ("plain", "keep_85", "at_once_60", "keep_70")),
+        *(Planned(arm, "openmoji") for arm in ("keep_70", "no_reading", "other_85", "below_70")),
     ],
     "held_out": [
-        Planned(arm, style)
-        for style in ("streamline", "ink", "mono", "fxemoji", "mosaic")
-        for arm in ("plain", "keep_85", *_SCRIPTS)
+        *(Planned(arm, style) for style in _FIRST for arm in ("plain", "keep_85", "script_1e-3")),
+        *(Planned(arm, style) for arm in ("script_2e-3", "script_1e-4") for style in _FIRST),
+        *(
+            Planned(arm, style)
+            for style in _THEN
+            for arm in ("plain", "keep_85", "script_1e-3", "script_2e-3", "script_1e-4")
+        ),
     ],
 }
 
