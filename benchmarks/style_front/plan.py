@@ -57,6 +57,8 @@ COMPARED: dict[str, dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "tuning": {
         "nothing kept": (("plain",), ("0.7", "1", "1.4")),
         "kept above 85 %": (("keep_85",), ("0.7", "1", "1.4")),
+        "bridge from 60 %": (("bridge_60",), ("0.7", "1", "1.4")),
+        "bridge at once from 60 %": (("at_once_60",), ("0.7", "1", "1.4")),
     },
     "held_out": {
         "nothing kept": (("plain",), ("0.7", "1", "1.4")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from benchmarks.style_front.runs import RESULTS
 from benchmarks.style_front.split import PROMPTS, SEEDS
 from sdtune.metrics.intervals import Interval
 
-__all__ = ["curve", "plot", "results", "table", "told"]
+__all__ = ["curve", "is_seen", "listing", "plot", "results", "table", "told", "was_run"]
+
+_LEAST_ACCURACY = 0.75  # of the style axis: below it what it says of a style is no style
 
 _MEASURES = {"area": area, "style at -10 % CLIP": style_at}
 
@@ -27,6 +29,17 @@ def results(arm: str, style: str, seed: int = 42) -> dict[str, Any] | None:
         return None
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return record
+
+
+def is_seen(style: str) -> bool:
+    """Tell whether the style axis tells a style from the base's drawings."""
+    base = results("base", style)
+    return base is not None and base["accuracy_of_style_axis"] >= _LEAST_ACCURACY
+
+
+def was_run(arms: Iterable[str], style: str) -> bool:
+    """Tell whether there are results of all of these arms on a style."""
+    return all(results(arm, style) is not None for arm in arms)
 
 
 def curve(arms: Sequence[str], style: str, strengths: Sequence[str], seeds: int) -> Curve:
@@ -52,6 +65,30 @@ def curve(arms: Sequence[str], style: str, strengths: Sequence[str], seeds: int)
         for name in ("style", "clip")
     }
     return Curve(stacked["style"], stacked["clip"])
+
+
+def listing(
+    rows: dict[str, tuple[Sequence[str], Sequence[str]]], styles: Sequence[str]
+) -> list[str]:
+    """List the points as lines of Markdown: style score, CLIP score, and what is lost needlessly.
+
+    A style costs CLIP score even where nothing is lost, for the judge has never seen it: its own
+    drawings of the same things score less than the base's. The third figure is how far a point
+    lies below the straight line from the base to these.
+    """
+    lines = ["| | " + " | ".join(styles) + " |", "|---" * (len(styles) + 1) + "|"]
+    bases = {style: results("base", style) for style in styles}
+    ends = {style: each["points"] for style, each in bases.items() if each}
+    for kind, name in (("base", "base"), ("own", "the style's own drawings")):
+        cells = [_cell(ends[style][kind], ends[style]) for style in styles]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    for arm, strength in [(arm, f) for arms, own in rows.values() for arm in arms for f in own]:
+        records = {style: results(arm, style) for style in styles}
+        points = {style: each and each["points"].get(strength) for style, each in records.items()}
+        if any(points.values()):
+            cells = [_cell(point, ends[style]) if point else "" for style, point in points.items()]
+            lines.append(f"| {arm} x {strength} | " + " | ".join(cells) + " |")
+    return lines
 
 
 def told(figure: Interval) -> str:
@@ -152,6 +189,16 @@ def plot(
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def _cell(point: Any, ends: Any) -> str:
+    style, clip = _mean(point["style"]), _mean(point["clip"])
+    (from_style, from_clip), (to_style, to_clip) = (
+        (_mean(ends[kind]["style"]), _mean(ends[kind]["clip"])) for kind in ("base", "own")
+    )
+    share = (style - from_style) / (to_style - from_style)
+    needless = from_clip + share * (to_clip - from_clip) - clip
+    return f"{style:.2f} / {clip:.1f} / {needless:+.1f}"
 
 
 def _first(values: Sequence[float], seeds: int) -> torch.Tensor:
