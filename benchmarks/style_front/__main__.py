@@ -10,7 +10,7 @@ from jsonargparse import auto_cli
 
 from benchmarks.style_front.plan import COMPARED, PLAN
 from benchmarks.style_front.report import is_seen, listing, plot, results, table, was_run
-from benchmarks.style_front.runs import RESULTS, run, score_base
+from benchmarks.style_front.runs import RESULTS, name_objects, run, score_base
 from benchmarks.style_front.split import STYLES, styles_of
 from benchmarks.style_front.step_cost import step_cost
 
@@ -57,6 +57,7 @@ def report(side: Literal["tuning", "held_out"] = "held_out", seeds: int = 2) -> 
             count, and those on which the first two ways were not both run are left out.
         seeds: Seeds of each prompt that count.
     """
+    name_objects()
     rows = COMPARED[side]
     first = {arm for arms, _ in list(rows.values())[:2] for arm in arms}
     styles = [style for style in styles_of(side) if is_seen(style) and was_run(first, style)]

@@ -17,7 +17,7 @@ from sdtune.nano.making.scenes import PALETTE, Background, Scene, random_backgro
 from sdtune.nano.making.sources import TRAINING_SOURCES
 from sdtune.nano.making.sprites import render_objects
 
-__all__ = ["compose"]
+__all__ = ["compose", "placed", "rendered"]
 
 _SIZE = 128
 _HASHES = Path(__file__).parent / "pictures.json"
@@ -44,7 +44,7 @@ def compose(name: str, folder: Path, cache_dir: Path = _CACHE) -> Path:
     target = folder / name
     if target.exists():
         return target
-    scenes, pictures = _draw(STYLES[name], cache_dir.expanduser())
+    scenes, pictures = _draw(STYLES[name], cache_dir)
     _check(name, scenes, pictures)
     partial = folder / f".{name}"
     for part in ("training", "unseen"):
@@ -58,16 +58,24 @@ def compose(name: str, folder: Path, cache_dir: Path = _CACHE) -> Path:
     return target
 
 
+def rendered(
+    style: Style, names: Sequence[str], cache_dir: Path = _CACHE
+) -> dict[tuple[str, str], Image.Image]:
+    """Render a style's objects: premultiplied pictures by (package's style, object)."""
+    sources = (*TRAINING_SOURCES, style.source)
+    found = render_objects(style.source, names, _SIZE, cache_dir.expanduser(), sources)
+    return {(style.source.style, name): each.convert("RGBa") for name, each in found.items()}
+
+
 def _draw(style: Style, cache_dir: Path) -> tuple[list[Scene], list[np.ndarray]]:
-    source = style.source
-    rendered = render_objects(source, OBJECTS, _SIZE, cache_dir, (*TRAINING_SOURCES, source))
-    sprites = {(source.style, name): each.convert("RGBa") for name, each in rendered.items()}
-    known = [name for name in OBJECTS if name in rendered and name not in UNSEEN]
+    sprites = rendered(style, OBJECTS, cache_dir)
+    has = {name for _, name in sprites}
+    known = [name for name in OBJECTS if name in has and name not in UNSEEN]
     rng = np.random.Generator(np.random.Philox(key=[style.seed, 2**32]))
     chosen = sorted(rng.permutation(len(known))[: style.pictures].tolist())
     scenes = [_scene(style, number, known[number]) for number in chosen]
     scenes += [_scene(style, 1000 + n, name) for n, name in enumerate(UNSEEN)]
-    return scenes, [_picture(style, scene, sprites) for scene in scenes]
+    return scenes, [placed(style, scene, sprites) for scene in scenes]
 
 
 def _scene(style: Style, number: int, name: str) -> Scene:
@@ -82,7 +90,8 @@ def _scene(style: Style, number: int, name: str) -> Scene:
     return Scene((name,), style.source.style, background, (box,), named=(True, False))
 
 
-def _picture(style: Style, scene: Scene, sprites: dict[tuple[str, str], Image.Image]) -> np.ndarray:
+def placed(style: Style, scene: Scene, sprites: dict[tuple[str, str], Image.Image]) -> np.ndarray:
+    """Draw a scene in a style: (size, size, 3) bytes."""
     picture = scene.draw(sprites, _SIZE)
     if style.operation is None:
         return picture

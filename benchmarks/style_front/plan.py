@@ -43,7 +43,9 @@ PLAN: dict[str, list[Planned]] = {
     ],
     "held_out": [
         *(Planned(arm, style) for style in _FIRST for arm in ("plain", "keep_85", "script_1e-3")),
-        *(Planned(arm, style) for arm in ("script_2e-3", "script_1e-4") for style in _FIRST),
+        *(Planned("script_2e-3", style) for style in _FIRST),
+        *(Planned("at_once_60", style) for style in _FIRST),
+        *(Planned("script_1e-4", style) for style in _FIRST),
         *(
             Planned(arm, style)
             for style in _THEN
@@ -63,6 +65,7 @@ COMPARED: dict[str, dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "held_out": {
         "nothing kept": (("plain",), ("0.7", "1", "1.4")),
         "kept above 85 %": (("keep_85",), ("0.7", "1", "1.4")),
+        "bridge at once from 60 %": (("at_once_60",), ("0.7", "1", "1.4")),
         "a common script at 1e-4, 1e-3, 2e-3": (
             ("script_1e-4", "script_1e-3", "script_2e-3"),
             ("1",),

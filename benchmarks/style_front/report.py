@@ -70,7 +70,7 @@ def curve(arms: Sequence[str], style: str, strengths: Sequence[str], seeds: int)
 def listing(
     rows: dict[str, tuple[Sequence[str], Sequence[str]]], styles: Sequence[str]
 ) -> list[str]:
-    """List the points as lines of Markdown: style score, CLIP score, and what is lost needlessly.
+    """List the points: style score, CLIP score, what of it is lost needlessly, objects named right.
 
     A style costs CLIP score even where nothing is lost, for the judge has never seen it: its own
     drawings of the same things score less than the base's. The third figure is how far a point
@@ -198,7 +198,8 @@ def _cell(point: Any, ends: Any) -> str:
     )
     share = (style - from_style) / (to_style - from_style)
     needless = from_clip + share * (to_clip - from_clip) - clip
-    return f"{style:.2f} / {clip:.1f} / {needless:+.1f}"
+    named = f"{100 * _mean(point['named']):.0f}%"
+    return f"{style:.2f} / {clip:.1f} / {needless:+.1f} / {named}"
 
 
 def _first(values: Sequence[float], seeds: int) -> torch.Tensor:

@@ -15,12 +15,13 @@ from typing import Any
 import torch
 
 from benchmarks.style_front.arms import ARMS
+from benchmarks.style_front.objects import named_right, sheet
 from benchmarks.style_front.pictures import compose
 from benchmarks.style_front.scoring import Judge, contact_sheet, draw, strength
 from benchmarks.style_front.split import SEEDS
 from benchmarks.style_front.training import loaded, trained
 
-__all__ = ["RESULTS", "Run", "run", "score_base"]
+__all__ = ["RESULTS", "Run", "name_objects", "run", "score_base"]
 
 RESULTS = Path(__file__).parent / "results"
 WORK = Path("runs/style_front")
@@ -99,6 +100,22 @@ def score_base(style: str) -> None:
     points = {"base": dict(judge.score(base, len(SEEDS))), "own": dict(judge.own())}
     accuracy = round(judge.style.axis.accuracy, 3)
     _write(path, {"style": style, "accuracy_of_style_axis": accuracy, "points": points})
+
+
+def name_objects() -> None:
+    """Add, to all results, whether objects are named right, from the pictures that were kept."""
+    for path in sorted(RESULTS.glob("*.json")):
+        record: Run = json.loads(path.read_text(encoding="utf-8"))
+        lacking = {label: each for label, each in record["points"].items() if "named" not in each}
+        for label, point in lacking.items():
+            if label == "own":
+                images = _judge(record["style"]).own_drawings()
+            else:
+                name = "base" if label == "base" else f"{path.stem}__{label}"
+                images = sheet(WORK / "sheets" / f"{name}.png")
+            point["named"] = named_right(images, record["style"], by_vendors=label == "own")
+        if lacking:
+            _write(path, record)
 
 
 def _write(path: Path, record: Run) -> None:

@@ -69,7 +69,11 @@ class Judge:
 
     def own(self) -> Point:
         """Score the style's own drawings of the prompts' objects: what could be reached."""
-        return self.score(_read(self.unseen, self.size), 1)
+        return self.score(self.own_drawings(), 1)
+
+    def own_drawings(self) -> Tensor:
+        """Read the style's own drawings of the prompts' objects: (12, 3, H, W) in [0, 1]."""
+        return _read(self.unseen, self.size)
 
 
 def draw(module: LoRAStyleModule, seeds: Sequence[int]) -> Tensor:
