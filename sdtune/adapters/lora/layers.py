@@ -249,7 +249,8 @@ def without_adapter(model: nn.Module) -> Iterator[None]:
     layers = list(lora_layers(model).values())
     enabled = [not layer.disable_adapters for layer in layers]
     # PEFT freezes what it disables and unfreezes all that it enables, frozen before or not
-    trainable = [(parameter, parameter.requires_grad) for parameter in lora_parameters(model)]
+    own = [each for layer in layers for each in lora_parameters(cast(nn.Module, layer))]
+    trainable = [(parameter, parameter.requires_grad) for parameter in own]
     for layer in layers:
         layer.enable_adapters(False)
     try:

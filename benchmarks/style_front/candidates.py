@@ -1,0 +1,188 @@
+"""Ways to train that were tried and are no arguments of sdtune, each in a few lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sdtune import LoRAStyleModule
+from sdtune.functional import add_noise, counter_randn
+from sdtune.functional.randomness import Stream
+from sdtune.models import Conditioning
+
+__all__ = ["CANDIDATES"]
+
+
+class BelowOnly(LoRAStyleModule):
+    """No loss above a level: all steps are drawn below it."""
+
+    level = 0.7
+
+    def _timesteps(self, indices: Sequence[int]) -> Tensor:
+        return (super()._timesteps(indices) * self.level).long()
+
+
+class MoreBelow(LoRAStyleModule):
+    """A share of the steps above `keep_content_above`, whatever part of the schedule that is."""
+
+    share = 0.1
+
+    def _timesteps(self, indices: Sequence[int]) -> Tensor:
+        assert self.method.content is not None
+        total, level = self.model.num_train_timesteps, self.method.content.above
+        place = super()._timesteps(indices).double() / total
+        below = place / (1.0 - self.share) * level
+        above = level + (place - (1.0 - self.share)) / self.share * (1.0 - level)
+        return (torch.where(place < 1.0 - self.share, below, above) * total).long()
+
+
+class OtherCaptions(LoRAStyleModule):
+    """Above `keep_content_above` each sample has the caption of another one of its batch."""
+
+    def _losses(
+        self,
+        batch: dict[str, Any],
+        latents: Tensor,
+        noise: Tensor,
+        timesteps: Tensor,
+        training: bool = True,
+    ) -> Tensor:
+        assert self.method.content is not None
+        captions = list(batch["caption"])
+        for row in self.method.content.rows(timesteps, self.model.num_train_timesteps):
+            captions[row] = batch["caption"][row - 1]
+        return super()._losses({**batch, "caption": captions}, latents, noise, timesteps, training)
+
+
+class SoftLevel(LoRAStyleModule):
+    """A target that goes over, between two levels, from the data's to the base's prediction.
+
+    `keep_content_above` has to be the lower level.
+    """
+
+    end = 0.95
+
+    def _losses(
+        self,
+        batch: dict[str, Any],
+        latents: Tensor,
+        noise: Tensor,
+        timesteps: Tensor,
+        training: bool = True,
+    ) -> Tensor:
+        assert self.method.content is not None
+        if not training:
+            return super()._losses(batch, latents, noise, timesteps, training)
+        kept = super()._losses(batch, latents, noise, timesteps, training)
+        # |p - (w b + (1 - w) d)|^2 has the gradient of w |p - b|^2 + (1 - w) |p - d|^2
+        plain = super()._losses(batch, latents, noise, timesteps, training=False)
+        start = self.method.content.above
+        place = timesteps / self.model.num_train_timesteps
+        weight = ((place - start) / (self.end - start)).clamp(0.0, 1.0).to(kept)
+        return weight * kept + (1.0 - weight) * plain
+
+
+class Bridge(LoRAStyleModule):
+    """Below the level the way leads from the base's own pictures to the style's.
+
+    At the level noisy latents are those of what the base makes of a training picture, and at the
+    end they are the picture's own: the noise is moved by their difference, times the square root of
+    the level's signal-to-noise ratio. So the LoRA learns to turn what the base has begun into the
+    style. `keep_content_above` is the level.
+    """
+
+    redrawn = 0.6  # share of the noise schedule from which the base draws its own version
+    steps = 8
+    guidance = 3.0
+    most = 1.0
+
+    def _losses(
+        self,
+        batch: dict[str, Any],
+        latents: Tensor,
+        noise: Tensor,
+        timesteps: Tensor,
+        training: bool = True,
+    ) -> Tensor:
+        assert self.method.content is not None
+        if training:
+            total = self.model.num_train_timesteps
+            level = round(self.method.content.above * total)
+            signal = float(self.model.alphas_cumprod[level])
+            ratio = self.most * (signal / (1.0 - signal)) ** 0.5
+            below = (timesteps < level).to(latents)[:, None, None, None]
+            noise = noise + below * ratio * (self._versions(batch, latents) - latents)
+        return super()._losses(batch, latents, noise, timesteps, training)
+
+    @torch.no_grad()
+    def _versions(self, batch: dict[str, Any], latents: Tensor) -> Tensor:
+        """Return what the base makes of each picture; itself where there is no caption."""
+        known: dict[int, Tensor] = self.__dict__.setdefault("_known", {})
+        indices = [int(each) for each in batch["index"]]
+        new = [
+            row
+            for row, index in enumerate(indices)
+            if index not in known and batch["caption"][row].strip()
+        ]
+        if new:
+            captions = [batch["caption"][row] for row in new]
+            with self.untuned():
+                drawn = self._redraw(latents[new], captions, [indices[row] for row in new])
+            for row, version in zip(new, drawn, strict=True):
+                known[indices[row]] = version
+        pairs = zip(indices, latents, strict=True)
+        return torch.stack([known.get(index, own) for index, own in pairs])
+
+    def _redraw(self, latents: Tensor, captions: Sequence[str], indices: Sequence[int]) -> Tensor:
+        """Noise latents to `redrawn`, and let the base denoise them (DDIM, guided)."""
+        total, alphas = self.model.num_train_timesteps, self.model.alphas_cumprod
+        noise = counter_randn(latents.shape[1:], self.seed, Stream.MIXTURE, 7, indices).to(latents)
+        steps = torch.linspace(self.redrawn * total, 0, self.steps + 1).long().clamp(max=total - 1)
+        count = len(latents)
+        told = Conditioning.cat([self.encode(list(captions)), self.encode([""] * count)])
+        start = torch.full((count,), int(steps[0]))
+        noisy = add_noise(latents, noise, start, alphas)
+        for now, then in zip(steps[:-1].tolist(), steps[1:].tolist(), strict=True):
+            alpha, sigma = float(alphas[now]) ** 0.5, (1.0 - float(alphas[now])) ** 0.5
+            timesteps = torch.full((2 * count,), now)
+            wanted, unwanted = self.model(torch.cat([noisy, noisy]), timesteps, told).chunk(2)
+            velocity = unwanted + self.guidance * (wanted - unwanted)
+            clean, drawn = alpha * noisy - sigma * velocity, sigma * noisy + alpha * velocity
+            if then == 0:
+                return clean
+            noisy = add_noise(clean, drawn, torch.full((count,), then), alphas)
+        return noisy
+
+
+class BridgeAtOnce(Bridge):
+    """The same, with the base's version from one prediction at every step, and nothing kept.
+
+    Works for pictures that are cropped and flipped anew, too.
+    """
+
+    redrawn = 0.0  # the level itself
+
+    def _versions(self, batch: dict[str, Any], latents: Tensor) -> Tensor:
+        assert self.method.content is not None
+        total, alphas = self.model.num_train_timesteps, self.model.alphas_cumprod
+        place = round(max(self.redrawn, self.method.content.above) * total)
+        timesteps = torch.full((len(latents),), place)
+        noise = self._noise(latents, batch["index"])
+        noisy = add_noise(latents, noise, timesteps, alphas)
+        with torch.no_grad(), self.untuned():
+            velocity = self.model(noisy, timesteps, self._conditioning(batch["caption"]))
+        alpha = float(alphas[place]) ** 0.5
+        return alpha * noisy - (1.0 - alpha**2) ** 0.5 * velocity
+
+
+CANDIDATES: Mapping[str, type[LoRAStyleModule]] = {
+    "below_only": BelowOnly,
+    "more_below": MoreBelow,
+    "other_captions": OtherCaptions,
+    "soft_level": SoftLevel,
+    "bridge": Bridge,
+    "bridge_at_once": BridgeAtOnce,
+}

@@ -1,0 +1,124 @@
+"""The front of style and content: how much style at what cost, with intervals.
+
+A way to train has points: one for each strength, or for each rate of a script. They are joined by
+straight lines, from the base's own point on, which is strength 0. Style is counted from the base's
+style score, content as the share of the base's CLIP score that is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sdtune.metrics.intervals import Interval, Resamples, interval_of, resample
+
+__all__ = ["LEAST_KEPT", "Curve", "area", "intervals", "style_at"]
+
+LEAST_KEPT = 0.5
+"""Share of the base's CLIP score from which on content counts in the area."""
+
+_BETWEEN = 40  # places on each line
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The points of one way to train on one style, the base's first.
+
+    Args:
+        style: (P, N) style scores of N pictures at P points.
+        clip: (P, N) CLIP scores.
+    """
+
+    style: Tensor
+    clip: Tensor
+
+    def places(self, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the places along the lines.
+
+        Args:
+            weights: (R, N), how often each picture counts.
+
+        Returns:
+            Style gained and share of the CLIP score kept, both (R, L).
+        """
+        share = weights / weights.sum(dim=1, keepdim=True)
+        style, clip = share @ self.style.T, share @ self.clip.T  # (R, P)
+        return _joined(style - style[:, :1]), _joined(clip / clip[:, :1])
+
+
+def area(gained: Tensor, kept: Tensor) -> Tensor:
+    """Compute the area that a front dominates: 1 is the whole style and no content lost.
+
+    Args:
+        gained: (R, L) style gained.
+        kept: (R, L) share of the CLIP score kept.
+
+    Returns:
+        (R,), the union of the rectangles from (no style, `LEAST_KEPT`) to each place.
+    """
+    heights = ((kept - LEAST_KEPT) / (1.0 - LEAST_KEPT)).clamp(0.0, 1.0)
+    widths, order = gained.clamp(0.0, 1.0).sort(dim=1)
+    # from the right: what is kept with that much style or more
+    best = heights.gather(1, order).flip(1).cummax(dim=1).values.flip(1)
+    steps = torch.diff(widths, dim=1, prepend=torch.zeros_like(widths[:, :1]))
+    return (steps * best).sum(dim=1)
+
+
+def style_at(gained: Tensor, kept: Tensor, loss: float = 0.1) -> Tensor:
+    """Find the most style at a loss of at most that share of the CLIP score: (R,)."""
+    allowed = kept >= 1.0 - loss
+    return torch.where(allowed, gained, torch.zeros_like(gained)).amax(dim=1)
+
+
+def intervals(
+    measure: object,
+    curves: Sequence[Curve],
+    prompts: Sequence[int],
+    seeds: Sequence[int],
+    less: Sequence[Curve] | None = None,
+    draw_styles: bool = True,
+) -> Interval:
+    """Give the mean of a measure over styles, or of the difference of two ways, paired.
+
+    Args:
+        measure: `area` or `style_at`.
+        curves: One per style.
+        prompts: (N,) number of each picture's prompt.
+        seeds: (N,) seed of each picture.
+        less: The curves that they are compared with, of the same styles and pictures.
+        draw_styles: Whether the interval is over styles too, and not over prompts and seeds alone.
+
+    Returns:
+        The figure with its 95 % interval.
+    """
+    count = len(curves)
+    pictures = resample(prompts, seeds)
+    times = resample(list(range(count)), [0] * count, seed=1).weights if draw_styles else None
+    levels = min(count, pictures.levels) if draw_styles else pictures.levels
+    # rows: how often each picture counts, and behind it how often each style does
+    rows = torch.ones(len(pictures.weights), count, dtype=torch.float64) if times is None else times
+    both = Resamples(torch.cat([pictures.weights, rows], dim=1), levels)
+
+    def figure(weights: Tensor) -> Tensor:
+        own, styles = weights[:, : len(prompts)], weights[:, len(prompts) :]
+        found = _of_each(measure, curves, own)
+        if less is not None:
+            found = found - _of_each(measure, less, own)
+        return (found * styles).sum(dim=1) / styles.sum(dim=1)
+
+    return interval_of(figure, both)
+
+
+def _of_each(measure: object, curves: Sequence[Curve], weights: Tensor) -> Tensor:
+    assert callable(measure)
+    return torch.stack([measure(*each.places(weights)) for each in curves], dim=1)
+
+
+def _joined(points: Tensor) -> Tensor:
+    """Put places between points: (R, P) -> (R, (P - 1) * _BETWEEN + 1)."""
+    part = torch.linspace(0.0, 1.0, _BETWEEN + 1, dtype=points.dtype)[1:]
+    lines = points[:, :-1, None] + part * (points[:, 1:] - points[:, :-1])[:, :, None]
+    return torch.cat([points[:, :1], lines.flatten(1)], dim=1)

@@ -1,0 +1,143 @@
+"""What a trained module draws, scored: how much style, and how much of the prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from benchmarks.style_front.split import PROMPTS
+from sdtune import LoRAStyleModule
+from sdtune.adapters.lora.layers import ADAPTER_NAME, lora_layers
+from sdtune.evaluation.style import StyleJudge
+from sdtune.metrics.clip_score import clip_score
+from sdtune.metrics.features import CLIPEmbedder, load_clip
+
+__all__ = ["Judge", "Point", "contact_sheet", "draw", "strength"]
+
+STEPS, GUIDANCE = 15, 3.0
+_CONTRAST = 24  # training pictures whose captions the base draws
+_CONTRAST_SEED = 2_000_000
+
+Point = Mapping[str, list[float]]
+
+
+class Judge:
+    """Scores pictures of the prompts against one style.
+
+    Args:
+        module: Anything around the base.
+        pictures: Folder of the style: `training` and `unseen`.
+        cache: Folder where what the base draws is kept.
+    """
+
+    def __init__(self, module: LoRAStyleModule, pictures: Path, cache: Path) -> None:
+        training = sorted((pictures / "training").glob("*.png"))
+        size = module.model.resolution
+        some = training[:: max(1, len(training) // _CONTRAST)][:_CONTRAST]
+        captions = [each.with_suffix(".txt").read_text(encoding="utf-8").strip() for each in some]
+        file = cache / f"contrast_{pictures.name}.pt"
+        if not file.exists():
+            seeds = range(_CONTRAST_SEED, _CONTRAST_SEED + len(some))
+            with module.untuned():
+                _keep(module.generate(captions, seeds, **_drawing()), file)
+        self.style = StyleJudge(module.model, [_read(some, size)], torch.load(file))
+        self.unseen = [pictures / "unseen" / f"{name.replace(' ', '_')}.png" for name in _objects()]
+        self.size = size
+
+    def score(self, images: Tensor, repeats: int) -> Point:
+        """Score pictures.
+
+        Args:
+            images: (B, 3, H, W) in [0, 1], prompts outside and seeds inside.
+            repeats: Number of seeds.
+
+        Returns:
+            Metric -> a value per picture.
+        """
+        clip, texts = _clip()
+        vectors = clip.embed_images(images)
+        scores = clip_score(vectors, texts.repeat_interleave(repeats, dim=0))
+        values = {"style": self.style.scores(images), "clip": scores}
+        return {name: [round(float(each), 4) for each in row] for name, row in values.items()}
+
+    def own(self) -> Point:
+        """Score the style's own drawings of the prompts' objects: what could be reached."""
+        return self.score(self.own_drawings(), 1)
+
+    def own_drawings(self) -> Tensor:
+        """Read the style's own drawings of the prompts' objects: (12, 3, H, W) in [0, 1]."""
+        return _read(self.unseen, self.size)
+
+
+def draw(module: LoRAStyleModule, seeds: Sequence[int]) -> Tensor:
+    """Draw every prompt with every seed: (B, 3, H, W) in [0, 1], prompts outside."""
+    prompts = [each for each in PROMPTS for _ in seeds]
+    return module.generate(prompts, list(seeds) * len(PROMPTS), **_drawing())
+
+
+@contextmanager
+def strength(module: LoRAStyleModule, factor: float, off: Sequence[str] = ()) -> Iterator[None]:
+    """Scale what was learned, for a while.
+
+    Args:
+        module: The trained module.
+        factor: 1 is as trained.
+        off: Parts of module names whose updates are switched off.
+    """
+    layers = lora_layers(module.model.unet)
+    before = {name: each.scaling[ADAPTER_NAME] for name, each in layers.items()}
+    for name, each in layers.items():
+        own = 0.0 if any(part in name for part in off) else factor
+        each.scaling[ADAPTER_NAME] = own * before[name]
+    try:
+        yield
+    finally:
+        for name, each in layers.items():
+            each.scaling[ADAPTER_NAME] = before[name]
+
+
+def contact_sheet(images: Tensor, seeds: int, path: Path) -> None:
+    """Write pictures as one: a column for each prompt, a row for each seed."""
+    _, _, height, width = images.shape
+    pixels = (255 * images).round().byte().permute(0, 2, 3, 1).numpy()
+    rows = pixels.reshape(-1, seeds, height, width, 3).transpose(1, 2, 0, 3, 4)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(rows.reshape(seeds * height, -1, 3)).save(path)
+
+
+def _drawing() -> dict[str, float | int]:
+    return {"num_inference_steps": STEPS, "guidance_scale": GUIDANCE}
+
+
+def _objects() -> list[str]:
+    from benchmarks.style_front.split import UNSEEN
+
+    return list(UNSEEN)
+
+
+@lru_cache
+def _clip() -> tuple[CLIPEmbedder, Tensor]:
+    clip = load_clip()
+    return clip, clip.embed_texts(PROMPTS)
+
+
+def _read(paths: Sequence[Path], size: int) -> Tensor:
+    pictures = [Image.open(each).resize((size, size), Image.Resampling.BOX) for each in paths]
+    return (
+        torch.stack([torch.from_numpy(np.array(each)) for each in pictures])
+        .permute(0, 3, 1, 2)
+        .float()
+        / 255
+    )
+
+
+def _keep(images: Tensor, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(images.clone(), file)
