@@ -15,6 +15,7 @@ from sdtune.files.json_file import write_json
 __all__ = ["main", "time_start"]
 
 _IMPORTED = ("torch", "lightning.pytorch", "diffusers", "peft", "sdtune.commands.fit")
+_SHOWN = 0.005  # seconds
 _RUNS = 3  # the first fills the cache, and Python's own
 
 
@@ -26,7 +27,8 @@ def time_start(recipe: Path, output: Path | None = None) -> str:
         output: Folder for start.json, if it is to be written.
 
     Returns:
-        A table: seconds by stage, of the quickest start with a warm cache.
+        A table: seconds by stage, of the quickest start with a warm cache. Stages that take none
+        are left out.
 
     Raises:
         ValueError: If the recipe does not start.
@@ -131,7 +133,8 @@ def _time_once(recipe: Path) -> list[tuple[str, float, float]]:
 
 
 def _table(stages: Sequence[tuple[str, float, float]]) -> str:
-    rows = [*stages, ("from the command to the first step", *_sums(stages))]
+    rows = [row for row in stages if max(row[1:]) >= _SHOWN]
+    rows.append(("from the command to the first step", *_sums(stages)))
     lines = ["| stage | seconds of the clock | computed |", "|---|---|---|"]
     lines += [f"| {name} | {clock:.2f} | {computed:.2f} |" for name, clock, computed in rows]
     return "\n".join(lines)

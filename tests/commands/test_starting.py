@@ -9,7 +9,9 @@ from sdtune.commands.starting import _Clock, time_start
 
 
 def test_the_quicker_of_the_starts_with_a_warm_cache_is_shown(monkeypatch, tmp_path):
-    found = iter([[("a", 0.1, 0.1)], [("a", 3.0, 2.0), ("b", 1.0, 0.5)], [("a", 9.0, 8.0)]])
+    found = iter(
+        [[("a", 0.1, 0.1)], [("a", 3.0, 2.0), ("b", 1.0, 0.5), ("c", 0.0, 0.0)], [("a", 9.0, 8.0)]]
+    )
     monkeypatch.setattr(starting, "_time_once", lambda recipe: next(found))
     lines = time_start(Path("recipe.yaml"), tmp_path).splitlines()
     assert lines[2:] == [
