@@ -8,7 +8,7 @@ from sdtune.commands.call import read_call
 from sdtune.commands.quiet import (
     quiet_loader_advice,
     quiet_misleading_messages,
-    quiet_trainer_messages,
+    quiet_trainers,
 )
 from sdtune.commands.tools import refusing
 
@@ -30,7 +30,6 @@ def main(arguments: Sequence[str]) -> int:
     call = BenchCall(**read_call(BenchCall, "sdtune bench", arguments, _problems))
     quiet_misleading_messages()
     quiet_loader_advice()
-    quiet_trainer_messages()
     if call.start is not None:
         from sdtune.commands.starting import time_start
 
@@ -39,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     # only now: it brings torch along
     from sdtune.bench.runner import run_bench
 
-    with refusing():
+    with refusing(), quiet_trainers():
         bench = run_bench(call, arguments)
     return 0 if bench.rows or bench.growth else 1
 

@@ -9,7 +9,7 @@ __all__ = [
     "quiet_devices",
     "quiet_loader_advice",
     "quiet_misleading_messages",
-    "quiet_trainer_messages",
+    "quiet_trainers",
 ]
 
 _WARNINGS = (
@@ -49,10 +49,18 @@ def quiet_loader_advice() -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
-def quiet_trainer_messages() -> None:
-    """Silence what Trainers and data say of themselves, for the rest of the process."""
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
+@contextmanager
+def quiet_trainers() -> Iterator[None]:
+    """Silence what Trainers and data say of themselves, for a while."""
+    names = ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
+    levels = {name: logging.getLogger(name).level for name in names}
+    for name in names:
         logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 @contextmanager
