@@ -22,5 +22,5 @@ let rest = 0;
 document.addEventListener("keyup", (event) => {
   if (event.target.type !== "range" || !moves.includes(event.key)) return;
   clearTimeout(rest);
-  rest = setTimeout(() => event.target.dispatchEvent(new PointerEvent("pointerup")), 400);
+  rest = setTimeout(() => event.target.dispatchEvent(new PointerEvent("pointerup", { bubbles: true })), 400);
 });

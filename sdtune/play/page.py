@@ -69,7 +69,7 @@ class Page:
                 with gr.Column(scale=2, min_width=340):
                     self._controls.make_settings()
                     self._drop = gr.File(
-                        label="Take over the settings of a picture that sdtune drew",
+                        label="Settings from a picture",
                         file_types=[".png"],
                         height=140,
                         elem_id="drop",
@@ -121,8 +121,9 @@ class Page:
                 lines=3,
                 max_lines=8,
                 interactive=False,
-                buttons=["copy"],
+                buttons=[],  # one would take the label for its own
                 scale=4,
+                min_width=320,
                 elem_id="settings",
             )
             self._reuse = gr.Button("Use its settings", elem_id="reuse", scale=1, min_width=140)

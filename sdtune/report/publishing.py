@@ -132,9 +132,7 @@ def _adapter_folder(run: ReportedRun, checkpoint: str | None) -> Path:
     wanted = step_label(int(asked)) if asked.isdecimal() else asked
     if wanted not in known:
         names = ", ".join(f"`{step_of(each) or each}`" for each in known)
-        raise FileNotFoundError(
-            f"Expected `--checkpoint` to be one of {names}, but got `{asked}`."
-        )
+        raise FileNotFoundError(f"Expected `--checkpoint` to be one of {names}, but got `{asked}`.")
     find_adapter_files(known[wanted])
     return known[wanted]
 

@@ -7,6 +7,10 @@ from typing import Any
 __all__ = ["Watched", "faint_texts", "unnamed"]
 
 
+_HARMLESS = "Method not implemented."
+"""What Gradio's client says when it closes the stream of an upload's progress."""
+
+
 class Watched:
     """A page, and all that it asked for and complained about.
 
@@ -24,7 +28,7 @@ class Watched:
         page.on("console", self._heard)
 
     def _heard(self, message: Any) -> None:
-        if message.type in ("error", "warning"):
+        if message.type in ("error", "warning") and message.text != _HARMLESS:
             self.complaints.append(message.text)
 
 
@@ -35,7 +39,7 @@ def unnamed(page: Any) -> list[str]:
 
 
 def faint_texts(page: Any) -> list[str]:
-    """List texts that are seen whose contrast with their ground is below WCAG's 4.5 (3 if large)."""
+    """List texts that are seen with less contrast to their ground than WCAG asks for."""
     found: list[str] = page.evaluate(_FAINT)
     return found
 
@@ -45,7 +49,9 @@ _UNNAMED = """() => {
     const by = (each.getAttribute('aria-labelledby') || '').split(/\\s+/).filter(Boolean)
       .map((id) => document.getElementById(id)?.textContent || '').join(' ');
     const labels = [...(each.labels || [])].map((label) => label.textContent).join(' ');
-    const own = each.matches('button, a, [role=button], [role=tab]') ? each.textContent : '';
+    const inside = [...each.querySelectorAll('[aria-label]')].map((one) => one.ariaLabel).join(' ');
+    const isNamedByContent = each.matches('button, a, [role=button], [role=tab]');
+    const own = isNamedByContent ? each.textContent.trim() || inside : '';
     return (each.getAttribute('aria-label') || by || labels || own || each.title || '').trim();
   };
   const used = 'input, textarea, select, button, a[href], [role=button], [role=slider], [role=tab]';
@@ -82,7 +88,8 @@ _FAINT = """() => {
   while (walker.nextNode()) {
     const each = walker.currentNode.parentElement;
     const text = walker.currentNode.textContent.trim();
-    if (!text || !each.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
+    const seen = { opacityProperty: true, visibilityProperty: true };
+    if (!text || !each.checkVisibility(seen)) continue;
     if (each.closest('script, style, [disabled], svg')) continue;
     const style = getComputedStyle(each);
     const below = ground(each);
