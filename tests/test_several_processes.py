@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lightning.pytorch.loggers import TensorBoardLogger
+import torch
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from sdtune.callbacks.adapter_checkpoint import AdapterCheckpoint
 from sdtune.callbacks.evaluation import EvaluationCallback
 from sdtune.callbacks.picture_losses import PictureLosses
 from sdtune.callbacks.sample_grid import SampleGrid
+from sdtune.captioning.registry import CAPTIONERS
+from sdtune.data.subject import SubjectDataModule
 from sdtune.run_folder.record import Evaluation
+from sdtune.techniques.textual_inversion import TextualInversionModule
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
 from tests.several_processes import PICTURES, TOGETHER, compare
@@ -90,3 +96,39 @@ def _evaluated(base: Path, pictures: Path, folder: Path, processes: int) -> Path
 
 def _counts(losses: Any) -> list[int]:
     return [losses["pictures"][name]["count"] for name in sorted(losses["pictures"])]
+
+
+@pytest.mark.slow
+def test_captions_are_made_by_the_first_process_and_told_by_all(
+    micro_sd, seven, tmp_path, monkeypatch
+):
+    photos = tmp_path / "photos"
+    shutil.copytree(seven, photos, ignore=shutil.ignore_patterns("*.txt"))
+
+    class Captioner:
+        def describe(self, images):
+            with (tmp_path / "describing").open("a") as file:
+                file.write(f"{torch.distributed.get_rank()} {len(images)}\n")
+            return ["a toy on a table"] * len(images)
+
+    class Told(Callback):
+        def on_train_start(self, trainer, pl_module):
+            told = [each.caption for each in trainer.datamodule.train_dataset.pictures]
+            path = tmp_path / f"told_{trainer.global_rank}.json"
+            path.write_text(json.dumps(told))
+
+    monkeypatch.setitem(CAPTIONERS, "blip", lambda settings: Captioner())
+    data = SubjectDataModule(
+        photos, class_noun="robot", resolution=64, batch_size=2, cache_dir=tmp_path / "cache"
+    )
+    module = TextualInversionModule(base=str(micro_sd), initializer_token="c")
+    module.name_subjects(data)  # as `fit` does, before processes start
+    run = {"logger": CSVLogger(tmp_path / "run", "", ""), "devices": 2, "strategy": "ddp_fork"}
+    quiet_trainer(max_steps=2, callbacks=[Told()], **run).fit(module, data)
+
+    described = (tmp_path / "describing").read_text().split("\n")[:-1]
+    assert described == [f"0 {PICTURES}"]
+    told = [json.loads((tmp_path / f"told_{rank}.json").read_text()) for rank in range(2)]
+    assert told == [["a <robot> on a table"] * PICTURES] * 2
+    made = json.loads((tmp_path / "run" / "captions.json").read_text())["captions"]
+    assert {each["caption"] for each in made} == {"a {subject} on a table"}

@@ -206,6 +206,7 @@ def test_real_runs_end_in_a_table_figures_and_a_page(tmp_path, monkeypatch, tiny
     assert lora["command"].endswith(f"--run={Path(lora['folder']).name}")
 
 
+@pytest.mark.slow
 def test_runs_that_call_one_subject_otherwise_are_planned_and_compared(monkeypatch):
     monkeypatch.chdir(ROOT)
     recipes = ("recipes/dreambooth.yaml", "recipes/textual_inversion.yaml")
