@@ -12,10 +12,12 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch import Tensor
 
 from sdtune.callbacks.adapter_checkpoint import AdapterCheckpoint
 from sdtune.callbacks.evaluation import EvaluationCallback
 from sdtune.callbacks.picture_losses import PictureLosses
+from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
 from sdtune.callbacks.sample_grid import SampleGrid
 from sdtune.captioning.registry import CAPTIONERS
 from sdtune.data.subject import SubjectDataModule
@@ -53,6 +55,62 @@ def test_two_processes_learn_what_one_does_by_every_part(technique, micro_sd, se
     assert plain.losses < 1e-6
     scaled = compare(technique, "adamw", micro_sd, seven, tmp_path / "adamw")
     assert scaled.largest < 1e-3 * scaled.moved  # a gradient near zero is divided by itself
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [(1, 2), (2, 1)])
+def test_a_run_goes_on_in_other_processes_as_if_they_had_begun_it(
+    processes, micro_sd, seven, tmp_path
+):
+    """Of batches that are as large in all: inside an epoch, to the sum's last digits."""
+    whole = _learned_in(tmp_path / "whole", micro_sd, seven, 1, 8)
+    first, then = processes
+    _learned_in(tmp_path / "parts", micro_sd, seven, first, 3)
+    resumed = _learned_in(tmp_path / "parts", micro_sd, seven, then, 8, resume=True)
+    assert resumed.keys() == whole.keys()
+    apart = max(float((resumed[name] - whole[name]).abs().max()) for name in whole)
+    assert apart < 1e-7
+    [note] = json.loads((tmp_path / "parts/run/resumes.json").read_text())["resumes"]
+    changes = {each["key"]: (each["before"], each["now"]) for each in note["changes"]}
+    assert changes["trainer.devices"] == tuple(map(str, processes))
+
+
+@pytest.mark.slow
+def test_other_batches_go_on_at_the_end_of_an_epoch_alone(micro_sd, seven, tmp_path):
+    """Of two steps; inside one the place in it would be another."""
+    _learned_in(tmp_path / "inside", micro_sd, seven, 2, 3)
+    with pytest.raises(ValueError, match="times the number of processes to be 4, but got 2"):
+        _learned_in(tmp_path / "inside", micro_sd, seven, 1, 8, size=2, resume=True)
+    _learned_in(tmp_path / "end", micro_sd, seven, 2, 2)
+    assert _learned_in(tmp_path / "end", micro_sd, seven, 1, 8, size=2, resume=True)
+
+
+def _learned_in(
+    folder: Path,
+    base: Path,
+    pictures: Path,
+    processes: int,
+    steps: int,
+    size: int | None = None,
+    resume: bool = False,
+) -> dict[str, Tensor]:
+    module = TextualInversionModule(
+        "<disc>", "c", str(base), learning_rate=1e-2, optimizer="sgd_nesterov"
+    )
+    size = TOGETHER // processes if size is None else size
+    data = data_for(module, pictures, batch_size=size, cache_dir=folder / "cache")
+    several = {"devices": 2, "strategy": "ddp_fork"} if processes == 2 else {}
+    checkpoint = folder / "run" / "checkpoints" / "last.ckpt"
+    quiet_trainer(
+        max_steps=steps,
+        max_epochs=-1,
+        callbacks=[ResumeCheckpoint()],
+        enable_checkpointing=True,
+        logger=TensorBoardLogger(folder, "run", "", default_hp_metric=False),
+        num_sanity_val_steps=0,
+        **several,
+    ).fit(module, data, ckpt_path=checkpoint if resume else None, weights_only=True)
+    return torch.load(checkpoint, weights_only=True)["state_dict"]
 
 
 @pytest.mark.slow

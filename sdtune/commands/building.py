@@ -106,6 +106,15 @@ class ComparesWithTrainer(Protocol):
 
 
 @runtime_checkable
+class SaysWhatDiffers(Protocol):
+    """What can say what it does differently with a Trainer's options, as a technique does."""
+
+    def notes_with_trainer(self, trainer: Trainer) -> list[str]:
+        """Say what differs, one sentence each."""
+        ...
+
+
+@runtime_checkable
 class ClassComparesWithTrainer(Protocol):
     """What can tell, whatever its arguments are, whether a Trainer's options fit."""
 

@@ -21,7 +21,13 @@ from sdtune.callbacks.adapter_checkpoint import AdapterCheckpoint
 from sdtune.callbacks.hyperparameters import Hyperparameters
 from sdtune.callbacks.resumed_recipe import check_recipe
 from sdtune.commands.annotations import Seed, annotation_words
-from sdtune.commands.building import attempt, build_classes, problems_together, refused_option
+from sdtune.commands.building import (
+    SaysWhatDiffers,
+    attempt,
+    build_classes,
+    problems_together,
+    refused_option,
+)
 from sdtune.commands.errors import CallError, on_one_line
 from sdtune.commands.problems import ROOT_TYPES, class_missing, diagnose, unchosen
 from sdtune.commands.quiet import quiet_devices, quiet_loader_advice
@@ -235,6 +241,8 @@ class RecipeCLI(LightningCLI):
             self.trainer = trainer
             if not self._problems:
                 attempt(lambda: self._check_checkpoint(trainer), self._problems)
+            if not self._problems and isinstance(self.model, SaysWhatDiffers):
+                self.notes += self.model.notes_with_trainer(trainer)
 
     def _check_checkpoint(self, trainer: Trainer) -> None:
         path = self.run_folder.checkpoint

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -177,7 +177,8 @@ class Batches(Dataset[dict[str, Any]]):
 class ResumableLoader(DataLoader[dict[str, Any]]):
     """A DataLoader over a `BatchOrder` that refuses to resume another order than was begun.
 
-    Where to go on is in the Trainer's counters; the loader's state only says what they count.
+    Where to go on is in the Trainer's counters; the loader's state only says what they count. Other
+    processes may go on, if the batches of all of them together are as large.
 
     Attributes:
         waited: Seconds for which its batches were waited for, or read, since it was made.
@@ -210,16 +211,26 @@ class ResumableLoader(DataLoader[dict[str, Any]]):
         Raises:
             ValueError: If the order is another, so that counters into it mean nothing.
         """
+        before = _place_in(state_dict)
         wrong = [
-            f"{name} to be {state_dict[name]}, but got {value}"
-            for name, value in self.state_dict().items()
-            if state_dict.get(name, value) != value
+            f"{name} to be {before[name]}, but got {value}"
+            for name, value in _place_in(self.state_dict()).items()
+            if before.get(name, value) != value
         ]
         if wrong:
             raise ValueError(
                 f"Expected {'; '.join(wrong)}: a run that stopped inside an epoch goes on with "
                 "the data and the batches that it began with. Restore them, or start a new run."
             )
+
+
+def _place_in(described: Mapping[str, int | str]) -> dict[str, int | str]:
+    """Take of a description what a place in the order depends on: the batches of all processes."""
+    place = dict(described)
+    size, processes = place.pop("batch size", None), place.pop("number of processes", 1)
+    if isinstance(size, int) and isinstance(processes, int):  # a stranger's may be anything
+        place["`data.batch_size` times the number of processes"] = size * processes
+    return place
 
 
 def collate(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:

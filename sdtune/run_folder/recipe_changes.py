@@ -26,6 +26,9 @@ _FREE = {
 _RATES = ("learning_rate", "lr_schedule", "warmup_steps")
 """Ends of keys that may change where a schedule sets the rates anew at every step."""
 
+_SHARED_OUT = ("data.batch_size", "trainer.devices")
+"""Keys that may change together, if their product does not."""
+
 _PATHS = ("data.folder", "data.instance_dir", "data.class_dir")
 
 _REASONS = {
@@ -106,9 +109,10 @@ def refusals(changes: Sequence[Change], step: int, rates_follow: bool) -> list[s
         A sentence for each; empty if the run can go on.
     """
     problems: list[str] = []
+    free = {*_FREE, *(_SHARED_OUT if _shows_as_many(changes) else ())}
     for each in changes:
         is_rate = each.key.endswith(_RATES)
-        if each.key in _FREE or (is_rate and rates_follow):
+        if each.key in free or (is_rate and rates_follow):
             continue
         part = each.key.partition(".")[0]
         reason = _RATE_REASON if is_rate else _REASONS.get(each.key, _DEFAULT_REASONS[part])
@@ -117,6 +121,15 @@ def refusals(changes: Sequence[Change], step: int, rates_follow: bool) -> list[s
             f"{_shown(each.now)}: {reason}. Give it back, or start a new run."
         )
     return problems
+
+
+def _shows_as_many(changes: Sequence[Change]) -> bool:
+    """Tell whether a step's pictures are as many, shared out over other processes."""
+    values = {each.key: (each.before, each.now) for each in changes}
+    sizes, devices = (values.get(key, (None, None)) for key in _SHARED_OUT)
+    if not all(isinstance(each, int) for each in (*sizes, *devices)):
+        return False
+    return bool(sizes[0] * devices[0] == sizes[1] * devices[1])
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import (
@@ -13,7 +15,9 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.strategies import ModelParallelStrategy
 
-__all__ = ["BASE_DTYPES", "finder_problems", "trainer_problems"]
+from sdtune.techniques.learned import Learned
+
+__all__ = ["BASE_DTYPES", "finder_problems", "trainer_notes", "trainer_problems"]
 
 BASE_DTYPES = {
     "32-true": torch.float32,
@@ -82,6 +86,25 @@ def finder_problems(trainer: pl.Trainer) -> list[str]:
         "which are drawn after it has trained: find the value with `model.prior_loss_weight` 0."
         for each in _callbacks(trainer)
         if isinstance(each, BatchSizeFinder | LearningRateFinder)
+    ]
+
+
+def trainer_notes(trainer: pl.Trainer, learns: Iterable[Learned]) -> list[str]:
+    """Say what several processes do not do as one with larger batches does.
+
+    Args:
+        trainer: The Trainer.
+        learns: What learns.
+
+    Returns:
+        One sentence each.
+    """
+    processes = trainer.num_devices * trainer.num_nodes
+    if processes == 1 or not any(each.drops_inputs for each in learns):
+        return []
+    return [
+        f"Of `model.dropout` {processes} processes draw another mask than one would: it is drawn "
+        "for each one's batch. All else of a step is the same."
     ]
 
 

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from lightning_utilities.core.apply_func import apply_to_collection
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
 from sdtune._checks import check_not_negative
@@ -101,6 +101,16 @@ class WatchedModule(TunedModelModule):
         """Compare with the Trainer and the data, and let no checkpoint come from the web."""
         keep_to_this_machine(self.trainer)
         return super().configure_callbacks()
+
+    def configure_model(self) -> None:
+        """Load the base and add what learns, laid out so that a split model's can be resumed.
+
+        FSDP cuts weights as they lie in memory, and the optimizer's state, when it is read, as it
+        is counted: of weights whose channels lie last it would be that of other elements.
+        """
+        super().configure_model()
+        if self._trainer is not None and isinstance(self.trainer.strategy, FSDPStrategy):
+            nn.Module.to(self.model.unet, memory_format=torch.contiguous_format)
 
     def problems_with_trainer(self, trainer: pl.Trainer) -> list[str]:
         """List what keeps this technique from being trained by a Trainer; loads no weights."""
@@ -193,7 +203,8 @@ class WatchedModule(TunedModelModule):
         self._roll_backs_taken = int(checkpoint.get(_ROLL_BACKS, 0))
 
     def _fault_of_weights(self, step: int) -> Fault | None:
-        weights = [each.detach() for each in self.parameters()]
+        # of a split model a process may hold nothing of a weight
+        weights = [each.detach() for each in self.parameters() if each.numel()]
         if not weights or math.isfinite(get_total_norm(weights, norm_type=math.inf).item()):
             return None
         return Fault(step, "result")

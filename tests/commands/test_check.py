@@ -45,6 +45,18 @@ def test_a_contact_sheet_needs_pictures(recipe, capsys):
     assert "`--contact_sheet` to name a file, but got the folder `.`" in capsys.readouterr().err
 
 
+def test_what_two_processes_do_differently_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SDTUNE_CACHE", str(tmp_path / "cache"))
+    folder = make_picture_folder(tmp_path / "pictures", 4)
+    words = [str(STYLE), f"--data.folder={folder}", "--model.dropout=0.1", "--json"]
+    words += ["--data.validation_count=0"]
+    for devices in (1, 2):
+        more = [f"--trainer.devices={devices}", "--trainer.accelerator=cpu"]
+        assert main(["check", *words, *more]) == 0
+        notes = json.loads(capsys.readouterr().out)["notes"]
+        assert any("2 processes draw another mask" in each for each in notes) == (devices == 2)
+
+
 def test_the_data_are_surveyed_at_the_models_resolution(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("SDTUNE_CACHE", str(tmp_path / "cache"))
     folder = make_picture_folder(tmp_path / "pictures", 8, size=48)

@@ -126,12 +126,14 @@ def test_the_loader_refuses_to_resume_another_order():
 
     state = loader().state_dict()
     loader().load_state_dict(state)
-    with pytest.raises(ValueError, match="Expected batch size to be 2, but got 4"):
+    with pytest.raises(ValueError, match="times the number of processes to be 2, but got 4"):
         loader(batch_size=4).load_state_dict(state)
     with pytest.raises(ValueError, match="samples per epoch to be 10, but got 11; seed of the"):
         loader(11, seed=3).load_state_dict(state)
-    with pytest.raises(ValueError, match="number of processes to be 1, but got 2"):
+    with pytest.raises(ValueError, match="times the number of processes to be 2, but got 4"):
         loader(num_replicas=2).load_state_dict(state)
+    loader(batch_size=1, num_replicas=2).load_state_dict(state)
+    loader().load_state_dict({**state, "batch size": None})  # no size, no place
     sized = loader(sizes=[0, 1] * 5).state_dict()
     loader(sizes=[0, 1] * 5).load_state_dict(sized)
     with pytest.raises(ValueError, match="Expected sizes of the samples to be"):

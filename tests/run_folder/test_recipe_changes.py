@@ -37,6 +37,19 @@ def test_what_may_change(now):
     assert refusals([change], 50, rates_follow=False) == []
 
 
+def test_a_step_may_be_shared_out_over_other_processes():
+    before = {**BEFORE, "data.batch_size": 4}
+    for devices, size, count in ((2, 2, 0), (4, 1, 0), (2, 4, 0), (1, 2, 1), (2, 1, 1)):
+        changes = recipe_changes(before, before | {"trainer.devices": devices} | sized(size))
+        assert len(refusals(changes, 50, rates_follow=False)) == count, (devices, size)
+    strange = recipe_changes(before | {"trainer.devices": "x"}, before | sized(2))
+    assert len(refusals(strange, 50, rates_follow=False)) == 1
+
+
+def sized(batch_size):
+    return {"data.batch_size": batch_size}
+
+
 def test_all_that_cannot_change_is_listed_with_its_reason():
     problems = refusals(changed(model__rank=8, data__folder="others"), 50, rates_follow=True)
     assert problems == [
