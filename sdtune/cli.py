@@ -31,6 +31,7 @@ COMMANDS = {
     "reproduce": "train an adapter again by its record, and compare: sdtune reproduce ADAPTER ...",
     "cache": "what is kept between runs: sdtune cache info, clear, or fill RECIPE.yaml",
     "caption": "write captions beside pictures that have none: sdtune caption FOLDER",
+    "estimate": "the memory that a recipe takes: sdtune estimate RECIPE.yaml --gpu 12GB",
     "check": "list all that is wrong with a recipe and its data: sdtune check RECIPE.yaml",
 }
 """The commands and what they do.

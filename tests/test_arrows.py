@@ -18,6 +18,7 @@ ARROWS: dict[str, set[str]] = {
     "data": {"captioning", "functional", "files"},
     "nano": {"models", "functional"},
     "techniques": {"adapters", "models", "functional", "files"},
+    "estimation": {"techniques", "models"},
     "run_folder": {"files"},
     "captioning": {"metrics", "nano", "files"},
     "evaluation": {
@@ -44,6 +45,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "comparison": {"report", "evaluation", "run_folder", "metrics", "files", "sdtune"},
     "commands": {
+        "estimation",
         "captioning",
         "data",
         "comparison",
