@@ -18,6 +18,7 @@ ARROWS: dict[str, set[str]] = {
     "data": {"captioning", "functional", "files"},
     "nano": {"models", "functional"},
     "techniques": {"adapters", "models", "functional", "files"},
+    "estimation": {"techniques", "models"},
     "run_folder": {"files"},
     "captioning": {"metrics", "nano", "files"},
     "evaluation": {
@@ -56,6 +57,7 @@ ARROWS: dict[str, set[str]] = {
     },
     "commands": {
         "bench",
+        "estimation",
         "captioning",
         "data",
         "comparison",
