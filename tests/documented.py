@@ -79,9 +79,6 @@ def shortened(words: list[str]) -> list[str]:
         return [*words, *_SHORT, *counts]
     if words[:2] == ["sdtune", "generate"] and "--like" not in words:
         return [*words, "--num_inference_steps=1"]
-    if words[:2] == ["sdtune", "compare"]:
-        words = [*words, "--trainer.limit_val_batches=1"]
-        return [re.sub(r"^\d+$", "2", word) for word in words]
     return words
 
 

@@ -10,6 +10,7 @@ import pytest
 from nbclient import NotebookClient
 
 _LENGTHS = re.compile(r"\b(max_steps|class_count|class_inference_steps)=\d+")
+_PICTURES = {"style_lora": 2, "subjects": 2, "evaluate_adapter": 1}
 _FOLDER = Path(__file__).parents[1] / "recipes" / "notebooks"
 
 
@@ -23,9 +24,20 @@ def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     # what it writes goes beside a copy: its own folder stays as it is
     folder = tmp_path / "recipes" / "notebooks"
     folder.mkdir(parents=True)
-    (tmp_path / "datasets").symlink_to(_FOLDER.parents[1] / "datasets")
     client = NotebookClient(notebook, resources={"metadata": {"path": str(folder)}}, timeout=600)
     client.execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
-    assert len(pictures) == 2
+    assert len(pictures) == _PICTURES[path.stem]
+
+
+@pytest.mark.parametrize("path", sorted(_FOLDER.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_notebook_installs_first_needs_no_checkout_and_keeps_its_outputs(path: Path) -> None:
+    code = [each for each in nbformat.read(path, as_version=4).cells if each.cell_type == "code"]
+    assert "%pip install" in code[0].source
+    assert 'find_spec("sdtune") is None' in code[0].source
+    assert not [each for each in code if "../" in each.source]
+    kept = [output for each in code for output in each.outputs]
+    assert (
+        len([each for each in kept if "image/png" in each.get("data", {})]) == _PICTURES[path.stem]
+    )
