@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,22 +16,28 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
-import torch
 
-from sdtune.models import loading
-from tests.forked_python import forked_python
-from tests.loaded_bases import LoadedBases
-from tests.tiny_models import make_micro_sd, make_tiny_sd, make_tiny_xl
+# all else is imported in functions: the process that hands the tests out to others needs none of it
 
-# tiny tensors gain nothing from threads, and lose much when the cores are busy
-torch.set_num_threads(1)
+
+def pytest_collection() -> None:
+    """Spare the garbage collector the libraries: it looked at all their objects again and again."""
+    gc.disable()
 
 
 def pytest_collection_finish() -> None:
-    """Spare the garbage collector the libraries: it looked at all their objects again and again."""
+    """Begin: with one thread, and no garbage but what tests leave."""
+    # their loggers keep the stderr that they find, and that of a test would be closed after it
+    import lightning.pytorch  # noqa: F401
+    import torch
+    import transformers  # noqa: F401
+
+    # tiny tensors gain nothing from threads, and lose much when the cores are busy
+    torch.set_num_threads(1)
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,14 +51,30 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def _bases_from_memory() -> Iterator[None]:
     """Load each base twice, and then copy it; the tests of loading, in tests/models, do not."""
+    from sdtune.models import loading
+    from tests.loaded_bases import LoadedBases
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loading, "_load_pipeline", LoadedBases(loading._load_pipeline))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _versions_from_memory() -> Iterator[None]:
+    """Look once which packages are installed, and not in each call of a command."""
+    from sdtune.commands import packages
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packages, "requires", cache(packages.requires))
+        patch.setattr(packages, "version", cache(packages.version))
         yield
 
 
 @pytest.fixture(scope="session")
 def quick_python() -> Iterator[Path]:
     """An executable `python` whose processes have imported everything, see `forked_python`."""
+    from tests.forked_python import forked_python
+
     for module in (
         "diffusers.loaders.single_file_model",
         "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion",
@@ -72,18 +95,24 @@ def quick_python() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def tiny_sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a random-weight Stable Diffusion 1.4 of reduced width, 64 px."""
+    from tests.tiny_models import make_tiny_sd
+
     return make_tiny_sd(tmp_path_factory.mktemp("models") / "tiny_sd")
 
 
 @pytest.fixture(scope="session")
 def micro_sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a random-weight Stable Diffusion with one block of each kind, 64 px."""
+    from tests.tiny_models import make_micro_sd
+
     return make_micro_sd(tmp_path_factory.mktemp("models") / "micro_sd")
 
 
 @pytest.fixture(scope="session")
 def tiny_sd_v(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with v-prediction and zero terminal SNR."""
+    from tests.tiny_models import make_tiny_sd
+
     folder = tmp_path_factory.mktemp("models") / "tiny_sd_v"
     return make_tiny_sd(folder, "v_prediction", zero_terminal_snr=True)
 
@@ -91,11 +120,15 @@ def tiny_sd_v(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_xl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a random-weight Stable Diffusion XL of reduced width and depth, 64 px."""
+    from tests.tiny_models import make_tiny_xl
+
     return make_tiny_xl(tmp_path_factory.mktemp("models") / "tiny_xl")
 
 
 @pytest.fixture(scope="session")
 def shallow_xl(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with one transformer layer where it has one to three, for tests that train."""
+    from tests.tiny_models import make_tiny_xl
+
     folder = tmp_path_factory.mktemp("models") / "shallow_xl"
     return make_tiny_xl(folder, transformer_layers=(1, 1, 1))

@@ -116,7 +116,10 @@ def _answer(connection: socket.socket, executable: Path) -> None:
 
 
 def _run(call: list[Any], streams: list[int], executable: Path) -> int:
-    (flag, module, *words), environment, folder = call
+    words, environment, folder = call
+    if words[:1] == ["-u"]:
+        del words[0]  # torchrun's, and what is written is read when the process has ended
+    flag, module, *words = words
     if flag != "-m":
         raise ValueError(f"Expected `python -m MODULE ...`, but got {flag}.")
     for target, stream in enumerate(streams):

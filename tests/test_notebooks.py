@@ -16,7 +16,10 @@ _FOLDER = Path(__file__).parents[1] / "recipes" / "notebooks"
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(_FOLDER.glob("*.ipynb")), ids=lambda path: path.stem)
-def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_notebook_runs(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick_python: Path
+) -> None:
+    monkeypatch.setattr("sys.executable", str(quick_python))
     monkeypatch.setenv("SDTUNE_CACHE", str(tmp_path / "cache"))
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:

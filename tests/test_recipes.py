@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from diffusers import StableDiffusionPipeline
 
 import sdtune
 from sdtune.cli import main
@@ -92,6 +93,10 @@ def test_recipe_runs_two_steps_and_says_how_to_use_them(recipe, tmp_path, capsys
     printed = capsys.readouterr().out.splitlines()
     monkeypatch.setattr("PIL.Image.Image.save", lambda image, name: saved.append((image, name)))
     saved = []
+    draw = StableDiffusionPipeline.__call__
+    monkeypatch.setattr(
+        StableDiffusionPipeline, "__call__", lambda *words: draw(*words, num_inference_steps=2)
+    )
     exec("\n".join(printed[-2:]), {"sdtune": sdtune})
     [(picture, name)] = saved
     assert name == "picture.png"

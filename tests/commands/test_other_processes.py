@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[2]
 BOTH = ["--trainer.devices=2", "--trainer.strategy=ddp", "--run=both", "--trust=tests"]
 
 
-def command(recipe: str, *words: str) -> list[str]:
-    return [sys.executable, "-m", "sdtune", "fit", "--config", recipe, *BOTH, *words]
+def command(recipe: str, *words: str, python: str | Path = sys.executable) -> list[str]:
+    return [str(python), "-m", "sdtune", "fit", "--config", recipe, *BOTH, *words]
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -36,15 +36,18 @@ def toy_that(recipe: str, how: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["raises", "is killed"])
-def test_when_one_process_dies_all_end_with_its_reason(recipe, how):
+def test_when_one_process_dies_all_end_with_its_reason(recipe, how, quick_python):
+    # that a fork was killed is not seen from outside
+    python = quick_python if how == "raises" else sys.executable
     process = subprocess.Popen(
-        command(toy_that(recipe, how)),
+        command(toy_that(recipe, how), python=python),
         env=environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
+    # it ends when nobody is left who could write there
     _, printed = process.communicate(timeout=120)
     assert process.returncode == 1, printed
     reason = {
@@ -91,15 +94,15 @@ def test_torchrun_leaves_the_name_of_the_run_to_sdtune():
 
 
 @pytest.mark.slow
-def test_torchrun_starts_two_processes_of_one_run(recipe):
+def test_torchrun_starts_two_processes_of_one_run(recipe, quick_python):
     words = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "--", "sdtune"]
-    call = [sys.executable, "-m", *words, *command(recipe)[3:]]
+    call = [quick_python, "-m", *words, *command(recipe)[3:]]
     subprocess.run(call, env=environment(), check=True, capture_output=True, timeout=120)
     assert [path.name for path in Path("runs/toy").iterdir()] == ["both"]
 
 
 @pytest.mark.slow
-def test_a_job_of_slurm_is_kept_and_queued_again(recipe, tmp_path):
+def test_a_job_of_slurm_is_kept_and_queued_again(recipe, tmp_path, quick_python):
     """As SLURM does it: it starts the processes, tells them their places, and signals all."""
     queue = tmp_path / "queue"
     scontrol = tmp_path / "bin" / "scontrol"
@@ -110,7 +113,7 @@ def test_a_job_of_slurm_is_kept_and_queued_again(recipe, tmp_path):
     own = "sdtune.ResumeCheckpoint\n      init_args: {every_n_steps: 1000}"
     Path(recipe).write_text(text.replace("tests.commands.toys.Last", own), encoding="utf-8")
     endless = ["--trainer.max_steps=-1", "--trainer.max_epochs=-1"]
-    first, second = slurm_tasks(recipe, scontrol.parent, *endless)
+    first, second = slurm_tasks(recipe, quick_python, scontrol.parent, *endless)
     events = Path("runs/toy/both")
     while not [*events.glob("events.*")]:
         assert first.poll() is None, first.communicate()[1]
@@ -125,14 +128,16 @@ def test_a_job_of_slurm_is_kept_and_queued_again(recipe, tmp_path):
     kept = torch.load(events / "checkpoints/last.ckpt", weights_only=True)["global_step"]
     assert f"Training stopped after step {kept}, kept in" in ends[0]
     rest = [f"--trainer.max_steps={kept + 2}", "--trainer.max_epochs=-1", f"--resume={events}"]
-    for each in slurm_tasks(recipe, scontrol.parent, *rest):
+    for each in slurm_tasks(recipe, quick_python, scontrol.parent, *rest):
         printed = each.communicate(timeout=60)[1]
         assert each.returncode == 0, printed
     again = torch.load(events / "checkpoints/last.ckpt", weights_only=True)["global_step"]
     assert again == kept + 2
 
 
-def slurm_tasks(recipe: str, programs: Path, *words: str) -> list[subprocess.Popen[str]]:
+def slurm_tasks(
+    recipe: str, python: Path, programs: Path, *words: str
+) -> list[subprocess.Popen[str]]:
     """Start the tasks of a job on one node."""
     job: Mapping[str, str] = {
         "SLURM_JOB_ID": "4242",
@@ -146,7 +151,8 @@ def slurm_tasks(recipe: str, programs: Path, *words: str) -> list[subprocess.Pop
         "PATH": f"{programs}:{os.environ['PATH']}",
     }
     resumes = any(word.startswith("--resume") for word in words)
-    call = [each for each in command(recipe, *words) if not (resumes and each == "--run=both")]
+    whole = command(recipe, *words, python=python)
+    call = [each for each in whole if not (resumes and each == "--run=both")]
     return [
         subprocess.Popen(
             call,

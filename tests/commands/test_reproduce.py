@@ -62,6 +62,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "style.yaml").write_text(yaml.safe_dump(style))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setattr("sdtune.commands.fit.write_report", lambda folder: None)
         assert main(["fit", "--config", "style.yaml", "--run", "first"]) == 0
         # the same without an average, which a file alone says all of
         callbacks = ["--trainer.callbacks=null"]
@@ -72,6 +73,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def here(made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(made)
+    monkeypatch.setattr("sdtune.commands.fit.write_report", lambda folder: None)
     return made
 
 

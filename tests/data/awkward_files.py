@@ -124,10 +124,10 @@ def _huge(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + struct.pack(">I", 9) + b"IDAT"
 
 
-def _text_bomb() -> bytes:
+def _text_bomb(path: Path) -> None:
     content = _encoded("PNG")
-    text = b"comment\0\0" + zlib.compress(b"\0" * 200_000_000)
-    return content[:33] + _chunk(b"zTXt", text) + content[33:]
+    text = b"comment\0\0" + zlib.compress(b"\0" * 200_000_000, level=1)
+    path.write_bytes(content[:33] + _chunk(b"zTXt", text) + content[33:])
 
 
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -215,7 +215,7 @@ AWKWARD = [
     _refused("huge.png", _huge(50_000, 40_000), "than 180 million"),
     _refused("impossible.png", _huge(2**31 - 1, 2**31 - 1), "than 180 million"),
     _refused("nothing_wide.png", _huge(0, 40), ""),
-    _refused("text_bomb.png", _text_bomb(), ""),
+    Awkward("text_bomb.png", _text_bomb, None, problem=""),
     Awkward("floats.tiff", _array((0, 1), np.float32), None, problem="no known range"),
     Awkward("pipe.png", lambda path: os.mkfifo(path), None, problem="it is not a file"),
     Awkward(

@@ -13,14 +13,8 @@ from sdtune.techniques.textual_inversion import TextualInversionModule
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
 from tests.techniques.small_lora import small_module
-from tests.tiny_models import make_micro_sd
 
 TAGS = "round, flat, even, plain, dull"
-
-
-@pytest.fixture(scope="module")
-def micro_sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_micro_sd(tmp_path_factory.mktemp("models") / "micro_sd")
 
 
 @pytest.fixture
@@ -140,32 +134,32 @@ def test_held_out_pictures_have_whole_captions_in_their_order(folder: Path) -> N
     assert all(text.startswith("sks a ") and text.endswith("dull, flat style") for text in texts)
 
 
-def test_what_captions_lose_is_listed_without_weights(tiny_sd: Path, folder: Path) -> None:
+def test_what_captions_lose_is_listed_without_weights(micro_sd: Path, folder: Path) -> None:
     (folder / "disc_0.txt").write_text("a " + "x" * 80 + " end")
-    module = LoRAStyleModule(str(tiny_sd))
+    module = LoRAStyleModule(str(micro_sd))
     head, line = module.notes_with(_data(folder))
     assert head.startswith("1 caption is longer than `model.max_prompt_chunks` 1 takes (75 tokens)")
     assert line.startswith("  'a xxx")
     assert line.endswith("loses 'xxxxxx end'")
     assert "model" not in module._modules
-    assert LoRAStyleModule(str(tiny_sd), max_prompt_chunks=2).notes_with(_data(folder)) == []
+    assert LoRAStyleModule(str(micro_sd), max_prompt_chunks=2).notes_with(_data(folder)) == []
     assert module.notes_with(object()) == []
 
 
-def test_a_learned_word_is_as_long_as_its_vectors(tiny_sd: Path, folder: Path) -> None:
+def test_a_learned_word_is_as_long_as_its_vectors(micro_sd: Path, folder: Path) -> None:
     for path in folder.glob("*.txt"):
         path.write_text("<a> " + "x" * 71)
     words = {"placeholder_token": "<a>", "initializer_token": "a"}
     four, five = (
-        TextualInversionModule(base=str(tiny_sd), num_vectors=number, **words) for number in (4, 5)
+        TextualInversionModule(base=str(micro_sd), num_vectors=number, **words) for number in (4, 5)
     )
     assert four.notes_with(_data(folder)) == []
     assert five.notes_with(_data(folder))[1].endswith("loses 'x'")
 
 
-def test_chunks_reach_training_and_samples(tiny_sd: Path) -> None:
+def test_chunks_reach_training_and_samples(micro_sd: Path) -> None:
     long = "y" * 100
-    one, two = (small_module(tiny_sd, max_prompt_chunks=chunks) for chunks in (1, 2))
+    one, two = (small_module(micro_sd, max_prompt_chunks=chunks) for chunks in (1, 2))
     assert one._conditioning([long]).encoder_hidden_states.shape[1] == 77
     assert two._conditioning([long]).encoder_hidden_states.shape[1] == 154
     pictures = [m.generate([long], [0], num_inference_steps=1) for m in (one, two)]

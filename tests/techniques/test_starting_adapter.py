@@ -14,12 +14,6 @@ from sdtune.adapters.words import TokenEmbeddingAdapter, add_token_embedding
 from sdtune.models import load
 from sdtune.techniques.pivotal_tuning import PivotalTuningModule
 from sdtune.techniques.textual_inversion import TextualInversionModule
-from tests.tiny_models import make_micro_sd
-
-
-@pytest.fixture(scope="module")
-def micro_sd(tmp_path_factory):
-    return make_micro_sd(tmp_path_factory.mktemp("models") / "micro_sd")
 
 
 @pytest.fixture(scope="module")

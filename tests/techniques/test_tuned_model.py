@@ -91,8 +91,8 @@ def test_a_checkpoint_from_the_web_is_not_even_fetched(
         LoRAStyleModule.load_from_checkpoint(address)
 
 
-def test_a_run_goes_on_in_another_precision_and_from_older_checkpoints(tiny_sd: Path) -> None:
-    half, full = (LoRAStyleModule(str(tiny_sd), rank=2) for _ in range(2))
+def test_a_run_goes_on_in_another_precision_and_from_older_checkpoints(micro_sd: Path) -> None:
+    half, full = (LoRAStyleModule(str(micro_sd), rank=2) for _ in range(2))
     half.load_base(torch.bfloat16)
     full.load_base()
     checkpoint: dict[str, Any] = {}
@@ -107,8 +107,8 @@ def test_a_run_goes_on_in_another_precision_and_from_older_checkpoints(tiny_sd: 
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoders"])
-def test_a_base_of_which_any_part_differs_is_another(tiny_sd: Path, part: Part) -> None:
-    module = LoRAStyleModule(str(tiny_sd), rank=2)
+def test_a_base_of_which_any_part_differs_is_another(micro_sd: Path, part: Part) -> None:
+    module = LoRAStyleModule(str(micro_sd), rank=2)
     module.load_base()
     checkpoint: dict[str, Any] = {}
     module.on_save_checkpoint(checkpoint)

@@ -17,7 +17,6 @@ from sdtune.techniques.lora_style import LoRAStyleModule
 from sdtune.techniques.number_watch import NotFiniteError
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
-from tests.tiny_models import make_micro_sd
 
 
 class Poison(Callback):
@@ -36,11 +35,6 @@ class Poison(Callback):
     def on_before_optimizer_step(self, trainer: Any, module: Any, optimizer: Any) -> None:
         if trainer.global_step + 1 == self.step and self.what == "gradient":
             next(module.parameters()).grad.fill_(math.inf)
-
-
-@pytest.fixture(scope="module")
-def micro_sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_micro_sd(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture
