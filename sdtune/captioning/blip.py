@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 
 from sdtune.captioning.captioner import CaptionerSettings
-from sdtune.captioning.model_files import explained
+from sdtune.captioning.model_files import explained, find_files
 from sdtune.files.whole_weights import load_whole
 
 if TYPE_CHECKING:
     from transformers import BlipForConditionalGeneration
 
-__all__ = ["BlipCaptioner"]
+__all__ = ["BlipCaptioner", "blip_problem"]
 
 _MODEL = "Salesforce/blip-image-captioning-base"
 _BEAMS = 3
@@ -103,3 +103,20 @@ class BlipCaptioner:
         if self._subject and text.lower().startswith(self._subject.lower()):
             return self._subject + text[len(self._subject) :]
         return text if not self._subject else f"{self._subject} {text}".strip()
+
+
+def blip_problem() -> str:
+    """Say what keeps the default BLIP from being loaded, without loading it or asking the hub.
+
+    Returns:
+        A sentence; empty if there is nothing, or the hub would have to be asked.
+    """
+    from huggingface_hub import is_offline_mode
+
+    if not is_offline_mode():
+        return ""
+    try:
+        find_files(_MODEL, ("config.json",))
+    except ValueError as error:
+        return str(error)
+    return ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sdtune._prompt_fields import PromptFields, Subject
+from sdtune.captioning.blip import blip_problem
 from sdtune.data.caption_files import write_caption
 from sdtune.data.caption_making import (
     AUTO,
@@ -177,6 +178,9 @@ class ConceptCaptions:
         chosen = captioner_for(self._asked, self.base)
         if chosen == NONE:
             return f"each is told {alone}{around}, by `captioner: none`."
+        if chosen == "blip" and (problem := blip_problem()):
+            otherwise = f" Until then each is told {alone}{around}." if self._asked == AUTO else ""
+            return problem[:1].lower() + problem[1:] + otherwise
         begun = f"{with_article(of.subject.tuned)} …"
         return (
             f"captions will be made when training starts, by {captioner_words(chosen)}: `{begun}`."

@@ -216,6 +216,17 @@ def test_a_captioner_that_is_not_here_is_told_and_one_that_was_asked_for_is_an_e
         _set_up(make_data(captioner="blip"), "sd")
 
 
+def test_a_check_says_before_training_that_blip_is_not_here(make_data, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.is_offline_mode", lambda: True)
+    monkeypatch.setattr("sdtune.captioning.blip._MODEL", "nobody/blip")
+    data = make_data()
+    data.name_subjects([], "sd")
+    line = data.found()[-1]
+    assert "3 of 3 pictures have no caption; the model nobody/blip is neither" in line
+    assert "run `hf download nobody/blip` with a network" in line
+    assert line.endswith("Until then each is told `a photo of qqq robot`.")
+
+
 def test_an_unknown_captioner_is_refused(make_data):
     with pytest.raises(ValueError, match=r"`captioner` to be one of `auto`, `blip`, .*got 'x'"):
         make_data(captioner="x")
