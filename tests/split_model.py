@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import socket
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -60,24 +60,32 @@ def _whole_state(module: nn.Module, world_size: int, rank0_only: bool = True) ->
     )
 
 
-def in_processes(count: int, do: Callable[[], object]) -> None:
-    """Do something in forked processes, which torch takes for those of torchrun.
+def in_processes(
+    count: int, do: Callable[[], object], job: Mapping[str, str] | None = None
+) -> None:
+    """Do something in forked processes, which Lightning takes for those of torchrun or SLURM.
 
     Args:
         count: How many.
         do: What each of them does; what it makes is lost.
+        job: Variables of a job of SLURM; None for torchrun.
 
     Raises:
         RuntimeError: If one fails, with what it says.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
     forked = multiprocessing.get_context("fork")
     said = forked.SimpleQueue()
-    several = [
-        forked.Process(target=partial(_begin, rank, count, port, do, said)) for rank in range(count)
-    ]
+    several = []
+    for rank in map(str, range(count)):
+        if job is None:
+            own = {"RANK": rank, "LOCAL_RANK": rank, "GROUP_RANK": "0", "WORLD_SIZE": str(count)}
+            own |= {"LOCAL_WORLD_SIZE": str(count), "TORCHELASTIC_RUN_ID": "split"}
+        else:
+            own = {**job, "SLURM_PROCID": rank, "SLURM_LOCALID": rank}
+        several.append(forked.Process(target=partial(_begin, {**place, **own}, do, said)))
     for each in several:
         each.start()
     for each in several:
@@ -88,11 +96,8 @@ def in_processes(count: int, do: Callable[[], object]) -> None:
         raise RuntimeError(f"Processes ended with {[each.exitcode for each in several]}.")
 
 
-def _begin(rank: int, count: int, port: int, do: Callable[[], object], said: Any) -> None:
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "GROUP_RANK": "0"}
-    os.environ |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    os.environ["TORCHELASTIC_RUN_ID"] = "split"
+def _begin(variables: Mapping[str, str], do: Callable[[], object], said: Any) -> None:
+    os.environ |= variables
     torch.set_num_threads(1)
     try:
         do()

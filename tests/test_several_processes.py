@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as pl
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
@@ -19,6 +21,7 @@ from sdtune.callbacks.evaluation import EvaluationCallback
 from sdtune.callbacks.picture_losses import PictureLosses
 from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
 from sdtune.callbacks.sample_grid import SampleGrid
+from sdtune.callbacks.stop_signals import Stopped
 from sdtune.captioning.registry import CAPTIONERS
 from sdtune.data.subject import SubjectDataModule
 from sdtune.run_folder.record import Evaluation
@@ -26,6 +29,7 @@ from sdtune.techniques.textual_inversion import TextualInversionModule
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
 from tests.several_processes import PICTURES, TOGETHER, compare
+from tests.split_model import in_processes
 from tests.techniques.every_technique import TECHNIQUES, data_for
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
@@ -93,24 +97,61 @@ def _learned_in(
     steps: int,
     size: int | None = None,
     resume: bool = False,
+    **more: Any,
 ) -> dict[str, Tensor]:
     module = TextualInversionModule(
         "<disc>", "c", str(base), learning_rate=1e-2, optimizer="sgd_nesterov"
     )
     size = TOGETHER // processes if size is None else size
     data = data_for(module, pictures, batch_size=size, cache_dir=folder / "cache")
-    several = {"devices": 2, "strategy": "ddp_fork"} if processes == 2 else {}
+    several: dict[str, Any] = {"devices": 2, "strategy": "ddp_fork"} if processes == 2 else {}
     checkpoint = folder / "run" / "checkpoints" / "last.ckpt"
+    options = {"callbacks": [ResumeCheckpoint()], **several, **more}
     quiet_trainer(
         max_steps=steps,
         max_epochs=-1,
-        callbacks=[ResumeCheckpoint()],
         enable_checkpointing=True,
         logger=TensorBoardLogger(folder, "run", "", default_hp_metric=False),
         num_sanity_val_steps=0,
-        **several,
+        **options,
     ).fit(module, data, ckpt_path=checkpoint if resume else None, weights_only=True)
     return torch.load(checkpoint, weights_only=True)["state_dict"]
+
+
+def test_tasks_of_slurm_stop_after_one_step_when_one_gets_sigterm(micro_sd, seven, tmp_path):
+    """With a checkpoint and 143; the job is not queued again, which is for SIGUSR1."""
+    job = {"SLURM_JOB_ID": "4242", "SLURM_JOB_NAME": "turtles", "SLURM_NTASKS": "2"}
+    job |= {"SLURM_NTASKS_PER_NODE": "2", "SLURM_NNODES": "1", "SLURM_NODEID": "0"}
+    job |= {"SLURM_NODELIST": "localhost", "SLURM_JOB_NODELIST": "localhost"}
+
+    def begin() -> None:
+        with pytest.raises(Stopped) as stopped:
+            _learned_in(
+                tmp_path,
+                micro_sd,
+                seven,
+                2,
+                8,
+                strategy="ddp",
+                callbacks=[_EndsItself(), ResumeCheckpoint(every_n_steps=100)],
+            )
+        story = f"{stopped.value.code}: {stopped.value}"
+        (tmp_path / os.environ["SLURM_PROCID"]).write_text(story)
+
+    in_processes(2, begin, job)
+    checkpoint = tmp_path / "run/checkpoints/last.ckpt"
+    for rank in "01":
+        said = (tmp_path / rank).read_text()
+        assert said == f"143: Training stopped after step 3, kept in {checkpoint}."
+    assert torch.load(checkpoint, weights_only=True)["global_step"] == 3
+
+
+class _EndsItself(pl.Callback):
+    """Sends SIGTERM to the second process in the third step, as SLURM may to one task first."""
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.global_rank == 1 and trainer.global_step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 @pytest.mark.slow

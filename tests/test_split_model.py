@@ -53,8 +53,10 @@ def test_a_split_unet_learns_what_a_whole_one_does_and_is_saved_and_resumed_whol
     apart = max(float((whole[name] - found[name]).abs().max()) for name in whole)
     assert moved > 1e-3
     assert apart < 1e-4 * moved
-    [adapter] = DreamBoothModule.load_from_checkpoint(last, weights_only=True).adapter().adapters
+    learned = DreamBoothModule.load_from_checkpoint(last, weights_only=True).adapter()
+    [adapter] = learned.adapters
     assert isinstance(adapter, TunedUNet)
+    assert learned.save(tmp_path / "unet").exists()
     assert all(
         torch.equal(adapter.weights[name.removeprefix("model.unet.")], value)
         for name, value in found.items()

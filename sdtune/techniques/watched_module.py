@@ -13,7 +13,7 @@ import torch.distributed as dist
 from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from lightning_utilities.core.apply_func import apply_to_collection
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from sdtune._checks import check_not_negative
@@ -110,7 +110,8 @@ class WatchedModule(TunedModelModule):
         """
         super().configure_model()
         if self._trainer is not None and isinstance(self.trainer.strategy, FSDPStrategy):
-            nn.Module.to(self.model.unet, memory_format=torch.contiguous_format)
+            unet: Any = self.model.unet  # torch's annotations know of no format alone
+            unet.to(memory_format=torch.contiguous_format)
 
     def problems_with_trainer(self, trainer: pl.Trainer) -> list[str]:
         """List what keeps this technique from being trained by a Trainer; loads no weights."""
