@@ -9,7 +9,7 @@ import torch
 from jsonargparse import auto_cli
 
 from benchmarks.style_front.plan import COMPARED, PLAN
-from benchmarks.style_front.report import is_seen, listing, plot, results, table, was_run
+from benchmarks.style_front.report import listing, plot, table, ways
 from benchmarks.style_front.runs import RESULTS, name_objects, run, score_base
 from benchmarks.style_front.split import STYLES, styles_of
 from benchmarks.style_front.step_cost import step_cost
@@ -50,33 +50,17 @@ def one(arm: str, style: str, seed: int = 42, seeds: int = 2) -> None:
 
 
 def report(side: Literal["tuning", "held_out"] = "held_out", seeds: int = 2) -> None:
-    """Write the tables and the plot of what was run on all arms that are compared.
+    """Write the tables and the plot of all that was run of what is compared.
 
     Args:
-        side: Which styles. Those that the style axis does not tell from the base's drawings do not
-            count, and those on which the first two ways were not both run are left out.
+        side: Which styles. Those that the style axis does not tell from the base's do not count.
         seeds: Seeds of each prompt that count.
     """
     name_objects()
-    rows = COMPARED[side]
-    first = {arm for arms, _ in list(rows.values())[:2] for arm in arms}
-    styles = [style for style in styles_of(side) if is_seen(style) and was_run(first, style)]
-    done = {
-        title: ([arm for arm in arms if all(results(arm, each) for each in styles)], strengths)
-        for title, (arms, strengths) in rows.items()
-    }
-    kept = {title: row for title, row in done.items() if row[0]}
-    lost = sorted(
-        {arm for title, (arms, _) in rows.items() for arm in arms if arm not in done[title][0]}
-    )
-    lines = [
-        f"Styles: {', '.join(styles)}. Not run on all of them: {', '.join(lost) or 'none'}.",
-        "",
-    ]
-    lines += table(kept, styles, next(iter(kept)), seeds, draw_styles=len(styles) > 2)
-    lines += ["", *listing(kept, styles)]
+    every = ways(COMPARED[side], side)
+    lines = [*table(every, seeds), "", *listing(every)]
     (RESULTS / f"{side}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    plot(kept, styles, seeds, RESULTS / f"{side}.png")
+    plot(every, seeds, RESULTS / f"{side}.png")
 
 
 if __name__ == "__main__":

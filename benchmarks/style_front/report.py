@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ import torch
 
 from benchmarks.style_front.front import Curve, area, intervals, style_at
 from benchmarks.style_front.runs import RESULTS
-from benchmarks.style_front.split import PROMPTS, SEEDS
+from benchmarks.style_front.split import PROMPTS, SEEDS, Side, styles_of
 from sdtune.metrics.intervals import Interval
 
-__all__ = ["curve", "is_seen", "listing", "plot", "results", "table", "told", "was_run"]
+__all__ = ["Way", "curve", "is_seen", "listing", "plot", "results", "table", "told", "ways"]
 
 _LEAST_ACCURACY = 0.75  # of the style axis: below it what it says of a style is no style
 
@@ -35,11 +36,6 @@ def is_seen(style: str) -> bool:
     """Tell whether the style axis tells a style from the base's drawings."""
     base = results("base", style)
     return base is not None and base["accuracy_of_style_axis"] >= _LEAST_ACCURACY
-
-
-def was_run(arms: Iterable[str], style: str) -> bool:
-    """Tell whether there are results of all of these arms on a style."""
-    return all(results(arm, style) is not None for arm in arms)
 
 
 def curve(arms: Sequence[str], style: str, strengths: Sequence[str], seeds: int) -> Curve:
@@ -67,22 +63,21 @@ def curve(arms: Sequence[str], style: str, strengths: Sequence[str], seeds: int)
     return Curve(stacked["style"], stacked["clip"])
 
 
-def listing(
-    rows: dict[str, tuple[Sequence[str], Sequence[str]]], styles: Sequence[str]
-) -> list[str]:
+def listing(every: Sequence[Way]) -> list[str]:
     """List the points: style score, CLIP score, what of it is lost needlessly, objects named right.
 
     A style costs CLIP score even where nothing is lost, for the judge has never seen it: its own
     drawings of the same things score less than the base's. The third figure is how far a point
     lies below the straight line from the base to these.
     """
+    styles = list(dict.fromkeys(style for way in every for style in way.styles))
     lines = ["| | " + " | ".join(styles) + " |", "|---" * (len(styles) + 1) + "|"]
     bases = {style: results("base", style) for style in styles}
     ends = {style: each["points"] for style, each in bases.items() if each}
     for kind, name in (("base", "base"), ("own", "the style's own drawings")):
         cells = [_cell(ends[style][kind], ends[style]) for style in styles]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    for arm, strength in [(arm, f) for arms, own in rows.values() for arm in arms for f in own]:
+    for arm, strength in [(arm, f) for way in every for arm in way.arms for f in way.strengths]:
         records = {style: results(arm, style) for style in styles}
         points = {style: each and each["points"].get(strength) for style, each in records.items()}
         if any(points.values()):
@@ -96,99 +91,113 @@ def told(figure: Interval) -> str:
     return f"{figure.value:.2f} ({figure.low:.2f} to {figure.high:.2f})"
 
 
-def table(
-    rows: dict[str, tuple[Sequence[str], Sequence[str]]],
-    styles: Sequence[str],
-    against: str,
-    seeds: int,
-    draw_styles: bool,
-) -> list[str]:
-    """Compare ways to train, each with its measures and their differences from one of them.
+@dataclass(frozen=True)
+class Way:
+    """A way to train, as far as it was run.
 
     Args:
-        rows: Title -> arms and the strengths of each that make the line.
-        styles: Styles that the means are over.
-        against: Title of the row that the others are compared with.
+        title: Its name for readers.
+        arms: Arms whose points make its line, in order.
+        strengths: Labels of the points of each.
+        styles: Styles on which all of the arms were run.
+    """
+
+    title: str
+    arms: Sequence[str]
+    strengths: Sequence[str]
+    styles: Sequence[str]
+
+    def curves(self, styles: Sequence[str], seeds: int) -> list[Curve]:
+        """Read its line on each of some styles."""
+        return [curve(self.arms, style, self.strengths, seeds) for style in styles]
+
+
+def ways(compared: Mapping[str, tuple[Sequence[str], Sequence[str]]], side: Side) -> list[Way]:
+    """Find out what was run: of each way the styles of its most run arm, and the arms on all these.
+
+    Args:
+        compared: Title -> arms and strengths.
+        side: Which styles; those that the style axis does not see do not count.
+    """
+    seen = [style for style in styles_of(side) if is_seen(style)]
+    found = []
+    for title, (arms, strengths) in compared.items():
+        each = {arm: [style for style in seen if results(arm, style)] for arm in arms}
+        styles = max(each.values(), key=len)
+        done = [arm for arm in arms if set(styles) <= set(each[arm])]
+        if styles:
+            found.append(Way(title, done, strengths, styles))
+    return found
+
+
+def table(every: Sequence[Way], seeds: int) -> list[str]:
+    """Compare ways to train, each with its measures and their differences from the first.
+
+    Args:
+        every: The ways.
         seeds: Seeds of each prompt that count.
-        draw_styles: Whether intervals are over styles too.
 
     Returns:
-        Lines of Markdown.
+        Lines of Markdown. Intervals are over prompts and seeds, and over styles from three on.
     """
     prompts = [number for number in range(len(PROMPTS)) for _ in range(seeds)]
     drawn = list(SEEDS[:seeds]) * len(PROMPTS)
-    curves = {
-        title: [curve(arms, style, strengths, seeds) for style in styles]
-        for title, (arms, strengths) in rows.items()
-    }
-    heads = [head for name in _MEASURES for head in (name, "difference")]
+    heads = ["styles", *(head for name in _MEASURES for head in (name, "difference"))]
     lines = ["| | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
-    for title, own in curves.items():
-        cells = []
+    first = every[0]
+    for way in every:
+        both = [style for style in way.styles if style in first.styles]
+        own, others = way.curves(both, seeds), first.curves(both, seeds)
+        over_styles = len(both) > 2
+        cells = [", ".join(both)]
         for measure in _MEASURES.values():
-            cells.append(told(intervals(measure, own, prompts, drawn, draw_styles=draw_styles)))
-            other = None if title == against else curves[against]
-            difference = other and intervals(measure, own, prompts, drawn, other, draw_styles)
-            cells.append(told(difference) if difference else "")
-        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+            cells.append(told(intervals(measure, own, prompts, drawn, draw_styles=over_styles)))
+            less = intervals(measure, own, prompts, drawn, others, over_styles)
+            cells.append("" if way is first else told(less))
+        lines.append(f"| {way.title} | " + " | ".join(cells) + " |")
     return lines
 
 
-def plot(
-    rows: dict[str, tuple[Sequence[str], Sequence[str]]],
-    styles: Sequence[str],
-    seeds: int,
-    path: Path,
-) -> None:
-    """Draw the front of each style, and the mean over styles, side by side.
+def plot(every: Sequence[Way], seeds: int, path: Path) -> None:
+    """Draw the front on each style; a star is where the style's own drawings lie.
 
     Args:
-        rows: As in `table`.
-        styles: The styles.
+        every: The ways.
         seeds: Seeds of each prompt that count.
         path: The picture to write.
     """
-    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(
-        1, len(styles) + 1, figsize=(3.1 * (len(styles) + 1), 3.4), sharey=True
-    )
-    means: dict[str, list[Curve]] = {title: [] for title in rows}
-    for axis, style in zip(axes[1:], styles, strict=True):
+    styles = list(dict.fromkeys(style for way in every for style in way.styles))
+    figure = Figure(figsize=(3.6 * len(styles), 3.8))
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, len(styles), sharey=True, squeeze=False)[0]
+    for axis, style in zip(axes, styles, strict=True):
+        for number, way in enumerate(every):
+            if style in way.styles:
+                (line,) = way.curves([style], seeds)
+                axis.plot(*_means(line), "o-", color=f"C{number}", markersize=4, label=way.title)
         base = results("base", style)
         assert base is not None
-        own = base["points"]["own"]
-        level = _mean(base["points"]["base"]["clip"])
-        gained = _mean(own["style"]) - _mean(base["points"]["base"]["style"])
-        axis.plot(gained, 100 * _mean(own["clip"]) / level, "*", color="gray", markersize=10)
-        for title, (arms, strengths) in rows.items():
-            found = curve(arms, style, strengths, seeds)
-            means[title].append(found)
-            style_means, clip_means = found.style.mean(dim=1), found.clip.mean(dim=1)
-            kept = 100 * clip_means / clip_means[0]
-            axis.plot(style_means - style_means[0], kept, "o-", markersize=4, label=title)
+        own, start = base["points"]["own"], base["points"]["base"]
+        gained = _mean(own["style"]) - _mean(start["style"])
+        kept = 100 * _mean(own["clip"]) / _mean(start["clip"])
+        axis.plot(gained, kept, "*", color="gray", markersize=12, label="the style's own drawings")
+        axis.plot([0.0, gained], [100.0, kept], ":", color="gray")
         axis.set_title(style)
         axis.set_xlabel("style gained")
-    for title, curves in means.items():
-        length = min(each.style.shape[0] for each in curves)
-        style_means = torch.stack([each.style.mean(dim=1)[:length] for each in curves])
-        clip_means = torch.stack([each.clip.mean(dim=1)[:length] for each in curves])
-        across = (style_means - style_means[:, :1]).mean(dim=0)
-        kept = 100 * (clip_means / clip_means[:, :1]).mean(dim=0)
-        axes[0].plot(across, kept, "o-", markersize=4, label=title)
-    axes[0].set_title(f"mean of {len(styles)}")
-    axes[0].set_xlabel("style gained")
-    axes[0].set_ylabel("CLIP score kept, %")
-    axes[0].set_ylim(20, 105)
-    axes[0].legend(fontsize=7, loc="lower left")
-    for axis in axes:
         axis.grid(alpha=0.3)
+    axes[0].set_ylabel("CLIP score kept, %")
+    axes[0].legend(fontsize=7, loc="lower left")
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    figure.savefig(path, dpi=100)
+
+
+def _means(line: Curve) -> tuple[list[float], list[float]]:
+    style, clip = line.style.mean(dim=1), line.clip.mean(dim=1)
+    return (style - style[0]).tolist(), (100 * clip / clip[0]).tolist()
 
 
 def _cell(point: Any, ends: Any) -> str:
@@ -198,7 +207,7 @@ def _cell(point: Any, ends: Any) -> str:
     )
     share = (style - from_style) / (to_style - from_style)
     needless = from_clip + share * (to_clip - from_clip) - clip
-    named = f"{100 * _mean(point['named']):.0f}%"
+    named = f"{100 * _mean(point['named']):.0f}%" if "named" in point else "not named yet"
     return f"{style:.2f} / {clip:.1f} / {needless:+.1f} / {named}"
 
 

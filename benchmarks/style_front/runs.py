@@ -72,7 +72,8 @@ def run(
     for label in missing:
         with strength(module, labels[label], off):
             images = draw(module, SEEDS[:seeds])
-        record["points"][label] = dict(_judge(style).score(images, seeds))
+        named = named_right(images, style)
+        record["points"][label] = {**_judge(style).score(images, seeds), "named": named}
         contact_sheet(images, seeds, WORK / "sheets" / f"{name}__{label}.png")
         settings = {key: each for key, each in asdict(ARMS[arm]).items() if each or each == 0}
         _write(path, {**settings, "arm": arm, "style": style, "seed": seed, **record})

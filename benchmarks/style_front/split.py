@@ -12,7 +12,7 @@ from typing import Literal
 from sdtune.nano.making.objects import with_article
 from sdtune.nano.making.sources import SOURCES, Source
 
-__all__ = ["PROMPTS", "SEEDS", "STYLES", "UNSEEN", "Style", "styles_of"]
+__all__ = ["PROMPTS", "SEEDS", "STYLES", "UNSEEN", "Side", "Style", "styles_of"]
 
 Operation = Literal["line", "ink", "mosaic"]
 Side = Literal["tuning", "held_out"]
