@@ -33,6 +33,7 @@ COMMANDS = {
     "cache": "what is kept between runs: sdtune cache info, clear, or fill RECIPE.yaml",
     "caption": "write captions beside pictures that have none: sdtune caption FOLDER",
     "bench": "what training costs here, beside a plain loop: sdtune bench --base sd15",
+    "estimate": "the memory that a recipe takes: sdtune estimate RECIPE.yaml --gpu 12GB",
     "check": "list all that is wrong with a recipe and its data: sdtune check RECIPE.yaml",
     "recipes": "those that come with sdtune: sdtune recipes, sdtune recipes copy NAME FOLDER",
     "publish": "a folder to upload to a hub: sdtune publish RUN --to FOLDER --license LICENCE",

@@ -18,6 +18,7 @@ ARROWS: dict[str, set[str]] = {
     "data": {"captioning", "functional", "files"},
     "nano": {"models", "functional"},
     "techniques": {"adapters", "models", "functional", "files"},
+    "estimation": {"techniques", "models"},
     "run_folder": {"files"},
     "captioning": {"metrics", "nano", "files"},
     "evaluation": {
@@ -55,7 +56,11 @@ ARROWS: dict[str, set[str]] = {
         "sdtune",
     },
     "commands": {
+<<<<<<< HEAD
         "bench",
+=======
+        "estimation",
+>>>>>>> dc8ebdb (sdtune estimate counts the memory of a recipe, and what is smaller)
         "captioning",
         "data",
         "comparison",

@@ -37,6 +37,7 @@ from sdtune.commands.recipe_parser import RecipeParser
 from sdtune.commands.run_folder import DEFAULT_ROOT, Destination, choose_run_folder
 from sdtune.commands.shipped_recipes import name_recipes
 from sdtune.commands.trust import split_trust, trust
+from sdtune.estimation.smaller import memory_advice
 from sdtune.evaluation.settings import fields_of
 from sdtune.evaluation.technique import is_technique
 from sdtune.evaluation.whole_model import splits_model
@@ -124,12 +125,29 @@ class RecipeCLI(LightningCLI):
             self.trainer.fit(
                 self.model, datamodule=self.datamodule, ckpt_path=checkpoint, weights_only=True
             )
+        except torch.OutOfMemoryError as error:
+            raise ValueError(self._memory_sentence()) from error
         except Exception as error:
             names_a_file = isinstance(error, OSError) and error.filename is not None
             is_told = isinstance(error, ValueError) or names_a_file
             if checkpoint is None or is_told or not _is_restoring(error):
                 raise
             raise _not_of_this_recipe(checkpoint, error) from error
+
+    def _memory_sentence(self) -> str:
+        """Say what to do when the device's memory is used up."""
+        recipe = {
+            f"{part}.{name}": value
+            for part in CLASS_KEYS
+            for name, value in (self.config[part].get("init_args") or {}).items()
+        }
+        for name in ("precision", "accumulate_grad_batches"):
+            recipe[f"trainer.{name}"] = self.config.trainer.get(name)
+        return (
+            f"The device's memory is used up. {memory_advice(recipe)} `sdtune estimate RECIPE "
+            "--gpu SIZE` counts which of them fit. Checkpoints that were written stay, and "
+            "`--resume` goes on from the last."
+        )
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what belongs to a run and to no class."""

@@ -155,8 +155,7 @@ class StableDiffusion(nn.Module):
     @property
     def alphas_cumprod(self) -> Tensor:
         """(num_train_timesteps,) float32 cumulative products of the schedule, by the UNet."""
-        if self._alphas_cumprod.device != self.device:
-            self._alphas_cumprod = copied_to(self.noise_scheduler.alphas_cumprod, self.device)
+        self._alphas_cumprod = copied_to(self._alphas_cumprod, self.device)
         return self._alphas_cumprod
 
     @property
@@ -326,7 +325,7 @@ class StableDiffusion(nn.Module):
         return self._fingerprints[part]
 
     def take_fingerprints(self) -> None:
-        """Hash all parts now: casting to a smaller type later then does not change the hashes."""
+        """Hash all parts now: a later cast does not change the hashes."""
         for part in get_args(Part):
             self.fingerprint(part)
 

@@ -131,10 +131,7 @@ class TunedModelModule(AveragedWeightsModule):
         return []
 
     def configure_model(self) -> None:
-        """Load the base and add what learns.
-
-        Callbacks that copy the model call this too, before the Trainer does.
-        """
+        """Load the base and add what learns; callbacks that copy the model call this first."""
         if self._trainer is None:  # `load_from_checkpoint`
             self.load_base()
         else:
@@ -161,12 +158,15 @@ class TunedModelModule(AveragedWeightsModule):
         if any(each.needs_float32 for each in self.learns):
             dtype = torch.float32
         with torch.device("cpu"):  # the Trainer may have set another one
-            model = load(self.base, dtype, vae_dtype=torch.float32)
-            model.max_prompt_chunks = self.max_prompt_chunks
-            for each in self.learns:
-                each.add_to(model, seed=self.seed, clip_skip=self.clip_skip)
-            if self.starts_from:
-                start_from(self.starts_from, self.learns, model, self._stated)
+            self.build_on(load(self.base, dtype, vae_dtype=torch.float32))
+
+    def build_on(self, model: StableDiffusion) -> None:
+        """Add what learns to a model, which may be without values, and freeze the rest."""
+        model.max_prompt_chunks = self.max_prompt_chunks
+        for each in self.learns:
+            each.add_to(model, seed=self.seed, clip_skip=self.clip_skip)
+        if self.starts_from:
+            start_from(self.starts_from, self.learns, model, self._stated)
         self.model = model
         learned = {id(parameter) for group in self.groups() for parameter in group.parameters}
         for parameter in model.parameters():

@@ -1,0 +1,89 @@
+"""A base without values, of its true sizes, also where its weights are not at hand."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+
+from sdtune.models import Part, StableDiffusion, check_base, load_tokenizers
+from sdtune.models.empty_parts import make_empty_part, read_config
+from sdtune.models.families import family_of_pipeline
+from sdtune.models.loading import find_configs
+from sdtune.models.shipped import shipped_tokenizer
+
+__all__ = ["hollow_model", "likely_architecture"]
+
+_BY_NAME = {
+    "xl": "stable_diffusion_xl",
+    "2-1-base": "stable_diffusion_2_base",
+    "2-base": "stable_diffusion_2_base",
+    "diffusion-2": "stable_diffusion_2",
+    "sd2": "stable_diffusion_2",
+}
+"""Parts of names -> the configuration that such bases have; the first that is found counts."""
+
+
+def likely_architecture(base: str) -> str | None:
+    """Name the architecture that a base that is not at hand has, by its name.
+
+    Args:
+        base: As `model.base`.
+
+    Returns:
+        One of the configurations that come with sdtune; None if the base is at hand.
+    """
+    try:
+        check_base(base)
+    except ValueError:
+        name = base.lower().replace("_", "-")
+        return next((each for part, each in _BY_NAME.items() if part in name), "stable_diffusion_1")
+    return None
+
+
+def hollow_model(base: str, dtype: torch.dtype = torch.float32) -> StableDiffusion:
+    """Build a base on the meta device, from its configurations alone.
+
+    Args:
+        base: As `model.base`; if it is not at hand, see `likely_architecture`.
+        dtype: Floating type of the UNet and the text encoders.
+
+    Returns:
+        The bundle. It has shapes and names, and no values: its fingerprints are empty.
+
+    Raises:
+        ValueError: If a configuration cannot be read.
+    """
+    from diffusers import DDPMScheduler
+
+    architecture = likely_architecture(base)
+    if architecture is None:
+        paths = find_configs(base, "vae")
+        folder = paths["unet"].parent.parent
+        tokenizers = load_tokenizers(base)
+    else:
+        folder = Path(str(files("sdtune"))) / "models" / "configurations" / architecture
+    index = read_config(folder / "model_index.json")
+    family = family_of_pipeline(index["_class_name"])
+    if family is None:
+        raise ValueError(f"Expected {folder} to be of a known family, but got {index}.")
+    if architecture is not None:
+        tokenizers = [shipped_tokenizer(folder, name) for name in family.tokenizer_names]
+        parts = ("unet", "vae", *family.text_encoder_names)
+        paths = {name: folder / name / "config.json" for name in parts}
+    modules: dict[str, Any] = {name: make_empty_part(name, path) for name, path in paths.items()}
+    schedule = read_config(folder / "scheduler" / "scheduler_config.json")
+    model = StableDiffusion(
+        unet=modules["unet"],
+        vae=modules["vae"],
+        text_encoders=[modules[name] for name in family.text_encoder_names],
+        tokenizers=tokenizers,
+        noise_scheduler=DDPMScheduler.from_config(schedule),
+        source=base,
+        family=family,
+    )
+    model._fingerprints = dict.fromkeys(get_args(Part), "")  # there is nothing to hash
+    model.set_dtype(dtype)
+    return model

@@ -1,0 +1,63 @@
+"""The bytes of all tensors that are alive at once, counted while operations run."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+__all__ = ["LiveMemory"]
+
+
+class LiveMemory(TorchDispatchMode):
+    """Counts what operations make and what is let go of, on any device and without values too.
+
+    Each storage counts once, however many tensors lie in it, from the operation that made it until
+    nothing refers to it any more: as a device's allocator sees it, but for rounding.
+
+    Args:
+        known: Tensors that are not counted, such as weights.
+
+    Attributes:
+        bytes: Alive now.
+        peak: The most that were alive at once.
+    """
+
+    def __init__(self, known: list[Tensor]) -> None:
+        super().__init__()
+        self.bytes = 0
+        self.peak = 0
+        self._known = {each.untyped_storage()._cdata for each in known}
+        self._keeps = known  # an address stays theirs
+        self._alive: set[int] = set()
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Do an operation, and count what it made."""
+        result = func(*args, **(kwargs or {}))
+        for each in tree_leaves(result):
+            if isinstance(each, Tensor):
+                self._see(each)
+        return result
+
+    def _see(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key, size = storage._cdata, storage.nbytes()
+        if key in self._known or key in self._alive:
+            return
+        self._alive.add(key)
+        self.bytes += size
+        self.peak = max(self.peak, self.bytes)
+        weakref.finalize(storage, self._release, key, size)
+
+    def _release(self, key: int, size: int) -> None:
+        self._alive.discard(key)
+        self.bytes -= size

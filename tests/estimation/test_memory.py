@@ -1,0 +1,98 @@
+"""What is counted without values is what an allocator gave."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from sdtune.estimation.memory import MemoryCount, count_memory, dtype_of
+from sdtune.techniques.base import DiffusionFineTuningModule
+from tests.techniques.every_technique import TECHNIQUES
+
+_CAPTIONS = ["a picture 0", "a picture 1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("lora", {}),
+        ("lora", {"gradient_checkpointing": True}),
+        ("textual_inversion", {}),
+        ("dreambooth_full", {}),
+    ],
+)
+def test_a_step_is_counted_as_the_allocator_saw_it(
+    tiny_sd: Path, name: str, settings: dict[str, Any]
+) -> None:
+    modules = [TECHNIQUES[name](str(tiny_sd)) for _ in range(2)]
+    for module in modules:
+        module.gradient_checkpointing = settings.get("gradient_checkpointing", False)
+    counted = count_memory(modules[0], str(tiny_sd), resolution=256, batch_size=2)
+    module = modules[1]
+    module.load_base()
+    assert counted.step == pytest.approx(_measured(module), rel=0.15)
+
+    learned = list(module.parameters())
+    assert counted.adapter == sum(4 * each.numel() for each in learned)
+    assert counted.optimizer == 2 * counted.adapter
+    held = [module.model.unet]
+    if module.encodes_prompts_every_step:
+        held.append(module.model.text_encoders)
+    every = sum(4 * each.numel() for part in held for each in part.parameters())
+    buffers = sum(each.nbytes for part in held for each in part.buffers())
+    assert counted.weights == every + buffers - counted.adapter
+
+
+def test_half_precision_and_checkpointing_take_less(tiny_sd: Path) -> None:
+    plain = _count(tiny_sd, torch.float32)
+    half = _count(tiny_sd, torch.bfloat16)
+    recomputed = _count(tiny_sd, torch.float32, gradient_checkpointing=True)
+    assert half.weights == pytest.approx(plain.weights / 2, rel=0.01)
+    assert half.adapter == plain.adapter
+    assert 0.4 * plain.step < half.step < 0.75 * plain.step
+    assert recomputed.step < 0.7 * plain.step
+    assert recomputed.flops > 1.2 * plain.flops
+
+
+def test_precisions() -> None:
+    assert dtype_of("bf16-mixed") == torch.bfloat16
+    assert dtype_of("None") == torch.float32
+    with pytest.raises(ValueError, match=r"Expected `trainer.precision` to be one of"):
+        dtype_of("64-true")
+
+
+def _count(base: Path, dtype: torch.dtype, **settings: Any) -> MemoryCount:
+    module = TECHNIQUES["lora"](str(base))
+    module.gradient_checkpointing = settings.get("gradient_checkpointing", False)
+    return count_memory(module, str(base), resolution=256, batch_size=2, dtype=dtype)
+
+
+def _measured(module: DiffusionFineTuningModule) -> int:
+    """Give the most bytes that a step had from the allocator at once."""
+    batch: dict[str, Any] = {
+        "moments": torch.zeros(2, 8, 32, 32),
+        "caption": _CAPTIONS,
+        "index": [0, 1],
+    }
+    if module.prior:
+        batch |= {f"class_{name}": value for name, value in batch.items()}
+        batch = module.prior.joined(batch)
+    if not module.encodes_prompts_every_step:
+        module._prompts.remember(_CAPTIONS, module.encode)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+        module.training_losses(batch)[0].mean().backward()
+    events = found.profiler.kineto_results.events()  # type: ignore[union-attr]
+    sizes = [
+        each.nbytes()
+        for each in sorted(events, key=lambda each: each.start_ns())
+        if each.name() == "[memory]"
+    ]
+    held = peak = 0
+    for size in sizes:
+        held += size
+        peak = max(peak, held)
+    return peak
