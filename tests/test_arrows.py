@@ -103,6 +103,7 @@ INSIDE_FUNCTIONS: dict[tuple[str, str], str] = {
     ("sdtune.commands.convert", "*"): "torch would make `sdtune convert --help` slow",
     ("sdtune.commands.evaluate", "*"): "torch would make `sdtune evaluate --help` slow",
     ("sdtune.commands.extract", "*"): "torch would make `sdtune extract --help` slow",
+    ("sdtune.commands.estimate", "*"): "torch would make `sdtune estimate --help` slow",
     ("sdtune.commands.generate", "*"): "torch would make `sdtune generate --help` slow",
     ("sdtune.commands.inspect", "*"): "torch would make `sdtune inspect --help` slow",
     ("sdtune.commands.merge", "*"): "torch and diffusers would make `sdtune merge --help` slow",

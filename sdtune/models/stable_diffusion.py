@@ -155,7 +155,7 @@ class StableDiffusion(nn.Module):
     @property
     def alphas_cumprod(self) -> Tensor:
         """(num_train_timesteps,) float32 cumulative products of the schedule, by the UNet."""
-        self._alphas_cumprod = copied_to(self._alphas_cumprod, self.device)
+        self._alphas_cumprod = copied_to(self._alphas_cumprod, self.device)  # and kept there
         return self._alphas_cumprod
 
     @property
@@ -394,8 +394,7 @@ class StableDiffusion(nn.Module):
 def _lay_out(module: Any, dtype: torch.dtype | None = None) -> None:
     """Cast weights and lay them out in one copy each.
 
-    A file's weights are mapped into memory, where several processes share them; a copy is each
-    one's own, and shall have the type in which it is used.
+    A file's weights are mapped and shared by processes; a copy is each one's own.
     """
     cast_and_lay_out: Any = nn.Module.to  # its types know one or the other
     cast_and_lay_out(module, dtype=dtype, memory_format=torch.channels_last)

@@ -236,10 +236,8 @@ class DiffusionFineTuningModule(PromptEncodingModule):
         total = self.model.num_train_timesteps
         losses = []
         for level, share in enumerate(_VALIDATION_LEVELS):
-            noise = counter_randn(
-                latents.shape[1:], self.seed, Stream.VALIDATION, level, batch["index"]
-            )
-            noise = copied_to(noise, latents.device, latents.dtype)
+            shape, drawn = latents.shape[1:], (self.seed, Stream.VALIDATION, level, batch["index"])
+            noise = copied_to(counter_randn(shape, *drawn), latents.device, latents.dtype)
             timesteps = torch.full((len(latents),), round(share * total))
             losses.append(self._losses(batch, latents, noise, timesteps, training=False))
         weights = batch.get("sample_weights")
@@ -317,11 +315,9 @@ class DiffusionFineTuningModule(PromptEncodingModule):
         values = torch.stack([each.detach() for each in losses.values()])
         if self._processes > 1 and self.trainer._logger_connector.should_update_logs:
             values = cast(Tensor, self.trainer.strategy.reduce(values, reduce_op="mean"))
-        # Lightning reads what a bar shows at every step, and waits; ours reads its own `loss`
-        bar = None if self._trainer is None else self.trainer.progress_bar_callback
-        is_shown = bar is not None and not hasattr(type(bar), "loss")
         for name, value in zip(losses, values, strict=True):
-            self.log(name, value, prog_bar=is_shown and name == "train/loss", batch_size=count)
+            is_shown = name == "train/loss" and self._bar_reads_what_is_logged
+            self.log(name, value, prog_bar=is_shown, batch_size=count)
 
     def _losses(
         self,

@@ -203,6 +203,12 @@ class WatchedModule(TunedModelModule):
         super().on_load_checkpoint(checkpoint)
         self._roll_backs_taken = int(checkpoint.get(_ROLL_BACKS, 0))
 
+    @property
+    def _bar_reads_what_is_logged(self) -> bool:
+        """Whether a progress bar shows logged values: Lightning waits for them at every step."""
+        bar = None if self._trainer is None else self.trainer.progress_bar_callback
+        return bar is not None and not hasattr(type(bar), "loss")  # ours smooths its own
+
     def _fault_of_weights(self, step: int) -> Fault | None:
         # of a split model a process may hold nothing of a weight
         weights = [each.detach() for each in self.parameters() if each.numel()]

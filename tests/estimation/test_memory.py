@@ -20,18 +20,18 @@ _CAPTIONS = ["a picture 0", "a picture 1"]
     ("name", "settings"),
     [
         ("lora", {}),
-        ("lora", {"gradient_checkpointing": True}),
         ("textual_inversion", {}),
-        ("dreambooth_full", {}),
+        pytest.param("lora", {"gradient_checkpointing": True}, marks=pytest.mark.slow),
+        pytest.param("dreambooth_full", {}, marks=pytest.mark.slow),
     ],
 )
 def test_a_step_is_counted_as_the_allocator_saw_it(
-    tiny_sd: Path, name: str, settings: dict[str, Any]
+    micro_sd: Path, name: str, settings: dict[str, Any]
 ) -> None:
-    modules = [TECHNIQUES[name](str(tiny_sd)) for _ in range(2)]
+    modules = [TECHNIQUES[name](str(micro_sd)) for _ in range(2)]
     for module in modules:
         module.gradient_checkpointing = settings.get("gradient_checkpointing", False)
-    counted = count_memory(modules[0], str(tiny_sd), resolution=256, batch_size=2)
+    counted = count_memory(modules[0], str(micro_sd), resolution=256, batch_size=2)
     module = modules[1]
     module.load_base()
     assert counted.step == pytest.approx(_measured(module), rel=0.15)
@@ -47,10 +47,11 @@ def test_a_step_is_counted_as_the_allocator_saw_it(
     assert counted.weights == every + buffers - counted.adapter
 
 
-def test_half_precision_and_checkpointing_take_less(tiny_sd: Path) -> None:
-    plain = _count(tiny_sd, torch.float32)
-    half = _count(tiny_sd, torch.bfloat16)
-    recomputed = _count(tiny_sd, torch.float32, gradient_checkpointing=True)
+@pytest.mark.slow
+def test_half_precision_and_checkpointing_take_less(micro_sd: Path) -> None:
+    plain = _count(micro_sd, torch.float32)
+    half = _count(micro_sd, torch.bfloat16)
+    recomputed = _count(micro_sd, torch.float32, gradient_checkpointing=True)
     assert half.weights == pytest.approx(plain.weights / 2, rel=0.01)
     assert half.adapter == plain.adapter
     assert 0.4 * plain.step < half.step < 0.75 * plain.step

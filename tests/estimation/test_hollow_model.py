@@ -1,0 +1,29 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from sdtune.estimation.hollow_model import hollow_model, likely_architecture
+from sdtune.models import load
+
+
+@pytest.mark.parametrize(
+    ("base", "architecture"),
+    [
+        ("CompVis/stable-diffusion-v1-4", "stable_diffusion_1"),
+        ("someone/stable-diffusion-2-1", "stable_diffusion_2"),
+        ("someone/stable-diffusion-2-1-base", "stable_diffusion_2_base"),
+        ("someone/stable-diffusion-xl-base-1.0", "stable_diffusion_xl"),
+    ],
+)
+def test_a_base_that_is_not_at_hand_is_counted_by_its_name(base: str, architecture: str) -> None:
+    assert likely_architecture(base) == architecture
+
+
+def test_a_base_at_hand_has_its_own_sizes_and_no_values(micro_sd: Path) -> None:
+    assert likely_architecture(str(micro_sd)) is None
+    hollow, model = hollow_model(str(micro_sd), torch.bfloat16), load(micro_sd)
+    shapes = {name: each.shape for name, each in hollow.unet.named_parameters()}
+    assert shapes == {name: each.shape for name, each in model.unet.named_parameters()}
+    assert {each.device.type for each in hollow.parameters()} == {"meta"}
+    assert hollow.dtype == torch.bfloat16
