@@ -37,8 +37,8 @@ from sdtune.commands.recipe_parser import RecipeParser
 from sdtune.commands.run_folder import DEFAULT_ROOT, Destination, choose_run_folder
 from sdtune.commands.shipped_recipes import name_recipes
 from sdtune.commands.trust import split_trust, trust
-from sdtune.evaluation.settings import fields_of
 from sdtune.estimation.smaller import memory_advice
+from sdtune.evaluation.settings import fields_of
 from sdtune.evaluation.technique import is_technique
 from sdtune.evaluation.whole_model import splits_model
 from sdtune.run_folder.checkpoint_file import read_content
