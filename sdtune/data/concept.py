@@ -117,9 +117,9 @@ class Concept:
         return list(self._named_templates or [_SLOT])
 
     @property
-    def has_templates(self) -> bool:
-        """Whether there are templates besides the prompt alone."""
-        return self.prompt_templates is not None
+    def wraps_names(self) -> bool:
+        """Whether templates go around captions that are no more than the subject's name."""
+        return self.prompt_templates is not None and self.instance_prompt is None
 
     def subject(self, placeholder: str = "") -> Subject | None:
         """Name the subject.

@@ -170,6 +170,12 @@ class ConceptCaptions:
         if others:
             lines.append(f"{key}.instance_dir: what {len(others)} pictures are told:")
             lines += _listed(others)
+        sentences = sum(each.caption != of.subject.tuned for each in pictures)
+        if of.in_templates and sentences:
+            lines.append(
+                f"{key}.prompt_templates: {sentences} of {len(pictures)} captions are sentences, "
+                f"and are told without a template; those go around `{of.subject.tuned}` alone."
+            )
         return lines
 
     def _to_come(self, of: Uncaptioned) -> str:

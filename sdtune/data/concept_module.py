@@ -193,9 +193,8 @@ class ConceptPicturesModule(PictureDataModule):
                 lines += self._made_captions.lines(
                     key,
                     pair.instance.pictures,
-                    Uncaptioned(pair.uncaptioned, subject, concept.has_templates),
+                    Uncaptioned(pair.uncaptioned, subject, concept.wraps_names),
                 )
-                lines += _template_note(key, concept, pair.instance.pictures, subject)
         return lines + self._notes()
 
     def survey(self, resolution: int | None = None) -> Survey | None:
@@ -238,7 +237,7 @@ class ConceptPicturesModule(PictureDataModule):
         """
         self._build()
         pairs = [
-            Uncaptioned(pair.uncaptioned, subject, concept.has_templates)
+            Uncaptioned(pair.uncaptioned, subject, concept.wraps_names)
             for concept, pair, subject in zip(
                 self.concepts, self._scanned(), self.subjects, strict=True
             )
@@ -290,7 +289,7 @@ class ConceptPicturesModule(PictureDataModule):
         scan = concept.scan(*how, subject)
         uncaptioned = [each for each in scan.pictures if not each.caption] if subject else []
         if subject is not None and uncaptioned:
-            beside = Uncaptioned(uncaptioned, subject, concept.has_templates)
+            beside = Uncaptioned(uncaptioned, subject, concept.wraps_names)
             captions = (self._made_captions.caption(each, beside) for each in scan.pictures)
             told = [
                 replace(each, caption=each.caption or caption)
@@ -396,16 +395,3 @@ def _words_of(subject: Subject, initializer: str) -> str:
         f"prompts and captions call the subject `{subject.tuned}`{word} and its class "
         f"`{subject.noun}`; base and judges read the latter for both."
     )
-
-
-def _template_note(
-    key: str, concept: Concept, pictures: Sequence[Picture], subject: Subject
-) -> list[str]:
-    """Say which captions templates do not go around."""
-    sentences = sum(each.caption != subject.tuned for each in pictures)
-    if not sentences or not concept.has_templates or concept.instance_prompt is not None:
-        return []
-    return [
-        f"{key}.prompt_templates: {sentences} of {len(pictures)} captions are sentences, and are "
-        f"told without a template; those go around `{subject.tuned}` alone."
-    ]

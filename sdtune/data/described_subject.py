@@ -14,7 +14,7 @@ _THINGS = (
     *("toy", "figurine", "figure", "doll", "plush", "statue", "sculpture", "object", "thing"),
     *("item", "animal", "creature", "character", "pet"),
 )
-_KINDS = (
+_KINDS: tuple[tuple[str, ...], ...] = (
     ("person", "man", "woman", "boy", "girl", "child", "kid", "baby", "lady", "guy", "face"),
     ("dog", "puppy", "pup"),
     ("cat", "kitten", "kitty"),
