@@ -204,7 +204,9 @@ SHIPPED_METRICS = frozenset(METRICS)
 
 
 def test_all_pictures_of_the_documentation_take_at_most_three_megabytes():
-    files = [path for path in (ROOT / "docs").rglob("*") if path.suffix in (".jpg", ".png", ".webp")]
+    files = [
+        path for path in (ROOT / "docs").rglob("*") if path.suffix in (".jpg", ".png", ".webp")
+    ]
     assert files
     assert sum(path.stat().st_size for path in files) < 3_000_000
     text = "".join(path.read_text(encoding="utf-8") for path in PAGES)
