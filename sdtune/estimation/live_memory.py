@@ -27,7 +27,7 @@ class LiveMemory(TorchDispatchMode):
     """
 
     def __init__(self, known: list[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.bytes = 0
         self.peak = 0
         self._known = {each.untyped_storage()._cdata for each in known}

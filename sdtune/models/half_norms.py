@@ -31,7 +31,8 @@ def _forward(norm: Any, hidden_states: Tensor) -> Tensor:
     kind = hidden_states.device.type
     weight = norm.weight
     in_half = weight is not None and weight.dtype in (torch.float16, torch.bfloat16)
-    if not in_half or not torch.is_autocast_enabled(kind):
+    has_autocast = torch.amp.is_autocast_available(kind)  # the meta device has none
+    if not in_half or not has_autocast or not torch.is_autocast_enabled(kind):
         result: Tensor = type(norm).forward(norm, hidden_states)
         return result
     with torch.autocast(kind, enabled=False):

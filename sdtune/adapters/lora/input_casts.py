@@ -31,6 +31,9 @@ def leave_casts_to_autocast(layer: Any) -> None:
 
 
 def _cast_input_dtype(layer: Any, x: Tensor | None, dtype: torch.dtype) -> Any:
-    if x is not None and torch.is_autocast_enabled(x.device.type):
+    if x is None or x.dtype == dtype:
+        return x
+    kind = x.device.type
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
         return x
     return type(layer)._cast_input_dtype(layer, x, dtype)
