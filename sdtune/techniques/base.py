@@ -45,7 +45,7 @@ from sdtune.techniques.optimization import (
 )
 from sdtune.techniques.prior_preservation import PriorPreservation
 from sdtune.techniques.prompt_encoding import PromptEncodingModule
-from sdtune.techniques.trainer_problems import finder_problems, trainer_notes
+from sdtune.techniques.trainer_problems import finder_problems
 from sdtune.techniques.watched_module import check_roll_backs
 
 __all__ = ["DiffusionFineTuningModule"]
@@ -284,10 +284,6 @@ class DiffusionFineTuningModule(PromptEncodingModule):
                 f"The checkpoint was trained with `optimizer` `{before}`, and its state means "
                 f"nothing to `{self.optimizer}`: give `model.optimizer` `{before}` to go on."
             )
-
-    def notes_with_trainer(self, trainer: pl.Trainer) -> list[str]:
-        """Say what other numbers of processes do differently; loads no weights."""
-        return trainer_notes(trainer, self.learns)
 
     def fill_features(self, data: Any, precision: str, share: int = 0, shares: int = 1) -> None:
         """Encode a share of some data for later runs, see `sdtune.techniques.encoding`."""

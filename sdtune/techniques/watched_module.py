@@ -20,6 +20,7 @@ from sdtune._checks import check_not_negative
 from sdtune.techniques.local_checkpoints import keep_to_this_machine, remote_checkpoint_problem
 from sdtune.techniques.number_watch import Fault, NotFiniteError, NumberWatch
 from sdtune.techniques.optimization.lr_schedules import RateSchedule
+from sdtune.techniques.trainer_problems import trainer_notes
 from sdtune.techniques.tuned_model import TunedModelModule
 
 __all__ = ["WatchedModule", "check_roll_backs"]
@@ -126,6 +127,10 @@ class WatchedModule(TunedModelModule):
                 f"set back, but got {self.roll_backs}."
             )
         return problems
+
+    def notes_with_trainer(self, trainer: pl.Trainer) -> list[str]:
+        """Say what other numbers of processes do differently; loads no weights."""
+        return trainer_notes(trainer, self.learns)
 
     def check_numbers(self) -> None:
         """Look at all numbers since the last look. Called on every rank.
