@@ -66,7 +66,7 @@ COMPARED: dict[str, dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
         "nothing kept": (("plain",), ("0.7", "1", "1.4")),
         "kept above 85 %": (("keep_85",), ("0.7", "1", "1.4")),
         "bridge at once from 60 %": (("at_once_60",), ("0.7", "1", "1.4")),
-        "a common script at 1e-4, 1e-3, 2e-3": (
+        "a common script": (
             ("script_1e-4", "script_1e-3", "script_2e-3"),
             ("1",),
         ),

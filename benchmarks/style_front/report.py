@@ -126,7 +126,8 @@ def ways(compared: Mapping[str, tuple[Sequence[str], Sequence[str]]], side: Side
         styles = max(each.values(), key=len)
         done = [arm for arm in arms if set(styles) <= set(each[arm])]
         if styles:
-            found.append(Way(title, done, strengths, styles))
+            run = f"{title}: {', '.join(done)}" if len(arms) > 1 else title
+            found.append(Way(run, done, strengths, styles))
     return found
 
 
@@ -138,11 +139,13 @@ def table(every: Sequence[Way], seeds: int) -> list[str]:
         seeds: Seeds of each prompt that count.
 
     Returns:
-        Lines of Markdown. Intervals are over prompts and seeds, and over styles from three on.
+        Lines of Markdown. Intervals are over prompts and seeds, and over styles from three on; the
+        last of each measure is over prompts and seeds alone.
     """
     prompts = [number for number in range(len(PROMPTS)) for _ in range(seeds)]
     drawn = list(SEEDS[:seeds]) * len(PROMPTS)
-    heads = ["styles", *(head for name in _MEASURES for head in (name, "difference"))]
+    three = ("{}", "difference", "on just these styles")
+    heads = ["styles", *(head.format(name) for name in _MEASURES for head in three)]
     lines = ["| | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
     first = every[0]
     for way in every:
@@ -152,8 +155,9 @@ def table(every: Sequence[Way], seeds: int) -> list[str]:
         cells = [", ".join(both)]
         for measure in _MEASURES.values():
             cells.append(told(intervals(measure, own, prompts, drawn, draw_styles=over_styles)))
-            less = intervals(measure, own, prompts, drawn, others, over_styles)
-            cells.append("" if way is first else told(less))
+            for draw_styles in (over_styles, False):
+                less = intervals(measure, own, prompts, drawn, others, draw_styles)
+                cells.append("" if way is first else told(less))
         lines.append(f"| {way.title} | " + " | ".join(cells) + " |")
     return lines
 
