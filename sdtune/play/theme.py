@@ -52,7 +52,7 @@ def make_theme() -> Any:
     theme = gr.themes.Base(
         primary_hue="teal", neutral_hue="stone", font=sans, font_mono=mono, spacing_size="sm"
     )
-    colours = {}
+    colours: dict[str, str] = {}
     for name, (light, dark) in _COLOURS.items():
         colours |= {name: light, f"{name}_dark": dark}
     return theme.set(color_accent="#0b6b62", input_border_width="1px", **colours)
