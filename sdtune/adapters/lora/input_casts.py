@@ -27,7 +27,8 @@ def leave_casts_to_autocast(layer: Any) -> None:
     if not isinstance(layer, LoraLayer) or layer.lora_variant:
         return
     if all(isinstance(each, nn.Identity) for each in layer.lora_dropout.values()):
-        layer._cast_input_dtype = MethodType(_cast_input_dtype, layer)
+        wrapped: Any = layer  # a method of this one layer, not of its class
+        wrapped._cast_input_dtype = MethodType(_cast_input_dtype, layer)
 
 
 def _cast_input_dtype(layer: Any, x: Tensor | None, dtype: torch.dtype) -> Any:
