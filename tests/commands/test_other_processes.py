@@ -110,28 +110,27 @@ def test_a_job_of_slurm_is_kept_and_queued_again(recipe, tmp_path, quick_python)
     scontrol.write_text(f'#!/bin/sh\necho "$@" >> {queue}\n')
     scontrol.chmod(0o755)
     text = Path(recipe).read_text(encoding="utf-8")
-    own = "sdtune.ResumeCheckpoint\n      init_args: {every_n_steps: 1000}"
+    own = "sdtune.ResumeCheckpoint\n      init_args: {every_n_steps: 50}"
     Path(recipe).write_text(text.replace("tests.commands.toys.Last", own), encoding="utf-8")
     endless = ["--trainer.max_steps=-1", "--trainer.max_epochs=-1"]
     first, second = slurm_tasks(recipe, quick_python, scontrol.parent, *endless)
-    events = Path("runs/toy/both")
-    while not [*events.glob("events.*")]:
+    run = Path("runs/toy/both")
+    while not (run / "checkpoints/last.ckpt").exists():  # before it trains, Lightning is listening
         assert first.poll() is None, first.communicate()[1]
         time.sleep(0.1)
-    time.sleep(1.0)
     for each in (first, second):
         each.send_signal(signal.SIGUSR1)
-    ends = [each.communicate(timeout=60)[1] for each in (first, second)]
+    ends = [each.communicate(timeout=120)[1] for each in (first, second)]
     assert [first.returncode, second.returncode] == [128 + signal.SIGUSR1] * 2, ends
     assert queue.read_text() == "requeue 4242\n"
     assert "The job is in the queue again." in ends[0]
-    kept = torch.load(events / "checkpoints/last.ckpt", weights_only=True)["global_step"]
+    kept = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["global_step"]
     assert f"Training stopped after step {kept}, kept in" in ends[0]
-    rest = [f"--trainer.max_steps={kept + 2}", "--trainer.max_epochs=-1", f"--resume={events}"]
+    rest = [f"--trainer.max_steps={kept + 2}", "--trainer.max_epochs=-1", f"--resume={run}"]
     for each in slurm_tasks(recipe, quick_python, scontrol.parent, *rest):
-        printed = each.communicate(timeout=60)[1]
+        printed = each.communicate(timeout=120)[1]
         assert each.returncode == 0, printed
-    again = torch.load(events / "checkpoints/last.ckpt", weights_only=True)["global_step"]
+    again = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["global_step"]
     assert again == kept + 2
 
 
