@@ -20,20 +20,28 @@ import pytest
 # all else is imported in functions: the process that hands the tests out to others needs none of it
 
 
-def pytest_collection() -> None:
-    """Spare the garbage collector the libraries: it looked at all their objects again and again."""
-    gc.disable()
+def pytest_configure(config: pytest.Config) -> None:
+    """Import the libraries where tests run, before pytest listens to what they log.
 
-
-def pytest_collection_finish() -> None:
-    """Begin: with one thread, and no garbage but what tests leave."""
-    # their loggers keep the stderr that they find, and that of a test would be closed after it
+    Lightning looks for handlers of the root logger when it is imported, and keeps its stderr.
+    """
+    if config.getoption("numprocesses", 0) and not hasattr(config, "workerinput"):
+        return
     import lightning.pytorch  # noqa: F401
     import torch
     import transformers  # noqa: F401
 
     # tiny tensors gain nothing from threads, and lose much when the cores are busy
     torch.set_num_threads(1)
+
+
+def pytest_collection() -> None:
+    """Spare the garbage collector the libraries: it looked at all their objects again and again."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Leave it what tests make."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
