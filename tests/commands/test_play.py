@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -53,14 +54,12 @@ def test_without_gradio_the_extra_is_named(capsys, monkeypatch) -> None:
 
 
 @pytest.mark.slow
-def test_it_is_answered_here_ends_by_a_signal_and_leaves_nothing(
-    micro_sd, tmp_path, quick_python
-) -> None:
+def test_it_is_answered_here_ends_by_a_signal_and_leaves_nothing(micro_sd, tmp_path) -> None:
     run = make_run(micro_sd, tmp_path / "runs")
     environment = os.environ | {"TMPDIR": str(tmp_path / "temporary"), "GRADIO_SHARE": "True"}
     (tmp_path / "temporary").mkdir()
     with subprocess.Popen(
-        [quick_python, "-m", "sdtune", "play", run, "--device", "cpu"],
+        [sys.executable, "-m", "sdtune", "play", run, "--device", "cpu"],
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
