@@ -24,6 +24,7 @@ NOT_RUN = {
     "README.md: pip install": "sets an environment up; .ci/run does it, as printed",
     "README.md: lightning run recipes/style_lora.yaml --data.folder": "needs Stable Diffusion 1.4",
     "README.md: sdtune evaluate": "needs Stable Diffusion 1.4 and an adapter for it",
+    "README.md: sdtune generate": "opens a page and waits; tests/play draws through it",
     "README.md: sdtune inspect": "needs files of one's own; tests/adapters has every row",
     "CONTRIBUTING.md: pip install": "sets an environment up, and runs the tests",
     "docs/adapters.md: sdtune inspect": "needs files of one's own; tests/adapters has every row",
