@@ -193,7 +193,11 @@ def plot(every: Sequence[Way], seeds: int, path: Path) -> None:
         axis.set_xlabel("style gained")
         axis.grid(alpha=0.3)
     axes[0].set_ylabel("CLIP score kept, %")
-    axes[0].legend(fontsize=7, loc="lower left")
+    labels = [axis.get_legend_handles_labels() for axis in axes]
+    named = {
+        label: line for lines, names in labels for line, label in zip(lines, names, strict=True)
+    }
+    axes[0].legend(list(named.values()), list(named), fontsize=7, loc="lower left")
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
