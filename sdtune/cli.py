@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 import sdtune
 from sdtune.commands.errors import CallError, nearest
 from sdtune.files.line_list import cut_list
+from sdtune.files.printable_text import printable
 
 __all__ = ["COMMANDS", "lightning_main", "main"]
 
@@ -178,17 +179,17 @@ def _exit_code(command: Callable[[], int]) -> int:
         problems = getattr(error, "problems", None)  # of a CallError or of the data's own
         if isinstance(problems, list):
             return _refuse(problems)
-        print(f"sdtune: {_sentence(error)}", file=sys.stderr)
+        print(f"sdtune: {printable(_sentence(error))}", file=sys.stderr)
         return 1
 
 
 def _refuse(problems: Sequence[str]) -> int:
     if len(problems) == 1:
-        print(f"sdtune: {problems[0]}", file=sys.stderr)
+        print(f"sdtune: {printable(problems[0])}", file=sys.stderr)
     else:
         print(f"sdtune: {len(problems)} problems, and nothing was started:", file=sys.stderr)
         for problem in cut_list(problems):
-            print(f"  - {problem}", file=sys.stderr)
+            print(f"  - {printable(problem)}", file=sys.stderr)
     return 2
 
 

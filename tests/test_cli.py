@@ -114,6 +114,7 @@ def test_other_calls_are_handed_to_lightning_sdk(monkeypatch):
     [
         (ValueError("Expected a."), 1, "sdtune: Expected a.\n"),
         (cli.CallError(["Expected b."]), 2, "sdtune: Expected b.\n"),
+        (cli.CallError(["a\x1b[2Jb"]), 2, "sdtune: a\\x1b[2Jb\n"),
         (KeyError("c"), 1, "sdtune: The run failed with KeyError: 'c' (SDTUNE_TRACEBACK=1"),
     ],
 )

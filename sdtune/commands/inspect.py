@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdtune.commands.tools import refusing
+from sdtune.files.printable_text import printable
 
 if TYPE_CHECKING:
     from sdtune.adapters.inspection import InspectedFile
@@ -32,7 +33,8 @@ def inspect(adapter: Path, *, json: bool = False) -> None:
 
     with refusing():
         found = inspect_adapter(adapter)
-    print(_as_json(found) if json else "\n\n".join("\n".join(_lines(each)) for each in found))
+    told = "\n\n".join("\n".join(_lines(each)) for each in found)
+    print(_as_json(found) if json else printable(told))
     damaged = [each for each in found if each.is_damaged]
     if damaged:
         raise ValueError(f"Expected {damaged[0].path} to be whole, but: {damaged[0].notes[0]}")

@@ -96,7 +96,7 @@ def read_header(path: str | Path) -> TensorHeader:
     """Read the header of a file, without its tensors.
 
     Args:
-        path: A file of any kind, or a folder.
+        path: A file of any kind, a folder, or a pipe, which is not opened.
 
     Returns:
         The header; an empty one if this is neither a safetensors file nor a pickle of tensors.
@@ -104,7 +104,7 @@ def read_header(path: str | Path) -> TensorHeader:
     Raises:
         FileNotFoundError: If there is nothing.
     """
-    if Path(path).is_dir():
+    if Path(path).exists() and not Path(path).is_file():  # a pipe would be waited for
         return TensorHeader()
     try:
         with safe_open(path, framework="pt") as file:
@@ -174,6 +174,8 @@ def is_ours(path: str | Path) -> bool:
     Returns:
         Whether its header says so.
     """
+    if Path(path).exists() and not Path(path).is_file():
+        return False
     try:
         return _WRITER.items() <= read_metadata(path).items()
     except SafetensorError:

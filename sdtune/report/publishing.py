@@ -9,14 +9,24 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from sdtune.adapters.pipeline import find_adapter_files
 from sdtune.files import tensor_file
+from sdtune.files.confined_path import links_out_of
 from sdtune.report.model_card import CardPicture, model_card
 from sdtune.report.run import ReportedRun, read_run
 from sdtune.run_folder.checkpoints import Manifest
-from sdtune.run_folder.layout import BEST, RunFolder, by_step, step_label, step_of
+from sdtune.run_folder.layout import (
+    ADAPTER,
+    BEST,
+    SAMPLES,
+    SCORED_PICTURES,
+    RunFolder,
+    by_step,
+    step_label,
+    step_of,
+)
 from sdtune.run_folder.record import Checkpoint, picture_name
 
 __all__ = ["private_words", "publish_run"]
@@ -49,10 +59,13 @@ def publish_run(
     Raises:
         FileExistsError: If the folder holds something.
         FileNotFoundError: If there is no such run, adapter or checkpoint.
-        ValueError: If the run is not finished, or what would be published names a private place.
+        OSError: If a picture is none.
+        ValueError: If the run is not finished, links lead out of it, or what
+            would be published names a private place.
     """
     found = read_run(run)
     _check_finished(found)
+    _check_links(run)
     source = _adapter_folder(found, checkpoint)
     scored = _scored(found, source)
     to = Path(to)
@@ -122,6 +135,16 @@ def _check_finished(run: ReportedRun) -> None:
         )
 
 
+def _check_links(run: Path) -> None:
+    """See that the run's own files are published, and not what somebody's links lead to."""
+    links = links_out_of(run, (ADAPTER, SAMPLES, SCORED_PICTURES))
+    if links:
+        raise ValueError(
+            f"Expected {links[0]} to be in the run's folder, but it is a link out of it: put the "
+            "file there."
+        )
+
+
 def _adapter_folder(run: ReportedRun, checkpoint: str | None) -> Path:
     places = RunFolder(run.folder)
     known = {"last": places.adapter}
@@ -151,9 +174,10 @@ def _scored(run: ReportedRun, source: Path) -> Checkpoint | None:
 
 def _copy_adapter(source: Path, target: Path) -> None:
     """Copy a checkpoint's files in every format, and not the checkpoints that lie below."""
+    links = sorted(each for each in source.rglob("*") if each.is_symlink())
+    if links:
+        raise ValueError(f"Expected {links[0]} to be a file, but it is a link: put the file there.")
     for path in sorted(source.iterdir()):
-        if path.is_symlink():
-            raise ValueError(f"Expected {path} to be a file, but it is a link.")
         if path.is_file():
             shutil.copyfile(path, target / path.name)
         elif path.name != BEST and step_of(path.name) is None:
@@ -183,8 +207,13 @@ def _copy_pictures(
 def _copy_pixels(source: Path, target: Path) -> bool:
     if not source.is_file():
         return False
-    with Image.open(source) as picture:
-        Image.frombytes(picture.mode, picture.size, picture.tobytes()).save(target)
+    try:
+        with Image.open(source, formats=("PNG",)) as picture:
+            Image.frombytes(picture.mode, picture.size, picture.tobytes()).save(target)
+    except UnidentifiedImageError as error:
+        raise OSError(
+            f"Expected {source} to be a PNG, but it is none: take it away, or draw it again."
+        ) from error
     return True
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from sdtune.adapters.adapter_set import AdapterSet
 from sdtune.adapters.lora import LoRAAdapter, add_lora, lora_parameters
@@ -42,6 +43,13 @@ def test_an_adapter_is_described(lora: str, capsys) -> None:
     assert main(["inspect", lora, "--json"]) == 0
     [file] = json.loads(capsys.readouterr().out)
     assert sum(layer["count"] for layer in file["layers"]) == file["tensors"] / 2
+
+
+def test_a_header_moves_no_cursor(lora: str, tmp_path: Path, capsys) -> None:
+    path = tmp_path / "lora.safetensors"
+    save_file(load_file(lora), path, {"title": "\x1b[2Jall is well\x07"})
+    assert main(["inspect", str(path)]) == 0
+    assert r"title: \x1b[2Jall is well\x07" in capsys.readouterr().out
 
 
 def test_an_adapter_is_converted_and_nothing_overwritten(

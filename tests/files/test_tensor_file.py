@@ -1,3 +1,5 @@
+import os
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -68,3 +70,12 @@ def test_a_header_is_read_of_whatever_there_is(tmp_path):
     assert not tensor_file.read_header(path).shapes
     with pytest.raises(FileNotFoundError):
         tensor_file.read_header(tmp_path / "nowhere")
+
+
+def test_a_pipe_is_never_waited_for(tmp_path):
+    path = tmp_path / "lora.safetensors"
+    os.mkfifo(path)
+    assert tensor_file.read_header(path) == tensor_file.TensorHeader()
+    assert not tensor_file.is_ours(path)
+    with pytest.raises(FileExistsError, match=r"lora\.safetensors to be free"):
+        tensor_file.write(path, TENSORS, {})

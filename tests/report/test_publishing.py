@@ -170,3 +170,28 @@ def test_the_command_says_how_to_upload(run, tmp_path, monkeypatch, capsys):
     assert "hf upload OWNER/discs discs" in capsys.readouterr().out
     assert main(["publish", str(tmp_path), "--to", "x", "--license", "mit"]) == 2
     assert "Expected a run folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["samples", "adapter/best/peft/unet", "evaluation"])
+def test_what_a_link_leads_to_is_not_published(place, run, tmp_path):
+    private = tmp_path / "private.png"
+    Image.new("RGB", (8, 8)).save(private)
+    (run / place).mkdir(parents=True, exist_ok=True)
+    (run / place / "step_999999.png").symlink_to(private)
+    with pytest.raises(ValueError, match=r"step_999999\.png to be in the run's folder, but"):
+        publish_run(run, tmp_path / "out", license="mit")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_link_that_would_lead_elsewhere_once_copied_is_refused(run, tmp_path):
+    (run / "adapter" / "best" / "peft").mkdir(exist_ok=True)
+    (run / "adapter" / "best" / "peft" / "card").symlink_to(run / "report.html")
+    with pytest.raises(ValueError, match="card to be a file, but it is a link"):
+        publish_run(run, tmp_path / "out", license="mit")
+
+
+def test_a_sample_that_is_no_picture_is_named(run, tmp_path):
+    (run / "samples").mkdir(exist_ok=True)
+    (run / "samples" / "step_999999.png").write_text("root:x:0:0")
+    with pytest.raises(OSError, match=r"step_999999\.png to be a PNG, but it is none"):
+        publish_run(run, tmp_path / "out", license="mit")
