@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tests.commands.test_one_truth import BAD, GOOD, OF_TECHNIQUES
+from tests.commands.test_one_truth import (
+    BAD,
+    GOOD,
+    MORE_BAD,
+    MORE_GOOD,
+    MORE_OF_TECHNIQUES,
+    OF_TECHNIQUES,
+)
 from tests.conformance.callback_rows import CALLBACK_ROWS, LOGGER_ROWS
 from tests.conformance.row import Row
 from tests.conformance.trainer_rows import TRAINER_ROWS
@@ -45,8 +52,9 @@ def page() -> str:
         _section("Callbacks", CALLBACK_ROWS),
         _section("Loggers", LOGGER_ROWS),
         _FORMS,
-        "Accepted:\n\n" + _calls(each for each in GOOD if each),
-        "Refused, with exit code 2 and no run folder:\n\n" + _calls([*BAD, *OF_TECHNIQUES]),
+        "Accepted:\n\n" + _calls(each for each in [*GOOD, *MORE_GOOD] if each),
+        "Refused, with exit code 2 and no run folder:\n\n"
+        + _calls([*BAD, *MORE_BAD, *OF_TECHNIQUES, *MORE_OF_TECHNIQUES]),
     ]
     return "\n".join(parts)
 
