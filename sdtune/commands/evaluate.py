@@ -1,6 +1,7 @@
 """`sdtune evaluate`: score any adapter, or all checkpoints of a run, against its base."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from sdtune.commands.call import read_call
 from sdtune.commands.errors import CallError, on_one_line
@@ -24,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         CallError: If the call, the adapter or the pictures are wrong; it lists every problem.
     """
-    call = EvaluationCall(**read_call(EvaluationCall, "sdtune evaluate", arguments))
+    call = EvaluationCall(**read_call(EvaluationCall, "sdtune evaluate", arguments, _problems))
     # only now: it brings torch along
     from sdtune.evaluation.adapter_evaluation import AdapterEvaluation
 
@@ -37,6 +38,14 @@ def main(arguments: Sequence[str]) -> int:
     print(_table(record))
     print(f"\nrecord and pictures: {evaluation.output / RECORD}")
     return 0
+
+
+def _problems(adapter: str | None = None, **others: object) -> Iterator[str]:
+    if adapter is not None and not Path(adapter).exists():
+        yield (
+            f"Expected an adapter or a run folder at {adapter}, but there is nothing: name one "
+            "such as runs/style_lora/version_0."
+        )
 
 
 def _table(record: Evaluation) -> str:

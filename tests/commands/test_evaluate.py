@@ -39,6 +39,7 @@ def test_lists_are_given_as_people_do_and_the_table_says_how_sure_it_is(
         (["--promt", "a cat"], "promt"),
         (["--device", "banana"], "Expected `device` to be `cpu` or another that torch finds here"),
         (["--prompts", "none.txt"], "a prompt in each line, but got `none.txt`, which is no file"),
+        (["runs/no/such_run"], "Expected an adapter or a run folder at runs/no/such_run, but"),
         (["--pictures", "none", "--prompt", "a cat"], "none: there is no such folder"),
     ],
 )
