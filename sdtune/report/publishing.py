@@ -12,6 +12,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from sdtune.adapters.pipeline import find_adapter_files
+from sdtune.adapters.registry import written_files
 from sdtune.files import tensor_file
 from sdtune.files.confined_path import links_out_of
 from sdtune.report.model_card import CardPicture, model_card
@@ -173,15 +174,15 @@ def _scored(run: ReportedRun, source: Path) -> Checkpoint | None:
 
 
 def _copy_adapter(source: Path, target: Path) -> None:
-    """Copy a checkpoint's files in every format, and not the checkpoints that lie below."""
+    """Copy what sdtune wrote, in every format, and not the checkpoints that lie below."""
     links = sorted(each for each in source.rglob("*") if each.is_symlink())
     if links:
         raise ValueError(f"Expected {links[0]} to be a file, but it is a link: put the file there.")
-    for path in sorted(source.iterdir()):
-        if path.is_file():
-            shutil.copyfile(path, target / path.name)
-        elif path.name != BEST and step_of(path.name) is None:
-            shutil.copytree(path, target / path.name, symlinks=True)
+    for path in written_files(source):
+        name = path.relative_to(source)
+        if name.parts[0] != BEST and step_of(name.parts[0]) is None:
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target / name)
 
 
 def _copy_pictures(

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch.utils.tensorboard import SummaryWriter
 
 from sdtune.data.buckets import DEFAULT_BUCKETS
@@ -14,6 +13,7 @@ from sdtune.data.scan import scan_pictures
 from sdtune.data.survey import survey_pictures
 from sdtune.data.survey_file import write_survey
 from sdtune.evaluation.descriptions import describe_metrics
+from sdtune.files import tensor_file
 from sdtune.run_folder.record import (
     Base,
     Best,
@@ -68,7 +68,9 @@ def make_run_folder(folder: Path) -> Path:
     tensors = {"unet.a.lora.down.weight": torch.zeros(2, 2), "unet.a.lora.up.weight": torch.ones(2)}
     for place in ("", "step_000200", "step_000400", "best"):
         (folder / "adapter" / place).mkdir(parents=True, exist_ok=True)
-        save_file(tensors, folder / "adapter" / place / "pytorch_lora_weights.safetensors")
+        tensor_file.write(
+            folder / "adapter" / place / "pytorch_lora_weights.safetensors", tensors, {}
+        )
     losses = {
         f"disc_{n}.png": {"loss": 0.1, "relative_loss": 1.5 - n / 4, "count": 9 + n}
         for n in range(4)

@@ -11,9 +11,9 @@ import torch
 import yaml
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from safetensors.torch import save_file
 
 from sdtune.cli import main
+from sdtune.files import tensor_file
 from sdtune.report.publishing import private_words, publish_run
 from sdtune.run_folder.record import Evaluation
 
@@ -30,6 +30,7 @@ def front_matter(folder: Path) -> dict:
 
 
 def test_a_finished_run_becomes_a_folder(run, tmp_path):
+    (run / "adapter" / "best" / "notes.txt").write_text("one's own")  # not the run's
     folder = publish_run(run, tmp_path / "out" / "discs", license="cc-by-sa-4.0")
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     pictures = {f"images/{base}prompt_0{n}_seed_3.png" for base in ("", "base_") for n in (0, 1)}
@@ -108,7 +109,7 @@ def test_what_pictures_say_of_their_making_stays_behind(run, tmp_path):
 def test_a_header_that_names_a_place_is_refused(run, tmp_path):
     adapter = run / "adapter" / "best" / "pytorch_lora_weights.safetensors"
     tensors = {"unet.a.lora.down.weight": torch.zeros(2, 2), "unet.a.lora.up.weight": torch.ones(2)}
-    save_file(tensors, adapter, {"ss_dataset_dirs": '{"/home/somebody/photos": 3}'})
+    tensor_file.write(adapter, tensors, {"ss_dataset_dirs": '{"/home/somebody/photos": 3}'})
     with pytest.raises(ValueError, match="says `/home/somebody`, a user's folder"):
         publish_run(run, tmp_path / "discs", license="mit")
     assert not (tmp_path / "discs").exists()
@@ -131,7 +132,9 @@ def test_trigger_words_come_from_the_header(run, tmp_path):
     adapter = run / "adapter" / "best" / "pytorch_lora_weights.safetensors"
     tensors = {"unet.a.lora.down.weight": torch.zeros(2, 2), "unet.a.lora.up.weight": torch.ones(2)}
     fields = {"subject": ["qqq robot", "robot"], "class": ["robot", "robot"]}
-    save_file(tensors, adapter, {"sdtune.prompt_fields": json.dumps(fields), "sdtune.rank": "16"})
+    tensor_file.write(
+        adapter, tensors, {"sdtune.prompt_fields": json.dumps(fields), "sdtune.rank": "16"}
+    )
     folder = publish_run(run, tmp_path / "discs", license="mit")
     assert front_matter(folder)["instance_prompt"] == "qqq robot"
     text = (folder / "README.md").read_text()
