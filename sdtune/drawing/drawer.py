@@ -254,6 +254,8 @@ class Drawer:
         for name, side in (("width", settings.width), ("height", settings.height)):
             if side is not None and side % factor:
                 raise ValueError(f"Expected `{name}` to be a multiple of {factor}, but got {side}.")
+        if settings.clip_skip > 1:
+            self._model.encode_negative_prompt("", settings.clip_skip)  # which layers there are
         if settings.precision != self.precision:
             raise ValueError(
                 f"Expected pictures in {self.precision}, in which the base is loaded, but got "

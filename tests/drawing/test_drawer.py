@@ -114,6 +114,13 @@ def test_settings_that_cannot_be_drawn_are_refused(wrong, message, drawer, like_
         list(drawer.draw([replace(like_samples("2")[0], **wrong)]))
 
 
+def test_a_layer_that_is_not_there_is_refused_before_anything_is_drawn(
+    drawer, like_samples
+) -> None:
+    with pytest.raises(ValueError, match="Expected `clip_skip` to be an integer from 1 to"):
+        drawer.check(replace(like_samples("2")[0], clip_skip=99))
+
+
 def test_another_base_and_an_unknown_adapter_are_refused(drawer, like_samples) -> None:
     [first, *_] = like_samples("2")
     base = replace(first.base, unet_sha256="0" * 64)
