@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import weakref
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -16,7 +17,9 @@ class LiveMemory(TorchDispatchMode):
     """Counts what operations make and what is let go of, on any device and without values too.
 
     Each storage counts once, however many tensors lie in it, from the operation that made it until
-    nothing refers to it any more: as a device's allocator sees it, but for rounding.
+    nothing refers to it any more: as a device's allocator sees it, but for rounding. Where activations
+    are recomputed, tensors without values are left in circles of references, so these are collected
+    before a peak is believed.
 
     Args:
         known: Tensors that are not counted, such as weights.
@@ -33,6 +36,18 @@ class LiveMemory(TorchDispatchMode):
         self._known = {each.untyped_storage()._cdata for each in known}
         self._keeps = known  # an address stays theirs
         self._alive: set[int] = set()
+
+    def __enter__(self) -> Self:
+        """Begin; what is there already is not looked through for garbage."""
+        gc.collect()
+        gc.freeze()
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """End."""
+        super().__exit__(*error)
+        gc.unfreeze()
 
     def __torch_dispatch__(
         self,
@@ -55,8 +70,11 @@ class LiveMemory(TorchDispatchMode):
             return
         self._alive.add(key)
         self.bytes += size
-        self.peak = max(self.peak, self.bytes)
         weakref.finalize(storage, self._release, key, size)
+        if self.bytes > self.peak:
+            while gc.collect():  # what one pass lets go of held the next
+                pass
+            self.peak = max(self.peak, self.bytes)
 
     def _release(self, key: int, size: int) -> None:
         self._alive.discard(key)
