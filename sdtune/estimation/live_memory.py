@@ -17,9 +17,9 @@ class LiveMemory(TorchDispatchMode):
     """Counts what operations make and what is let go of, on any device and without values too.
 
     Each storage counts once, however many tensors lie in it, from the operation that made it until
-    nothing refers to it any more: as a device's allocator sees it, but for rounding. Where activations
-    are recomputed, tensors without values are left in circles of references, so these are collected
-    before a peak is believed.
+    nothing refers to it any more: as a device's allocator sees it, but for rounding. Recomputing
+    leaves tensors without values in circles of references, which are collected before a peak is
+    believed.
 
     Args:
         known: Tensors that are not counted, such as weights.
