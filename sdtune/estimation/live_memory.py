@@ -41,12 +41,12 @@ class LiveMemory(TorchDispatchMode):
         """Begin; what is there already is not looked through for garbage."""
         gc.collect()
         gc.freeze()
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
         """End."""
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
         gc.unfreeze()
 
     def __torch_dispatch__(
