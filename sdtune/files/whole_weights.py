@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import nn
+
+from sdtune.files.library_messages import dropped_messages
 
 __all__ = ["Absent", "NotWholeError", "load_whole", "say_shapes", "say_what_is_absent"]
 
@@ -58,7 +59,7 @@ def load_whole(
     """
     if subfolder:
         options["subfolder"] = subfolder
-    with _without_reports():
+    with dropped_messages(*_REPORTS, loggers=_REPORTERS):
         model, told = model_class.from_pretrained(
             source, output_loading_info=True, ignore_mismatched_sizes=True, **options
         )
@@ -156,20 +157,3 @@ def _is_of_a_layer_beyond(model: nn.Module, name: str) -> bool:
             children = dict(inner.named_children())
         place = children[part]
     return False
-
-
-@contextmanager
-def _without_reports() -> Iterator[None]:
-    """Silence the libraries' tables of weights that do not fit: what matters is told after them."""
-
-    def keep(record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        return not any(part in text for part in _REPORTS)
-
-    for name in _REPORTERS:
-        logging.getLogger(name).addFilter(keep)
-    try:
-        yield
-    finally:
-        for name in _REPORTERS:
-            logging.getLogger(name).removeFilter(keep)

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from sdtune.adapters.format import AdapterFormat
 from sdtune.adapters.keys_values.adapter import CrossAttentionAdapter
 from sdtune.adapters.keys_values.layers import tuned_projections
-from sdtune.adapters.library_messages import dropped_messages
 from sdtune.adapters.usage import Program, Use, literal, shown
 from sdtune.adapters.verification import AdapterVerificationError
 from sdtune.files import tensor_file
+from sdtune.files.library_messages import dropped_messages
 from sdtune.files.tensor_file import TensorHeader
 from sdtune.models.stable_diffusion import StableDiffusion
 
@@ -82,7 +82,8 @@ class CustomDiffusionFormat(AdapterFormat[CrossAttentionAdapter]):
 
     def read_back(self, model: StableDiffusion, path: Path) -> None:
         """Load with diffusers' own reader, into processors of its own."""
-        with dropped_messages("should be kept in float32: []", "diffusers.models.modeling_utils"):
+        loggers = ["diffusers.models.modeling_utils"]
+        with dropped_messages("should be kept in float32: []", loggers=loggers):
             model.unet.load_attn_procs(
                 str(path.parent), weight_name=path.name, _pipeline=model.pipeline()
             )

@@ -22,7 +22,6 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from sdtune.adapters.library_messages import dropped_messages
 from sdtune.adapters.lora.adapter import LoRAAdapter
 from sdtune.adapters.lora.format import LoRAFormat
 from sdtune.adapters.lora.layers import (
@@ -36,6 +35,7 @@ from sdtune.adapters.lora.names import pattern_value, text_module_name
 from sdtune.adapters.lora.reading import AlphaOf, Updates, read_updates
 from sdtune.adapters.lora.updates import ModuleUpdate, split_key
 from sdtune.files import tensor_file
+from sdtune.files.library_messages import dropped_messages
 from sdtune.files.tensor_file import TensorHeader
 from sdtune.functional.randomness import isolated_random_state
 from sdtune.models.stable_diffusion import StableDiffusion
@@ -291,7 +291,7 @@ def _quiet_reader() -> Iterator[None]:
     transformers_logging.disable_progress_bar()
     try:
         # the text encoder need not be tuned
-        with dropped_messages("No LoRA keys associated to", *loggers):
+        with dropped_messages("No LoRA keys associated to", loggers=loggers):
             yield
     finally:
         if had_progress_bar:

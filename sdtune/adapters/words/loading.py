@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
-from sdtune.adapters.library_messages import dropped_messages
 from sdtune.adapters.words.adapter import TokenEmbeddingAdapter
 from sdtune.adapters.words.placeholder import Placeholder
+from sdtune.files.library_messages import dropped_messages
 from sdtune.functional.randomness import isolated_random_state
 from sdtune.models.stable_diffusion import StableDiffusion
 
@@ -62,7 +62,8 @@ def load_word(model: StableDiffusion, adapter: TokenEmbeddingAdapter, path: Path
             "already: if the file names no word, give the file another name."
         )
     # the reader draws initial values and then overwrites them
-    with isolated_random_state(), dropped_messages(_MISLEADING, "transformers.modeling_utils"):
+    loggers = ["transformers.modeling_utils"]
+    with isolated_random_state(), dropped_messages(_MISLEADING, loggers=loggers):
         pipeline = model.pipeline()
         for number, vectors in enumerate(adapter.vectors):
             pipeline.load_textual_inversion(

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import logging
 
-from sdtune.adapters.library_messages import dropped_messages
+from sdtune.files.library_messages import dropped_messages
 
 
 def test_only_the_messages_that_hold_the_text_are_dropped_and_only_inside(caplog) -> None:
     log = logging.getLogger("a.reader")
-    with caplog.at_level(logging.INFO), dropped_messages("misleads", "a.reader"):
+    with caplog.at_level(logging.INFO), dropped_messages("misleads", loggers=["a.reader"]):
         log.info("this misleads")
         log.info("this helps")
     with caplog.at_level(logging.INFO):
