@@ -16,6 +16,7 @@ from sdtune.adapters.placed_adapters import PlacedAdapters
 from sdtune.drawing import parameters, picture_settings
 from sdtune.drawing.settings import Batch, PictureSettings, Precision, UsedAdapter, UsedBase
 from sdtune.drawing.sources import AdapterSource, file_sha256, relative_path
+from sdtune.models.devices import chosen_device
 from sdtune.models.loading import load
 from sdtune.models.sampling import sample
 from sdtune.run_folder.picture_file import from_bytes, to_bytes
@@ -87,7 +88,7 @@ class Drawer:
         precision: Precision = "float32",
         device: str | None = None,
     ) -> None:
-        self.device = _device(device)
+        self.device = chosen_device(device)
         self.precision: Precision = precision
         self._model = load(base)
         self._model.set_dtype(_DTYPES[precision])
@@ -138,6 +139,8 @@ class Drawer:
         """
         settings.check()
         self._check(settings)
+        if settings.clip_skip > 1:
+            self._model.encode_negative_prompt("", settings.clip_skip)  # which layers there are
         try:
             self._place(settings.adapters)
         except ValueError as error:
@@ -254,8 +257,6 @@ class Drawer:
         for name, side in (("width", settings.width), ("height", settings.height)):
             if side is not None and side % factor:
                 raise ValueError(f"Expected `{name}` to be a multiple of {factor}, but got {side}.")
-        if settings.clip_skip > 1:
-            self._model.encode_negative_prompt("", settings.clip_skip)  # which layers there are
         if settings.precision != self.precision:
             raise ValueError(
                 f"Expected pictures in {self.precision}, in which the base is loaded, but got "
@@ -303,14 +304,3 @@ def _source_name(base: str | Path) -> str:
     if not path.exists() or str(base) == "nano":
         return str(base)
     return relative_path(path) or path.name
-
-
-def _device(name: str | None) -> torch.device:
-    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(0, device=name)
-    except (AssertionError, NotImplementedError, RuntimeError) as error:
-        raise ValueError(
-            f"Expected `device` to be `cpu` or another that torch finds here, but got `{name}`."
-        ) from error
-    return torch.device(name)

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from sdtune._checks import check_all, check_not_negative, check_positive
@@ -24,6 +23,7 @@ from sdtune.evaluation.evaluator import Evaluator
 from sdtune.evaluation.judges import load_judges, missing_needs
 from sdtune.evaluation.settings import check_settings, filled_settings
 from sdtune.evaluation.training_set import TrainingSet
+from sdtune.models.devices import chosen_device
 from sdtune.models.loading import check_base, load
 from sdtune.models.sampling import sample
 from sdtune.models.stable_diffusion import StableDiffusion
@@ -97,14 +97,14 @@ class AdapterEvaluation:
             lambda: check_source(call.source),
             lambda: check_not_negative("style_pictures", call.style_pictures),
             lambda: check_positive("clip_skip", call.clip_skip, of="integer"),
-            lambda: _check_device(call.device),
+            lambda: chosen_device(call.device),
             lambda: check_positive("max_prompt_chunks", call.max_prompt_chunks, of="integer"),
         )
         self.adapters = {} if call.adapter is None else _checkpoints(Path(call.adapter))
         self.protocol = filled_settings(self.protocol, self._fields(), of="")
         self.clip_skip = call.clip_skip
         self.max_prompt_chunks = call.max_prompt_chunks or self._trained_with_chunks()
-        self.device = torch.device(call.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = chosen_device(call.device)
         own_output = _output_of(call.adapter, has_record=run is not None)
         self.output = Path(call.output) if call.output else own_output
         self.run = run.run if run else self._describe()
@@ -262,15 +262,6 @@ def _check_pictures(pictures: str | dict[str, int] | None) -> None:
             "Expected `pictures` to be the folder of the training pictures, but it is missing."
         )
     check_location("pictures", pictures)
-
-
-def _check_device(device: str | None) -> None:
-    try:
-        torch.empty(0, device=device)
-    except (AssertionError, NotImplementedError, RuntimeError) as error:
-        raise ValueError(
-            f"Expected `device` to be `cpu` or another that torch finds here, but got `{device}`."
-        ) from error
 
 
 def _given(**values: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from sdtune.files.cache_folder import size_words
 from sdtune.models import Conditioning, PromptCache
+from sdtune.models.devices import chosen_device
 from sdtune.models.stable_diffusion import StableDiffusion
 from sdtune.techniques.trainer_problems import BASE_DTYPES
 from sdtune.techniques.tuned_model import TunedModelModule
@@ -82,7 +83,7 @@ def fill_features(
         shares: How many there are.
     """
     module.load_base(BASE_DTYPES[precision])
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = chosen_device()
     module.model.to(device)
     if data.can_cache_latents:
         data.fill_latents(

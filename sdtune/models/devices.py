@@ -1,0 +1,29 @@
+"""Where models run when they are not trained: by default the GPU if there is one."""
+
+from __future__ import annotations
+
+import torch
+
+__all__ = ["chosen_device"]
+
+
+def chosen_device(name: str | None = None) -> torch.device:
+    """Choose a device.
+
+    Args:
+        name: As torch names it, such as `cuda`; None for the GPU if there is one, else the CPU.
+
+    Returns:
+        The device.
+
+    Raises:
+        ValueError: If torch does not find it here.
+    """
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=name)
+    except (AssertionError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(
+            f"Expected `device` to be `cpu` or another that torch finds here, but got `{name}`."
+        ) from error
+    return torch.device(name)
