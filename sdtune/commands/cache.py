@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sdtune.commands.call import read_call
 from sdtune.commands.errors import CallError, nearest
+from sdtune.commands.recipe import part_options
 from sdtune.files.cache_folder import cache_limit, default_cache_dir, parse_size, size_words
 
 __all__ = ["clear", "fill", "info", "main"]
@@ -138,7 +139,7 @@ def fill(recipe: str, *, workers: int | None = None) -> None:
 
 
 def _fill(arguments: Sequence[str]) -> None:
-    own, words = _split(arguments)
+    own, words = part_options(arguments, lambda name: "." in name or name == "seed")
     call = read_call(fill, "sdtune cache fill", own)
     words = ["--config", call["recipe"], *words]
     # only now: they bring torch along
@@ -158,21 +159,6 @@ def _fill(arguments: Sequence[str]) -> None:
     for done, _ in enumerate(shares, start=1):
         print(f"{done} of {workers} shares are encoded", flush=True)
     print(share_summary(words))
-
-
-def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Tell the command's own words from those of the recipe, which have a dot or are `--seed`."""
-    own: list[str] = []
-    recipes: list[str] = []
-    words = list(arguments)
-    while words:
-        word = words.pop(0)
-        name = word.lstrip("-").partition("=")[0]
-        is_recipes = word.startswith("--") and ("." in name or name == "seed")
-        (recipes if is_recipes else own).append(word)
-        if is_recipes and "=" not in word and words and not words[0].startswith("--"):
-            recipes.append(words.pop(0))
-    return own, recipes
 
 
 def _prune(folder: Path, limit: str) -> int:

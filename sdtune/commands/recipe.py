@@ -1,6 +1,6 @@
 """A call as plain data: its options in their order, and what its YAML files hold."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ from sdtune.commands.errors import CallError, nearest
 from sdtune.commands.shipped_recipes import find_recipe, shipped_recipes
 from sdtune.files.text_file import parse_yaml_text, read_text
 
-__all__ = ["CALL_KEYS", "CLASS_KEYS", "LARGEST_RECIPE", "options", "read_yaml"]
+__all__ = ["CALL_KEYS", "CLASS_KEYS", "LARGEST_RECIPE", "options", "part_options", "read_yaml"]
 
 CALL_KEYS = ("run", "resume")
 """Keys that belong to one call and not to the recipe."""
@@ -44,6 +44,33 @@ def options(arguments: Sequence[str]) -> Iterator[tuple[str, str | None]]:
             yield name, value
         else:
             yield name, words.pop(0) if words and not words[0].startswith("--") else None
+
+
+def part_options(
+    arguments: Sequence[str], is_recipes: Callable[[str], bool]
+) -> tuple[list[str], list[str]]:
+    """Part the options of a recipe from a command's own words.
+
+    Args:
+        arguments: The command line after the command.
+        is_recipes: Tells by an option's name, without dashes, whether it is a recipe's.
+
+    Returns:
+        The command's own words, and the recipe's options, each one word with its value.
+    """
+    own: list[str] = []
+    recipes: list[str] = []
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
+        name, equals, _ = word.partition("=")
+        if not word.startswith("--") or not is_recipes(name.lstrip("-")):
+            own.append(word)
+        elif equals or not words or words[0].startswith("--"):
+            recipes.append(word)
+        else:
+            recipes.append(f"{word}={words.pop(0)}")
+    return own, recipes
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

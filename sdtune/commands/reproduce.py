@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sdtune.commands.call import read_call
 from sdtune.commands.quiet import quiet_misleading_messages
-from sdtune.commands.recipe import CLASS_KEYS, options
+from sdtune.commands.recipe import CLASS_KEYS, options, part_options
 from sdtune.commands.tools import refusing
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ __all__ = ["DIFFERS", "main", "reproduce"]
 DIFFERS = 3
 """The exit code of an adapter that is not the same, or with --check may not become it."""
 
-_RECIPE = ("trust", "seed", "run")  # options of a recipe's call that are handed on
+_PASSED_ON = (*CLASS_KEYS, "trainer", "trust", "seed", "run")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         CallError: If there is no adapter or record, or something it needs is not given.
     """
-    own, others = _split(arguments)
+    own, others = part_options(arguments, lambda name: name.split(".")[0] in _PASSED_ON)
     return _reproduce(others, **read_call(reproduce, "sdtune reproduce", own))
 
 
@@ -88,24 +88,6 @@ def _reproduce(
     if check:
         return DIFFERS if different else 0
     return _train_and_compare(found, cli, different)
-
-
-def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Tell the words of this command from those of the recipe."""
-    own: list[str] = []
-    others: list[str] = []
-    words = list(arguments)
-    while words:
-        word = words.pop(0)
-        name, equals, _ = word.lstrip("-").partition("=")
-        is_recipe = name.partition(".")[0] in (*CLASS_KEYS, "trainer") or name in _RECIPE
-        if not word.startswith("--") or not is_recipe:
-            own.append(word)
-            continue
-        others.append(word)
-        if not equals and words and not words[0].startswith("--"):
-            others.append(words.pop(0))
-    return own, others
 
 
 def _built(recipe: dict[str, Any], words: Sequence[str]) -> "RecipeCLI":

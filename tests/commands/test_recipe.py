@@ -1,7 +1,7 @@
 import pytest
 
 from sdtune.commands.errors import CallError
-from sdtune.commands.recipe import options, read_yaml
+from sdtune.commands.recipe import options, part_options, read_yaml
 
 
 def test_options_come_in_their_order():
@@ -17,6 +17,14 @@ def test_options_come_in_their_order():
 
 def test_options_take_negative_numbers():
     assert list(options(["--trainer.max_steps", "-1"])) == [("trainer.max_steps", "-1")]
+
+
+def test_a_recipes_options_are_parted_from_a_commands_own_words():
+    words = ["a.yaml", "--budget", "3", "--model.rank", "8", "--seed=1", "--model.flag", "--data.x"]
+    assert part_options(words, lambda name: "." in name or name == "seed") == (
+        ["a.yaml", "--budget", "3"],
+        ["--model.rank=8", "--seed=1", "--model.flag", "--data.x"],
+    )
 
 
 def test_options_refuse_a_stray_word():
