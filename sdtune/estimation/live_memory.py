@@ -18,19 +18,21 @@ class LiveMemory(TorchDispatchMode):
 
     Each storage counts once, however many tensors lie in it, from the operation that made it until
     nothing refers to it any more: as a device's allocator sees it, but for rounding. Recomputing
-    leaves tensors without values in circles of references, which are collected before a peak is
-    believed.
+    leaves tensors without values in circles of references, which are collected before a peak of the
+    backward pass is believed.
 
     Args:
         known: Tensors that are not counted, such as weights.
 
     Attributes:
+        is_backward: Whether what runs may recompute; for whoever runs it to say.
         bytes: Alive now.
         peak: The most that were alive at once.
     """
 
     def __init__(self, known: list[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.is_backward = False
         self.bytes = 0
         self.peak = 0
         self._known = {each.untyped_storage()._cdata for each in known}
@@ -71,10 +73,10 @@ class LiveMemory(TorchDispatchMode):
         self._alive.add(key)
         self.bytes += size
         weakref.finalize(storage, self._release, key, size)
-        if self.bytes > self.peak:
+        if self.is_backward and self.bytes > self.peak:
             while gc.collect():  # what one pass lets go of held the next
                 pass
-            self.peak = max(self.peak, self.bytes)
+        self.peak = max(self.peak, self.bytes)
 
     def _release(self, key: int, size: int) -> None:
         self._alive.discard(key)

@@ -92,6 +92,7 @@ def count_memory(
         with live, FlopCounterMode(display=False) as counter:
             with autocast:
                 loss = module.training_losses(batch)[0].mean()
+            live.is_backward = True
             loss.backward()
         optimizer = _state_bytes(module)
     adapter = _bytes(learned)
