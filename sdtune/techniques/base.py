@@ -390,7 +390,5 @@ def _places(batch: dict[str, Any], latents: Tensor) -> Tensor | None:
     weights = batch.get("loss_weights")
     if weights is None:
         return None
-    height, width = latents.shape[-2:]
-    return adaptive_avg_pool2d(
-        copied_to(weights, latents.device), (height, width)
-    )  # means over pixels
+    weights, (height, width) = copied_to(weights, latents.device), latents.shape[-2:]
+    return adaptive_avg_pool2d(weights, (height, width))  # means over pixels

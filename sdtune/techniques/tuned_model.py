@@ -260,10 +260,9 @@ class TunedModelModule(AveragedWeightsModule):
 
     def adapter_metadata(self) -> dict[str, str]:
         """Describe the run for the adapter's header, without any folder's name."""
-        hparams = {key: value for key, value in self.hparams.items() if key[:1] != "_"}
-        metadata = {f"sdtune.{key}": str(value) for key, value in hparams.items()}
-        for private in ("base", "adapter"):
-            metadata.pop(f"sdtune.{private}", None)
+        private = ("base", "adapter")
+        told = {k: v for k, v in self.hparams.items() if k not in private and k[:1] != "_"}
+        metadata = {f"sdtune.{key}": str(value) for key, value in told.items()}
         metadata["sdtune.technique"] = type(self).__name__
         metadata["sdtune.base_unet_sha256"] = self.model.fingerprint("unet")
         metadata["sdtune.steps"] = str(self.global_step)
