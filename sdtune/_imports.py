@@ -1,4 +1,4 @@
-"""Optional dependencies: one flag each, and one error that names the pip extra."""
+"""Packages that are installed: flags of optional ones, the pip extra that is missing, versions."""
 
 from importlib.util import find_spec
 
@@ -11,6 +11,7 @@ __all__ = [
     "RESVG_AVAILABLE",
     "SCHEDULEFREE_AVAILABLE",
     "TORCHVISION_AVAILABLE",
+    "installed_versions",
     "require",
 ]
 
@@ -40,3 +41,23 @@ def require(module: str, extra: str) -> None:
             f'Expected `{module}` to be installed, but it is not: pip install "sdtune[{extra}]".',
             name=module,
         )
+
+
+def installed_versions(*names: str) -> dict[str, str]:
+    """Tell the versions of packages.
+
+    Args:
+        *names: As pip names them.
+
+    Returns:
+        Package -> version, of those that are installed under their own name.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    found: dict[str, str] = {}
+    for name in names:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import re
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 
 import sdtune
+from sdtune._imports import installed_versions
 from sdtune.bench.window import counts_computing
 
 __all__ = ["clock_words", "describe_machine"]
@@ -31,12 +31,7 @@ def describe_machine() -> dict[str, str]:
     if hasattr(os, "getloadavg"):
         described["load"] = f"{os.getloadavg()[0]:.1f}"
     described |= {"python": platform.python_version(), "sdtune": sdtune.__version__}
-    for package in _PACKAGES:
-        try:
-            described[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return described
+    return described | installed_versions(*_PACKAGES)
 
 
 def clock_words() -> str:

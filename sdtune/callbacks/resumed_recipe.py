@@ -10,6 +10,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 
+from sdtune.evaluation.recorded_training import TRAINER_KEYS
 from sdtune.run_folder.recipe_changes import (
     Change,
     RecipeChangedError,
@@ -18,9 +19,6 @@ from sdtune.run_folder.recipe_changes import (
 )
 
 __all__ = ["check_recipe", "recipe_of"]
-
-_TRAINER = ("max_steps", "max_epochs", "accumulate_grad_batches", "gradient_clip_val")
-_LIMITS = ("gradient_clip_algorithm", "limit_train_batches", "overfit_batches", "precision")
 
 
 def recipe_of(trainer: Trainer, module: LightningModule, data: Any) -> dict[str, Any]:
@@ -40,7 +38,7 @@ def recipe_of(trainer: Trainer, module: LightningModule, data: Any) -> dict[str,
         recipe |= {"data": _class(data), **dict(_arguments("data", data.hparams))}
         recipe |= {"data.seed": data.seed} if hasattr(data, "seed") else {}
         recipe |= dict(_content(data))
-    trained = ((name, getattr(trainer, name)) for name in (*_TRAINER, *_LIMITS))
+    trained = ((name, getattr(trainer, name)) for name in TRAINER_KEYS)
     recipe |= {f"trainer.{name}": _plain(value) for name, value in trained}
     recipe["trainer.devices"] = trainer.world_size
     recipe["trainer.averages"] = sorted(

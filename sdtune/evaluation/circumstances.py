@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-
 import torch
+
+from sdtune._imports import installed_versions
 
 __all__ = ["device_name", "library_versions"]
 
@@ -29,10 +29,5 @@ def library_versions() -> dict[str, str]:
     Returns:
         Library -> version, of those that are installed under their own name.
     """
-    found = {"torch": str(torch.__version__)}  # which names the build, as its package may not
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    # torch itself names the build, as its package may not
+    return {"torch": str(torch.__version__), **installed_versions(*_LIBRARIES)}

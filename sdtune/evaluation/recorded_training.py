@@ -6,7 +6,6 @@ import json
 import platform
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 
 import sdtune
+from sdtune._imports import installed_versions
 from sdtune.evaluation.circumstances import device_name
 from sdtune.run_folder.training_record import VERSION, TrainingRecord
 
@@ -150,17 +150,12 @@ def _class_path(thing: object) -> str:
 
 
 def _packages() -> dict[str, str]:
-    found = {
+    return {
         "sdtune": sdtune.__version__,
         "python": platform.python_version(),
         "torch": str(torch.__version__),  # which names the build
+        **installed_versions(*_PACKAGES),
     }
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _machine(trainer: Trainer) -> dict[str, str]:
