@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch import Callback, seed_everything
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer import event_file_writer
 
 from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
 from sdtune.callbacks.stop_signals import Stopped
@@ -19,6 +20,13 @@ from sdtune.run_folder.checkpoints import find_checkpoint
 from sdtune.run_folder.recipe_changes import RecipeChangedError
 from sdtune.run_folder.resumes import read_resumes
 from tests.callbacks.fake_technique import FakeData, FakeTechnique, make_trainer
+
+
+@pytest.fixture(autouse=True)
+def _event_files_are_read_in_their_order(monkeypatch):
+    # TensorBoard counts a process's files without leading zeros and reads them by name: of two
+    # starts in one second, which only tests make, the tenth would be read before the ninth
+    monkeypatch.setattr(event_file_writer, "_global_uid", event_file_writer.AtomicCounter(0))
 
 
 class Deterministic(FakeTechnique):
