@@ -18,7 +18,7 @@ ARROWS: dict[str, set[str]] = {
     "data": {"captioning", "functional", "files"},
     "nano": {"models", "functional"},
     "techniques": {"adapters", "models", "functional", "files"},
-    "estimation": {"techniques", "models"},
+    "estimation": {"techniques", "models", "functional"},
     "run_folder": {"files"},
     "captioning": {"metrics", "nano", "files"},
     "evaluation": {

@@ -13,8 +13,9 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from sdtune.bench.window import Window
+from sdtune.functional.tensor_bytes import bytes_of
 
-__all__ = ["Memory", "MemoryMeter", "SavedTensors", "bytes_of", "memory_by_part"]
+__all__ = ["Memory", "MemoryMeter", "SavedTensors", "memory_by_part"]
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,6 @@ class Memory:
     optimizer: int
     activations: int
     peak: int
-
-
-def bytes_of(tensors: Iterable[Tensor]) -> int:
-    """Sum numel x itemsize of tensors, each counted once.
-
-    Args:
-        tensors: On any device.
-    """
-    distinct = {id(each): each for each in tensors}
-    return sum(each.numel() * each.element_size() for each in distinct.values())
 
 
 def memory_by_part(module: Any, optimizers: Iterable[torch.optim.Optimizer]) -> dict[str, int]:

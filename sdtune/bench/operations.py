@@ -9,11 +9,11 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from sdtune.bench.window import Window
+from sdtune.functional.flop_counter import flop_counter
 
-__all__ = ["OperationCounter", "OperationMeter", "flop_counter"]
+__all__ = ["OperationCounter", "OperationMeter"]
 
 _aten = torch.ops.aten
 _COPIES = (_aten._to_copy.default, _aten.copy_.default)
@@ -48,29 +48,6 @@ class OperationCounter(TorchDispatchMode):
         elif func is _aten._local_scalar_dense.default:
             self.waits += 1
         return result
-
-
-def flop_counter() -> FlopCounterMode:
-    """Make torch's counter of FLOP, which then also knows a CPU's attention."""
-    return FlopCounterMode(
-        display=False,
-        custom_mapping={
-            _aten._scaled_dot_product_flash_attention_for_cpu: _attention_flop,
-            _aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flop,
-        },
-    )
-
-
-def _attention_flop(
-    query: Any, key: Any, value: Any, *_: Any, out_shape: Any = None, **__: Any
-) -> int:
-    return int(sdpa_flop_count(query, key, value))
-
-
-def _attention_backward_flop(
-    gradient: Any, query: Any, key: Any, value: Any, *_: Any, out_shape: Any = None, **__: Any
-) -> int:
-    return int(sdpa_backward_flop_count(gradient, query, key, value))
 
 
 class OperationMeter(Window):

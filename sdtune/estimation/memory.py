@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
@@ -10,10 +9,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode
 
 from sdtune.estimation.hollow_model import hollow_model
 from sdtune.estimation.live_memory import LiveMemory
+from sdtune.functional.flop_counter import flop_counter
+from sdtune.functional.tensor_bytes import bytes_of
 from sdtune.techniques.base import DiffusionFineTuningModule
 from sdtune.techniques.optimization.optimizers import build_optimizer
 from sdtune.techniques.trainer_problems import BASE_DTYPES
@@ -89,15 +89,15 @@ def count_memory(
             batch = module.prior.joined(batch)
         live = LiveMemory([*every, *_tensors(batch)])
         autocast = nullcontext() if dtype == torch.float32 else torch.autocast("cpu", dtype)
-        with live, FlopCounterMode(display=False) as counter:
+        with live, flop_counter() as counter:
             with autocast:
                 loss = module.training_losses(batch)[0].mean()
             live.is_backward = True
             loss.backward()
         optimizer = _state_bytes(module)
-    adapter = _bytes(learned)
+    adapter = bytes_of(learned)
     return MemoryCount(
-        weights=_bytes(every) - adapter,
+        weights=bytes_of(every) - adapter,
         adapter=adapter,
         optimizer=optimizer,
         step=live.peak,
@@ -153,13 +153,8 @@ def _state_bytes(module: DiffusionFineTuningModule) -> int:
     optimizer = build_optimizer(module.optimizer, module.parameter_groups(), module.weight_decay)
     optimizer.step()
     kept = [value for state in optimizer.state.values() for value in state.values()]
-    return _bytes(each for each in kept if isinstance(each, Tensor))
+    return bytes_of(each for each in kept if isinstance(each, Tensor))
 
 
 def _tensors(batch: dict[str, Any]) -> list[Tensor]:
     return [each for each in batch.values() if isinstance(each, Tensor)]
-
-
-def _bytes(tensors: Iterable[Tensor]) -> int:
-    distinct = {id(each): each for each in tensors}
-    return sum(each.numel() * each.element_size() for each in distinct.values())

@@ -4,7 +4,8 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from sdtune.bench.memory import SavedTensors, bytes_of, memory_by_part
+from sdtune.bench.memory import SavedTensors, memory_by_part
+from sdtune.functional.tensor_bytes import bytes_of
 
 
 def _model():
