@@ -117,6 +117,22 @@ def micro_sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def drawn_run(micro_sd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a run of two steps with samples, which no test changes."""
+    from tests.drawn_run import make_run
+
+    return make_run(micro_sd, tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="session")
+def drawn_word(micro_sd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """File of a learned word, which no test changes."""
+    from tests.drawn_run import make_word
+
+    return make_word(micro_sd, tmp_path_factory.mktemp("word"))
+
+
+@pytest.fixture(scope="session")
 def tiny_sd_v(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with v-prediction and zero terminal SNR."""
     from tests.tiny_models import make_tiny_sd

@@ -39,6 +39,7 @@ def test_every_technique_and_optimizer_survives_kills(bench, name):
     assert tally.kills >= 1
 
 
+@pytest.mark.slow
 def test_what_is_not_equal_is_noticed(bench, monkeypatch):
     """A run of other steps is no repetition: the comparison sees it."""
     expected, operations, seconds = bench._reference("lora")

@@ -14,6 +14,7 @@ from sdtune.commands.comparing import plan_runs
 from sdtune.commands.comparison_file import is_comparison, read_comparison
 from sdtune.commands.recipe import read_yaml
 from sdtune.commands.recipe_cli import recipe_problems
+from tests.fast_part import some_fast
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(
@@ -79,7 +80,7 @@ def test_recipe_says_how_to_launch_it(recipe):
     assert f"lightning run {recipe}" in header
 
 
-@pytest.mark.parametrize("comparison", COMPARISONS)
+@pytest.mark.parametrize("comparison", some_fast(COMPARISONS, COMPARISONS[:1]))
 def test_comparison_names_only_what_exists_and_how_to_launch_it(comparison):
     assert plan_runs(read_comparison(comparison), build=False)[1] == []
     header = Path(comparison).read_text(encoding="utf-8")

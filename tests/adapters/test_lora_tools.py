@@ -52,6 +52,7 @@ def _of(base: StableDiffusion, path: Path) -> dict[str, torch.Tensor]:
     return _updates(model)
 
 
+@pytest.mark.slow
 def test_the_sum_is_exact(loras, base, micro_sd: Path, tmp_path: Path) -> None:
     adapters, model, left = merge_loras(micro_sd, loras, [0.5, -2.0])
     assert left is None
@@ -67,6 +68,7 @@ def test_the_sum_is_exact(loras, base, micro_sd: Path, tmp_path: Path) -> None:
         torch.testing.assert_close(again[name], update)
 
 
+@pytest.mark.slow
 def test_a_sum_of_a_rank_is_the_nearest_of_it(loras, base, micro_sd: Path) -> None:
     exact = _updates(merge_loras(micro_sd, loras)[1])
     _, model, left = merge_loras(micro_sd, loras, rank=2)
@@ -82,6 +84,7 @@ def test_a_sum_of_a_rank_is_the_nearest_of_it(loras, base, micro_sd: Path) -> No
     assert left.least == pytest.approx(share.item(), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_lora_is_resized_to_a_rank_or_a_share(
     loras, base, micro_sd: Path, tmp_path: Path
 ) -> None:

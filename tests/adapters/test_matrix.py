@@ -19,6 +19,7 @@ from sdtune.files import tensor_file
 from sdtune.models import load
 from tests.adapters import readers
 from tests.adapters.matrix import FILES, LIMIT, METHODS, READERS, expected, page
+from tests.fast_part import some_fast
 from tests.models.families.toy_xl import ToyXLFamily, make_toy_xl, registered
 from tests.tiny_models import make_micro_sd
 
@@ -96,7 +97,7 @@ def trained(base, method):
     return model
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", some_fast(METHODS, ["lora", "lokr"]))
 def test_readers_get_what_was_trained(base, method, tmp_path):
     try:
         transformers_peft.check_peft_version(transformers_peft.MIN_PEFT_VERSION)
@@ -131,7 +132,7 @@ def test_what_is_said_not_to_be_read_is_not(base, method, tmp_path):
         read_by(reader, copy.deepcopy(base), tmp_path / name, None)
 
 
-@pytest.mark.parametrize("method", ["lora", "all"])
+@pytest.mark.parametrize("method", some_fast(["lora", "all"], ["lora"]))
 def test_a_round_trip_is_equal_to_the_last_bit(base, method, tmp_path):
     adapter = LoRAAdapter.from_model(trained(base, method))
     forms = {each.name: each for each in registry.formats_of(LoRAAdapter)}

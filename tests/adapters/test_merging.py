@@ -118,6 +118,7 @@ def _assert_each_word_is_read_as_by_its_own(
     assert changes[0] < max(changes[1:])
 
 
+@pytest.mark.slow
 def test_what_cannot_be_merged_is_refused(
     saved: tuple[Path, Path], base: StableDiffusion, tiny_sd: Path, tmp_path: Path
 ) -> None:

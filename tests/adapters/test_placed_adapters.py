@@ -19,6 +19,7 @@ from sdtune.adapters.whole_unet.adapter import TunedUNet
 from sdtune.adapters.words.adapter import TokenEmbeddingAdapter
 from sdtune.adapters.words.layers import add_token_embedding
 from sdtune.models import StableDiffusion
+from tests.fast_part import some_fast
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_whole_it_is_what_was_trained_and_at_nothing_the_base(kind, tuned, base,
     assert torch.equal(predict(placed.model), trained)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", some_fast(KINDS, ["LoRA", "whole UNet"]))
 def test_a_little_of_it_is_a_little_of_the_way(kind, tuned, base, predict) -> None:
     """Near the base the output moves in proportion to the strength, and nothing is loaded."""
     files, _ = tuned(kind)
@@ -96,7 +97,7 @@ def test_a_little_of_it_is_a_little_of_the_way(kind, tuned, base, predict) -> No
     assert not any(parameter.requires_grad for parameter in placed.model.parameters())
 
 
-@pytest.mark.parametrize("other", KINDS)
+@pytest.mark.parametrize("other", some_fast(KINDS, ["whole UNet"]))
 def test_a_strength_of_nothing_beside_another_is_as_if_it_were_alone(
     other, tuned, base, predict
 ) -> None:

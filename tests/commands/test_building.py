@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from sdtune.commands.recipe_cli import recipe_problems
+from tests.fast_part import some_fast
 
 ROOT = Path(__file__).parents[2]
 RECIPE = str(ROOT / "recipes/style_lora.yaml")
@@ -46,7 +47,7 @@ def is_said(sentence: str, problems: list[str]) -> bool:
     return any(sentence in problem for problem in problems)
 
 
-@pytest.mark.parametrize("override", BAD)
+@pytest.mark.parametrize("override", some_fast(BAD, PAIRED[::2]))
 def test_one_fault_is_one_sentence(override: str) -> None:
     problems = found(override)
     assert len(problems) == 1

@@ -7,6 +7,7 @@ import torch
 
 from sdtune.cli import main
 from sdtune.commands.recipe_cli import RecipeCLI
+from sdtune.estimation.memory import MemoryCount
 
 _RECIPE = str(Path(__file__).parents[2] / "recipes" / "style_lora.yaml")
 
@@ -27,15 +28,47 @@ def test_a_wrong_call_is_refused(
 
 
 @pytest.mark.slow
-def test_what_does_not_fit_is_made_smaller(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["estimate", _RECIPE, "--data.batch_size", "16"]
-    assert main([*words, "--gpu", "24GB"]) == 0
-    assert "It fits into 24GB." in capsys.readouterr().out
-    assert main([*words, "--gpu=100MB"]) == 1
+def test_a_recipe_is_counted(micro_sd: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = ["--model.base", str(micro_sd), "--data.resolution", "64"]
+    assert main(["estimate", _RECIPE, *base, "--gpu", "24GB"]) == 0
+    line, verdict = capsys.readouterr().out.splitlines()
+    assert line.startswith("as it is: 0.6 GB: weights 0.00, what learns 0.00")
+    assert verdict == "It fits into 24GB."
+
+
+@pytest.mark.parametrize(
+    ("gpu", "code", "settings", "verdict"),
+    [
+        ("5.1GB", 0, [], "It fits into 5.1GB."),
+        ("4GB", 0, ["trainer.precision bf16-mixed"], "With these it fits into 4GB."),
+        (
+            "100MB",
+            1,
+            ["trainer.precision bf16-mixed", "model.gradient_checkpointing true"],
+            "Nothing of this fits into 100MB",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_made_smaller(
+    gpu: str,
+    code: int,
+    settings: list[str],
+    verdict: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def count(*_: object, dtype: torch.dtype, **__: object) -> MemoryCount:
+        step = 3e9 if dtype == torch.float32 else 2e9
+        return MemoryCount(weights=10**9, adapter=0, optimizer=0, step=int(step), flops=10**12)
+
+    monkeypatch.setattr("sdtune.estimation.memory.count_memory", count)
+    assert main(["estimate", _RECIPE, "--gpu", gpu]) == code
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].startswith("It does not fit")
-    assert lines[2].startswith("--trainer.precision bf16-mixed: ")
-    assert lines[-1].startswith("Nothing of this fits")
+    assert lines[0].startswith("as it is: 5.0 GB: weights 1.00")
+    said = [line.partition(":")[0].removeprefix("--") for line in lines[2:-1]]
+    assert said[: len(settings)] == settings
+    assert len(said) == len(settings) or code == 1
+    assert lines[-1].startswith(verdict)
 
 
 def test_memory_that_is_used_up_is_told_with_what_is_smaller(

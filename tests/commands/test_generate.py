@@ -17,17 +17,17 @@ from sdtune.drawing.generation_call import PrecisionChoice, SamplerChoice
 from sdtune.drawing.picture_settings import read_settings
 from sdtune.drawing.settings import Precision
 from sdtune.models import NoiseSchedulerName
-from tests.drawn_run import PROMPTS, SEEDS, make_run, make_word
+from tests.drawn_run import PROMPTS, SEEDS
 
 
-@pytest.fixture(scope="module")
-def run(micro_sd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_run(micro_sd, tmp_path_factory.mktemp("runs"))
+@pytest.fixture(scope="session")
+def run(drawn_run: Path) -> Path:
+    return drawn_run
 
 
-@pytest.fixture(scope="module")
-def word(micro_sd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_word(micro_sd, tmp_path_factory.mktemp("word"))
+@pytest.fixture(scope="session")
+def word(drawn_word: Path) -> Path:
+    return drawn_word
 
 
 @pytest.fixture

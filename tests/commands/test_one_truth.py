@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from sdtune.cli import main
+from tests.fast_part import some_fast
 
 ROOT = Path(__file__).parents[2]
 MODEL = "{class_path: tests.commands.toys.Toy, init_args: {rank: 2}}"
@@ -115,11 +116,6 @@ MORE_OF_TECHNIQUES = [
 ]
 
 
-def slow(overrides):
-    """Leave to the whole suite what is another spelling of what stands in the shorter list."""
-    return [pytest.param(each, marks=pytest.mark.slow) for each in overrides]
-
-
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sdtune.commands.fit.write_report", lambda folder: None)
@@ -152,12 +148,16 @@ def split(override: str) -> list[str]:
     return words
 
 
-@pytest.mark.parametrize("override", [*GOOD, "--config nested.yaml", *slow(MORE_GOOD)])
+@pytest.mark.parametrize(
+    "override", some_fast([*GOOD, "--config nested.yaml", *MORE_GOOD], GOOD[::2])
+)
 def test_what_check_accepts_fit_runs(files, override):
     assert verdicts(files, override) == (0, 0)
 
 
-@pytest.mark.parametrize("override", [*BAD, "--config bad_nested.yaml", *slow(MORE_BAD)])
+@pytest.mark.parametrize(
+    "override", some_fast([*BAD, "--config bad_nested.yaml", *MORE_BAD], BAD[::2])
+)
 def test_what_check_refuses_fit_does_not_start(files, override, capsys):
     assert verdicts(files, override) == (2, 2)
     assert not Path("runs").exists()
@@ -165,7 +165,9 @@ def test_what_check_refuses_fit_does_not_start(files, override, capsys):
     assert "Union subtypes" not in problems  # jsonargparse's own words, of its own types
 
 
-@pytest.mark.parametrize("override", [*OF_TECHNIQUES, *slow(MORE_OF_TECHNIQUES)])
+@pytest.mark.parametrize(
+    "override", some_fast([*OF_TECHNIQUES, *MORE_OF_TECHNIQUES], OF_TECHNIQUES[::2])
+)
 def test_what_a_technique_refuses_is_found_before_the_start(tmp_path, monkeypatch, override):
     folder = f"--data.folder={ROOT / 'datasets/style_openmoji'}"
     recipe = str(ROOT / "recipes/style_lora.yaml")

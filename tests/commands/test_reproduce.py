@@ -80,6 +80,7 @@ def here(made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 PLACES = ["--model.base", "base", "--data.folder", "photos"]
 
 
+@pytest.mark.slow
 def test_a_run_becomes_the_same_again(here, capsys):
     # with other workers, and without validations
     words = ["runs/style/first", "--follow_paths", "--data.num_workers", "1"]
@@ -108,6 +109,7 @@ def test_an_earlier_step_and_a_file_elsewhere(here, tmp_path, capsys):
     assert capsys.readouterr().out.count("equal: ") == 2
 
 
+@pytest.mark.slow
 def test_what_differs_is_listed_and_is_a_code_of_its_own(here, tmp_path, capsys):
     shutil.copytree("photos", tmp_path / "photos")
     (tmp_path / "photos" / "disc_0.txt").write_text("another disc")

@@ -36,8 +36,10 @@ data:
 """
 
 
-def _cases(rows: list[Row], slow: bool | None = None) -> list[object]:
-    marks = {row.name: [pytest.mark.slow] if slow or row.slow else [] for row in rows}
+def _cases(rows: list[Row]) -> list[object]:
+    """Leave to the whole suite all values of an option but its first."""
+    quick = {row.option: row for row in reversed(rows) if not row.slow}
+    marks = {row.name: [] if row is quick.get(row.option) else [pytest.mark.slow] for row in rows}
     return [pytest.param(row, id=row.name, marks=marks[row.name]) for row in rows]
 
 
@@ -59,7 +61,8 @@ def test_a_row_holds(row: Row, bench: Bench) -> None:
     _hold(row, bench)
 
 
-@pytest.mark.parametrize("row", _cases(OVER_TECHNIQUES, slow=True))
+@pytest.mark.slow
+@pytest.mark.parametrize("row", _cases(OVER_TECHNIQUES))
 @pytest.mark.parametrize("build", TECHNIQUES.values(), ids=TECHNIQUES)
 def test_a_row_holds_for_every_technique(row: Row, build: Build, bench: Bench) -> None:
     pictures = make_picture_folder(bench.folder.parent / "four_discs")

@@ -94,6 +94,7 @@ def test_the_first_named_stands_left(make, folders) -> None:
     assert len({each[1][1] for each in seen}) > 3  # heights differ
 
 
+@pytest.mark.slow
 def test_they_are_the_same_in_any_process_and_of_any_seed_its_own(make, tmp_path) -> None:
     def content(mixed: MixedPictures) -> list[bytes]:
         mixed.make()

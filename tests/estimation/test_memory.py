@@ -20,7 +20,7 @@ _CAPTIONS = ["a picture 0", "a picture 1"]
     ("name", "settings"),
     [
         ("lora", {}),
-        ("textual_inversion", {}),
+        pytest.param("textual_inversion", {}, marks=pytest.mark.slow),
         pytest.param("lora", {"gradient_checkpointing": True}, marks=pytest.mark.slow),
         pytest.param("dreambooth_full", {}, marks=pytest.mark.slow),
     ],

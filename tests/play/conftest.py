@@ -11,17 +11,16 @@ from sdtune.drawing.settings import PictureSettings
 from sdtune.play.likeness import likeness
 from sdtune.play.offered import OfferedAdapter, offer
 from sdtune.play.studio import Asked, Studio
-from tests.drawn_run import make_run, make_word
 
 
 @pytest.fixture(scope="session")
-def run(micro_sd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_run(micro_sd, tmp_path_factory.mktemp("runs"))
+def run(drawn_run: Path) -> Path:
+    return drawn_run
 
 
 @pytest.fixture(scope="session")
-def word(micro_sd: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_word(micro_sd, tmp_path_factory.mktemp("word"))
+def word(drawn_word: Path) -> Path:
+    return drawn_word
 
 
 @pytest.fixture(scope="session")

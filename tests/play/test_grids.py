@@ -7,6 +7,7 @@ import pytest
 from sdtune.play.grids import by_checkpoint, by_prompt, read_numbers
 
 
+@pytest.mark.slow
 def test_checkpoints_stand_across_and_strengths_down(studio, asked) -> None:
     asked = replace(asked, num_inference_steps=1)
     grid = by_checkpoint(studio, asked, 0, ["step_000001", "step_000002"], [0.0, 0.5, 1.0])

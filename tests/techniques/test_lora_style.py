@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sdtune.techniques.lora_style import LoRAStyleModule
+from tests.fast_part import some_fast
 
 
 def _count(module: LoRAStyleModule) -> int:
@@ -15,7 +16,9 @@ def _count(module: LoRAStyleModule) -> int:
 
 @pytest.mark.parametrize(
     ("target_modules", "layers"),
-    [("attention", 128), ("attention+feed_forward", 192), ("all", None)],
+    some_fast(
+        [("attention", 128), ("attention+feed_forward", 192), ("all", None)], [("all", None)]
+    ),
 )
 def test_parameters_are_rank_times_the_sides_of_each_of_sd14s_layers(
     tiny_sd: Path, target_modules: str, layers: int | None

@@ -44,6 +44,7 @@ def _assert_equal(one: LoRAStyleModule, other: LoRAStyleModule) -> None:
         assert torch.equal(value, other.state_dict()[name]), name
 
 
+@pytest.mark.slow
 def test_drawn_captions_are_the_same_in_workers_and_after_a_resume(
     micro_sd: Path, folder: Path, tmp_path: Path
 ) -> None:

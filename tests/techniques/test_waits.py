@@ -15,6 +15,7 @@ from sdtune.data.style import StyleDataModule
 from sdtune.techniques.base import DiffusionFineTuningModule
 from sdtune.techniques.lora_style import LoRAStyleModule
 from tests.device_traffic import DeviceTraffic
+from tests.fast_part import some_fast
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
 from tests.techniques.every_technique import TECHNIQUES
@@ -22,7 +23,7 @@ from tests.techniques.every_technique import TECHNIQUES
 _CAPTIONS = ["a <disc> in red", "a <disc> in blue"]
 
 
-@pytest.mark.parametrize("name", TECHNIQUES)
+@pytest.mark.parametrize("name", some_fast(TECHNIQUES, ("lora", "textual_inversion", "dreambooth")))
 def test_a_step_copies_little_and_waits_for_nothing(micro_sd: Path, name: str) -> None:
     module = TECHNIQUES[name](str(micro_sd))
     module.min_snr_gamma, module.noise_offset = 5.0, 0.1

@@ -15,6 +15,7 @@ from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
 from sdtune.data.style import StyleDataModule
 from sdtune.techniques.lora_style import LoRAStyleModule
 from sdtune.techniques.number_watch import NotFiniteError
+from tests.fast_part import some_fast
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
 
@@ -59,7 +60,7 @@ def train(base: Path, data: Any, folder: Path, *callbacks: Callback, **arguments
     return module
 
 
-@pytest.mark.parametrize("what", ["weight", "gradient"])
+@pytest.mark.parametrize("what", some_fast(["weight", "gradient"], ["gradient"]))
 def test_training_stops_and_what_was_written_before_is_whole(
     micro_sd: Path, data: StyleDataModule, tmp_path: Path, what: str
 ) -> None:

@@ -13,6 +13,7 @@ from sdtune.adapters.lora import LoRAAdapter, add_lora, tunable_parts
 from sdtune.adapters.lora.diffusers_format import CONFIG_KEY, DiffusersLoRAFormat
 from sdtune.adapters.verification import AdapterVerificationError
 from sdtune.files import tensor_file
+from tests.fast_part import some_fast
 
 FORMAT = DiffusersLoRAFormat()
 
@@ -45,7 +46,7 @@ def test_names_are_those_of_diffusers():
     assert CONFIG_KEY == LORA_ADAPTER_METADATA_KEY
 
 
-@pytest.mark.parametrize("use_dora", [False, True])
+@pytest.mark.parametrize("use_dora", some_fast([False, True], [True]))
 def test_no_release_of_transformers_is_asked_whether_it_takes_peft(
     tmp_path, base, model, predict, train, use_dora, monkeypatch
 ):
@@ -69,7 +70,7 @@ def test_no_release_of_transformers_is_asked_whether_it_takes_peft(
 @pytest.mark.parametrize(
     ("target_modules", "text_encoder"),
     [
-        ("attention", False),
+        pytest.param("attention", False, marks=pytest.mark.slow),
         pytest.param("all", True, marks=pytest.mark.slow),
         (["proj_in", "fc1"], True),
     ],

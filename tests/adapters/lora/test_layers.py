@@ -12,10 +12,13 @@ from sdtune.adapters.lora import (
     tunable_parts,
     without_adapter,
 )
+from tests.fast_part import some_fast
 
 
 @pytest.mark.parametrize("use_dora", [False, True])
-@pytest.mark.parametrize("target_modules", ["attention", "attention+feed_forward", "all"])
+@pytest.mark.parametrize(
+    "target_modules", some_fast(["attention", "attention+feed_forward", "all"], ["all"])
+)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_fresh_adapter_changes_nothing(model, predict, dtype, target_modules, use_dora):
     model.to(dtype)

@@ -17,6 +17,7 @@ from sdtune.adapters.words import TokenEmbeddingAdapter, add_token_embedding
 from sdtune.adapters.words.textual_inversion_format import TextualInversionFormat
 from sdtune.files import tensor_file
 from sdtune.models import StableDiffusion, load
+from tests.fast_part import some_fast
 from tests.models.families.toy_xl import ToyXLFamily, make_toy_xl, registered
 
 FORMAT = TextualInversionFormat()
@@ -88,7 +89,7 @@ def test_verify_passes_and_changes_nothing(
     assert embedding.frozen_table.weight.equal(base.text_encoders[0].get_input_embeddings().weight)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", some_fast([torch.float32, torch.bfloat16], [torch.bfloat16]))
 def test_verify_holds_beside_a_lora_and_in_half_precision(
     dtype: torch.dtype, model: StableDiffusion, tmp_path: Path, train
 ) -> None:

@@ -79,6 +79,7 @@ def test_training_lowers_the_loss_and_the_whole_loads_in_diffusers(
         torch.testing.assert_close(packed[name], value.half().float(), rtol=0, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [None, 1e-3])
 def test_the_text_encoder_learns_and_is_packed_when_it_has_a_rate(
     folder: Path, sprites: Path, tmp_path: Path, rate: float | None
