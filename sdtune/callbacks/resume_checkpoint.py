@@ -171,9 +171,9 @@ class ResumeCheckpoint(ModelCheckpoint):
         batch_idx: int,
     ) -> None:
         """Write every n-th step, and the one after which training is asked to stop."""
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         if is_trial(trainer) or trainer.fit_loop.epoch_loop._should_accumulate():
             return  # gradients that are summed up are in no checkpoint
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         if self.signals.asked(trainer):
             self._stops = True
             self._save_unless_saved(trainer)

@@ -294,6 +294,18 @@ def test_gradients_that_are_summed_up_are_not_cut_in_two(tmp_path):
     assert saved_step(tmp_path) == 1
 
 
+def test_a_resumed_run_writes_nothing_within_a_step(tmp_path):
+    """Its counters would be those of half a step, whose gradients are in no checkpoint."""
+    fit(tmp_path, ResumeCheckpoint(1), max_steps=1, accumulate_grad_batches=3)
+    checkpoint = tmp_path / "checkpoints" / "last.ckpt"
+    before, same = checkpoint.read_bytes(), []
+    look = At(1, lambda: same.append(checkpoint.read_bytes() == before), "on_train_batch_start")
+    again = {"ckpt_path": checkpoint, "max_steps": 2, "accumulate_grad_batches": 3}
+    fit(tmp_path, look, ResumeCheckpoint(1), **again)
+    assert same == [True, True]
+    assert saved_step(tmp_path) == 2
+
+
 def test_what_cannot_change_is_refused_all_at_once(tmp_path):
     fit(tmp_path, ResumeCheckpoint(2), max_steps=4)
     checkpoint = tmp_path / "checkpoints" / "last.ckpt"
