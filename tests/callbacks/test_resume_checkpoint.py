@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.summary.writer import event_file_writer
 
 from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
-from sdtune.callbacks.stop_signals import Stopped
+from sdtune.callbacks.stop_signals import STOP_SIGNALS, Stopped
 from sdtune.files.atomic_file import temporary_sibling
 from sdtune.run_folder.checkpoints import find_checkpoint
 from sdtune.run_folder.recipe_changes import RecipeChangedError
@@ -275,6 +275,28 @@ def test_a_signal_stops_after_the_step_with_a_checkpoint(tmp_path, number):
     assert [step for step, _ in points(part)["train/loss"]] == list(range(12))
     assert [step for step, _ in points(part)["val/loss"]] == [4, 9]
     assert len(resumed.batches) == len(complete.batches) - 6
+
+
+@pytest.mark.parametrize("hook", ["on_fit_start", "on_sanity_check_end", "on_train_start"])
+def test_a_signal_before_the_first_step_stops_with_its_code_and_nothing_written(tmp_path, hook):
+    asking = Callback()
+    setattr(asking, hook, lambda *_, **__: signal.raise_signal(signal.SIGUSR1))
+    handlers = [signal.getsignal(each) for each in STOP_SIGNALS]
+    with pytest.raises(Stopped, match=r"^Training stopped before its first step\.$") as stopped:
+        fit(tmp_path, ResumeCheckpoint(1), asking, max_steps=2, num_sanity_val_steps=1)
+    assert stopped.value.code == 128 + signal.SIGUSR1
+    assert not (tmp_path / "checkpoints").exists()
+    assert [signal.getsignal(each) for each in STOP_SIGNALS] == handlers
+    fit(tmp_path, ResumeCheckpoint(1), max_steps=2)
+    assert saved_step(tmp_path) == 2
+
+
+def test_signals_are_given_back_when_a_resumed_run_has_no_step_left(tmp_path):
+    handlers = [signal.getsignal(each) for each in STOP_SIGNALS]
+    fit(tmp_path, ResumeCheckpoint(1), max_steps=2)
+    checkpoint = tmp_path / "checkpoints" / "last.ckpt"
+    fit(tmp_path, ResumeCheckpoint(1), ckpt_path=checkpoint, max_steps=2)
+    assert [signal.getsignal(each) for each in STOP_SIGNALS] == handlers
 
 
 def test_a_second_signal_stops_at_once(tmp_path):
