@@ -231,7 +231,6 @@ def test_captions_are_made_by_the_first_process_and_told_by_all(
         photos, class_noun="robot", resolution=64, batch_size=2, cache_dir=tmp_path / "cache"
     )
     module = TextualInversionModule(base=str(micro_sd), initializer_token="c")
-    module.name_subjects(data)  # as `fit` does, before processes start
     run = {"logger": CSVLogger(tmp_path / "run", "", ""), "devices": 2, "strategy": "ddp_fork"}
     quiet_trainer(max_steps=2, callbacks=[Told()], **run).fit(module, data)
 
@@ -241,3 +240,7 @@ def test_captions_are_made_by_the_first_process_and_told_by_all(
     assert told == [["a <robot> on a table"] * PICTURES] * 2
     made = json.loads((tmp_path / "run" / "captions.json").read_text())["captions"]
     assert {each["caption"] for each in made} == {"a {subject} on a table"}
+    # this process has seen no data, and gets what the others have learned
+    assert module.hparams["placeholder_token"] == "<robot>"
+    [adapter] = module.adapter().adapters
+    assert adapter.placeholder_token == "<robot>"
