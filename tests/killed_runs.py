@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from sdtune.files import tensor_file
 
-__all__ = ["lost_points", "outcome", "torn_files"]
+__all__ = ["lost_points", "outcome", "spelled", "torn_files"]
 
 
 def outcome(run: Path) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def outcome(run: Path) -> dict[str, Any]:
     for path in sorted((run / "checkpoints").glob("*.ckpt")):
         content = torch.load(path, weights_only=True)
         tensors = [content["state_dict"], content["optimizer_states"], content["lr_schedulers"]]
-        found[path.name] = hashlib.sha256("".join(_words(tensors)).encode()).hexdigest()
+        found[path.name] = hashlib.sha256("".join(spelled(tensors)).encode()).hexdigest()
     events = EventAccumulator(str(run), size_guidance={"scalars": 0}).Reload()
     for tag in events.Tags()["scalars"]:
         found[tag] = [(each.step, each.value) for each in events.Scalars(tag)]
@@ -38,17 +38,17 @@ def outcome(run: Path) -> dict[str, Any]:
     return found
 
 
-def _words(content: Any) -> Iterator[str]:
+def spelled(content: Any) -> Iterator[str]:
     """Spell out nested dictionaries and lists, tensors by their bytes."""
     if isinstance(content, torch.Tensor):
         yield hashlib.sha256(content.contiguous().view(-1).view(torch.uint8).numpy()).hexdigest()
     elif isinstance(content, dict):
         for key in sorted(content, key=str):
             yield str(key)
-            yield from _words(content[key])
+            yield from spelled(content[key])
     elif isinstance(content, list | tuple):
         for each in content:
-            yield from _words(each)
+            yield from spelled(each)
     else:
         yield repr(content)
 

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from sdtune.files.json_file import write_json
-from tests.kill_soak import CASES, Bench, Tally
+from tests.kill_bench import Bench, Tally
+from tests.kill_sweep import sweep
+from tests.killed_cases import CASES
 from tests.killed_runs import lost_points, torn_files
 from tests.picture_folders import make_picture_folder
 
@@ -40,9 +42,19 @@ def test_every_technique_and_optimizer_survives_kills(bench, name):
 
 
 @pytest.mark.slow
+def test_a_run_goes_on_from_every_checkpoint_that_a_kill_may_leave(bench):
+    """Also from those of runs that were resumed themselves, and killed before their next step."""
+    tally = Tally()
+    sweep(bench, "lora, dropout, accumulation", tally, most=3)
+    assert tally.failures == []
+    assert (tally.kills, tally.survived, tally.resumed) == (3, 3, 3)
+    assert (tally.torn, tally.lost) == (0, 0)
+
+
+@pytest.mark.slow
 def test_what_is_not_equal_is_noticed(bench, monkeypatch):
     """A run of other steps is no repetition: the comparison sees it."""
-    expected, operations, seconds = bench._reference("lora")
+    expected, operations, seconds = bench.reference("lora")
     changed = {**expected, "train/loss": expected["train/loss"][:-1]}
     monkeypatch.setitem(bench._references, "lora", (changed, operations, seconds))
     tally = Tally()

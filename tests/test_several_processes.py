@@ -120,37 +120,47 @@ def _learned_in(
 
 def test_tasks_of_slurm_stop_after_one_step_when_one_gets_sigterm(micro_sd, seven, tmp_path):
     """With a checkpoint and 143; the job is not queued again, which is for SIGUSR1."""
+    said = _asked_to_stop(tmp_path, micro_sd, seven, "on_train_batch_start", step=2)
+    checkpoint = tmp_path / "run/checkpoints/last.ckpt"
+    assert said == [f"143: Training stopped after step 3, kept in {checkpoint}."] * 2
+    assert torch.load(checkpoint, weights_only=True)["global_step"] == 3
+
+
+@pytest.mark.parametrize("hook", ["on_fit_start", "on_train_start"])
+def test_no_process_waits_for_one_that_gets_sigterm_before_training(
+    hook, micro_sd, seven, tmp_path
+):
+    said = _asked_to_stop(tmp_path, micro_sd, seven, hook)
+    assert said == ["143: Training stopped before its first step."] * 2
+    assert not (tmp_path / "run/checkpoints").exists()
+
+
+def _asked_to_stop(folder: Path, base: Path, pictures: Path, hook: str, step: int = 0) -> list[str]:
+    """Train in two tasks of SLURM, of which the second is asked to stop; return what both say."""
     job = {"SLURM_JOB_ID": "4242", "SLURM_JOB_NAME": "turtles", "SLURM_NTASKS": "2"}
     job |= {"SLURM_NTASKS_PER_NODE": "2", "SLURM_NNODES": "1", "SLURM_NODEID": "0"}
     job |= {"SLURM_NODELIST": "localhost", "SLURM_JOB_NODELIST": "localhost"}
 
     def begin() -> None:
+        callbacks = [_EndsItself(hook, step), ResumeCheckpoint(every_n_steps=100)]
         with pytest.raises(Stopped) as stopped:
-            _learned_in(
-                tmp_path,
-                micro_sd,
-                seven,
-                2,
-                8,
-                strategy="ddp",
-                callbacks=[_EndsItself(), ResumeCheckpoint(every_n_steps=100)],
-            )
+            _learned_in(folder, base, pictures, 2, 8, strategy="ddp", callbacks=callbacks)
         story = f"{stopped.value.code}: {stopped.value}"
-        (tmp_path / os.environ["SLURM_PROCID"]).write_text(story)
+        (folder / os.environ["SLURM_PROCID"]).write_text(story)
 
     in_processes(2, begin, job)
-    checkpoint = tmp_path / "run/checkpoints/last.ckpt"
-    for rank in "01":
-        said = (tmp_path / rank).read_text()
-        assert said == f"143: Training stopped after step 3, kept in {checkpoint}."
-    assert torch.load(checkpoint, weights_only=True)["global_step"] == 3
+    return [(folder / rank).read_text() for rank in "01"]
 
 
 class _EndsItself(pl.Callback):
-    """Sends SIGTERM to the second process in the third step, as SLURM may to one task first."""
+    """Sends SIGTERM to the second process, as SLURM may to one task first."""
 
-    def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
-        if trainer.global_rank == 1 and trainer.global_step == 2:
+    def __init__(self, hook: str, step: int) -> None:
+        self.step = step
+        setattr(self, hook, self._end)
+
+    def _end(self, trainer: pl.Trainer, *_: Any, **__: Any) -> None:
+        if trainer.global_rank == 1 and trainer.global_step == self.step:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -221,7 +231,6 @@ def test_captions_are_made_by_the_first_process_and_told_by_all(
         photos, class_noun="robot", resolution=64, batch_size=2, cache_dir=tmp_path / "cache"
     )
     module = TextualInversionModule(base=str(micro_sd), initializer_token="c")
-    module.name_subjects(data)  # as `fit` does, before processes start
     run = {"logger": CSVLogger(tmp_path / "run", "", ""), "devices": 2, "strategy": "ddp_fork"}
     quiet_trainer(max_steps=2, callbacks=[Told()], **run).fit(module, data)
 
@@ -231,3 +240,7 @@ def test_captions_are_made_by_the_first_process_and_told_by_all(
     assert told == [["a <robot> on a table"] * PICTURES] * 2
     made = json.loads((tmp_path / "run" / "captions.json").read_text())["captions"]
     assert {each["caption"] for each in made} == {"a {subject} on a table"}
+    # this process has seen no data, and gets what the others have learned
+    assert module.hparams["placeholder_token"] == "<robot>"
+    [adapter] = module.adapter().adapters
+    assert adapter.placeholder_token == "<robot>"

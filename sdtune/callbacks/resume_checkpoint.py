@@ -18,7 +18,12 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from sdtune._checks import check_all, check_positive
 from sdtune.callbacks.periodic import begins_to_write, is_trial
 from sdtune.callbacks.resumed_recipe import check_recipe, recipe_of
-from sdtune.callbacks.stop_signals import Stopped, StopSignals, requeue
+from sdtune.callbacks.stop_signals import (
+    Stopped,
+    StopSignals,
+    requeue,
+    stopped_before_steps,
+)
 from sdtune.evaluation.technique import WatchesNumbers
 from sdtune.files.atomic_file import remove_leftovers, temporary_sibling
 from sdtune.run_folder.checkpoints import Kept, damage_of, drop_older, kept_until, publish
@@ -114,6 +119,7 @@ class ResumeCheckpoint(ModelCheckpoint):
         if not any(isinstance(each, _Publisher) for each in trainer.callbacks):  # type: ignore[attr-defined]
             # before all others, which log something of the next step
             trainer.callbacks = [_Publisher(self), *trainer.callbacks]  # type: ignore[attr-defined]
+        self.signals.listen(trainer)
         if not trainer.is_global_zero:
             return
         refuse_links(self._run_folder)
@@ -154,13 +160,14 @@ class ResumeCheckpoint(ModelCheckpoint):
             forget_events(self._curves, self._kept[0].events)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuse to write over another run's checkpoint, and listen to signals."""
+        """Refuse to write over another run's checkpoint."""
         super().on_train_start(trainer, pl_module)
         if not self._last_checkpoint_saved and begins_to_write(trainer):
             refuse_used_folder(str(self.dirpath))
         self._recipe = recipe_of(trainer, pl_module, getattr(trainer, "datamodule", None))
         if not is_trial(trainer):
-            self.signals.listen(trainer)
+            self.stop_before_steps(trainer)  # the other callbacks may have drawn for minutes
+            self.signals.takes_steps = True
 
     def on_train_batch_end(
         self,
@@ -171,9 +178,9 @@ class ResumeCheckpoint(ModelCheckpoint):
         batch_idx: int,
     ) -> None:
         """Write every n-th step, and the one after which training is asked to stop."""
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         if is_trial(trainer) or trainer.fit_loop.epoch_loop._should_accumulate():
             return  # gradients that are summed up are in no checkpoint
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         if self.signals.asked(trainer):
             self._stops = True
             self._save_unless_saved(trainer)
@@ -205,8 +212,9 @@ class ResumeCheckpoint(ModelCheckpoint):
             self._leave()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Let others train in the folder."""
+        """Let others train in the folder, and handle signals."""
         super().teardown(trainer, pl_module, stage)
+        self.signals.leave()
         self._leave()
 
     def state_dict(self) -> dict[str, Any]:
@@ -241,6 +249,19 @@ class ResumeCheckpoint(ModelCheckpoint):
             _remove(pending.temporary)
             raise _unwritten(pending.path, pending.step, error) from error
 
+    def stop_before_steps(self, trainer: Trainer) -> None:
+        """End training before its first step if that was asked for. Called on every rank.
+
+        Args:
+            trainer: The trainer.
+
+        Raises:
+            Stopped: If so.
+        """
+        if self.signals.asked(trainer):
+            number = self.signals.received or signal.SIGTERM  # which another process has received
+            raise Stopped(number, stopped_before_steps(trainer, number))
+
     def stop_if_asked(self, trainer: Trainer) -> None:
         """End training if that was asked for and the checkpoint of the step is written.
 
@@ -253,7 +274,6 @@ class ResumeCheckpoint(ModelCheckpoint):
         if not self._stops:
             return
         trainer.strategy.barrier()
-        place = Path(str(self.dirpath)) / CHECKPOINT.name
         number = self.signals.received or signal.SIGTERM  # which another process has received
         place = Path(str(self.dirpath)) / CHECKPOINT.name
         queued = " The job is in the queue again." if requeue(trainer, number) else ""
@@ -303,6 +323,11 @@ class _Publisher(Callback):
 
     def __init__(self, checkpoint: ResumeCheckpoint) -> None:
         self.checkpoint = checkpoint
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop if that was asked for while all was prepared, before the others look at it."""
+        if not is_trial(trainer):
+            self.checkpoint.stop_before_steps(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Name the last one of the epoch before."""

@@ -14,8 +14,9 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.trainer.states import TrainerStatus
 
+from sdtune.callbacks.periodic import is_trial
 from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
-from sdtune.callbacks.stop_signals import Stopped
+from sdtune.callbacks.stop_signals import Stopped, StopSignals
 from sdtune.commands.other_processes import LostProcessError, end_others, lost_process
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.commands.recipe import CALL_KEYS, options
@@ -60,6 +61,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _fit(cli: RecipeCLI) -> int:
     """Train; a signal is an exit code, and no error, whatever it made fail."""
+    signals = [] if is_trial(cli.trainer) else _signals_of(cli.trainer)
+    for each in signals:  # other processes are started and waited for before callbacks are called
+        each.listen(cli.trainer)
     try:
         cli.fit()
         return 0
@@ -67,6 +71,7 @@ def _fit(cli: RecipeCLI) -> int:
         if isinstance(error, Stopped):
             number: int | None = error.number
             print(f"sdtune: {error}", file=sys.stderr)
+            end_others(cli.trainer, patience=30.0)
         else:
             number = _signal_received(cli.trainer)
             if number is None and isinstance(error, SystemExit) and error.code == 1:
@@ -81,12 +86,19 @@ def _fit(cli: RecipeCLI) -> int:
             # a full disk is told of without a name, such as by TensorBoard's writer
             raise OSError(error.errno, error.strerror, cli.trainer.log_dir) from error
         raise
+    finally:
+        for each in signals:
+            each.leave()
+
+
+def _signals_of(trainer: Trainer) -> list[StopSignals]:
+    callbacks: list[object] = trainer.callbacks  # type: ignore[attr-defined]
+    return [each.signals for each in callbacks if isinstance(each, ResumeCheckpoint)]
 
 
 def _signal_received(trainer: Trainer) -> int | None:
-    callbacks: list[object] = trainer.callbacks  # type: ignore[attr-defined]
-    signals = [each.signals for each in callbacks if isinstance(each, ResumeCheckpoint)]
-    return next((each.received for each in signals if each.received is not None), None)
+    received = (each.received for each in _signals_of(trainer))
+    return next((each for each in received if each is not None), None)
 
 
 def _write_report(folder: Path) -> None:

@@ -19,6 +19,9 @@ def resume_position(trainer: pl.Trainer) -> tuple[int, int]:
     that `max_steps` stopped inside an epoch counts that epoch as done; a batch that failed is
     counted for good. So the counters are set to what they are in the cases that work.
 
+    Gradients that are being summed up are in no checkpoint: of one that was written between two
+    batches of a step, all batches of that step are trained on again.
+
     Args:
         trainer: A Trainer that has read its checkpoint, if any, and does not train yet.
 
@@ -33,6 +36,11 @@ def resume_position(trainer: pl.Trainer) -> tuple[int, int]:
     inside = epochs.started > epochs.processed
     epoch, done = epochs.processed, batches.current.processed
     finished = batches.is_last_batch and batches.current.ready == done
+    if not finished and not trainer.strategy.handles_gradient_accumulation:
+        summed = done % trainer.accumulate_grad_batches
+        done -= summed
+        for progress in (batches.total, batches.current):
+            progress.processed -= summed
     if finished and inside and batches.current.completed == done:
         # written when validation ended: Lightning runs what is left of the epoch, its hooks
         return epoch, done

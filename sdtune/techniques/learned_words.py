@@ -124,6 +124,11 @@ class LearnedWords(Learned):
             if each is not None
         ]
 
+    def take_words(self, words: Sequence[Placeholder]) -> None:
+        """Take words as another process has named them, unless they have names here."""
+        if not self._is_added and (not self.words or self._missing()):
+            self.words = list(words)
+
     @torch.no_grad()
     def start_from(
         self, model: StableDiffusion, path: Path, stated: Mapping[str, object]

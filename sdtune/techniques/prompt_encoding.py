@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, replace
 from inspect import currentframe
 from typing import Any, Protocol, runtime_checkable
 
@@ -12,6 +12,7 @@ import torch
 
 from sdtune._checks import shortened
 from sdtune._prompt_fields import Subject
+from sdtune.adapters.words import Placeholder
 from sdtune.models import Conditioning, PromptCache, load_tokenizers
 from sdtune.models.prompt_chunks import split_prompts
 from sdtune.models.skeleton import find_resolution
@@ -23,6 +24,7 @@ from sdtune.techniques.watched_module import WatchedModule
 __all__ = ["PromptEncodingModule"]
 
 _LINES = 20
+_WORDS = "words"
 
 
 @runtime_checkable
@@ -99,16 +101,47 @@ class PromptEncodingModule(WatchedModule):
             return
         for each in self.learns:
             each.name_subjects(data.subjects, self.base)
+        tokens, initializers = self._record_words()
+        data.name_subjects(tokens, self.base, initializers)
+
+    def _record_words(self) -> tuple[list[str], list[str]]:
+        """Keep the words as hyperparameters; return them, and what they start from."""
         words = [word for each in self._words() for word in each.words]
         tokens = [each.token for each in words]
         initializers = [each.initializer_token for each in words]
-        data.name_subjects(tokens, self.base, initializers)
         for name, values in (("placeholder_token", tokens), ("initializer_token", initializers)):
             if name in self.hparams:  # so that adapters and checkpoints say them
                 self.save_hyperparameters({name: values[0] or None}, frame=currentframe())
             elif f"{name}s" in self.hparams:
                 listed = list(values) if all(values) else None
                 self.save_hyperparameters({f"{name}s": listed}, frame=currentframe())
+        return tokens, initializers
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return what learns, and beside it, as torch keeps versions, what its words are called."""
+        state = super().state_dict(*args, **kwargs)
+        described = getattr(state, "_metadata", {}).get(kwargs.get("prefix", "")[:-1])
+        if described is not None and self._words():
+            words = [[astuple(word) for word in each.words] for each in self._words()]
+            described[_WORDS] = words
+        return state
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Load what learns; words without names take those that the state has.
+
+        Processes that Lightning forks see the data, and the one that forked them does not.
+
+        Raises:
+            RuntimeError: If the names differ from those of what learns here.
+        """
+        found = getattr(state_dict, "_metadata", {}).get("", {}).get(_WORDS, [])
+        if found and "model" not in self._modules:
+            for each, words in zip(self._words(), found, strict=False):
+                each.take_words([Placeholder(*word) for word in words])
+            self._record_words()
+        return super().load_state_dict(state_dict, strict=strict, assign=assign)
 
     def configure_callbacks(self) -> list[pl.Callback]:
         """Agree with the data on words, and then compare, see `TunedModelModule`."""

@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.summary.writer import event_file_writer
 
 from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
-from sdtune.callbacks.stop_signals import Stopped
+from sdtune.callbacks.stop_signals import STOP_SIGNALS, Stopped
 from sdtune.files.atomic_file import temporary_sibling
 from sdtune.run_folder.checkpoints import find_checkpoint
 from sdtune.run_folder.recipe_changes import RecipeChangedError
@@ -277,6 +277,28 @@ def test_a_signal_stops_after_the_step_with_a_checkpoint(tmp_path, number):
     assert len(resumed.batches) == len(complete.batches) - 6
 
 
+@pytest.mark.parametrize("hook", ["on_fit_start", "on_sanity_check_end", "on_train_start"])
+def test_a_signal_before_the_first_step_stops_with_its_code_and_nothing_written(tmp_path, hook):
+    asking = Callback()
+    setattr(asking, hook, lambda *_, **__: signal.raise_signal(signal.SIGUSR1))
+    handlers = [signal.getsignal(each) for each in STOP_SIGNALS]
+    with pytest.raises(Stopped, match=r"^Training stopped before its first step\.$") as stopped:
+        fit(tmp_path, ResumeCheckpoint(1), asking, max_steps=2, num_sanity_val_steps=1)
+    assert stopped.value.code == 128 + signal.SIGUSR1
+    assert not (tmp_path / "checkpoints").exists()
+    assert [signal.getsignal(each) for each in STOP_SIGNALS] == handlers
+    fit(tmp_path, ResumeCheckpoint(1), max_steps=2)
+    assert saved_step(tmp_path) == 2
+
+
+def test_signals_are_given_back_when_a_resumed_run_has_no_step_left(tmp_path):
+    handlers = [signal.getsignal(each) for each in STOP_SIGNALS]
+    fit(tmp_path, ResumeCheckpoint(1), max_steps=2)
+    checkpoint = tmp_path / "checkpoints" / "last.ckpt"
+    fit(tmp_path, ResumeCheckpoint(1), ckpt_path=checkpoint, max_steps=2)
+    assert [signal.getsignal(each) for each in STOP_SIGNALS] == handlers
+
+
 def test_a_second_signal_stops_at_once(tmp_path):
     def ask_twice():
         signal.raise_signal(signal.SIGTERM)
@@ -292,6 +314,18 @@ def test_gradients_that_are_summed_up_are_not_cut_in_two(tmp_path):
     with pytest.raises(Stopped):
         fit(tmp_path, asking, ResumeCheckpoint(100), max_steps=6, accumulate_grad_batches=2)
     assert saved_step(tmp_path) == 1
+
+
+def test_a_resumed_run_writes_nothing_within_a_step(tmp_path):
+    """Its counters would be those of half a step, whose gradients are in no checkpoint."""
+    fit(tmp_path, ResumeCheckpoint(1), max_steps=1, accumulate_grad_batches=3)
+    checkpoint = tmp_path / "checkpoints" / "last.ckpt"
+    before, same = checkpoint.read_bytes(), []
+    look = At(1, lambda: same.append(checkpoint.read_bytes() == before), "on_train_batch_start")
+    again = {"ckpt_path": checkpoint, "max_steps": 2, "accumulate_grad_batches": 3}
+    fit(tmp_path, look, ResumeCheckpoint(1), **again)
+    assert same == [True, True]
+    assert saved_step(tmp_path) == 2
 
 
 def test_what_cannot_change_is_refused_all_at_once(tmp_path):

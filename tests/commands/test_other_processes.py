@@ -60,6 +60,27 @@ def test_when_one_process_dies_all_end_with_its_reason(recipe, how, quick_python
         os.killpg(process.pid, 0)  # nobody is left
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["first is asked", "second is asked"])
+def test_processes_that_are_asked_to_stop_before_they_train_end_with_its_code(
+    recipe, how, quick_python
+):
+    text = Path(toy_that(recipe, how)).read_text(encoding="utf-8")
+    Path(recipe).write_text(text.replace("tests.commands.toys.Last", "sdtune.ResumeCheckpoint"))
+    process = subprocess.Popen(
+        command(recipe, python=quick_python),
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    _, printed = process.communicate(timeout=120)
+    assert process.returncode == 143, printed
+    assert "sdtune: Training stopped before its first step." in printed
+    assert not Path("runs/toy/both/checkpoints").exists()
+
+
 @pytest.mark.parametrize(("code", "words"), [("raise SystemExit(3)", "with code 3"), ("", None)])
 def test_a_process_that_ended_well_is_not_lost(code, words):
     children = [subprocess.Popen([sys.executable, "-S", "-c", each]) for each in ("", code)]

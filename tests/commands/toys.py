@@ -66,14 +66,22 @@ class Last(ModelCheckpoint):
 
 
 class DyingToy(Toy):
-    """Of several processes the second one dies in its second step."""
+    """Of several processes the second one dies in its second step, or one is asked to end early."""
 
-    def __init__(self, how: Literal["raises", "is killed"] = "raises") -> None:
+    def __init__(
+        self,
+        how: Literal["raises", "is killed", "first is asked", "second is asked"] = "raises",
+    ) -> None:
         super().__init__()
         self.how = how
 
+    def configure_callbacks(self):
+        if self.how == ("first is asked", "second is asked")[self.global_rank]:
+            os.kill(os.getpid(), signal.SIGTERM)  # before the processes know of each other
+        return []
+
     def training_step(self, batch, batch_idx):
-        if self.global_rank == 1 and batch_idx == 1:
+        if self.global_rank == 1 and batch_idx == 1 and not self.how.endswith("asked"):
             if self.how == "is killed":
                 os.kill(os.getpid(), signal.SIGKILL)
             raise MemoryError("the second GPU is full")

@@ -46,14 +46,19 @@ class StopAt(pl.Callback):
 
     def __init__(self, moment, step, path):
         self.moment, self.step, self.path = moment, step, path
+        self.skipped = 0
 
     def _stop(self, moment, trainer):
         if moment == self.moment and trainer.global_step >= self.step:
+            self.skipped -= 1
+            if self.skipped >= 0:
+                return
             trainer.save_checkpoint(self.path)
             raise KeyboardInterrupt
 
     def on_train_batch_end(self, trainer, *args):
-        self._stop("batch", trainer)
+        is_within = trainer.fit_loop.epoch_loop._should_accumulate()
+        self._stop("within a step" if is_within else "batch", trainer)
 
     def on_validation_end(self, trainer, *args):
         self._stop("validation", trainer)
@@ -159,6 +164,23 @@ def test_accumulation(start, moment):
     uninterrupted, _ = run.part()
     assert len(uninterrupted) == 20
     assert run.in_parts(moment, (3, 7)) == uninterrupted
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("validation", [{}, {"val_check_interval": 1}], ids=["", "validated"])
+@pytest.mark.parametrize("limit", [{"max_steps": 8}, {"max_epochs": 4}], ids=["steps", "epochs"])
+@pytest.mark.parametrize(("stop", "seen", "again"), [(0, 2, 2), (1, 4, 1), (4, 12, 2)])
+def test_a_step_that_was_stopped_within_is_taken_whole(start, stop, seen, again, limit, validation):
+    """Of five batches in an epoch, steps of three and of two: the sum of gradients is lost."""
+    run = start(accumulate_grad_batches=3, **limit, **validation)
+    uninterrupted, _ = run.part()
+    assert len(uninterrupted) == 20
+    stopper = StopAt("within a step", stop, run.checkpoint)
+    stopper.skipped = again - 1
+    first, _ = run.part(callback=stopper)
+    assert len(first) == seen
+    resumed, _ = run.part(resume=True)
+    assert first[:-again] + resumed == uninterrupted
 
 
 @pytest.mark.parametrize(("overfit_batches", "batches"), [(1, 1), (0.5, 2)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from sdtune._prompt_fields import Subject
 from sdtune.adapters.words.placeholder import Placeholder
@@ -118,3 +119,24 @@ def test_several_words_are_named_by_their_concepts(tmp_path: Path) -> None:
     assert module.hparams.initializer_tokens == ["disc", "red"]
     assert module.problems_with(data) == []
     assert data.problems() == []
+
+
+def test_a_state_names_the_words_to_a_process_that_has_seen_no_data(
+    micro_sd: Path, tmp_path: Path
+) -> None:
+    """As Lightning hands it from forked processes to the one that forked them."""
+    data = SubjectDataModule(tmp_path, class_noun="c", cache_dir=str(tmp_path))
+    trained = TextualInversionModule(base=str(micro_sd))
+    trained.name_subjects(data)
+    trained.load_base()
+    torch.save(trained.state_dict(), tmp_path / "state")
+    state = torch.load(tmp_path / "state", weights_only=True)
+    waiting = TextualInversionModule(base=str(micro_sd))
+    waiting.load_state_dict(state, strict=False)
+    assert waiting.hparams.placeholder_token == "<c>"
+    assert waiting.learns[0].words == trained.learns[0].words
+    for name, value in trained.state_dict().items():
+        assert torch.equal(waiting.state_dict()[name], value), name
+    named = TextualInversionModule("<mine>", "c", str(micro_sd))
+    named.load_state_dict(state)
+    assert named.hparams.placeholder_token == "<mine>"
