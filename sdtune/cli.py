@@ -117,8 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         rows = "\n".join(f"  {name:10}{text}" for name, text in COMMANDS.items())
         if not arguments:
-            print(_FIRST.format(commands=rows), end="", file=sys.stderr)
-            return 2
+            print(_FIRST.format(commands=rows), end="")
+            return 0
         print(_HELP.format(commands=rows), end="")
         return 0
     if arguments[0] == "--version":
