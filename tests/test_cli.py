@@ -115,6 +115,12 @@ def test_other_calls_are_handed_to_lightning_sdk(monkeypatch):
         (ValueError("Expected a."), 1, "sdtune: Expected a.\n"),
         (cli.CallError(["Expected b."]), 2, "sdtune: Expected b.\n"),
         (cli.CallError(["a\x1b[2Jb"]), 2, "sdtune: a\\x1b[2Jb\n"),
+        (cli.CallError(["a\n  - b"]), 2, "sdtune: a - b\n"),
+        (
+            cli.CallError([f"a `{'x' * 9999}`, but b."]),
+            2,
+            f"sdtune: a `{'x' * 1197} … {'x' * 291}`, but b.",
+        ),
         (KeyError("c"), 1, "sdtune: The run failed with KeyError: 'c' (SDTUNE_TRACEBACK=1"),
     ],
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sdtune.commands.call import read_call
 from sdtune.commands.errors import CallError
 from sdtune.commands.recipe import options
+from sdtune.files.printable_text import show
 
 if TYPE_CHECKING:
     from sdtune.commands.recipe_cli import RecipeCLI
@@ -82,13 +83,13 @@ def check(recipe: str, *words: str, json: bool = False, contact_sheet: Path | No
         problems = getattr(error, "problems", None)
         if not json or problems is None:
             raise
-        print(json_format.dumps({"problems": list(problems), "notes": [], "survey": None}))
+        show(json_format.dumps({"problems": list(problems), "notes": [], "survey": None}))
         return 2
     if json:
         figures = None if survey is None else survey.to_json()
-        print(json_format.dumps({"problems": [], "notes": notes, "survey": figures}))
+        show(json_format.dumps({"problems": [], "notes": notes, "survey": figures}))
     else:
-        print(*notes, f"{recipe}: no problems found.", sep="\n")
+        show(*notes, f"{recipe}: no problems found.")
     return 0
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sdtune.commands.errors import nearest
 from sdtune.commands.tools import refusing
+from sdtune.files.printable_text import show
 from sdtune.run_folder.layout import RunFolder
 
 __all__ = ["problems", "publish"]
@@ -70,8 +71,8 @@ def publish(
             checkpoint=checkpoint,
             base_model=base_model,
         )
-    print(f"folder:  {folder}")
-    print(f"upload:  hf upload OWNER/{folder.name} {folder}")
+    show(f"folder:  {folder}")
+    show(f"upload:  hf upload OWNER/{folder.name} {folder}")
 
 
 def problems(
