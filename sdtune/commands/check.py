@@ -79,9 +79,9 @@ def check(recipe: str, *words: str, json: bool = False, contact_sheet: Path | No
             notes, survey = _found(cli)
             if contact_sheet is not None:
                 notes.append(_write_sheet(survey, contact_sheet))
-    except (CallError, ValueError) as error:
-        problems = getattr(error, "problems", None)
-        if not json or problems is None:
+    except (OSError, ValueError) as error:
+        problems = getattr(error, "problems", [str(error)])
+        if not json:
             raise
         show(json_format.dumps({"problems": list(problems), "notes": [], "survey": None}))
         return 2
