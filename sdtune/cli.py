@@ -3,7 +3,9 @@
 Nothing heavy is imported until a command is chosen, so that help answers at once.
 """
 
+import logging
 import os
+import re
 import signal
 import sys
 import traceback
@@ -14,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 import sdtune
 from sdtune.commands.errors import CallError, nearest
 from sdtune.files.line_list import cut_list
-from sdtune.files.printable_text import printable
+from sdtune.files.printable_text import PrintableRecord, show
 
 __all__ = ["COMMANDS", "lightning_main", "main"]
 
@@ -98,6 +100,9 @@ call, the recipe or the data is wrong; 130, 143, 138 or 140 stopped by one of th
 `sdtune fit --model.help sdtune.LoRAStyleModule` those of a class.
 """
 
+_BREAK = re.compile(r"\s*\n\s*")
+_LONGEST, _END = 1500, 300  # characters of a sentence that are shown, and of its end
+
 _SDK_HELP = """
 Every other `lightning` command belongs to lightning-sdk, and is handed over if it is installed.
 """
@@ -117,8 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         rows = "\n".join(f"  {name:10}{text}" for name, text in COMMANDS.items())
         if not arguments:
-            print(_FIRST.format(commands=rows), end="", file=sys.stderr)
-            return 2
+            print(_FIRST.format(commands=rows), end="")
+            return 0
         print(_HELP.format(commands=rows), end="")
         return 0
     if arguments[0] == "--version":
@@ -168,6 +173,7 @@ def _run(name: str, arguments: Sequence[str]) -> int:
 
 
 def _exit_code(command: Callable[[], int]) -> int:
+    logging.setLogRecordFactory(PrintableRecord)
     try:
         return command()
     except KeyboardInterrupt:
@@ -179,18 +185,26 @@ def _exit_code(command: Callable[[], int]) -> int:
         problems = getattr(error, "problems", None)  # of a CallError or of the data's own
         if isinstance(problems, list):
             return _refuse(problems)
-        print(f"sdtune: {printable(_sentence(error))}", file=sys.stderr)
+        show(f"sdtune: {_one_line(_sentence(error))}", file=sys.stderr)
         return 1
 
 
 def _refuse(problems: Sequence[str]) -> int:
     if len(problems) == 1:
-        print(f"sdtune: {printable(problems[0])}", file=sys.stderr)
+        show(f"sdtune: {_one_line(problems[0])}", file=sys.stderr)
     else:
         print(f"sdtune: {len(problems)} problems, and nothing was started:", file=sys.stderr)
         for problem in cut_list(problems):
-            print(f"  - {printable(problem)}", file=sys.stderr)
+            show(f"  - {_one_line(problem)}", file=sys.stderr)
     return 2
+
+
+def _one_line(problem: str) -> str:
+    """Put a sentence on one line, and cut what somebody may have filled a page with."""
+    line = _BREAK.sub(" ", problem.strip())
+    if len(line) <= _LONGEST:
+        return line
+    return f"{line[: _LONGEST - _END]} … {line[-_END:]}"
 
 
 def _sentence(error: Exception) -> str:

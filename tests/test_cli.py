@@ -58,9 +58,9 @@ def test_help_lists_every_command(capsys):
     assert all(f"  {name} " in printed for name in cli.COMMANDS)
 
 
-def test_no_command_says_what_to_do_first_and_is_wrong(capsys):
-    assert cli.main([]) == 2
-    said = capsys.readouterr().err
+def test_no_command_says_what_to_do_first(capsys):
+    assert cli.main([]) == 0
+    said = capsys.readouterr().out
     assert said.startswith("usage: sdtune")
     assert "\n  lightning run recipes/style_lora.yaml " in said
     assert all(f"\n  {name} " in said for name in cli.COMMANDS)
@@ -123,6 +123,12 @@ def test_other_calls_are_handed_to_lightning_sdk(monkeypatch):
         (ValueError("Expected a."), 1, "sdtune: Expected a.\n"),
         (cli.CallError(["Expected b."]), 2, "sdtune: Expected b.\n"),
         (cli.CallError(["a\x1b[2Jb"]), 2, "sdtune: a\\x1b[2Jb\n"),
+        (cli.CallError(["a\n  - b"]), 2, "sdtune: a - b\n"),
+        (
+            cli.CallError([f"a `{'x' * 9999}`, but b."]),
+            2,
+            f"sdtune: a `{'x' * 1197} … {'x' * 291}`, but b.",
+        ),
         (KeyError("c"), 1, "sdtune: The run failed with KeyError: 'c' (SDTUNE_TRACEBACK=1"),
     ],
 )

@@ -11,6 +11,7 @@ from sdtune.commands.quiet import (
     quiet_trainers,
 )
 from sdtune.commands.tools import refusing
+from sdtune.files.printable_text import show
 
 __all__ = ["main"]
 
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     if call.start is not None:
         from sdtune.commands.starting import time_start
 
-        print(time_start(call.start, call.output))
+        show(*time_start(call.start, call.output).split("\n"))
         return 0
     # only now: it brings torch along
     from sdtune.bench.runner import run_bench

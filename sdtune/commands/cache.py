@@ -9,6 +9,7 @@ from sdtune.commands.call import read_call
 from sdtune.commands.errors import CallError, nearest
 from sdtune.commands.recipe import part_options
 from sdtune.files.cache_folder import cache_limit, default_cache_dir, parse_size, size_words
+from sdtune.files.printable_text import show
 
 __all__ = ["clear", "fill", "info", "main"]
 
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     action, *rest = arguments or [""]
     if action in ("-h", "--help"):
-        print(_HELP, end="")
+        show(*_HELP.splitlines())
     elif action == "info":
         info(**read_call(info, "sdtune cache info", rest))
     elif action == "clear":
@@ -71,11 +72,11 @@ def info(*, folder: Path | None = None) -> None:
     """
     root = _root(folder)
     found = {name: sizes for name in _PARTS if (sizes := _sizes(root / name))}
-    print(f"{root}: {size_words(sum(map(sum, found.values())))}")
+    show(f"{root}: {size_words(sum(map(sum, found.values())))}")
     for name, sizes in found.items():
         files = "1 file" if len(sizes) == 1 else f"{len(sizes)} files"
-        print(f"  {name:15} {size_words(sum(sizes)):>9}  {files:>13}  {_PARTS[name]}")
-    print(f"features are limited to {size_words(cache_limit())} (SDTUNE_CACHE_LIMIT)")
+        show(f"  {name:15} {size_words(sum(sizes)):>9}  {files:>13}  {_PARTS[name]}")
+    show(f"features are limited to {size_words(cache_limit())} (SDTUNE_CACHE_LIMIT)")
 
 
 def clear(
@@ -114,7 +115,7 @@ def clear(
         for part in parts:
             if part.is_dir():
                 shutil.rmtree(part)
-    print(f"{size_words(freed)} deleted from {root}")
+    show(f"{size_words(freed)} deleted from {root}")
 
 
 def fill(recipe: str, *, workers: int | None = None) -> None:
@@ -147,7 +148,7 @@ def _fill(arguments: Sequence[str]) -> None:
 
     workers = call.get("workers")
     if workers is None:
-        print(encode_share(words, 1, 0))
+        show(encode_share(words, 1, 0))
         return
     from sdtune.comparison.ray_workers import RayWorkers
 
@@ -157,8 +158,8 @@ def _fill(arguments: Sequence[str]) -> None:
         raise CallError([str(error)]) from error
     shares = run(range(workers), partial(encode_share, words, workers))
     for done, _ in enumerate(shares, start=1):
-        print(f"{done} of {workers} shares are encoded", flush=True)
-    print(share_summary(words))
+        show(f"{done} of {workers} shares are encoded")
+    show(share_summary(words))
 
 
 def _prune(folder: Path, limit: str) -> int:

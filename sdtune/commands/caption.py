@@ -6,6 +6,7 @@ from typing import Literal
 
 from sdtune.commands.errors import CallError, on_one_line
 from sdtune.commands.quiet import quiet_misleading_messages
+from sdtune.files.printable_text import show
 
 __all__ = ["caption"]
 
@@ -79,13 +80,13 @@ def caption(
         raise CallError(getattr(error, "problems", [on_one_line(error)])) from error
     done = caption_folder(folder, loaded, overwrite=overwrite, batch_size=batch_size)
     for path, text in list(done.written.items())[:_SHOWN]:
-        print(f"{path.relative_to(folder)}: {text}")
+        show(f"{path.relative_to(folder)}: {text}")
     kept = f", {done.kept} had one and keep it" if done.kept else ""
-    print(f"captions:    {len(done.written)} written{kept}")
+    show(f"captions:    {len(done.written)} written{kept}")
     if done.problems:
-        print(f"sdtune: {len(done.problems)} pictures have no caption:", file=sys.stderr)
+        show(f"sdtune: {len(done.problems)} pictures have no caption:", file=sys.stderr)
         for problem in done.problems[:_LISTED]:
-            print(f"  - {problem}", file=sys.stderr)
+            show(f"  - {problem}", file=sys.stderr)
         if len(done.problems) > _LISTED:
-            print(f"  - and {len(done.problems) - _LISTED} more", file=sys.stderr)
+            show(f"  - and {len(done.problems) - _LISTED} more", file=sys.stderr)
     return 2 if done.problems else 0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sdtune.commands.call import read_call
 from sdtune.commands.errors import CallError
 from sdtune.commands.recipe import options
+from sdtune.files.printable_text import show
 
 if TYPE_CHECKING:
     from sdtune.commands.recipe_cli import RecipeCLI
@@ -78,17 +79,17 @@ def check(recipe: str, *words: str, json: bool = False, contact_sheet: Path | No
             notes, survey = _found(cli)
             if contact_sheet is not None:
                 notes.append(_write_sheet(survey, contact_sheet))
-    except (CallError, ValueError) as error:
-        problems = getattr(error, "problems", None)
-        if not json or problems is None:
+    except (OSError, ValueError) as error:
+        problems = getattr(error, "problems", [str(error)])
+        if not json:
             raise
-        print(json_format.dumps({"problems": list(problems), "notes": [], "survey": None}))
+        show(json_format.dumps({"problems": list(problems), "notes": [], "survey": None}))
         return 2
     if json:
         figures = None if survey is None else survey.to_json()
-        print(json_format.dumps({"problems": [], "notes": notes, "survey": figures}))
+        show(json_format.dumps({"problems": [], "notes": notes, "survey": figures}))
     else:
-        print(*notes, f"{recipe}: no problems found.", sep="\n")
+        show(*notes, f"{recipe}: no problems found.")
     return 0
 
 

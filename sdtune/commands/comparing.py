@@ -20,6 +20,7 @@ from sdtune.comparison.ray_workers import RayWorkers
 from sdtune.comparison.results import ComparedRun, check_comparable, read_result
 from sdtune.comparison.settings import Comparison, Variant
 from sdtune.comparison.tables import markdown
+from sdtune.files.printable_text import show
 from sdtune.run_folder.layout import REPORT
 
 __all__ = ["plan_runs", "run_comparison"]
@@ -137,12 +138,12 @@ def _carry_out(
     """Carry out the runs, and read them in the comparison's order."""
     for number, plan in enumerate(plans, start=1):
         state = "finished already" if is_finished(plan) else shlex.join(plan.command())
-        print(f"{number}/{len(plans)} {plan.name}: {state}", flush=True)
+        show(f"{number}/{len(plans)} {plan.name}: {state}")
     outcomes: dict[str, Outcome] = {}
     for each in engine(plans, carry_out):
         outcomes[each.name] = each
         reason = f": {each.reason}" if each.reason else ""
-        print(f"{each.name} {each.status}, {each.seconds / 60:.1f} min{reason}", flush=True)
+        show(f"{each.name} {each.status}, {each.seconds / 60:.1f} min{reason}")
     for plan in plans:
         yield read_result(plan, comparison.label(plan.name), outcomes[plan.name])
 
@@ -153,11 +154,11 @@ def _write(
     tables = build_tables(comparison, results)
     output = Path(comparison.output)
     for table in tables:
-        print(f"\n{table.title}\n\n{markdown(table)}")
+        show("", table.title, "", *markdown(table).split("\n"))
     written = [write_markdown(comparison, results, tables, command, output)]
     if publish:
         written.append(write_markdown(comparison, results, tables, command, publish))
     written.append(write_page(comparison, results, tables, output / REPORT))
     for path in written:
-        print(f"results:     {path}")
-    print(f"curves:      tensorboard --logdir {comparison.output}")
+        show(f"results:     {path}")
+    show(f"curves:      tensorboard --logdir {comparison.output}")

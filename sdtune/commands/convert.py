@@ -5,6 +5,7 @@ from typing import Literal
 
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.commands.tools import base_of, refusing
+from sdtune.files.printable_text import show
 
 __all__ = ["convert"]
 
@@ -40,4 +41,4 @@ def convert(
         check_free(output, overwrite=overwrite)
         written = convert_adapters(adapter, to, output, base_of(adapter, base))
     for path in written.values():
-        print(path)
+        show(path)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from sdtune.files.printable_text import show
+
 __all__ = ["DrawingProgress"]
 
 _SECONDS_BETWEEN_LINES = 30.0
@@ -60,11 +62,11 @@ class DrawingProgress:
             self._bar.write(str(path), file=sys.stdout)
             self._show()
             return
-        print(path, flush=True)
+        show(path)
         now = time.monotonic()
         if now - self._said >= _SECONDS_BETWEEN_LINES and self._written < self._pictures:
             self._said = now
-            print(f"{self._written} of {self._pictures} pictures are drawn.", file=sys.stderr)
+            show(f"{self._written} of {self._pictures} pictures are drawn.", file=sys.stderr)
 
     def _show(self) -> None:
         self._bar.set_description_str(f"picture {self._written}/{self._pictures}")

@@ -6,6 +6,7 @@ from typing import Any
 
 from sdtune.commands.call import read_call
 from sdtune.commands.errors import CallError
+from sdtune.files.printable_text import show
 
 __all__ = ["estimate", "main"]
 
@@ -75,21 +76,21 @@ def estimate(recipe: str, *words: str, gpu: str | None = None) -> int:
         values = _read(["--config", recipe, *words])
     architecture = likely_architecture(values["model.base"])
     if architecture is not None:
-        print(f"{values['model.base']} is not at hand: counted as {architecture}.")
+        show(f"{values['model.base']} is not at hand: counted as {architecture}.")
     needed = _count(values, "as it is")
     if available is None:
         return 0
     if needed <= available:
-        print(f"It fits into {gpu}.")
+        show(f"It fits into {gpu}.")
         return 0
-    print(f"It does not fit into {gpu}. With, one after the other:")
+    show(f"It does not fit into {gpu}. With, one after the other:")
     for change in smaller_settings(values):
         values |= change
         said = " ".join(f"--{key} {str(value).lower()}" for key, value in change.items())
         if _count(values, said) <= available:
-            print(f"With these it fits into {gpu}.")
+            show(f"With these it fits into {gpu}.")
             return 0
-    print(
+    show(
         f"Nothing of this fits into {gpu}: a smaller `data.resolution` or `model.rank` takes less."
     )
     return 1
@@ -131,12 +132,11 @@ def _count(values: dict[str, Any], said: str) -> float:
         dtype=dtype_of(str(values["trainer.precision"])),
     )
     needed = counted.total * _ALLOCATOR + _BESIDE
-    print(
+    show(
         f"{said}: {needed / 1e9:.1f} GB: weights {counted.weights / 1e9:.2f}, what learns "
         f"{counted.adapter / 1e9:.2f}, optimizer {counted.optimizer / 1e9:.2f}, a step "
         f"{counted.step / 1e9:.2f}, and {(needed - counted.total) / 1e9:.2f} for the allocator, "
         f"the driver and libraries; {counted.flops / 1e12:.2f} TFLOP a step",
-        flush=True,
     )
     return needed
 

@@ -7,6 +7,7 @@ from sdtune.commands.call import read_call
 from sdtune.commands.errors import CallError, on_one_line
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.evaluation.evaluation_call import EvaluationCall
+from sdtune.files.printable_text import show
 from sdtune.run_folder.layout import BASE_LABEL, RECORD
 from sdtune.run_folder.record import Evaluation
 
@@ -35,8 +36,8 @@ def main(arguments: Sequence[str]) -> int:
         record = evaluation.evaluate()
     except (ImportError, OSError, ValueError) as error:
         raise CallError(getattr(error, "problems", [on_one_line(error)])) from error
-    print(_table(record))
-    print(f"\nrecord and pictures: {evaluation.output / RECORD}")
+    show(*_table(record).split("\n"))
+    show("", f"record and pictures: {evaluation.output / RECORD}")
     return 0
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.commands.tools import kept_lines, refusing
+from sdtune.files.printable_text import show
 
 __all__ = ["extract"]
 
@@ -43,4 +44,4 @@ def extract(
         check_free(output, overwrite=overwrite)
         adapters, model, kept = extract_lora(base, tuned, rank, share)
         path = write_adapters(adapters, model, output, {"sdtune.technique": "extract"})
-    print("\n".join([f"adapter:     {path}", *kept_lines(kept)]))
+    show(*[f"adapter:     {path}", *kept_lines(kept)])

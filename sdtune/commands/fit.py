@@ -21,6 +21,7 @@ from sdtune.commands.other_processes import LostProcessError, end_others, lost_p
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.commands.recipe import CALL_KEYS, options
 from sdtune.commands.recipe_cli import RecipeCLI
+from sdtune.files.printable_text import show
 from sdtune.report.contact_sheet import write_contact_sheet
 from sdtune.report.run_report import write_report
 from sdtune.run_folder.layout import RunFolder, by_step
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     quiet_misleading_messages()
     cli = RecipeCLI(arguments)
     if cli.trainer.is_global_zero:
-        print(*cli.notes, sep="\n", end="\n" if cli.notes else "", flush=True)
+        show(*cli.notes)
     # a data module of another package may have none
     getattr(cli.datamodule, "survey_listeners", []).append(_write_contact_sheet)
     try:
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
     finally:
         if cli.trainer.is_global_zero and isinstance(cli.trainer.logger, TensorBoardLogger):
             _write_report(Path(cli.trainer.logger.log_dir))
-            print(_story(cli.trainer, cli.trainer.logger, arguments))
+            show(*_story(cli.trainer, cli.trainer.logger, arguments).split("\n"))
 
 
 def _fit(cli: RecipeCLI) -> int:
@@ -70,7 +71,7 @@ def _fit(cli: RecipeCLI) -> int:
     except (Exception, SystemExit) as error:
         if isinstance(error, Stopped):
             number: int | None = error.number
-            print(f"sdtune: {error}", file=sys.stderr)
+            show(f"sdtune: {error}", file=sys.stderr)
             end_others(cli.trainer, patience=30.0)
         else:
             number = _signal_received(cli.trainer)

@@ -9,6 +9,7 @@ from sdtune.commands.call import read_call
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.commands.tools import precision_of, recorded_base, refusing
 from sdtune.drawing.generation_call import GenerationCall
+from sdtune.files.printable_text import show
 
 if TYPE_CHECKING:
     from sdtune.drawing.drawer import Drawer
@@ -52,16 +53,16 @@ def main(arguments: Sequence[str]) -> int:
     with refusing():
         drawer, request, settings = _planned(call)
     for line in _notes(request, drawer):
-        print(f"note: {line}", file=sys.stderr)
+        show(f"note: {line}", file=sys.stderr)
     album = Album(call.output)
     steps = sum(each.num_inference_steps for each in settings)
     with DrawingProgress(steps, len(settings)) as progress:
         for path in album.draw(drawer, settings, progress.count):
             progress.wrote(path)
     if call.grid and album.drawn:
-        print(album.write_grid())
+        show(album.write_grid())
     if album.lost:
-        print(
+        show(
             f"sdtune: {album.lost} pictures hold what is not a number, and are black: try "
             "`--precision float32`.",
             file=sys.stderr,

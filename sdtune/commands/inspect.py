@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sdtune.commands.tools import refusing
-from sdtune.files.printable_text import printable
+from sdtune.files.printable_text import show
 
 if TYPE_CHECKING:
     from sdtune.adapters.inspection import InspectedFile
@@ -33,8 +33,8 @@ def inspect(adapter: Path, *, json: bool = False) -> None:
 
     with refusing():
         found = inspect_adapter(adapter)
-    told = "\n\n".join("\n".join(_lines(each)) for each in found)
-    print(_as_json(found) if json else printable(told))
+    told = [line for each in found for line in ("", *_lines(each))][1:]
+    show(*(_as_json(found).split("\n") if json else told))
     damaged = [each for each in found if each.is_damaged]
     if damaged:
         raise ValueError(f"Expected {damaged[0].path} to be whole, but: {damaged[0].notes[0]}")

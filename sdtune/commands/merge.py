@@ -6,6 +6,7 @@ from typing import Literal
 
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.commands.tools import base_of, kept_lines, refusing
+from sdtune.files.printable_text import show
 
 __all__ = ["merge", "problems"]
 
@@ -63,7 +64,7 @@ def merge(
             lines = _subjects(adapters, base, output, _texts(texts))
         else:
             lines = _loras(adapters, weights, rank, base, output)
-    print("\n".join(lines))
+    show(*lines)
 
 
 def problems(

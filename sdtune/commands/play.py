@@ -15,6 +15,7 @@ from sdtune._imports import require
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.commands.tools import precision_of, recorded_base, refusing
 from sdtune.drawing.generation_call import PrecisionChoice
+from sdtune.files.printable_text import show
 
 if TYPE_CHECKING:
     from sdtune.drawing.settings import PictureSettings
@@ -75,7 +76,7 @@ def play(
         from sdtune.play.server import served
 
         with _ended_by_signals() as end, served(studio, first, folder, port) as address:
-            print(f"sdtune play: {address} (Ctrl-C ends it)", flush=True)
+            show(f"sdtune play: {address} (Ctrl-C ends it)")
             if browser:
                 webbrowser.open(address)
             end.wait()
@@ -131,7 +132,7 @@ def _opened(
     for each in sources:
         digest = each.metadata.get("sdtune.base_unet_sha256", "")
         if digest and not drawer.is_base(digest):
-            print(
+            show(
                 f"note: {each.path} was trained on another base than `{drawer.base.source}`, one "
                 f"whose UNet has the hash {digest[:10]}; `--base` names it.",
                 file=sys.stderr,

@@ -7,6 +7,7 @@ from pathlib import Path
 from sdtune.commands.call import read_call
 from sdtune.commands.errors import CallError, nearest
 from sdtune.commands.shipped_recipes import shipped_recipes
+from sdtune.files.printable_text import show
 
 __all__ = ["copy", "main"]
 
@@ -37,9 +38,9 @@ def main(arguments: Sequence[str]) -> int:
     """
     action, *rest = arguments or [""]
     if action in ("-h", "--help"):
-        print(_HELP, end="")
+        show(*_HELP.splitlines())
     elif action == "copy":
-        print(copy(**read_call(copy, "sdtune recipes copy", rest)))
+        show(copy(**read_call(copy, "sdtune recipes copy", rest)))
     elif action in ("", "list") and not rest:
         _list()
     else:
@@ -93,8 +94,8 @@ def _list() -> None:
     known = _known()
     width = max(map(len, known))
     for name, path in known.items():
-        print(f"{name:{width}}  {_title(path)}")
-    print("\ntrain: lightning run NAME\ncopy:  sdtune recipes copy NAME FOLDER")
+        show(f"{name:{width}}  {_title(path)}")
+    show("", "train: lightning run NAME", "copy:  sdtune recipes copy NAME FOLDER")
 
 
 def _known() -> dict[str, Path]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from sdtune.files.printable_text import show
 from sdtune.run_folder.layout import REPORT, RunFolder
 
 __all__ = ["problems", "report"]
@@ -29,7 +30,7 @@ def report(runs: list[Path], *, output: Path | None = None) -> None:
     else:
         path = output or Path(REPORT)
         write_comparison(f"{len(runs)} runs", [runs_table(runs)], runs, path)
-    print(f"report: {path}")
+    show(f"report: {path}")
 
 
 def problems(runs: Sequence[Path] = (), output: Path | None = None) -> Iterator[str]:

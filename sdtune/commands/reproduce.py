@@ -10,6 +10,7 @@ from sdtune.commands.call import read_call
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.commands.recipe import CLASS_KEYS, options, part_options
 from sdtune.commands.tools import refusing
+from sdtune.files.printable_text import show
 
 if TYPE_CHECKING:
     from sdtune.adapters.tensor_comparison import TensorComparison
@@ -82,9 +83,9 @@ def _reproduce(
     if hasattr(cli.datamodule, "keep_captions"):
         cli.datamodule.keep_captions(found.captions)
     _set_threads(found.record.threads)
-    print(*_plan(found, cli), sep="\n", flush=True)
+    show(*_plan(found, cli))
     different = _differences_now(found, cli)
-    print(*_listed("differs from the record already:", different), sep="\n", flush=True)
+    show(*_listed("differs from the record already:", different))
     if check:
         return DIFFERS if different else 0
     return _train_and_compare(found, cli, different)
@@ -153,12 +154,12 @@ def _train_and_compare(found: "Recorded", cli: "RecipeCLI", different: Sequence[
     cli.fit()
     run = RunFolder(Path(str(cli.trainer.log_dir)))
     compared = compare_adapters(found.files, run.adapter)
-    print(*map(_outcome, compared), sep="\n")
-    print(f"run folder: {run.path}")
+    show(*map(_outcome, compared))
+    show(f"run folder: {run.path}")
     if all(each.is_equal for each in compared):
         return 0
     seen = differences(found.record, recorded(run.adapter).record)
-    print(*_listed("differs from the record:", [*dict.fromkeys([*different, *seen])]), sep="\n")
+    show(*_listed("differs from the record:", [*dict.fromkeys([*different, *seen])]))
     return DIFFERS
 
 

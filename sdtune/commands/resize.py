@@ -4,6 +4,7 @@ from pathlib import Path
 
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.commands.tools import base_of, kept_lines, refusing
+from sdtune.files.printable_text import show
 
 __all__ = ["resize"]
 
@@ -42,4 +43,4 @@ def resize(
         check_free(output, overwrite=overwrite)
         adapters, model, kept = resize_lora(base_of(adapter, base), adapter, rank, share)
         path = write_adapters(adapters, model, output, {"sdtune.technique": "resize"})
-    print("\n".join([f"adapter:     {path}", *kept_lines(kept)]))
+    show(*[f"adapter:     {path}", *kept_lines(kept)])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sdtune.files.json_file import write_json
+from sdtune.files.printable_text import show
 
 __all__ = ["main", "time_start"]
 
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
 
         def on_train_batch_end(self, *_: Any) -> None:
             clock.lap("first batch and step")
-            print(json.dumps(clock.stages), flush=True)
+            show(json.dumps(clock.stages))
             os._exit(0)
 
     quiet_misleading_messages()

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sdtune._checks import shortened
 from sdtune.data.image_folder import find_files
 from sdtune.files.text_file import parse_json_text, read_text
 
@@ -18,6 +19,7 @@ __all__ = [
     "METADATA_NAMES",
     "NOTES",
     "caption_lines",
+    "metadata_problems",
     "read_captions",
     "read_metadata",
     "read_sidecars",
@@ -157,18 +159,54 @@ def _read_metadata(folder: Path, pictures: Sequence[Path], column: str) -> Itera
         except (OSError, UnicodeDecodeError) as error:
             yield f"{path}: cannot be read as UTF-8 text ({error}); save it again as UTF-8."
             continue
-        rows = _csv_rows(text) if path.suffix == ".csv" else _jsonl_rows(text)
-        for number, row in rows:
-            yield _metadata_entry(f"{path}:{number}", path.name, row, known, column)
+        for number, row in _rows(path, text, column):
+            source = f"{path}:{number}"
+            if isinstance(row, str):
+                yield f"{source}: {row}"
+            else:
+                yield _metadata_entry(source, path.name, row, known, column)
 
 
-def _jsonl_rows(text: str) -> Iterator[tuple[int, Any]]:
+def metadata_problems(path: Path, folder: Path) -> list[str]:
+    """Say what is wrong with the lines of a metadata file that another library could not read.
+
+    Args:
+        path: A `metadata.jsonl` or `metadata.csv`.
+        folder: The folder that it must lie in.
+
+    Returns:
+        A sentence for each line that is wrong, or for the file.
+    """
+    try:
+        rows = list(_rows(path, read_text(path, folder), ""))
+    except (OSError, UnicodeDecodeError) as error:
+        return [f"{path}: cannot be read as UTF-8 text ({error}); save it again as UTF-8."]
+    problems = [
+        f"{path}:{number}: {row if isinstance(row, str) else 'holds no `file_name`; add it.'}"
+        for number, row in rows
+        if isinstance(row, str) or not any(f"{key}s".endswith("file_names") for key in row)
+    ]
+    if not rows:
+        problems = [f"{path}: holds no rows; write `file_name` and a caption, or delete the file."]
+    return problems
+
+
+def _rows(path: Path, text: str, column: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    """Give the rows of metadata by their lines, or what is wrong in a sentence without path."""
+    return _csv_rows(text, column) if path.suffix == ".csv" else _jsonl_rows(text)
+
+
+def _jsonl_rows(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
     for number, line in enumerate(_lines(text), start=1):
         if line.strip():
             try:
-                yield number, parse_json_text(line)
-            except ValueError:
-                yield number, None
+                row = parse_json_text(line)
+            except ValueError as error:
+                yield number, f"is no JSON ({error}); write it anew, or delete the line."
+                continue
+            is_row = isinstance(row, dict)
+            wrong = f"holds {shortened(row)} and no mapping; write it anew, or delete the line."
+            yield number, row if is_row else wrong
 
 
 def _lines(text: str) -> Iterator[str]:
@@ -180,19 +218,28 @@ def _lines(text: str) -> Iterator[str]:
     yield text[begin:]
 
 
-def _csv_rows(text: str) -> Iterator[tuple[int, Any]]:
+def _csv_rows(text: str, column: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
     reader = csv.DictReader(io.StringIO(text, newline=""))
     try:
+        missing = {"file_name", column or "file_name"} - set(reader.fieldnames or ())
+        if missing and text:
+            names = " and ".join(f"`{each}`" for each in sorted(missing))
+            named = shortened(",".join(reader.fieldnames or ()))
+            yield (
+                1,
+                f"names the columns {named} and not {names}; name them so, with commas between.",
+            )
+            return
         for row in reader:
             yield reader.line_num, row
-    except csv.Error:
-        yield reader.line_num, None
+    except csv.Error as error:
+        yield reader.line_num + 1, f"is no CSV ({error}), and no line after it is read; mend it."
 
 
 def _metadata_entry(
-    source: str, file: str, row: Any, known: Mapping[str, Path], column: str
+    source: str, file: str, row: Mapping[str, Any], known: Mapping[str, Path], column: str
 ) -> _Entry | str:
-    name, value = (row.get("file_name"), row.get(column)) if isinstance(row, dict) else (None, None)
+    name, value = row.get("file_name"), row.get(column)
     captions = value if isinstance(value, list) else [value]
     if not isinstance(name, str) or not all(isinstance(each, str) for each in captions):
         return (
@@ -201,7 +248,7 @@ def _metadata_entry(
         )
     picture = known.get(Path(name).as_posix())
     if picture is None:
-        return f"{source}: there is no picture {name!r}; add it, or delete the line."
+        return f"{source}: there is no picture {shortened(name)}; add it, or delete the line."
     joined = [" ".join(str(each).split()) for each in captions]
     return _Entry(picture, source, list(filter(None, joined)), file)
 

@@ -76,7 +76,11 @@ class KeepsFeatures(pl.LightningDataModule, ABC):
         rank, processes = self._rank()
         datasets = self._sized_datasets()
         needed = sum(dataset.encoded_bytes() for dataset in datasets)
-        if needed > self.features.room():
+        has_room = needed <= self.features.room()
+        if processes > 1 and self.trainer is not None:
+            # one decides: what others have written meanwhile would make the answers differ
+            has_room = self.trainer.strategy.broadcast(has_room)
+        if not has_room:
             rank_zero_info(
                 f"data.cache_latents: latents would take {size_words(needed)}, and there is room "
                 f"for {size_words(self.features.room())} in {self.features.folder}, so they are "

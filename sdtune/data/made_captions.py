@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sdtune._prompt_fields import PromptFields, Subject
 from sdtune.files.json_file import JsonFileError, read_json, write_json
 
 __all__ = [
@@ -28,6 +29,9 @@ CAPTIONS = "captions.json"
 """The file, in the folder of the run."""
 
 VERSION = 1
+
+_FIELDS = PromptFields.of_subjects([Subject("")])
+"""Those that a caption may have; what they read is another matter."""
 
 # raise it when the same captioner says something else of the same picture
 _SAID_VERSION = 2
@@ -76,12 +80,21 @@ def read_made_captions(folder: Path) -> list[MadeCaption]:
         The captions; none if there is no such file.
 
     Raises:
-        JsonFileError: If the file is damaged: to go on with other captions would be another run.
+        JsonFileError: If the file is damaged, or a caption has a field that no data has: to go on
+            with other captions would be another run.
     """
     try:
-        return read_json(MadeCaptions, folder / CAPTIONS, VERSION).captions
+        captions = read_json(MadeCaptions, folder / CAPTIONS, VERSION).captions
     except FileNotFoundError:
         return []
+    problems = [
+        problem
+        for number, each in enumerate(captions)
+        for problem in _FIELDS.problems([each.caption], f"captions[{number}].caption")
+    ]
+    if problems:
+        raise JsonFileError(folder / CAPTIONS, problems)
+    return captions
 
 
 def recorded_captions(text: str) -> dict[str, str]:
@@ -95,7 +108,11 @@ def recorded_captions(text: str) -> dict[str, str]:
     except (ValueError, RecursionError):
         return {}
     pairs = content.items() if isinstance(content, dict) else ()
-    return {key: " ".join(value.split()) for key, value in pairs if isinstance(value, str)}
+    return {
+        key: " ".join(value.split())
+        for key, value in pairs
+        if isinstance(value, str) and not _FIELDS.problems([value], key)
+    }
 
 
 def write_made_captions(folder: Path, captions: Sequence[MadeCaption]) -> None:

@@ -20,6 +20,12 @@ from sdtune.run_folder.sample_rows import Sampling, read_sampling
 __all__ = ["Request", "base_of_picture", "run_sampling"]
 
 
+# what a picture is drawn with again, unasked; more is the caller's to say
+_MOST_PIXELS = 2048 * 2048
+_MOST_AT_ONCE = 8 * _MOST_PIXELS
+_MOST_STEPS = 250
+
+
 @dataclass(frozen=True)
 class Request:
     """What is asked for; None, or nothing, where it is left to the run or the picture.
@@ -117,7 +123,8 @@ class Request:
             Settings; those recorded, to the last one, if nothing else is asked for.
 
         Raises:
-            ValueError: If a strength or a field is wrong.
+            ValueError: If a strength or a field is wrong, or the picture asks for more than one
+                does that somebody drew for a trial, and the call does not.
         """
         adapters = list(recorded.adapters)
         if [each.sha256 for each in adapters] != [each.sha256 for each in self.sources]:
@@ -127,6 +134,7 @@ class Request:
         base = recorded.base
         if self.is_base_given and drawer.base.unet_sha256 != base.unet_sha256:
             base = drawer.base
+        _check_cost(recorded, self.given, self.seeds is not None)
         first = replace(
             recorded, base=base, adapters=adapters, precision=drawer.precision, **self.given
         )
@@ -182,6 +190,39 @@ def base_of_picture(base: UsedBase, others: Iterable[str | None], picture: Path)
         f"Expected the base `{base.source}` of {picture} to be nano, below this folder or in the "
         "hub's cache, but it is not: name it by `--base`."
     )
+
+
+def _check_cost(recorded: PictureSettings, given: Mapping[str, Any], are_seeds_given: bool) -> None:
+    """Refuse to draw for hours, or to fill memory, because a stranger's picture says so."""
+    width, height = recorded.width or 0, recorded.height or 0
+    size = recorded.batch.size if recorded.batch else 1
+    steps = recorded.num_inference_steps
+    asked = f"--width {width} --height {height}"
+    for is_much, what, most, way in (
+        (
+            width * height > _MOST_PIXELS and not {"width", "height"} <= given.keys(),
+            f"{width}x{height} pixels",
+            f"{_MOST_PIXELS:,} pixels",
+            f"`{asked}` draws it",
+        ),
+        (
+            width * height * size > _MOST_AT_ONCE and not are_seeds_given,
+            f"{size} of {width}x{height} at once",
+            f"{_MOST_AT_ONCE:,} pixels at once",
+            f"`--seeds {recorded.seed}` draws it alone",
+        ),
+        (
+            steps > _MOST_STEPS and "num_inference_steps" not in given,
+            f"{steps} steps",
+            f"{_MOST_STEPS} steps",
+            f"`--steps {steps}` draws it",
+        ),
+    ):
+        if is_much:
+            raise ValueError(
+                f"Expected the picture of `--like` to ask for at most {most}, but it asks for "
+                f"{what}: {way}, if that is meant."
+            )
 
 
 def _strengthened(

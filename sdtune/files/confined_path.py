@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
-__all__ = ["ConfinedPath", "is_confined", "lies_within", "links_out_of"]
+__all__ = ["ConfinedPath", "is_confined", "lies_within", "links_out_of", "roots"]
 
 
 def is_confined(path: str) -> bool:
@@ -27,7 +27,7 @@ def is_confined(path: str) -> bool:
 
 
 def lies_within(path: Path, folder: Path) -> bool:
-    """Tell whether a path is below a folder when all links are followed.
+    """Tell whether a path is below a folder when all links are followed, see `roots`.
 
     Args:
         path: A path that a file names, joined to the folder, or that was found there. It need not
@@ -38,9 +38,30 @@ def lies_within(path: Path, folder: Path) -> bool:
         Whether it is. Links in a circle lead nowhere.
     """
     try:
-        return path.resolve().is_relative_to(folder.resolve())
+        real = path.resolve()
+        return any(real.is_relative_to(root) for root in roots(folder))
     except (OSError, RuntimeError):
         return False
+
+
+def roots(folder: Path) -> list[Path]:
+    """Say where the files of a folder may lie when all links are followed.
+
+    A revision in a cache of the Hugging Face hub holds links to the files of its repository, which
+    lie beside it: `datasets--owner--name/snapshots/REVISION` and `datasets--owner--name/blobs`.
+
+    Args:
+        folder: The folder, which may itself be a link.
+
+    Returns:
+        The folder without links; and, below a `snapshots`, the `blobs` beside that.
+
+    Raises:
+        OSError: If a link leads nowhere, as does a circle of them.
+    """
+    real = folder.resolve()
+    above = next((each for each in real.parents if each.name == "snapshots"), None)
+    return [real] if above is None else [real, above.parent / "blobs"]
 
 
 def links_out_of(folder: Path, names: Iterable[str]) -> list[Path]:

@@ -1,21 +1,54 @@
-"""Texts of strangers for a terminal, which obeys what it is shown."""
+"""Texts of strangers for a terminal, which obeys what it is shown: all that is printed."""
 
 from __future__ import annotations
 
+import logging
 import re
+import sys
+from typing import TextIO
 
-__all__ = ["printable"]
+__all__ = ["PrintableRecord", "printable", "show"]
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# controls, ends of lines, what turns the direction of writing, and what has no bytes
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_NAMES = {"\n": "\\n", "\r": "\\r"}
 
 
 def printable(text: str) -> str:
-    r"""Show control characters as `\x1b` and the like; tabs and ends of lines stay.
+    r"""Show control characters as `\x1b` and the like, and ends of lines as `\n`; tabs stay.
 
     Args:
-        text: Anything, such as a name in the header of somebody's file.
+        text: One line, such as a name in the header of somebody's file.
 
     Returns:
-        The text, which moves no cursor, clears no screen and sets no title.
+        A line, which moves no cursor, clears no screen, sets no title, looks like no other line,
+        and can be encoded.
     """
-    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+    return _CONTROLS.sub(lambda found: _NAMES.get(found[0]) or _escape(found[0]), text)
+
+
+def show(*lines: object, file: TextIO | None = None) -> None:
+    """Print lines, whoever wrote what stands in them.
+
+    Args:
+        *lines: Each is one line, see `printable`.
+        file: Where to; None for the standard output.
+    """
+    for line in lines:
+        print(printable(str(line)), file=file or sys.stdout)
+    (file or sys.stdout).flush()
+
+
+class PrintableRecord(logging.LogRecord):
+    """A record of the log; see `printable`, but what logs has lines of its own."""
+
+    def getMessage(self) -> str:  # noqa: N802
+        """Give the message, each line of it as it is printed."""
+        return "\n".join(map(printable, super().getMessage().split("\n")))
+
+
+def _escape(character: str) -> str:
+    number = ord(character)
+    return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"

@@ -91,6 +91,7 @@ def model_card(
     pictures: Sequence[CardPicture],
     *,
     license: str,
+    license_name: str | None = None,
     name: str,
     base_model: str | None = None,
 ) -> str:
@@ -103,6 +104,7 @@ def model_card(
         metadata: Strings of its header.
         pictures: Those in the folder.
         license: As the hub names it, such as `cc-by-sa-4.0`.
+        license_name: What `other` is called.
         name: What the folder is called.
         base_model: Id of the base on the hub, if the recipe's own is none.
 
@@ -111,7 +113,8 @@ def model_card(
     """
     base = base_model or public_base(run.base)
     words = trigger_words(metadata)
-    front = _front_matter(base, words, metadata, pictures, license)
+    named = {"license": license, **({} if license_name is None else {"license_name": license_name})}
+    front = _front_matter(base, words, metadata, pictures, named)
     lines = ["---", yaml.safe_dump(front, sort_keys=False, allow_unicode=True).rstrip(), "---", ""]
     lines += [f"# {name}", "", *_introduction(run, checkpoint, base, metadata), ""]
     if words:
@@ -127,9 +130,9 @@ def _front_matter(
     words: Sequence[str],
     metadata: Mapping[str, str],
     pictures: Sequence[CardPicture],
-    license: str,
+    license: Mapping[str, str],
 ) -> dict[str, Any]:
-    front: dict[str, Any] = {"library_name": "diffusers", "license": license}
+    front: dict[str, Any] = {"library_name": "diffusers", **license}
     if _HUB_ID.fullmatch(base.partition("@")[0]):
         front |= {"base_model": base.partition("@")[0], "base_model_relation": "adapter"}
     front["pipeline_tag"] = "text-to-image"

@@ -42,6 +42,7 @@ def publish_run(
     to: Path,
     *,
     license: str,
+    license_name: str | None = None,
     checkpoint: str | None = None,
     base_model: str | None = None,
 ) -> Path:
@@ -51,6 +52,7 @@ def publish_run(
         run: The run folder.
         to: The folder to make.
         license: By the hub's name.
+        license_name: What `other` is called.
         checkpoint: `best`, `last` or a step; None for the best, or the last where none is named.
         base_model: The base's id on the hub, if the recipe's own is none.
 
@@ -85,6 +87,7 @@ def publish_run(
             _metadata(files[-1]),
             pictures,
             license=license,
+            license_name=license_name,
             name=to.name,
             base_model=base_model,
         )

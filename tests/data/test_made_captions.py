@@ -5,6 +5,7 @@ from sdtune.data.made_captions import (
     MadeCaption,
     read_descriptions,
     read_made_captions,
+    recorded_captions,
     write_descriptions,
     write_made_captions,
 )
@@ -32,6 +33,19 @@ def test_a_damaged_file_is_an_error_for_other_captions_would_be_another_run(tmp_
     (tmp_path / CAPTIONS).write_text(text)
     with pytest.raises(JsonFileError, match=CAPTIONS):
         read_made_captions(tmp_path)
+
+
+def test_a_field_that_no_data_has_is_told_with_the_file_and_left_out_of_a_header(tmp_path):
+    write_made_captions(tmp_path, [*MADE, MadeCaption("b.png", "cd" * 32, "a {dog}", "clip")])
+    with pytest.raises(JsonFileError) as caught:
+        read_made_captions(tmp_path)
+    assert caught.value.problems == [
+        f"{tmp_path / CAPTIONS}: Expected `captions[1].caption` to use the fields `{{subject_1}}`, "
+        "`{class_1}`, `{subject}`, `{class}`, but got `{dog}`."
+    ]
+    assert recorded_captions('{"ab": "a {dog}", "cd": "a  {class}", "ef": 3}') == {
+        "cd": "a {class}"
+    }
 
 
 def test_descriptions_are_kept_by_captioner_and_subject(tmp_path):

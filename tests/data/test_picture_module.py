@@ -132,7 +132,7 @@ def test_processes_share_the_encoding_and_the_samples(make_data):
         return SimpleNamespace(
             global_rank=rank,
             world_size=2,
-            strategy=SimpleNamespace(barrier=barrier),
+            strategy=SimpleNamespace(barrier=barrier, broadcast=lambda value: value),
             fit_loop=fit_loop,
             lightning_module=None,
             overfit_batches=0,
@@ -148,6 +148,19 @@ def test_processes_share_the_encoding_and_the_samples(make_data):
     shares = [_indices(module.train_dataloader()) for module in modules]
     assert len(shares[0]) == len(shares[1]) == 4
     assert set(shares[0] + shares[1]) == set(range(7))
+
+
+def test_the_first_process_says_whether_there_is_room_for_all(make_data, monkeypatch):
+    """What it has written by the time that another looks would be waited for by one alone."""
+    monkeypatch.setattr("sdtune.files.feature_store.FeatureStore.room", lambda store: 0)
+    asked = []
+    strategy = SimpleNamespace(
+        barrier=lambda name: None, broadcast=lambda value: asked.append(value) or True
+    )
+    data = make_data()
+    data.trainer = SimpleNamespace(global_rank=1, world_size=2, strategy=strategy)
+    assert data.cache_latents(_encode, "vae")
+    assert asked == [False]
 
 
 def test_the_resolution_may_be_the_models(make_data):

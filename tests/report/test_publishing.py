@@ -157,6 +157,9 @@ def test_private_words_are_found_in_texts_and_named(tmp_path):
     [
         (["--to=x"], "Expected `--license` to be given"),
         (["--to=x", "--license=CC BY"], "Expected `--license` to be a licence by the hub's name"),
+        (["--to=x", "--license=mti"], "but got `mti`; did you mean `mit`?"),
+        (["--to=x", "--license=other"], "come with `--license_name`, one word such as my-license"),
+        (["--to=x", "--license=mit", "--license_name=x"], "with `--license other` alone"),
         (["--to=.", "--license=mit"], "Expected `--to` to name a new folder"),
         (["--to=x", "--license=mit", "--base_model=sd15"], "Expected `--base_model` to be a hub's"),
     ],
@@ -171,6 +174,10 @@ def test_the_command_says_how_to_upload(run, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["publish", str(run), "--to", "discs", "--license", "mit"]) == 0
     assert "hf upload OWNER/discs discs" in capsys.readouterr().out
+    words = ["--to", "named", "--license", "other", "--license_name", "my-own"]
+    assert main(["publish", str(run), *words]) == 0
+    front = (tmp_path / "named" / "README.md").read_text()
+    assert "\nlicense: other\nlicense_name: my-own\n" in front
     assert main(["publish", str(tmp_path), "--to", "x", "--license", "mit"]) == 2
     assert "Expected a run folder" in capsys.readouterr().err
 

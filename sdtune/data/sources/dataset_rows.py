@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from sdtune._imports import DATASETS_AVAILABLE
 from sdtune.data.captions import several_note
 from sdtune.data.sources.picture_store import PictureStore
 from sdtune.data.sources.source import Asked, Listed, Listing
+from sdtune.files.confined_path import lies_within
 
 __all__ = ["list_tables", "needs_datasets", "read_problem"]
 
@@ -74,6 +76,8 @@ def list_tables(
             if not listed.captions:
                 where = f"{location}/{listed.name}"
                 problems.append(f"{where}: has no caption in `{columns.caption}`; write one.")
+    if files is not None:
+        pictures = _of_several_rows(pictures)
     if not pictures and not problems:
         problems = [f"{location}: holds no rows; choose another."]
     left = [split for split in tables if split not in read]
@@ -181,10 +185,21 @@ def _listed(
 
 def _listed_file(folder: Path, path: Path, captions: Sequence[str]) -> Listed | str:
     """List a file that metadata name, if it lies in their folder."""
-    if not path.resolve().is_relative_to(folder.resolve()):
+    if not lies_within(path, folder):
         return f"{path}: lies outside of {folder}; copy the picture there."
-    name = path.resolve().relative_to(folder.resolve())
+    below, here = Path(os.path.abspath(path)), Path(os.path.abspath(folder))
+    name = below.relative_to(here) if below.is_relative_to(here) else Path(path.name)
     return Listed(folder / name, name.as_posix(), captions)
+
+
+def _of_several_rows(pictures: Iterable[Listed]) -> list[Listed]:
+    """Join the rows of one file, whose captions are then several."""
+    joined: dict[Path, Listed] = {}
+    for each in pictures:
+        before = joined.get(each.path, each)
+        captions = list(dict.fromkeys([*before.captions, *each.captions]))
+        joined[each.path] = replace(each, captions=captions)
+    return list(joined.values())
 
 
 def _captions(row: Mapping[str, Any], columns: _Columns, asked: Asked) -> list[str]:

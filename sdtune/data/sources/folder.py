@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,8 +18,12 @@ from sdtune.data.decoding import IMAGE_SUFFIXES
 from sdtune.data.image_folder import list_files, name_below
 from sdtune.data.sources.masks import masks_note, masks_of
 from sdtune.data.sources.source import Asked, Listed, Listing, Sign
+from sdtune.files.confined_path import roots
 
-__all__ = ["FolderSource", "link_problem", "links_out", "passed_over"]
+__all__ = ["KOHYA_NAME", "FolderSource", "link_problem", "links_out", "passed_over"]
+
+KOHYA_NAME = re.compile(r"(\d+)_(.*\S.*)")
+"""Of kohya's folders: repeats and class tokens, `10_sks cat`."""
 
 
 class FolderSource:
@@ -79,9 +84,29 @@ class FolderSource:
             folder,
             pictures,
             problems=problems,
-            notes=several_note(captions.values()) + masks_note(len(masks)),
+            notes=[
+                *several_note(captions.values()),
+                *masks_note(len(masks)),
+                *_kohya_note(folder, paths),
+            ],
             passed_over=passed_over(files),
         )
+
+
+def _kohya_note(folder: Path, paths: Sequence[Path]) -> list[str]:
+    """Say that folders are named as kohya's, whose repeats would count elsewhere."""
+    named = sorted(
+        {each for each in {path.parent for path in paths} if KOHYA_NAME.fullmatch(each.name)}
+    )
+    named = [each for each in named if each != folder]
+    if not named:
+        return []
+    first = named[0]
+    how = "`data.source: kohya` reads" if first.parent == folder else f"name {first.parent} to read"
+    return [
+        f"{folder}: {first.relative_to(folder).as_posix()} is named as kohya names folders, "
+        f"but its repeats and name do not count here; {how} them."
+    ]
 
 
 def passed_over(files: Sequence[Path]) -> list[Path]:
@@ -106,10 +131,13 @@ def links_out(folder: Path, paths: Sequence[Path]) -> set[Path]:
     Returns:
         Those that lie elsewhere, once all links are followed.
     """
-    root = folder.resolve()
+    inside = roots(folder)
     links = (path for path in paths if path.is_symlink())
     # unlike `resolve`, it lets a link to itself pass, which then does not open
-    return {path for path in links if not Path(os.path.realpath(path)).is_relative_to(root)}
+    real = {path: Path(os.path.realpath(path)) for path in links}
+    return {
+        path for path, to in real.items() if not any(to.is_relative_to(root) for root in inside)
+    }
 
 
 def link_problem(path: Path) -> str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from sdtune.data.captions import METADATA_NAMES
-from sdtune.data.image_folder import is_folder
+from sdtune._checks import shortened
+from sdtune.data.captions import METADATA_NAMES, metadata_problems
+from sdtune.data.image_folder import find_pictures, is_folder
 from sdtune.data.sources.dataset_rows import list_tables, needs_datasets, read_problem
+from sdtune.data.sources.masks import masks_note, masks_of
 from sdtune.data.sources.source import Asked, Listing, Sign
 from sdtune.files.cache_folder import default_cache_dir
 
@@ -55,8 +58,48 @@ class ImageFolderSource:
                 "imagefolder", data_dir=str(folder), cache_dir=str(cache / "imagefolder")
             )
         except Exception as error:  # as many kinds as there are readers below it
-            return Listing(folder, problems=[read_problem(location, error)])
-        return list_tables(location, tables, asked, files=folder)
+            problems = list(_metadata_problems(folder)) or [read_problem(location, error)]
+            return Listing(folder, problems=problems)
+        return _beside(folder, list_tables(location, tables, asked, files=folder), len(tables))
+
+
+def _beside(folder: Path, listing: Listing, splits: int) -> Listing:
+    """Add the masks that lie beside the pictures, and say which pictures no row names."""
+    named = {each.path for each in listing.pictures}
+    found = find_pictures(folder)
+    masks = {of: mask for of, mask in masks_of(found).items() if of in named and mask not in named}
+    left = (
+        []
+        if splits > 1 or not named
+        else [each for each in found if each not in {*named, *masks.values()}]
+    )
+    notes = [*listing.notes, *masks_note(len(masks))]
+    if left:
+        notes.append(
+            f"{folder}: the metadata name {len(left)} of its pictures nowhere, and they are left "
+            f"out, such as {left[0]}."
+        )
+    pictures = [replace(each, mask=masks.get(each.path)) for each in listing.pictures]
+    return replace(listing, pictures=pictures, notes=notes)
+
+
+def _metadata_problems(folder: Path) -> Iterator[str]:
+    """Say which metadata are wrong, and how, where the library says no more than that."""
+    here = (folder / name for name in _NAMES)
+    for path in (*filter(Path.is_file, here), *_nested_metadata(folder)):
+        if path.name == _PARQUET:
+            from pyarrow import ArrowException, parquet
+
+            try:
+                names = parquet.read_schema(path).names
+            except (ArrowException, OSError, ValueError) as error:
+                reason = " ".join(str(error).split())
+                yield f"{path}: is no whole Parquet file ({reason}); write it again."
+                continue
+            if not any(name.endswith(("file_name", "file_names")) for name in names):
+                yield f"{path}: names the columns {shortened(names)} and not `file_name`; add it."
+        else:
+            yield from metadata_problems(path, folder)
 
 
 def _nested_metadata(folder: Path) -> Iterator[Path]:

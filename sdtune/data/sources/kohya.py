@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +11,11 @@ from typing import NamedTuple
 from sdtune.data.captions import METADATA_NAMES, read_sidecars, several_note
 from sdtune.data.decoding import IMAGE_SUFFIXES
 from sdtune.data.image_folder import is_folder, list_files
-from sdtune.data.sources.folder import link_problem, links_out, passed_over
+from sdtune.data.sources.folder import KOHYA_NAME, link_problem, links_out, passed_over
 from sdtune.data.sources.masks import masks_note, masks_of
 from sdtune.data.sources.source import Asked, Listed, Listing, Sign
 
 __all__ = ["KohyaSource"]
-
-_NAME = re.compile(r"(\d+)_(.*\S.*)")
 
 
 class _Subject(NamedTuple):
@@ -66,15 +63,17 @@ class KohyaSource:
             pictures += found
             problems += wrong
             masks |= masked
-        notes = _left_out(folder, subjects, masks)
+        outside = links_out(folder, [each.folder for each in subjects])
+        inside = [each.folder for each in subjects if each.folder not in outside]
+        notes = _left_out(folder, {*inside, *outside}, inside, masks)
         notes += several_note(each.captions for each in pictures) + masks_note(len(masks))
-        files = [each for subject in subjects for each in _files_in(subject.folder)]
+        files = [each for path in inside for each in _files_in(path)]
         return Listing(folder, pictures, _summary(subjects), problems, notes, passed_over(files))
 
 
 def _subjects(folder: Path) -> Iterator[_Subject]:
     for path in _folders_in(folder):
-        match = _NAME.fullmatch(path.name)
+        match = KOHYA_NAME.fullmatch(path.name)
         if match and int(match[1]) > 0:
             yield _Subject(path, int(match[1]), match[2].strip())
 
@@ -124,14 +123,13 @@ def _summary(subjects: list[_Subject]) -> str:
     return f"{len(subjects)} {noun} with repeats {words}"
 
 
-def _left_out(folder: Path, subjects: list[_Subject], masks: set[Path]) -> list[str]:
-    meant = {each.folder for each in subjects}
+def _left_out(folder: Path, meant: set[Path], inside: list[Path], masks: set[Path]) -> list[str]:
     names = [path.name for path in _folders_in(folder) if path not in meant]
     beside = sum(_is_picture(path) for path in _files_in(folder))
     deeper = sum(
-        _is_picture(path) and path.parent != each.folder and path not in masks
-        for each in subjects
-        for path in list_files(each.folder)
+        _is_picture(path) and path.parent != each and path not in masks
+        for each in inside
+        for path in list_files(each)
     )
     notes = []
     if names:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from sdtune.data.sources.registry import choose_source
 from sdtune.data.sources.source import Asked, Listing
 from sdtune.files.shipped_folder import shipped_datasets
+from sdtune.files.text_file import read_text
 
 __all__ = [
     "Location",
@@ -118,6 +119,7 @@ def overlaps(location: Location) -> list[str]:
 
 
 def _list_one(location: str, asked: Asked, source: str | None) -> Part:
+    called, location = location, _of_hub_cache(location)
     try:
         choice = choose_source(location, source)
         if choice is None:
@@ -129,10 +131,23 @@ def _list_one(location: str, asked: Asked, source: str | None) -> Part:
         problem = f"{location}: cannot be read ({error}); make it readable, or name another."
         return Part(location, Listing(Path(location), problems=[problem]), "")
     title = choice.source.title
+    if location != called:
+        title += f" (revision {Path(location).name} in a cache of the hub)"
     if choice.others:
         seen = " and ".join(f"`{each.name}` ({sign.evidence})" for each, sign in choice.others)
         title += f" (it looks like {seen} too: `data.source` chooses)"
     return Part(location, listing, title)
+
+
+def _of_hub_cache(location: str) -> str:
+    """Give the folder of the current revision, of a repository in the hub's cache; else itself."""
+    folder = Path(location)
+    try:
+        revisions = [each.name for each in (folder / "snapshots").iterdir() if each.is_dir()]
+        main = read_text(folder / "refs" / "main", largest=100).strip()
+    except (OSError, ValueError):
+        return location
+    return str(folder / "snapshots" / main) if main in revisions else location
 
 
 def _prefixes(locations: list[str]) -> list[str]:

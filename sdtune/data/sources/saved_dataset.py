@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sdtune._checks import shortened
 from sdtune.data.sources.dataset_rows import list_tables, needs_datasets, read_problem
 from sdtune.data.sources.source import Asked, Listing, Sign
 from sdtune.files.confined_path import is_confined
-from sdtune.files.text_file import read_text
+from sdtune.files.text_file import parse_json_text, read_text
 
 __all__ = ["SavedDatasetSource"]
 
@@ -56,11 +56,23 @@ class SavedDatasetSource:
 def _check_paths(folder: Path) -> None:
     """Refuse a state whose files lie elsewhere."""
     for state in sorted([*folder.glob(_STATE), *folder.glob(f"*/{_STATE}")]):
-        for each in json.loads(read_text(state, folder)).get("_data_files") or []:
-            if not is_confined(str(each.get("filename"))):
+        for each in _listed_in(state, folder, "_data_files"):
+            if not isinstance(each, dict) or not is_confined(str(each.get("filename"))):
                 raise ValueError(f"{state} names a file outside of its folder")
     splits = folder / _SPLITS
     if splits.is_file():
-        for each in json.loads(read_text(splits, folder)).get("splits") or []:
+        for each in _listed_in(splits, folder, "splits"):
             if not is_confined(str(each)):
                 raise ValueError(f"{splits} names a folder outside of its own")
+
+
+def _listed_in(path: Path, folder: Path, key: str) -> list[Any]:
+    """Read the list under a key of one of the library's JSON files."""
+    try:
+        content = parse_json_text(read_text(path, folder))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON in UTF-8: {error}") from error
+    found = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(found, list):
+        raise ValueError(f"expected `{key}` of {path} to be a list, but got {shortened(found)}")
+    return found

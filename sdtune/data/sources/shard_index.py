@@ -17,7 +17,7 @@ __all__ = ["ShardIndex"]
 log = logging.getLogger(__name__)
 
 # part of every index: raise it when something else is read out of a shard
-VERSION = 1
+VERSION = 2
 
 
 class ShardIndex:

@@ -11,6 +11,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from sdtune._checks import shortened
 from sdtune.data.archive_member import ArchiveMember
 from sdtune.data.captions import caption_lines, several_note
 from sdtune.data.decoding import IMAGE_SUFFIXES
@@ -59,6 +60,7 @@ class WebDatasetSource:
         folder = Path(location)
         shards = _shards_in(folder) or [Path(each) for each in expand_braces(location)]
         pictures: list[Listed] = []
+        beside = 0
         there = [shard for shard in shards if shard.is_file()]
         problems = [
             f"{shard}: there is no such shard; copy it there, or name others."
@@ -69,18 +71,25 @@ class WebDatasetSource:
         problems += wrong
         for shard, rows in zip(there, contents, strict=True):
             for row in rows:
-                listed = _Sample(*row).listed(shard, asked)
+                sample = _Sample(*row)
+                listed = sample.listed(shard, asked)
                 if listed is not None:
                     pictures.append(listed)
+                    beside += len(sample.pictures) - 1
                     if not listed.captions:
                         problems.append(
-                            f"{listed.path}: has no caption; put a .txt or a .json with `text` "
-                            "of the same name into the shard."
+                            f"{listed.path}: {sample.problem or 'has no caption'}; put a .txt or a "
+                            ".json with `text` of the same name into the shard."
                         )
         if not pictures and not problems:
             problems = [f"{location}: its shards hold no pictures; name others."]
         noun = "shard" if len(shards) == 1 else "shards"
         notes = several_note(each.captions for each in pictures)
+        if beside:
+            notes.append(
+                f"{location}: {beside} pictures of samples that hold several are left out: of "
+                "`0.png` and `0.mask.png` the first is read."
+            )
         if loose := _loose_pictures(folder):
             notes.append(f"{folder}: {loose} pictures beside the shards are left out.")
         root = folder if folder.is_dir() else _common_folder(shards)
@@ -94,11 +103,14 @@ class _Sample:
     pictures: list[tuple[str, int, int]] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     json: str = ""
+    problem: str = ""  # what is wrong with the JSON, once it has been looked at
 
     def listed(self, shard: Path, asked: Asked) -> Listed | None:
         if not self.pictures:
             return None
-        path = ArchiveMember.of(shard, *self.pictures[0])
+        # the one of the fewest endings: a `.mask.png` beside is no picture to train on
+        picture = min(self.pictures, key=lambda each: Path(each[0]).name.count("."))
+        path = ArchiveMember.of(shard, *picture)
         captions = [asked.caption] if asked.caption is not None else self._captions(asked)
         # one part, as a picture beside the shards would have; the shard's name tells samples of one
         # number apart
@@ -108,7 +120,10 @@ class _Sample:
     def _captions(self, asked: Asked) -> list[str]:
         found = [line for each in self.texts for line in caption_lines(each)]
         if self.json and (asked.caption_column is not None or not found):
-            found = _json_captions(self.json, asked.caption_column)
+            try:
+                found = _json_captions(self.json, asked.caption_column)
+            except ValueError as error:
+                found, self.problem = [], str(error)
         joined = [" ".join(each.split()) for each in found]
         return list(dict.fromkeys(filter(None, joined)))
 
@@ -173,7 +188,7 @@ def _read_shard(shard: Path) -> tuple[list[Any], list[str]]:
             for member in _members(archive, shard, problems):
                 if member.offset_data + member.size > size:
                     raise tarfile.ReadError("unexpected end of data")
-                _add(samples, archive, member)
+                problems += _add(samples, archive, member, f"{shard}/{member.name}")
     except (tarfile.TarError, EOFError) as error:
         reason = str(error) or "it ends too early"
         problems.append(f"{shard}: is no whole tar file ({reason}); make or copy it again.")
@@ -200,29 +215,42 @@ def _members(
             yield member
 
 
-def _add(samples: dict[str, _Sample], archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+def _add(
+    samples: dict[str, _Sample], archive: tarfile.TarFile, member: tarfile.TarInfo, where: str
+) -> list[str]:
+    """Put a member with its sample; give a line if it is no text."""
     path = Path(member.name)
     base = path.name.split(".", 1)[0] or path.name  # WebDataset's key ends at the first dot
     sample = samples.setdefault((path.parent / base).as_posix(), _Sample())
     suffix = path.suffix.lower()
     if suffix in IMAGE_SUFFIXES:
         sample.pictures.append((path.as_posix(), member.offset_data, member.size))
-        return
+        return []
     file = archive.extractfile(member)
     data = b"" if file is None else file.read()
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        return [f"{where}: cannot be read as UTF-8 text ({error}); write it again as UTF-8."]
     if suffix in _TEXTS:
-        sample.texts.append(data.decode("utf-8-sig", errors="replace"))
+        sample.texts.append(text)
     else:
-        sample.json = data.decode("utf-8-sig", errors="replace")
+        sample.json = text
+    return []
 
 
 def _json_captions(text: str, column: str | None) -> list[str]:
     try:
         values = parse_json_text(text)
-    except ValueError:
-        return []
+    except ValueError as error:
+        raise ValueError(f"its .json is no JSON ({error})") from error
     if not isinstance(values, dict):
-        return []
+        raise ValueError(f"its .json holds {shortened(values)} and no mapping")
     keys = _CAPTION_KEYS if column is None else (column,)
-    found = next((values[key] for key in keys if values.get(key)), "")
-    return [str(each) for each in (found if isinstance(found, list) else [found])]
+    key = next((key for key in keys if values.get(key)), None)
+    if key is None:
+        return []
+    found = values[key] if isinstance(values[key], list) else [values[key]]
+    if not all(isinstance(each, str) for each in found):
+        raise ValueError(f"`{key}` of its .json is {shortened(values[key])} and no text")
+    return found

@@ -11,7 +11,7 @@ from sdtune.data.decoding import read_picture
 from sdtune.data.order import Batches, BatchOrder, ResumableLoader
 from sdtune.data.scan import scan_folder
 from sdtune.data.sources import webdataset
-from sdtune.data.sources.webdataset import WebDatasetSource, expand_braces
+from sdtune.data.sources.webdataset import expand_braces
 from sdtune.data.style import StyleDataModule
 from tests.data.sources.conftest import png
 
@@ -165,11 +165,6 @@ def test_ranks_share_the_shards_and_resume_where_they_were(shard, tmp_path):
     assert len(names) <= 22  # one stands in where a batch does not go up
     alone = {name for batch in _seen(data, 1, 0) for name, _, _ in batch}
     assert alone == set(names)
-
-
-def test_a_tar_that_is_not_there_is_no_shard(tmp_path):
-    assert WebDatasetSource().recognise(str(tmp_path / "a.tar")) is None
-    assert "there is no such folder" in scan_folder(tmp_path / "a.tar").problems[0]
 
 
 def test_an_archive_beside_pictures_makes_no_shards_of_them(write, shard):
