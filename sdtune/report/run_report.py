@@ -84,7 +84,6 @@ def curve_content(run: ReportedRun) -> dict[str, Any]:
 def _pictures_and_figures(run: ReportedRun, training_pictures: bool) -> dict[str, Any]:
     shown, evaluation = run.shown, run.evaluation
     hard, easy = hard_and_easy(run) if training_pictures else ([], [])
-    hard, easy = hard_and_easy(run)
     return {
         "title": run.recipe,
         "tuned_name": tuned_name(run),

@@ -160,9 +160,14 @@ class LivePage:
         live = live_words(state, asked)
         can_stop = os.name != "nt" and state.doing == "training" and not asked
         token = self._token(folder, process) if process and can_stop else ""
-        content = shown.content | {"live": replace(live, token=token), "contact_sheet": ""}
+        content = shown.content | {
+            "live": replace(live, token=token),
+            "contact_sheet": "",
+            "live_curves": [],
+        }
         if process is not None:  # it is not finished, and that needs no notice
             content["notices"] = list(shown.run.problems)
+            content |= {"live_curves": content["curves"], "curves": []}  # to the top
         return fill_page("watch.html", **content)
 
     def _token(self, folder: Path, process: RunProcess) -> str:
