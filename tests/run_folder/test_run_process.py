@@ -18,7 +18,7 @@ from sdtune.run_folder.run_process import (
     training_process,
 )
 
-_TRAINER = """
+TRAINER = """
 import sys, time
 from pathlib import Path
 from sdtune.run_folder.run_lock import RunLock
@@ -81,7 +81,7 @@ def test_a_damaged_record_is_of_no_process(tmp_path, text):
 @pytest.mark.skipif(os.name == "nt", reason="there Ctrl-C cannot be sent to one process")
 def test_it_is_stopped_as_by_ctrl_c(tmp_path):
     with subprocess.Popen(
-        [sys.executable, "-c", _TRAINER, str(tmp_path)],
+        [sys.executable, "-c", TRAINER, str(tmp_path)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
