@@ -84,7 +84,9 @@ def _note(state: RunState) -> str:
     if state.process is not None and state.silence is None:
         return "Nothing is logged yet: the base is loaded, and what was untuned is drawn first."
     if state.doing == "ended" and state.can_go_on:
-        return "No process of this machine trains here. `--resume` goes on from its checkpoint."
+        return (
+            "No process of this machine trains here. With --resume it goes on from its checkpoint."
+        )
     if state.doing == "ended":
         return "No process of this machine trains here."
     return ""

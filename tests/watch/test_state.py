@@ -48,7 +48,7 @@ def test_a_run_without_a_process_has_ended_or_is_finished(run):
     assert live_words(state).heading == "Not training: it got to step 39 of 139"
     (run.folder / "checkpoints").mkdir()
     (run.folder / "checkpoints" / "last.ckpt").touch()
-    assert "`--resume` goes on" in live_words(state_of(run)).note
+    assert "With --resume it goes on" in live_words(state_of(run)).note
     (run.folder / "adapter").mkdir()
     (run.folder / "adapter" / "pytorch_lora_weights.safetensors").touch()
     state = state_of(run)
