@@ -22,6 +22,7 @@ __all__ = ["COMMANDS", "lightning_main", "main"]
 
 COMMANDS = {
     "fit": "train by a recipe: sdtune fit --config RECIPE.yaml [--key value ...]",
+    "watch": "a run's report in the browser, live while it trains: sdtune watch [RUN]",
     "generate": 'draw pictures with adapters: sdtune generate RUN --prompt "a cat"',
     "play": "the same in the browser, strength by a slider: sdtune play RUN",
     "compare": "several recipes or settings, one budget, one table: sdtune compare RECIPE.yaml ...",

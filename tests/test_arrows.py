@@ -44,6 +44,7 @@ ARROWS: dict[str, set[str]] = {
         "files",
         "sdtune",
     },
+    "watch": {"report", "run_folder", "files"},
     "comparison": {"report", "evaluation", "run_folder", "metrics", "files", "sdtune"},
     "bench": {
         "callbacks",
@@ -64,6 +65,7 @@ ARROWS: dict[str, set[str]] = {
         "report",
         "evaluation",
         "play",
+        "watch",
         "drawing",
         "callbacks",
         "run_folder",
@@ -112,6 +114,7 @@ INSIDE_FUNCTIONS: dict[tuple[str, str], str] = {
     ("sdtune.commands.resize", "*"): "torch would make `sdtune resize --help` slow",
     ("sdtune.commands.publish", "*"): "matplotlib would make `sdtune publish --help` slow",
     ("sdtune.commands.report", "*"): "matplotlib would make `sdtune report --help` slow",
+    ("sdtune.commands.watch", "*"): "matplotlib would make `sdtune watch --help` slow",
     ("sdtune.commands.starting", "*"): "what is imported is timed",
     ("sdtune.nano.making.commands", "*"): "each step of the making needs other optional packages",
     ("sdtune.techniques.optimization.optimizers", "*"): "an optimizer's package may be missing",

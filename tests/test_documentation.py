@@ -38,6 +38,8 @@ NOT_RUN = {
     "docs/resuming.md:": "needs runs that were stopped; tests/callbacks resumes them",
     "docs/sdxl.md:": "needs Stable Diffusion XL",
     "docs/several_gpus.md:": "needs several GPUs, or starts several processes",
+    "docs/watching.md: sdtune": "opens a page and waits; tests/watch looks at it",
+    "docs/watching.md: ssh": "needs another machine",
     "docs/start.md: pip install": "sets an environment up; .ci/run does it",
     "docs/techniques/dreambooth.md:": "tests/test_own_photos.py trains so",
     "docs/techniques/textual_inversion.md:": "tests/test_own_photos.py trains so",

@@ -16,12 +16,15 @@ class CompareCall:
 
       sdtune compare recipes/textual_inversion.yaml recipes/pivotal_tuning.yaml --budget_steps 400
       sdtune compare recipes/paper/style.yaml --publish results/
+      sdtune compare style_lora --sweep "model.learning_rate=1e-3,2e-3;model.rank=4,16"
 
     --model.KEY, --data.KEY, --trainer.KEY, --seed and --trust are those of `sdtune fit`, for all
     runs.
 
     Args:
         recipes: Recipes, or one comparison's file.
+        sweep: Keys and their values, `model.rank=4,16;seed=1,2`: each recipe is run with every
+            value of each key and every value of the others.
         budget_steps: Optimizer steps of each run.
         budget_minutes: Minutes that each run may train; a recipe's own max_steps may end it
             earlier.
@@ -32,6 +35,7 @@ class CompareCall:
 
     recipes: list[str]
     _: KW_ONLY
+    sweep: str | None = None
     budget_steps: int | None = None
     budget_minutes: float | None = None
     output: str | None = None

@@ -11,7 +11,7 @@ from sdtune.commands.compare_call import CompareCall
 from sdtune.commands.comparison_file import is_comparison, read_comparison
 from sdtune.commands.errors import CallError
 from sdtune.commands.quiet import quiet_misleading_messages
-from sdtune.commands.recipe import read_yaml
+from sdtune.commands.recipe import options, read_yaml
 from sdtune.commands.recipe_cli import recipe_fields
 from sdtune.comparison.execution import Engine, Outcome, carry_out, in_turn, is_finished
 from sdtune.comparison.planning import PlannedRun, plan_run, protocol_problems
@@ -19,6 +19,7 @@ from sdtune.comparison.publication import build_tables, write_markdown, write_pa
 from sdtune.comparison.ray_workers import RayWorkers
 from sdtune.comparison.results import ComparedRun, check_comparable, read_result
 from sdtune.comparison.settings import Comparison, Variant
+from sdtune.comparison.sweep import read_sweep, sweep_runs
 from sdtune.comparison.tables import markdown
 from sdtune.files.printable_text import show
 from sdtune.run_folder.layout import REPORT
@@ -44,7 +45,7 @@ def run_comparison(call: CompareCall, words: Sequence[str], command: str) -> int
     quiet_misleading_messages()
     problems: list[str] = []
     engine = _engine(call.workers, problems)
-    comparison = _comparison(call, problems)
+    comparison = _comparison(call, words, problems)
     plans, wrong = plan_runs(comparison, words) if comparison else ([], [])
     if comparison is None or problems or wrong:
         raise CallError([*problems, *wrong])
@@ -78,7 +79,7 @@ def plan_runs(
         configs = [f"--config={settings.recipe}", f"--config={json.dumps(plan.changes)}"]
         fields, found[name] = recipe_fields([*configs, *plan.words], build)
         plans.append(plan.with_fields(fields))
-    return plans, [*_grouped(found), *(protocol_problems(plans) if plans else [])]
+    return plans, [*_grouped(found, comparison), *(protocol_problems(plans) if plans else [])]
 
 
 def _engine(workers: str, problems: list[str]) -> Engine:
@@ -95,7 +96,7 @@ def _engine(workers: str, problems: list[str]) -> Engine:
         return in_turn
 
 
-def _comparison(call: CompareCall, problems: list[str]) -> Comparison | None:
+def _comparison(call: CompareCall, words: Sequence[str], problems: list[str]) -> Comparison | None:
     """Read the comparison's file, or make one of the recipes."""
     given = {"budget_steps": call.budget_steps, "budget_minutes": call.budget_minutes}
     instead: dict[str, Any] = {"output": call.output} if call.output else {}
@@ -105,6 +106,12 @@ def _comparison(call: CompareCall, problems: list[str]) -> Comparison | None:
         described = [path for path in call.recipes if is_comparison(path)]
         if described and len(call.recipes) > 1:
             problems.append(f"Expected recipes alone or one comparison, but got `{described[0]}`.")
+            return None
+        if described and call.sweep is not None:
+            problems.append(
+                f"Expected `--sweep` with recipes, but `{described[0]}` is a comparison, which has "
+                "its own `runs`."
+            )
             return None
         if described:
             return read_comparison(described[0], **instead)
@@ -116,20 +123,49 @@ def _comparison(call: CompareCall, problems: list[str]) -> Comparison | None:
             )
             return None
         runs = {name: Variant(path) for name, path in zip(names, call.recipes, strict=True)}
+        if call.sweep is not None:
+            runs = _sweep(call, words)
         return Comparison(title=", ".join(names), runs=runs, **instead)
     except (ArgumentsError, CallError) as error:
         problems += error.problems
         return None
 
 
-def _grouped(found: dict[str, list[str]]) -> Iterator[str]:
+def _sweep(call: CompareCall, words: Sequence[str]) -> dict[str, Variant]:
+    grid = read_sweep(call.sweep or "")
+    given = {name for name, _ in options(words)}
+    if call.budget_steps is not None:
+        given |= {"trainer.max_steps", "trainer.max_epochs"}
+    if call.budget_minutes is not None:
+        given.add("trainer.max_time")
+    twice = [
+        f"Expected `{key}` in `--sweep` alone, but the call or its budget gives it to every run."
+        for key in grid
+        if key in given
+    ]
+    if twice:
+        raise ArgumentsError(twice)
+    return sweep_runs(call.recipes, grid)
+
+
+def _grouped(found: dict[str, list[str]], comparison: Comparison) -> Iterator[str]:
     """Say once what is wrong with every run, and of the others, which runs they are wrong with."""
     names: dict[str, list[str]] = {}
     for name, problems in found.items():
         for problem in problems:
             names.setdefault(problem, []).append(name)
     for problem, of in names.items():
-        yield problem if len(of) == len(found) else f"{', '.join(of)}: {problem}"
+        yield problem if len(of) == len(found) else f"{_which(of, comparison)}: {problem}"
+
+
+def _which(names: Sequence[str], comparison: Comparison) -> str:
+    """Name some runs: by the settings that they have and no other, if there are such."""
+    settings = {name: run.overrides.items() for name, run in comparison.runs.items()}
+    shared = [item for item in settings[names[0]] if all(item in settings[n] for n in names)]
+    having = [name for name, items in settings.items() if all(item in items for item in shared)]
+    if len(names) > 1 and having == list(names):
+        return ", ".join(f"{key}={value}" for key, value in shared)
+    return ", ".join(names)
 
 
 def _carry_out(

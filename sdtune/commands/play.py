@@ -1,17 +1,14 @@
 """`sdtune play`: a page in the browser that draws with adapters."""
 
-import signal
-import socket
 import sys
 import webbrowser
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Event
 from typing import TYPE_CHECKING
 
 from sdtune._imports import require
+from sdtune.commands.page_server import ended_by_signals, port_problems
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.commands.tools import precision_of, recorded_base, refusing
 from sdtune.drawing.generation_call import PrecisionChoice
@@ -24,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["play", "problems"]
 
 _NANO = "nano"
-_PORTS = range(1024, 65536)
 
 
 def play(
@@ -75,7 +71,7 @@ def play(
             )
         from sdtune.play.server import served
 
-        with _ended_by_signals() as end, served(studio, first, folder, port) as address:
+        with ended_by_signals() as end, served(studio, first, folder, port) as address:
             show(f"sdtune play: {address} (Ctrl-C ends it)")
             if browser:
                 webbrowser.open(address)
@@ -101,10 +97,7 @@ def problems(
         )
     if output is not None and output.exists() and not output.is_dir():
         yield f"Expected `--output` to name a folder, but {output} is a file."
-    if port is not None and port not in _PORTS:
-        yield f"Expected `--port` to be from {_PORTS[0]} to {_PORTS[-1]}, but got {port}."
-    elif port is not None and not _is_free(port):
-        yield f"Expected `--port` to be free, but {port} is in use: leave it out, or take another."
+    yield from port_problems(port)
 
 
 def _opened(
@@ -138,26 +131,3 @@ def _opened(
                 file=sys.stderr,
             )
     return Studio(drawer, offered, folder / "drawn", output), first
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[Event]:
-    """Let Ctrl-C, a closed terminal and SIGTERM end the page; its folder is deleted then."""
-    end = Event()
-    names = [each for each in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, each)]
-    before = {each: signal.signal(getattr(signal, each), lambda *_: end.set()) for each in names}
-    try:
-        yield end
-    finally:
-        for each, handler in before.items():
-            signal.signal(getattr(signal, each), handler)
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

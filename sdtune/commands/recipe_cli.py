@@ -49,6 +49,7 @@ __all__ = ["RecipeCLI", "recipe_fields", "recipe_problems"]
 _UNWRITTEN = "The adapter is written too: `trainer.callbacks` names no sdtune.AdapterCheckpoint."
 _ENDS = {"trainer.max_epochs", "trainer.max_steps", "trainer.max_time"}
 _MEANT_FOR = {"accelerator": ("devices", "num_nodes", "strategy")}
+_FLUSHED = 5  # seconds, not TensorBoard's two minutes: `sdtune watch` shows what is in its files
 _SPLIT = "No adapter is written, only Lightning's checkpoints: {} splits the model up."
 
 
@@ -323,7 +324,8 @@ class RecipeCLI(LightningCLI):
 
     def _run_logger(self) -> TensorBoardLogger:
         folder = self.run_folder
-        return TensorBoardLogger(folder.root, folder.name, folder.version, default_hp_metric=False)
+        place = (folder.root, folder.name, folder.version)
+        return TensorBoardLogger(*place, default_hp_metric=False, flush_secs=_FLUSHED)
 
     def _set_seed(self) -> None:
         seed_everything(self.config.seed, workers=True, verbose=False)

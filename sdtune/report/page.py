@@ -13,7 +13,7 @@ from markupsafe import Markup
 import sdtune
 from sdtune.files.atomic_file import replaced_atomically
 
-__all__ = ["write_page"]
+__all__ = ["fill_page", "write_page"]
 
 
 def write_page(template: str, path: Path, **values: Any) -> Path:
@@ -27,7 +27,24 @@ def write_page(template: str, path: Path, **values: Any) -> Path:
     Returns:
         `path`.
     """
-    page = (
+    page = fill_page(template, **values)
+    path = Path(path)
+    with replaced_atomically(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return path
+
+
+def fill_page(template: str, **values: Any) -> str:
+    """Fill a template.
+
+    Args:
+        template: Its name, below `templates/`.
+        **values: What the template needs; texts are escaped.
+
+    Returns:
+        The page.
+    """
+    return (
         _environment()
         .get_template(template)
         .render(
@@ -37,10 +54,6 @@ def write_page(template: str, path: Path, **values: Any) -> Path:
             **values,
         )
     )
-    path = Path(path)
-    with replaced_atomically(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return path
 
 
 @cache

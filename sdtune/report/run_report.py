@@ -17,7 +17,7 @@ from sdtune.report.run_plots import curve_plots, metric_plots
 from sdtune.report.usage import Snippet, describe_use
 from sdtune.run_folder.layout import RunFolder, by_step, step_name
 
-__all__ = ["write_report"]
+__all__ = ["curve_content", "report_content", "write_report"]
 
 
 def write_report(folder: Path, path: Path | None = None) -> Path:
@@ -35,7 +35,8 @@ def write_report(folder: Path, path: Path | None = None) -> Path:
     """
     run = read_run(Path(folder))
     path = path or RunFolder(run.folder).report
-    return write_page("run.html", path, contact_sheet=_contact_sheet(run, path), **_content(run))
+    sheet = _contact_sheet(run, path)
+    return write_page("run.html", path, contact_sheet=sheet, **report_content(run))
 
 
 def _contact_sheet(run: ReportedRun, path: Path) -> str:
@@ -49,14 +50,42 @@ def _contact_sheet(run: ReportedRun, path: Path) -> str:
         return sheet.resolve().as_uri()
 
 
-def _content(run: ReportedRun) -> dict[str, Any]:
-    shown, evaluation = run.shown, run.evaluation
-    hard, easy = hard_and_easy(run)
+def report_content(run: ReportedRun, training_pictures: bool = True) -> dict[str, Any]:
+    """Say all that the page shows of a run.
+
+    Args:
+        run: The run.
+        training_pictures: Whether to show those, which lie outside of the run's folder.
+
+    Returns:
+        What the template `run.html` needs, but for the address of the contact sheet.
+    """
+    return {**_pictures_and_figures(run, training_pictures), **curve_content(run)}
+
+
+def curve_content(run: ReportedRun) -> dict[str, Any]:
+    """Say what of that changes with each step that is logged.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The part of `report_content` that is not of pictures and figures.
+    """
     return {
-        "title": run.recipe,
         "run": run,
         "summary": summary(run),
         "notices": list(notices(run)),
+        "curves": list(curve_plots(run)),
+        "facts": list(facts(run)),
+    }
+
+
+def _pictures_and_figures(run: ReportedRun, training_pictures: bool) -> dict[str, Any]:
+    shown, evaluation = run.shown, run.evaluation
+    hard, easy = hard_and_easy(run) if training_pictures else ([], [])
+    return {
+        "title": run.recipe,
         "tuned_name": tuned_name(run),
         "sliders": list(sliders(run)),
         "best": evaluation.best if evaluation else None,
@@ -67,15 +96,13 @@ def _content(run: ReportedRun) -> dict[str, Any]:
         "trends": list(metric_plots(run)),
         "snippets": _snippets(run),
         "strips": list(strips(run)),
-        "curves": list(curve_plots(run)),
         "data": data_sentence(run.survey) if run.survey else "",
         "buckets": bucket_table(run.survey.buckets) if run.survey else None,
         "nearest": nearest_sentence(shown) if shown else "",
-        "pairs": list(nearest_pairs(run)),
+        "pairs": list(nearest_pairs(run)) if training_pictures else [],
         "hard": hard,
         "easy": easy,
         "hard_note": count_sentence(run.picture_losses.values()),
-        "facts": list(facts(run)),
     }
 
 

@@ -8,18 +8,19 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-__all__ = ["LOCK", "RunLock"]
+from sdtune.run_folder.run_process import LOCK, forget_process, note_process
+
+__all__ = ["RunLock"]
 
 log = logging.getLogger(__name__)
 
 _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP}  # some network file systems
 
-LOCK = ".lock"
-"""The file, in the run's folder, that is locked while a process trains there."""
-
 
 class RunLock:
     """Keeps other processes out of a run's folder until it is released or this process ends.
+
+    While it is held, the folder says which process this is, see `sdtune.run_folder.run_process`.
 
     Args:
         folder: The run's folder; made if it is missing.
@@ -55,9 +56,12 @@ class RunLock:
             log.warning("%s cannot be locked here: see that one process alone trains.", self.folder)
             return
         self._is_held = True
+        note_process(self.folder)
 
     def release(self) -> None:
         """Give it back; nothing happens if it is not held."""
         if self._is_held:
             self._is_held = False
+            if self._lock.lock_counter == 1:  # before another process may write there
+                forget_process(self.folder)
             self._lock.release()

@@ -5,10 +5,11 @@ import pytest
 from PIL import Image
 
 from sdtune.cli import main
-from sdtune.commands.comparing import plan_runs
+from sdtune.commands.comparing import _grouped, plan_runs
 from sdtune.comparison import execution
 from sdtune.comparison.results import check_comparable
 from sdtune.comparison.settings import Comparison, Variant
+from sdtune.comparison.sweep import sweep_runs
 from tests.comparison.runs import make_evaluation, make_result
 
 ROOT = Path(__file__).parents[2]
@@ -152,6 +153,66 @@ def test_runs_scored_by_another_model_are_not_put_into_one_table(
     record.write_text(record.read_text().replace('"clip": "nano"', '"clip": "other"'))
     assert main(["compare", toys]) == 1
     assert "they differ in `clip` ('nano' and 'other')" in capsys.readouterr().err
+
+
+def test_a_problem_names_the_setting_that_its_runs_share():
+    runs = sweep_runs(["a.yaml"], {"rank": ["4", "-1"], "rate": ["1", "2"], "seed": ["1", "2"]})
+    comparison = Comparison(title="t", runs=runs)
+
+    def found(*names):
+        wrong = {name: ["It is wrong."] if name in names else [] for name in runs}
+        return list(_grouped(wrong, comparison))
+
+    assert found(*runs) == ["It is wrong."]
+    assert found(*(n for n in runs if "rank_-1" in n)) == ["rank=-1: It is wrong."]
+    both = [n for n in runs if "rank_-1_rate_2" in n]
+    assert found(*both) == ["rank=-1, rate=2: It is wrong."]
+    some = ["a_rank_4_rate_1_seed_1", "a_rank_-1_rate_1_seed_2"]
+    assert found(*some) == [f"{some[0]}, {some[1]}: It is wrong."]
+
+
+@pytest.fixture
+def scored(recipe):
+    """A recipe whose runs are scored."""
+    callback = '{class_path: sdtune.EvaluationCallback, init_args: {prompts: ["a", "b"]}}'
+    text = Path(recipe).read_text(encoding="utf-8")
+    Path(recipe).write_text(text.replace("  callbacks:\n", f"  callbacks:\n    - {callback}\n"))
+    return recipe
+
+
+def test_a_sweep_is_one_table_and_a_larger_one_runs_what_is_new(
+    scored, started, capsys, monkeypatch
+):
+    for rank, more in ((4, 0.0), (8, 5.0), (16, 2.0)):
+        monkeypatch.setitem(SCORES, f"toy_rank_{rank}", [20.0 + more, 21.0, 22.0, 23.0])
+    assert main(["compare", scored, "--sweep", "model.rank=4,8", "--budget-steps=2"]) == 0
+    assert "| run | base | rank 4 | rank 8 |" in capsys.readouterr().out
+    assert [command[4] for command in started] == ["--model.rank=4", "--model.rank=8"]
+    assert main(["compare", scored, "--sweep=model.rank=16,8,4", "--budget-steps=2"]) == 0
+    printed = capsys.readouterr().out
+    assert "| run | base | rank 16 | rank 8 | rank 4 |" in printed
+    assert [command[4] for command in started[2:]] == ["--model.rank=16"]
+    assert "2/3 toy_rank_8: finished already" in printed
+
+
+def test_a_wrong_sweep_is_refused_before_the_first_run(scored, toys, started, capsys):
+    check = ["check", scored, "--model.rnak=4", "--model.rank=-1"]
+    assert main(check) == 2
+    of_check = capsys.readouterr().err.splitlines()
+    [unknown] = [line[4:] for line in of_check if "rnak" in line]
+    [_, first, second, third] = refusals(capsys, scored, "--sweep=model.rnak=4;model.rank=4,-1,-2")
+    assert first == unknown
+    assert second.startswith("toy_rnak_4_rank_-1: Expected `rank` to be")
+    assert third.endswith("but got -2.")
+    [found] = refusals(capsys, scored, "--sweep=rank=4")
+    assert found.endswith("or `seed`, but got `rank`.")
+    [found] = refusals(capsys, scored, "--sweep=seed=1,2", "--seed=3")
+    assert found.startswith("Expected `seed` in `--sweep` alone, but the call")
+    [found] = refusals(capsys, scored, "--sweep=trainer.max_steps=1,2", "--budget-steps=3")
+    assert found.startswith("Expected `trainer.max_steps` in `--sweep` alone")
+    [found] = refusals(capsys, toys, "--sweep=seed=1,2")
+    assert found.startswith("Expected `--sweep` with recipes, but `toys.yaml` is a comparison")
+    assert not started
 
 
 @pytest.mark.parametrize(

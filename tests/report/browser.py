@@ -62,8 +62,8 @@ class Page:
                 return answer["result"]
             self.events.append(answer)
 
-    def open(self, path: Path, width: int, dark: bool = False) -> None:
-        """Show a file in a window of some width, in CSS pixels, and wait until it is loaded."""
+    def open(self, page: Path | str, width: int, dark: bool = False) -> None:
+        """Show a file or address in a window of some width, in CSS pixels, once it is loaded."""
         self.send(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -74,7 +74,7 @@ class Page:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.send("Emulation.setEmulatedMedia", features=[scheme])
         self.events.clear()
-        self.send("Page.navigate", url=path.resolve().as_uri())
+        self.send("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self._read())
         self.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done, 50)))")

@@ -1,0 +1,131 @@
+"""Which process trains in a run's folder: seen, and asked to stop, from outside."""
+
+from __future__ import annotations
+
+import os
+import platform
+import signal
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated
+
+import psutil
+from pydantic import Field, FiniteFloat
+
+from sdtune.files.json_file import JsonFileError, read_json, write_json
+
+__all__ = ["LOCK", "PROCESS", "RunProcess", "forget_process", "note_process", "training_process"]
+
+LOCK = ".lock"
+"""The file, in the run's folder, that is locked while a process trains there."""
+
+PROCESS = ".process.json"
+"""The file, in the run's folder, that names the process that has locked it."""
+
+VERSION = 1
+
+_SAME_START = 2.0  # seconds: as the machine reckons it, which moves when its clock is set
+
+
+@dataclass(frozen=True)
+class RunProcess:
+    """A process that trains, or did before it was killed.
+
+    Attributes:
+        pid: Its number, which the machine gives to another one when it is gone.
+        started: When it began, in seconds since 1970.
+        host: Its machine's name.
+    """
+
+    pid: Annotated[int, Field(gt=0)]
+    started: FiniteFloat
+    host: str
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is of this machine."""
+        return self.host == platform.node()
+
+    def trains_in(self, folder: Path) -> bool:
+        """Tell whether it is still there, and is the one that has a run's lock open.
+
+        Args:
+            folder: The run's folder.
+        """
+        return self._found(folder) is not None
+
+    def stop(self, folder: Path) -> None:
+        """Ask it to stop as Ctrl-C does.
+
+        Args:
+            folder: The run's folder.
+
+        Raises:
+            ProcessLookupError: If it no longer trains there. No other process is asked.
+        """
+        found = self._found(folder)
+        try:
+            if found is None:
+                raise psutil.NoSuchProcess(self.pid)
+            found.send_signal(signal.SIGINT)  # which looks once more whether it is the same process
+        except psutil.Error as error:
+            raise ProcessLookupError(f"No process trains in {folder} any more.") from error
+
+    def _found(self, folder: Path) -> psutil.Process | None:
+        if not self.is_here:
+            return None
+        try:
+            process = psutil.Process(self.pid)
+            is_same = abs(process.create_time() - self.started) < _SAME_START
+            return process if is_same and _has_open(process, folder / LOCK) else None
+        except psutil.Error:
+            return None
+
+
+def note_process(folder: Path) -> None:
+    """Write down that this process trains in a folder, whose lock it has.
+
+    Args:
+        folder: The run's folder.
+    """
+    own = RunProcess(os.getpid(), psutil.Process().create_time(), platform.node())
+    write_json(folder / PROCESS, {"version": VERSION, "process": asdict(own)})
+
+
+def forget_process(folder: Path) -> None:
+    """Write down that no process trains in a folder.
+
+    Args:
+        folder: The run's folder.
+    """
+    (folder / PROCESS).unlink(missing_ok=True)
+
+
+def training_process(folder: Path) -> RunProcess | None:
+    """Find the process that trains in a folder.
+
+    Args:
+        folder: The run's folder.
+
+    Returns:
+        The process: one of this machine is alive, of one of another machine that is not known.
+        None if nothing trains there.
+    """
+    try:
+        process = read_json(_File, folder / PROCESS, VERSION).process
+    except (OSError, JsonFileError):
+        return None
+    return process if not process.is_here or process.trains_in(folder) else None
+
+
+@dataclass(frozen=True)
+class _File:
+    version: int
+    process: RunProcess
+
+
+def _has_open(process: psutil.Process, path: Path) -> bool:
+    try:
+        return any(os.path.samefile(each.path, path) for each in process.open_files())
+    except OSError:
+        return False

@@ -1,0 +1,11 @@
+from sdtune.cli import main
+
+
+def test_a_wrong_call_says_all_that_is_wrong(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["watch", "--port", "80", "--share"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 4
+    assert "got `--share`" in lines[1]
+    assert "there is no `runs`: start a run" in lines[2]
+    assert "`--port` to be from 1024 to 65535, but got 80" in lines[3]

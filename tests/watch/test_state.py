@@ -1,0 +1,55 @@
+import os
+
+import pytest
+
+from sdtune.report.run import ReportedRun
+from sdtune.run_folder.curves import Curve
+from sdtune.run_folder.resumes import Resume
+from sdtune.run_folder.run_process import note_process
+from sdtune.watch.state import Rate, rate_of, state_of
+from sdtune.watch.words import live_words
+
+LOSS = Curve("train/loss", [9, 19, 29, 39], [0.3] * 4, [0.0, 5.0, 100.0, 104.0])
+
+
+def test_the_rate_is_that_of_the_latest_start():
+    assert rate_of(LOSS) == Rate(39, pytest.approx(104 / 30))
+    assert rate_of(LOSS, since=20) == Rate(39, pytest.approx(0.4))  # resumed after 95 s
+    assert rate_of(LOSS, since=30) is None
+    assert rate_of(None) is None
+
+
+@pytest.fixture
+def run(tmp_path):
+    events = tmp_path / "events.out.tfevents.1.host"
+    events.touch()
+    os.utime(events, (1000, 1000))
+    config = {"trainer": {"max_steps": 139}}
+    return ReportedRun(tmp_path, config, curves={"train/loss": LOSS}, resumes=[Resume(20, [])])
+
+
+def test_time_left_is_steps_times_rate_less_the_time_since(run, monkeypatch):
+    note_process(run.folder)
+    monkeypatch.setattr("sdtune.run_folder.run_process._has_open", lambda *_: True)
+    state = state_of(run, now=1010.0)
+    assert (state.doing, state.step, state.steps) == ("training", 39, 139)
+    assert state.seconds_left == pytest.approx(100 * 0.4 - 10)
+    assert live_words(state).heading == "Training: step 39 of 139"
+    assert live_words(state).rows == [("time left", "about 30 s"), ("speed", "2.5 steps a second")]
+    assert live_words(state, asked_to_stop=True).heading == "Stopping after this step"
+    late = live_words(state_of(run, now=1090.0))
+    assert late.rows[0] == ("time left", "about 0 s")
+    assert late.rows[-1] == ("last sign of life", "1 min 30 s ago")
+
+
+def test_a_run_without_a_process_has_ended_or_is_finished(run):
+    state = state_of(run, now=1010.0)
+    assert (state.doing, state.seconds_left) == ("ended", None)
+    assert live_words(state).heading == "Not training: it got to step 39 of 139"
+    (run.folder / "checkpoints").mkdir()
+    (run.folder / "checkpoints" / "last.ckpt").touch()
+    assert "With --resume it goes on" in live_words(state_of(run)).note
+    (run.folder / "adapter").mkdir()
+    (run.folder / "adapter" / "pytorch_lora_weights.safetensors").touch()
+    state = state_of(run)
+    assert (state.doing, state.step, live_words(state).heading) == ("finished", 139, "Finished")
