@@ -41,7 +41,7 @@ def test_help_of_a_command_loads_no_torch(name):
 
 def test_every_command_has_its_file():
     for name in cli.COMMANDS:
-        assert find_spec(f"sdtune.commands.{name}") is not None
+        assert find_spec(f"sdtune.commands.{name.replace('-', '_')}") is not None
 
 
 def test_help_lists_every_command(capsys):
