@@ -133,7 +133,7 @@ def _resolution(value: Any, settings: KohyaSettings) -> Outcome:
 
 def _side(value: Any, words: str) -> int:
     try:
-        return integer(64)(value)
+        return int(integer(64)(value))
     except UnfitError as error:
         raise UnfitError(words) from error
 
@@ -162,7 +162,7 @@ def _no_upscale(value: Any, settings: KohyaSettings) -> Outcome:
 
 
 def _side_of_bucket(value: Any) -> int:
-    found = integer(8)(value)
+    found = int(integer(8)(value))
     if found % 8:
         raise UnfitError("a multiple of 8")
     return found

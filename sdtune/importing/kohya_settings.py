@@ -113,14 +113,17 @@ def read_kohya(path: Path, data_set: Path | None = None) -> KohyaSettings:
         ArgumentsError: With all that is wrong with the files.
     """
     content = _read(path)
-    has_both = isinstance(content.get("datasets"), list)
-    described = {
-        key: content.pop(key) for key in ("general", "datasets") if has_both and key in content
-    }
+    described: dict[str, Any] = {}
+    if isinstance(content.get("datasets"), list):
+        described = {"general": content.pop("general", {}), "datasets": content.pop("datasets")}
     set_aside: list[SetAside] = []
     values = _flat(content, set_aside)
     named = values.get(_DATA_SET)
-    if data_set is None and named not in (None, "") and not has_both:
+    if described and (data_set or named):
+        raise ArgumentsError(
+            [f"Expected one description of the data set, but {path} holds one, and names another."]
+        )
+    if data_set is None and named not in (None, ""):
         data_set = _neighbour(path, str(named))
         if data_set is None:
             raise ArgumentsError(
@@ -287,7 +290,7 @@ class _DataSet:
             self._expected("num_repeats", "an integer of 1 or more", repeats, path)
         if tokens is not None and not isinstance(tokens, str):
             self._expected("class_tokens", "a text", tokens, path)
-        return Subset(folder, repeats, tokens or None)
+        return Subset(str(folder), repeats, tokens or None)
 
     def _add_regularisation(self, own: dict[str, Any], above: dict[str, Any], path: Path) -> None:
         self.regularisation.append(self._subset(own, above, path))

@@ -146,6 +146,14 @@ def test_a_file_elsewhere_is_read_only_if_the_call_names_it(tmp_path):
     assert settings.instance[0].folder == "a"
 
 
+def test_a_file_may_hold_both_and_then_no_other_is_named(tmp_path):
+    described = [{"resolution": 64, "subsets": [{"image_dir": "a"}]}]
+    both = config(tmp_path, **BARE, datasets=described)
+    assert said(import_kohya(read_kohya(both)))["data.folder"] == "a"
+    with pytest.raises(ArgumentsError, match="Expected one description of the data set"):
+        read_kohya(both, data_set(tmp_path, {"image_dir": "b"}))
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
