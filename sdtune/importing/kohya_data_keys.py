@@ -24,7 +24,7 @@ from sdtune.importing.outcome import (
     without,
 )
 
-__all__ = ["DATA_KEYS", "is_subject"]
+__all__ = ["DATA_KEYS", "is_subject", "sides_of"]
 
 _CAPTIONS = (".txt", ".caption")
 _SQUARE = "`data.buckets` null"
@@ -113,14 +113,29 @@ def _in_json(_: Any, __: KohyaSettings) -> Outcome:
     return Outcome("no equal", note="captions are read from files beside the pictures, not from it")
 
 
-def _resolution(value: Any, settings: KohyaSettings) -> Outcome:
+def sides_of(value: Any) -> tuple[int, int]:
+    """Read a resolution.
+
+    Args:
+        value: A side, width and height, or a text of either.
+
+    Returns:
+        Width and height, in pixels.
+
+    Raises:
+        UnfitError: If it is none.
+    """
     words = "a side, or width and height, of 64 pixels or more"
     if isinstance(value, str):
         value = re.split(r"[,x]", value.strip("[]() "))
     sides = [_side(each, words) for each in (value if isinstance(value, list) else [value])]
     if len(sides) not in (1, 2):
         raise UnfitError(words)
-    width, height = sides[0], sides[-1]
+    return sides[0], sides[-1]
+
+
+def _resolution(value: Any, settings: KohyaSettings) -> Outcome:
+    width, height = sides_of(value)
     side = math.isqrt(width * height)
     rounded = side - side % 8
     if width == height and rounded == width:

@@ -14,6 +14,7 @@ from sdtune.importing.outcome import (
     idle,
     integer,
     number,
+    number_or,
     share,
     special,
     take,
@@ -39,10 +40,12 @@ _WHOLE = Outcome("meaningless here", note="without `network_module` the whole UN
 
 
 def _adapter_type(settings: KohyaSettings) -> str:
-    algorithm = settings.get("network_args.algo")
-    if algorithm is not None and settings.get("network_module") == "lycoris.kohya":
-        return str(choice(_ALGORITHMS)(algorithm))
-    return str(choice(_MODULES)(settings.get("network_module")))
+    """Give the type that the recipe has; `lora` beside names that their own keys refuse."""
+    module = str(settings.get("network_module")).lower()
+    algorithm = str(settings.get("network_args.algo", "lora")).lower()
+    if module == "lycoris.kohya":
+        return _ALGORITHMS.get(algorithm, "lora")
+    return _MODULES.get(module, "lora")
 
 
 def _network_module(value: Any, settings: KohyaSettings) -> Outcome:
@@ -52,7 +55,8 @@ def _network_module(value: Any, settings: KohyaSettings) -> Outcome:
     if "network_args.algo" not in settings.values or value != "lycoris.kohya":
         ours["model.adapter_type"] = _MODULES[value]
     if "network_args.preset" not in settings.values:
-        convolutions = value == "lycoris.kohya" or "network_args.conv_dim" in settings.values
+        size = number_or(0, settings.get("network_args.conv_dim"))
+        convolutions = value == "lycoris.kohya" or size > 0
         ours["model.target_modules"] = "all" if convolutions else "attention+feed_forward"
     return Outcome("taken over", ours)
 
@@ -74,7 +78,7 @@ def _alpha(value: Any, settings: KohyaSettings) -> Outcome:
         return _WHOLE
     alpha = number(least=0)(value)
     if alpha == 0:
-        rank = float(integer(1)(settings.get("network_dim", 4)))
+        rank = number_or(4, settings.get("network_dim"))
         return Outcome("taken over", {"model.alpha": rank}, "0 is the rank there")
     return Outcome("taken over", {"model.alpha": alpha})
 
@@ -82,7 +86,9 @@ def _alpha(value: Any, settings: KohyaSettings) -> Outcome:
 def _convolutions_alike(name: str, here: str) -> Entry:
     def convert(value: Any, settings: KohyaSettings) -> Outcome:
         other = settings.get(name, {"network_dim": 4, "network_alpha": 1}[name])
-        if number(least=0)(value) == number(least=0)(other):
+        if number(least=0)(value) == 0 and settings.get("network_module") == "networks.lora":
+            return Outcome("taken over", note="0: not those of residual blocks")
+        if number(least=0)(value) == number_or(0, other):
             return Outcome("taken over", note=f"convolutions have that of `{name}`, too")
         return Outcome("no equal", note=f"convolutions get that of `{name}`, {other}")
 

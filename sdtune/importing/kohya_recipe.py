@@ -12,7 +12,7 @@ import yaml
 
 from sdtune._checks import ArgumentsError, shortened
 from sdtune.files.printable_text import printable
-from sdtune.importing.kohya_data_keys import is_subject
+from sdtune.importing.kohya_data_keys import is_subject, sides_of
 from sdtune.importing.kohya_settings import KohyaSettings
 from sdtune.importing.kohya_table import KEYS
 from sdtune.importing.kohya_training_keys import DEFAULT_RATE, DEFAULT_STEPS
@@ -156,6 +156,8 @@ def _defaults(settings: KohyaSettings) -> dict[str, Any]:
     }
     if settings.is_adapter:
         found |= {"network_dim": 4, "network_alpha": 1}
+    if settings.get("enable_bucket") is True and _has_usual_buckets(settings):
+        found |= {"min_bucket_reso": 256, "max_bucket_reso": 1024, "bucket_reso_steps": 64}
     beside = {
         "train_batch_size": ("batch_size",),
         "max_train_steps": ("max_train_epochs",),
@@ -168,6 +170,15 @@ def _defaults(settings: KohyaSettings) -> dict[str, Any]:
         for key, value in found.items()
         if key not in settings.values and not any(map(settings.get, beside.get(key, ())))
     }
+
+
+def _has_usual_buckets(settings: KohyaSettings) -> bool:
+    """Tell whether the resolution is one that sd-scripts takes with its usual buckets."""
+    try:
+        sides = sides_of(settings.get("resolution"))
+    except UnfitError:
+        return False
+    return min(sides) >= 256 and max(sides) <= 1024
 
 
 def _missing(settings: KohyaSettings) -> Iterator[str]:

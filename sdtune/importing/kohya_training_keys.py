@@ -15,6 +15,7 @@ from sdtune.importing.outcome import (
     idle,
     integer,
     number,
+    number_or,
     special,
     take,
     without,
@@ -86,17 +87,20 @@ def _older_flag(value: Any, settings: KohyaSettings) -> Outcome:
 
 
 def _sets_own_rates(settings: KohyaSettings) -> bool:
-    return _optimizer(settings) in ("adafactor_relative_step", "adamw_schedule_free")
+    try:
+        return _optimizer(settings) in ("adafactor_relative_step", "adamw_schedule_free")
+    except UnfitError:  # said of the optimizer's own key
+        return False
 
 
 def _scheduler(value: Any, settings: KohyaSettings) -> Outcome:
     name, meaning = choice(_SCHEDULES)(value)
     if _sets_own_rates(settings):
         return Outcome("meaningless here", note="the optimizer sets its own rates, there as well")
-    cycles = number(least=0)(settings.get("lr_scheduler_num_cycles", 1))
+    cycles = number_or(1, settings.get("lr_scheduler_num_cycles"))
     if value == "cosine_with_restarts" and cycles > 1:
         meaning = "`cosine` is taken, which falls once, to the end"
-    if value == "polynomial" and number(above=0)(settings.get("lr_scheduler_power", 1)) != 1:
+    if value == "polynomial" and number_or(1, settings.get("lr_scheduler_power")) != 1:
         meaning = "`linear` is taken, in the place of another power"
     fate = "no equal" if meaning else "taken over"
     return Outcome(fate, {"model.lr_schedule": name}, meaning)  # type: ignore[arg-type]
@@ -114,7 +118,7 @@ def _warmup(value: Any, settings: KohyaSettings) -> Outcome:
             raise UnfitError(
                 "a number of steps beside `max_train_epochs`, whose length is not known"
             )
-        steps *= integer(1)(settings.get("max_train_steps", DEFAULT_STEPS))
+        steps *= number_or(DEFAULT_STEPS, settings.get("max_train_steps"))
     return Outcome("taken over", {"model.warmup_steps": int(steps)})
 
 
@@ -191,7 +195,7 @@ def _save_last(unit: str) -> Entry:
         every = settings.get(f"save_every_n_{unit}")
         if not every:
             return Outcome("meaningless here", note=f"without `save_every_n_{unit}`")
-        kept = max(1, integer(1)(value) // integer(1)(every))
+        kept = max(1, integer(1)(value) // int(max(1, number_or(1, every))))
         return Outcome("taken over", {"AdapterCheckpoint.keep": kept})
 
     return special("`keep` of `sdtune.AdapterCheckpoint`, a number of files", convert)

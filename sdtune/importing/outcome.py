@@ -21,6 +21,7 @@ __all__ = [
     "idle",
     "integer",
     "number",
+    "number_or",
     "share",
     "special",
     "take",
@@ -142,6 +143,17 @@ def number(least: float | None = None, above: float | None = None) -> Check:
         return found
 
     return check
+
+
+def number_or(default: float, value: Any) -> float:
+    """Read a number of another key, whose own entry refuses what is none.
+
+    Args:
+        default: What is taken in the place of no number.
+        value: That key's value.
+    """
+    found = _number(value)
+    return default if found is None else found
 
 
 def share(value: Any) -> float:

@@ -26,6 +26,7 @@ TAKEN: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"network_args": ["conv_dim=4", "conv_alpha=1"]}, {"model.target_modules": "all"}),
     ({**LYCORIS, "network_args": ["algo=loha"]}, {"model.adapter_type": "loha"}),
     ({**LYCORIS, "network_args": ["algo=lokr", "factor=-1"]}, {"model.adapter_type": "lokr"}),
+    ({"network_args": ["conv_dim=0"]}, {"model.target_modules": "attention+feed_forward"}),
     (LYCORIS, {"model.target_modules": "all"}),
     (
         {**LYCORIS, "network_args": ["algo=lora", "dora_wd=True", "preset=attn-mlp"]},
@@ -78,6 +79,10 @@ TAKEN: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (
         {**BUCKETS, "min_bucket_reso": 32, "max_bucket_reso": 128, "bucket_reso_steps": 16},
         {"data.buckets": {"enlarge": True, "smallest": 32, "largest": 128, "step": 16}},
+    ),
+    (
+        {**BUCKETS, "resolution": 1024, "max_bucket_reso": 2048},
+        {"data.buckets": {"enlarge": True, "smallest": 256, "largest": 2048, "step": 64}},
     ),
     ({**BUCKETS, "bucket_no_upscale": True}, {"data.buckets": {"enlarge": False}}),
     ({"noise_offset": 0.05}, {"model.noise_offset": 0.05}),
@@ -266,6 +271,21 @@ def test_all_problems_are_told_at_once(tmp_path):
     with pytest.raises(ArgumentsError) as caught:
         imported(tmp_path, network_dim=0, clip_skip=0, seed=-1)
     assert len(caught.value.problems) == 3
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"optimizer_type": "mine", "lr_scheduler": "cosine", "lr_warmup_steps": 10},
+        {"network_module": "mine", "network_dropout": 0.1, "network_args": ["dora_wd=True"]},
+        {"network_dim": "a", "network_alpha": 0, "network_args": ["conv_dim=4"]},
+        {"lr_scheduler": "polynomial", "lr_scheduler_power": "a"},
+    ],
+)
+def test_a_wrong_value_is_said_of_its_own_key_alone(given, tmp_path):
+    with pytest.raises(ArgumentsError) as caught:
+        imported(tmp_path, **given)
+    assert len(caught.value.problems) == 1
 
 
 def test_the_lists_count_every_key_that_is_given(tmp_path):
