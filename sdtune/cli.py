@@ -39,13 +39,14 @@ COMMANDS = {
     "bench": "what training costs here, beside a plain loop: sdtune bench --base sd15",
     "estimate": "the memory that a recipe takes: sdtune estimate RECIPE.yaml --gpu 12GB",
     "check": "list all that is wrong with a recipe and its data: sdtune check RECIPE.yaml",
+    "import-config": "a recipe from kohya's TOML: sdtune import-config train.toml --to recipe.yaml",
     "recipes": "those that come with sdtune: sdtune recipes, sdtune recipes copy NAME FOLDER",
     "publish": "a folder to upload to a hub: sdtune publish RUN --to FOLDER --license LICENCE",
 }
 """The commands and what they do.
 
-Each is `main(arguments)` in the file of its name; or the function of its name there, whose call is
-read by its signature and checked by the function `problems` if there is one.
+Each is `main(arguments)` in the file of its name, with `_` for `-`; or the function of its name
+there, whose call is read by its signature and checked by the function `problems` if there is one.
 """
 
 _FIRST = """\
@@ -121,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
-        rows = "\n".join(f"  {name:10}{text}" for name, text in COMMANDS.items())
+        rows = "\n".join(f"  {name:15}{text}" for name, text in COMMANDS.items())
         if not arguments:
             print(_FIRST.format(commands=rows), end="")
             return 0
@@ -163,12 +164,13 @@ def _run(name: str, arguments: Sequence[str]) -> int:
     problems = import_module("sdtune.commands.packages").package_problems()
     if problems:
         raise CallError(problems)
-    module = import_module(f"sdtune.commands.{name}")
+    stem = name.replace("-", "_")
+    module = import_module(f"sdtune.commands.{stem}")
     if hasattr(module, "main"):
         code: int = module.main(arguments)
         return code
     read_call = import_module("sdtune.commands.call").read_call
-    command = getattr(module, name)
+    command = getattr(module, stem)
     check = getattr(module, "problems", None)
     return command(**read_call(command, f"sdtune {name}", arguments, check)) or 0
 

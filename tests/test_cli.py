@@ -49,7 +49,7 @@ for name in {names!r}:
 
 def test_every_command_has_its_file():
     for name in cli.COMMANDS:
-        assert find_spec(f"sdtune.commands.{name}") is not None
+        assert find_spec(f"sdtune.commands.{name.replace('-', '_')}") is not None
 
 
 def test_help_lists_every_command(capsys):

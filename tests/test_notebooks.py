@@ -9,8 +9,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-_LENGTHS = re.compile(r"\b(max_steps|class_count|class_inference_steps)=\d+")
-_PICTURES = {"style_lora": 2, "subjects": 2, "evaluate_adapter": 1}
+_LENGTHS = re.compile(r"\b(max_steps|budget_steps|class_count|class_inference_steps)=\d+")
+_PICTURES = {"style_lora": 2, "subjects": 2, "evaluate_adapter": 1, "compare": 1}
 _FOLDER = Path(__file__).parents[1] / "recipes" / "notebooks"
 
 

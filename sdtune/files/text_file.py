@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ import yaml
 
 from sdtune.files.confined_path import lies_within
 
-__all__ = ["parse_json_text", "parse_yaml_text", "read_text"]
+__all__ = ["parse_json_text", "parse_toml_text", "parse_yaml_text", "read_text"]
 
 _LARGEST = 1_000_000_000  # bytes; the metadata of a million pictures are some hundred megabytes
-_MOST = 100_000  # values of a YAML file; a recipe has some hundred
+_MOST = 100_000  # values of a YAML or TOML file; a recipe has some hundred
 
 
 def read_text(path: Path, folder: Path | None = None, *, largest: int = _LARGEST) -> str:
@@ -89,6 +90,32 @@ def parse_yaml_text(text: str) -> Any:
         raise ValueError("it is nested too deeply") from error
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
+    _check_values(content)
+    return content
+
+
+def parse_toml_text(text: str) -> dict[str, Any]:
+    """Read TOML.
+
+    Args:
+        text: The text.
+
+    Returns:
+        What it holds.
+
+    Raises:
+        ValueError: If it is no TOML, is nested too deeply, has a number of too many digits, more
+            values than any settings have, or a text with a null character.
+    """
+    try:
+        content = tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    _check_values(content)
+    return content
+
+
+def _check_values(content: Any) -> None:
     seen, left = 0, [content]
     while left:
         seen += 1
@@ -104,7 +131,6 @@ def parse_yaml_text(text: str) -> Any:
                 raise ValueError("it holds a text with a null character")
         if seen + len(left) > _MOST:
             raise ValueError(f"it comes to more than {_MOST:,} values")
-    return content
 
 
 def _check_keys(root: yaml.Node | None) -> None:

@@ -27,6 +27,9 @@ from sdtune.data.sources.source import Asked
 from sdtune.data.sources.webdataset import WebDatasetSource
 from sdtune.data.survey_file import read_survey
 from sdtune.drawing.picture_settings import read_settings
+from sdtune.files.text_file import parse_yaml_text
+from sdtune.importing.kohya_recipe import import_kohya
+from sdtune.importing.kohya_settings import read_kohya
 from sdtune.models import load
 from sdtune.models.single_file import find_single_file
 from sdtune.report.facts import facts, nearest_sentence, notices, summary
@@ -142,6 +145,14 @@ def _captions(path: Path) -> object:
 
 def _recipe(path: Path) -> object:
     return recipe_problems(["--config", str(path)], build=False)
+
+
+def _kohya(path: Path) -> object:
+    """Make a recipe of kohya's settings, and read its file."""
+    recipe = import_kohya(read_kohya(path))
+    text = recipe.text()
+    assert parse_yaml_text(text) == recipe.content
+    return [*recipe.lists(), text]
 
 
 def _checkpoint(path: Path) -> object:
@@ -271,6 +282,30 @@ _FACTS = {
     "sdtune.steps": "200",
 }
 
+_KOHYA_CONFIG = b"""
+pretrained_model_name_or_path = "nano"
+[network]
+network_module = "lycoris.kohya"
+network_args = ["algo=loha", "conv_dim=4"]
+optimizer_args = ["weight_decay=0.1"]
+unet_lr = 1e-4
+lr_scheduler = "cosine"
+lr_warmup_steps = 0.1
+xformers = true
+[general]
+enable_bucket = true
+[[datasets]]
+resolution = [64, 64]
+batch_size = 2
+[[datasets.subsets]]
+image_dir = "pictures"
+num_repeats = 3
+[[datasets.subsets]]
+image_dir = "class"
+is_reg = true
+class_tokens = "cat"
+"""
+
 FILES = {
     "record": Target("evaluation.json", json.dumps(_RECORD).encode(), _report),
     "caption": Target("a.txt", "a café, red".encode(), _captions),
@@ -283,6 +318,7 @@ FILES = {
     "checkpoint": Target("last.ckpt", _saved(_STATE), _checkpoint),
     "recipe": Target("recipe.yaml", json.dumps(_RECIPE, indent=1).encode(), _recipe),
     "comparison": Target("toys.yaml", json.dumps(_COMPARISON, indent=1).encode(), read_comparison),
+    "kohya's settings": Target("train.toml", _KOHYA_CONFIG, _kohya),
     "diffusers' LoRA": Target("lora.safetensors", save(_DIFFUSERS), _adapter),
     "kohya's LoRA": Target("kohya.safetensors", save(_KOHYA, {"ss_network_dim": "2"}), _adapter),
     "adapter's facts": Target("facts.safetensors", save(_KOHYA, _FACTS), _inspected),

@@ -1,0 +1,1 @@
+"""Other trainers' settings files, read into recipes."""

@@ -1,0 +1,286 @@
+"""kohya's keys of pictures and captions, and what becomes of each."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sdtune.importing.kohya_settings import KohyaSettings, Subset
+from sdtune.importing.outcome import (
+    Check,
+    Entry,
+    Outcome,
+    UnfitError,
+    boolean,
+    idle,
+    integer,
+    share,
+    special,
+    take,
+    text,
+    without,
+)
+
+__all__ = ["DATA_KEYS", "is_subject", "sides_of"]
+
+_CAPTIONS = (".txt", ".caption")
+_SQUARE = "`data.buckets` null"
+
+
+def is_subject(settings: KohyaSettings) -> bool:
+    """Tell whether the pictures are `SubjectDataModule`'s, and not `StyleDataModule`'s.
+
+    They are if there are regularisation pictures, one text for all pictures, or no LoRA.
+    """
+    has_prompt = any(_prompt(each) for each in settings.instance)
+    return settings.has_class_pictures or has_prompt or not settings.is_adapter
+
+
+def _prompt(subset: Subset) -> str | None:
+    """Give what pictures without captions show, if none of them has one."""
+    return None if _has_captions(subset.folder) else subset.class_tokens
+
+
+def _has_captions(folder: str) -> bool:
+    try:
+        return any(each.suffix in _CAPTIONS for each in Path(folder).iterdir())
+    except OSError:
+        return False
+
+
+def _one(subsets: Sequence[Subset], kind: str) -> Subset:
+    if len(subsets) > 1:
+        raise UnfitError(
+            f"one folder of {kind} pictures, where these have regularisation pictures, "
+            "`class_tokens` in the place of captions, or no `network_module`"
+        )
+    return subsets[0]
+
+
+def _image_dir(_: Any, settings: KohyaSettings) -> Outcome:
+    if not is_subject(settings):
+        folders: dict[str, int] = {}
+        for each in settings.instance:
+            folders[each.folder] = folders.get(each.folder, 0) + each.repeats
+        only = next(iter(folders))
+        return Outcome("taken over", {"data.folder": folders if len(folders) > 1 else only})
+    ours = {"data.instance_dir": _one(settings.instance, "instance").folder}
+    if settings.regularisation:
+        ours["data.class_dir"] = _one(settings.regularisation, "regularisation").folder
+    return Outcome("taken over", ours)
+
+
+def _repeats(_: Any, settings: KohyaSettings) -> Outcome:
+    repeats = settings.instance[0].repeats
+    if not is_subject(settings) and len({each.folder for each in settings.instance}) > 1:
+        return Outcome("taken over", note="beside each folder of `data.folder`")
+    if not is_subject(settings):
+        repeats = sum(each.repeats for each in settings.instance)
+    note = ""
+    if any(each.repeats > 1 for each in settings.regularisation):
+        note = "regularisation pictures are taken in turn, as many as others"
+    return Outcome("taken over", {"data.repeats": repeats}, note)
+
+
+def _tokens(_: Any, settings: KohyaSettings) -> Outcome:
+    ours = {}
+    prompts = [_prompt(each) for each in settings.instance]
+    if any(prompts):
+        ours["data.instance_prompt"] = prompts[0]
+    for each in settings.regularisation:
+        if _prompt(each):
+            ours["data.class_prompt"] = _prompt(each)
+    if ours:
+        return Outcome("taken over", ours, "for every picture: no captions were found")
+    note = (
+        "every picture needs a caption of its own: `sdtune caption` writes those that are missing"
+    )
+    return Outcome("no equal", note=note)
+
+
+def _train_dir(value: Any, settings: KohyaSettings) -> Outcome:
+    name = "data.instance_dir" if is_subject(settings) else "data.folder"
+    ours = {name: text(value)}
+    if "in_json" not in settings.values:
+        ours["data.source"] = "kohya"
+    return Outcome("taken over", ours)
+
+
+def _in_json(_: Any, __: KohyaSettings) -> Outcome:
+    return Outcome("no equal", note="captions are read from files beside the pictures, not from it")
+
+
+def sides_of(value: Any) -> tuple[int, int]:
+    """Read a resolution.
+
+    Args:
+        value: A side, width and height, or a text of either.
+
+    Returns:
+        Width and height, in pixels.
+
+    Raises:
+        UnfitError: If it is none.
+    """
+    words = "a side, or width and height, of 64 pixels or more"
+    if isinstance(value, str):
+        value = re.split(r"[,x]", value.strip("[]() "))
+    sides = [_side(each, words) for each in (value if isinstance(value, list) else [value])]
+    if len(sides) not in (1, 2):
+        raise UnfitError(words)
+    return sides[0], sides[-1]
+
+
+def _resolution(value: Any, settings: KohyaSettings) -> Outcome:
+    width, height = sides_of(value)
+    side = math.isqrt(width * height)
+    rounded = side - side % 8
+    if width == height and rounded == width:
+        return Outcome("taken over", {"data.resolution": width})
+    if width != height and settings.get("enable_bucket") is not True:
+        raise UnfitError("one side, for pictures are cut to a square without `enable_bucket`")
+    note = f"a square of about its area: {rounded} x {rounded}"
+    return Outcome("no equal", {"data.resolution": rounded}, note)
+
+
+def _side(value: Any, words: str) -> int:
+    try:
+        return int(integer(64)(value))
+    except UnfitError as error:
+        raise UnfitError(words) from error
+
+
+def _buckets(value: Any, _: KohyaSettings) -> Outcome:
+    if boolean(value):
+        return Outcome("taken over", {"data.buckets.enlarge": True})
+    return Outcome("taken over", {"data.buckets": None})
+
+
+def _bucket(target: str, check: Check) -> Entry:
+    def convert(value: Any, settings: KohyaSettings) -> Outcome:
+        found = check(value)
+        if settings.get("enable_bucket") is not True:
+            return Outcome("meaningless here", note="without `enable_bucket`")
+        return Outcome("taken over", {target: found})
+
+    return special(f"`{target}`", convert)
+
+
+def _no_upscale(value: Any, settings: KohyaSettings) -> Outcome:
+    found = boolean(value)
+    if settings.get("enable_bucket") is not True:
+        return Outcome("meaningless here", note="without `enable_bucket`")
+    return Outcome("taken over", {"data.buckets.enlarge": not found})
+
+
+def _side_of_bucket(value: Any) -> int:
+    found = int(integer(8)(value))
+    if found % 8:
+        raise UnfitError("a multiple of 8")
+    return found
+
+
+def _batch(value: Any, settings: KohyaSettings) -> Outcome:
+    note = "with as many class pictures on top; there they share the batch"
+    return Outcome(
+        "taken over",
+        {"data.batch_size": integer(1)(value)},
+        note if settings.has_class_pictures else "",
+    )
+
+
+def _extension(value: Any, _: KohyaSettings) -> Outcome:
+    if value in _CAPTIONS:
+        return Outcome("taken over", note="`.txt` and `.caption` are both read")
+    return Outcome("no equal", note="such files are not read: rename them to `.txt`")
+
+
+def _crop(value: Any, _: KohyaSettings) -> Outcome:
+    return Outcome("taken over", {"data.crop": "random" if boolean(value) else "center"})
+
+
+def _separator(value: Any, _: KohyaSettings) -> Outcome:
+    if str(value).strip() == ",":
+        return Outcome("taken over", note="a comma, as here")
+    return Outcome("no equal", note="tags are parted by commas")
+
+
+_TAGS = without("tags are parted by commas, and those that stay are counted by `data.keep_tokens`")
+_CLEAR = "every tag is there from the first step"
+_SAME_LATENTS = idle("latents are kept on the disk, whichever way")
+
+DATA_KEYS: dict[str, Entry] = {
+    "dataset_config": special(
+        "read too, from the configuration's folder; or by `--dataset`",
+        lambda *_: Outcome("taken over", note="its keys are in these lists"),
+    ),
+    "train_data_dir": special(
+        "`data.folder`, or `data.instance_dir` beside regularisation pictures", _train_dir
+    ),
+    "reg_data_dir": take("data.class_dir", text),
+    "in_json": special("none: captions are read from files beside the pictures", _in_json),
+    "metadata_file": special("none: captions are read from files beside the pictures", _in_json),
+    "image_dir": special(
+        "`data.folder`; `data.instance_dir`, `data.class_dir` beside regularisation pictures",
+        _image_dir,
+    ),
+    "num_repeats": special("`data.repeats`, or beside each of `data.folder`", _repeats),
+    "class_tokens": special(
+        "`data.instance_prompt`, `data.class_prompt`, if a folder has no captions", _tokens
+    ),
+    "is_reg": special(
+        "`data.class_dir`", lambda *_: Outcome("taken over", note="by `data.class_dir`")
+    ),
+    "conditioning_data_dir": without("masks lie beside the pictures, `cat_mask.png`"),
+    "dataset_repeats": without("`num_repeats` counts"),
+    "resolution": special(
+        "`data.resolution`, one side; width and height with buckets: the square of their area",
+        _resolution,
+    ),
+    "train_batch_size": special(
+        "`data.batch_size`; class pictures come on top. 1 if not given, as there", _batch
+    ),
+    "batch_size": special("`data.batch_size`; class pictures come on top", _batch),
+    "enable_bucket": special(f"`data.buckets`; {_SQUARE} if false or not given", _buckets),
+    "min_bucket_reso": _bucket("data.buckets.smallest", _side_of_bucket),
+    "max_bucket_reso": _bucket("data.buckets.largest", _side_of_bucket),
+    "bucket_reso_steps": _bucket("data.buckets.step", _side_of_bucket),
+    "bucket_no_upscale": special("`data.buckets.enlarge` false", _no_upscale),
+    "caption_extension": special("`.txt` and `.caption` are both read; others: none", _extension),
+    "caption_extention": special("`.txt` and `.caption` are both read; others: none", _extension),
+    "caption_prefix": take("data.caption_prefix", str),
+    "caption_suffix": take("data.caption_suffix", str),
+    "shuffle_caption": take("data.shuffle_tags", boolean),
+    "keep_tokens": take("data.keep_tokens", integer(0)),
+    "caption_dropout_rate": take("data.caption_dropout", share),
+    "caption_tag_dropout_rate": take("data.tag_dropout", share),
+    "caption_dropout_every_n_epochs": without("captions are left out by chance, in no epoch all"),
+    "caption_separator": special("a comma; others: none", _separator),
+    "keep_tokens_separator": _TAGS,
+    "secondary_separator": _TAGS,
+    "enable_wildcard": without("`{a|b}` in a caption is read as it stands"),
+    "token_warmup_min": without(_CLEAR, off=(False, 0, 1)),
+    "token_warmup_step": without(_CLEAR),
+    "flip_aug": take("data.flip", boolean),
+    "color_aug": without("colours stay as they are"),
+    "face_crop_aug_range": without("crops do not look for faces"),
+    "random_crop": special("`data.crop` `random`, or `center`", _crop),
+    "resize_interpolation": without("there is one way to resize"),
+    "cache_latents": take("data.cache_latents", boolean),
+    "cache_latents_to_disk": _SAME_LATENTS,
+    "skip_cache_check": _SAME_LATENTS,
+    "vae_batch_size": idle("it changes how fast latents are made, and nothing else"),
+    "cache_text_encoder_outputs": idle("a frozen text encoder's outputs are kept by themselves"),
+    "cache_text_encoder_outputs_to_disk": idle(
+        "a frozen text encoder's outputs are kept by themselves"
+    ),
+    "text_encoder_batch_size": idle("it changes how fast prompts are read, and nothing else"),
+    "validation_split": without("no pictures are held out; `data.validation_share` can"),
+    "validation_seed": idle("pictures to hold out are chosen by `data.seed`"),
+    "network_multiplier": without("an adapter learns at full strength", off=(1, 1.0)),
+    "custom_attributes": idle("no trainer reads it"),
+}
+"""Key -> what becomes of it."""
