@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from sdtune.commands.errors import CallError
+from sdtune.files.printable_text import show
 from sdtune.importing.kohya_recipe import import_kohya
 from sdtune.importing.kohya_settings import read_kohya
 
@@ -33,7 +34,7 @@ def import_config(config: Path, *, dataset: Path | None = None, to: Path | None 
     """
     recipe = import_kohya(read_kohya(config, dataset))
     if to is None:
-        print(recipe.text(), end="")
+        show(*recipe.text().rstrip("\n").split("\n"))
         return
     if to.exists():
         raise CallError([f"Expected `{to}` not to exist, but it does: name another file."])
@@ -43,4 +44,4 @@ def import_config(config: Path, *, dataset: Path | None = None, to: Path | None 
             file.write(recipe.text())
     except OSError as error:
         raise CallError([f"Expected to write `{to}`, but {error.strerror}."]) from error
-    print(*recipe.lists(), f"recipe: {to}", f"next:   sdtune check {to}", sep="\n")
+    show(*recipe.lists(), f"recipe: {to}", f"next:   sdtune check {to}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from sdtune.commands.page_server import ended_by_signals, port_problems
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.commands.run_folder import DEFAULT_ROOT
+from sdtune.files.printable_text import show
 
 __all__ = ["problems", "watch"]
 
@@ -38,7 +39,7 @@ def watch(
     if hasattr(os, "nice"):
         os.nice(_POLITENESS)
     with ended_by_signals() as end, served(LivePage(run), port) as address:
-        print(f"sdtune watch: {address} (Ctrl-C ends the page; the run goes on)", flush=True)
+        show(f"sdtune watch: {address} (Ctrl-C ends the page; the run goes on)")
         if browser:
             webbrowser.open(address)
         end.wait()
