@@ -117,7 +117,7 @@ class PromptEncodingModule(WatchedModule):
                 self.save_hyperparameters({f"{name}s": listed}, frame=currentframe())
         return tokens, initializers
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """Return what learns, and beside it, as torch keeps versions, what its words are called."""
         state = super().state_dict(*args, **kwargs)
         described = getattr(state, "_metadata", {}).get(kwargs.get("prefix", "")[:-1])
