@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 from sdtune._imports import require
 from sdtune.captioning.captioner import CaptionerSettings
 from sdtune.captioning.model_files import explained, find_files
+from sdtune.files.text_file import read_text
 
 __all__ = ["Tag", "WDTagger", "read_tags"]
 
@@ -155,9 +157,8 @@ def read_tags(path: Path) -> list[Tag]:
         ValueError: If the columns are missing, or there is no such file.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
+        rows = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"Expected {path} to hold the network's tags, but: {error}") from error
     if not rows or not {"name", "category"} <= set(rows[0]):
         raise ValueError(f"Expected {path} to have the columns `name` and `category`.")

@@ -7,6 +7,7 @@ from typing import Literal
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.commands.tools import base_of, kept_lines, refusing
 from sdtune.files.printable_text import show
+from sdtune.files.text_file import read_lines
 
 __all__ = ["merge", "problems"]
 
@@ -147,8 +148,4 @@ def _texts(path: Path | None) -> list[str]:
         from sdtune.nano.making.objects import OBJECTS, with_article
 
         return [f"{with_article(name)} on {ground}" for name in OBJECTS for ground in _BACKGROUNDS]
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    texts = [line for line in lines if line]
-    if not texts:
-        raise ValueError(f"Expected {path} to hold a text on each line, but it is empty.")
-    return texts
+    return read_lines(path, "--texts", "a text")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from sdtune.files.text_file import read_text
+from sdtune.files.text_file import read_lines
 
 __all__ = ["read_prompts"]
 
@@ -24,16 +23,4 @@ def read_prompts(path: Path) -> list[str]:
     Raises:
         ValueError: If it is no such file.
     """
-    try:
-        lines = read_text(path, largest=_LARGEST_FILE).splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"Expected `--prompts` to be a text file with a prompt in each line, but {path} cannot "
-            f"be read: {getattr(error, 'strerror', None) or error}."
-        ) from error
-    prompts: Sequence[str] = [line.strip() for line in lines if line.strip()]
-    if not prompts:
-        raise ValueError(
-            f"Expected `--prompts` to hold a prompt in each line, but {path} is empty."
-        )
-    return list(prompts)
+    return read_lines(path, "--prompts", "a prompt", largest=_LARGEST_FILE)

@@ -23,6 +23,7 @@ from sdtune.evaluation.evaluator import Evaluator
 from sdtune.evaluation.judges import load_judges, missing_needs
 from sdtune.evaluation.settings import check_settings, filled_settings
 from sdtune.evaluation.training_set import TrainingSet
+from sdtune.files.text_file import read_lines
 from sdtune.models.devices import chosen_device
 from sdtune.models.loading import check_base, load
 from sdtune.models.sampling import sample
@@ -252,8 +253,7 @@ def _lines(path: str | None) -> list[str]:
             f"Expected `prompts` to be a text file with a prompt in each line, but got `{path}`, "
             "which is no file."
         )
-    lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    return [line.strip() for line in lines if line.strip()]
+    return read_lines(Path(path), "prompts", "a prompt")
 
 
 def _check_pictures(pictures: str | dict[str, int] | None) -> None:

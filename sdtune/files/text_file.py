@@ -12,7 +12,7 @@ import yaml
 
 from sdtune.files.confined_path import lies_within
 
-__all__ = ["parse_json_text", "parse_toml_text", "parse_yaml_text", "read_text"]
+__all__ = ["parse_json_text", "parse_toml_text", "parse_yaml_text", "read_lines", "read_text"]
 
 _LARGEST = 1_000_000_000  # bytes; the metadata of a million pictures are some hundred megabytes
 _MOST = 100_000  # values of a YAML or TOML file; a recipe has some hundred
@@ -43,6 +43,34 @@ def read_text(path: Path, folder: Path | None = None, *, largest: int = _LARGEST
     if len(content) > largest:
         raise OSError(f"it is larger than {largest / 1e6:.0f} MB")
     return content.decode("utf-8-sig")
+
+
+def read_lines(path: Path, argument: str, each: str, *, largest: int = _LARGEST) -> list[str]:
+    """Read a UTF-8 text in which each line is one thing.
+
+    Args:
+        path: The file.
+        argument: What it is given as, such as `--prompts`.
+        each: What a line is, such as "a prompt".
+        largest: As for `read_text`.
+
+    Returns:
+        The lines without spaces around them, those that are empty left out; at least one.
+
+    Raises:
+        ValueError: If it cannot be read, or is empty.
+    """
+    try:
+        lines = read_text(path, largest=largest).splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"Expected `{argument}` to be a text file with {each} in each line, but {path} cannot "
+            f"be read: {getattr(error, 'strerror', None) or error}."
+        ) from error
+    found = [line.strip() for line in lines if line.strip()]
+    if not found:
+        raise ValueError(f"Expected `{argument}` to hold {each} in each line, but {path} is empty.")
+    return found
 
 
 def parse_json_text(text: str) -> Any:

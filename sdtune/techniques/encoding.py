@@ -50,7 +50,11 @@ def encode_before_training(
         return None
     prompts = PromptCache(getattr(data, "features", None), _prompts_key(module))
     captions: list[str] = data.captions() if hasattr(data, "captions") else []
-    if not _have_room(prompts, captions, encode):
+    has_room = _have_room(prompts, captions, encode)
+    if trainer.world_size > 1:
+        # one decides: what others have written meanwhile would make the answers differ
+        has_room = trainer.strategy.broadcast(has_room)
+    if not has_room:
         return prompts
     if trainer.world_size > 1 and prompts.store is not None:
         share = captions[trainer.global_rank :: trainer.world_size]

@@ -75,6 +75,11 @@ def test_what_is_no_tagger_is_refused_in_a_sentence(tmp_path: Path) -> None:
         table.write_text(text)
         with pytest.raises(ValueError, match=message):
             _described(folder, (0, 0, 0))
+    table.write_bytes(b"name,category\ncaf\xe9,0\n")
+    with pytest.raises(
+        ValueError, match=r"selected_tags\.csv to hold the network's tags, but: 'utf"
+    ):
+        _described(folder, (0, 0, 0))
     table.unlink()
     with pytest.raises(ValueError, match=r"to hold selected_tags\.csv, but it does not|to hold"):
         _described(folder, (0, 0, 0))
