@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from itertools import chain
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -76,7 +77,9 @@ class KeepsFeatures(pl.LightningDataModule, ABC):
         rank, processes = self._rank()
         datasets = self._sized_datasets()
         needed = sum(dataset.encoded_bytes() for dataset in datasets)
-        has_room = needed <= self.features.room()
+        has_room = self.features.has_room(
+            needed, lambda: chain.from_iterable(each.latent_keys(key) for each in datasets)
+        )
         if processes > 1 and self.trainer is not None:
             # one decides: what others have written meanwhile would make the answers differ
             has_room = self.trainer.strategy.broadcast(has_room)

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from sdtune.data.buckets import BucketSettings, Size, bucket_chooser
 from sdtune.data.caption_rules import CaptionRules
 from sdtune.data.decoding import read_part
-from sdtune.data.encoded import Encode, Encoded, Part, encode_parts
+from sdtune.data.encoded import Encode, Encoded, Part, encode_parts, latent_key
 from sdtune.data.image_folder import picture_size
 from sdtune.data.loss_weights import read_loss_weights
 from sdtune.data.rounds import Rounds
@@ -297,6 +297,10 @@ class PictureDataset(Dataset[dict[str, Any]]):
         pixels = sum(width * height for width, height in targets)
         times = len(self.pictures) if self.beside else 1
         return pixels * times * self._views // _PIXELS_A_BYTE
+
+    def latent_keys(self, encoder: str) -> Iterator[bytes]:
+        """Give the key of all that `encode` makes, see `latent_key`."""
+        return (latent_key(part, encoder) for part in self._parts(range(len(self.pictures))))
 
     @property
     def _views(self) -> int:

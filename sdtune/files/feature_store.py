@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -84,10 +84,28 @@ class FeatureStore:
         return {**self.__dict__, "_mapped": OrderedDict()}
 
     def room(self) -> int:
-        """Say how many bytes entries may take here, those that are there included."""
+        """Say how many bytes new entries may take: none is deleted that was used within a day."""
         existing = next(each for each in (self.folder, *self.folder.parents) if each.exists())
-        taken = sum(status.st_size for _, status in self._files())
-        return min(self.limit, shutil.disk_usage(existing).free + taken)
+        now, sizes = time.time(), {True: 0, False: 0}
+        for _, status in self._files():
+            sizes[now - status.st_mtime < _IN_USE] += status.st_size
+        free = shutil.disk_usage(existing).free + sizes[False]
+        return max(0, min(self.limit - sizes[True], free))
+
+    def has_room(self, needed: int, keys: Callable[[], Iterable[bytes]]) -> bool:
+        """Tell whether entries may be kept, all of them; those that are here take no more room.
+
+        Args:
+            needed: Bytes that all take together.
+            keys: Gives their keys; it is asked only if they may be here.
+        """
+        if needed <= self.room():
+            return True
+        if needed > self.limit or not len(self):
+            return False
+        known = list(dict.fromkeys(keys()))
+        missing = len(self.missing(known))  # which notes that the others are used
+        return needed * missing <= self.room() * len(known)
 
     def missing(self, keys: Sequence[bytes]) -> list[bytes]:
         """Find which keys have no entry, and note that the others are used.

@@ -43,6 +43,17 @@ class PromptCache:
         self._known: dict[str, Conditioning] = {}
         self._lately: OrderedDict[str, Conditioning] = OrderedDict()
 
+    def has_room(self, needed: int, captions: Sequence[str]) -> bool:
+        """Tell whether captions may be remembered, all of them.
+
+        Args:
+            needed: Bytes that they take together, encoded.
+            captions: The captions.
+        """
+        if self.store is None:
+            return True
+        return self.store.has_room(needed, lambda: map(self._key, captions))
+
     def remember(
         self, captions: Sequence[str], encode: Encode, device: torch.device | str = "cpu"
     ) -> None:

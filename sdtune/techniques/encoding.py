@@ -110,11 +110,12 @@ def _have_room(prompts: PromptCache, captions: Sequence[str], encode: EncodeCapt
     with torch.no_grad():
         row = encode(captions[:1])
     tensors = [row.encoder_hidden_states, *row.added_cond_kwargs.values()]
-    needed = len(captions) * sum(each.nbytes for each in tensors)
-    if needed <= prompts.store.room():
+    distinct = set(captions)
+    needed = len(distinct) * sum(each.nbytes for each in tensors)
+    if prompts.has_room(needed, captions):
         return True
     rank_zero_info(
-        f"{len(captions)} encoded captions would take {size_words(needed)}, and there is room for "
+        f"{len(distinct)} encoded captions would take {size_words(needed)}, and there is room for "
         f"{size_words(prompts.store.room())} in {prompts.store.folder}, so each is encoded when it "
         "is met; SDTUNE_CACHE_LIMIT allows more."
     )

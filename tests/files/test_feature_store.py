@@ -185,6 +185,23 @@ def test_beyond_the_limit_the_least_recently_used_go(tmp_path: Path, caplog) -> 
     assert "more than its limit" in caplog.text
 
 
+def test_there_is_room_for_what_is_here_and_none_in_place_of_what_is_used(tmp_path: Path) -> None:
+    _fill(tmp_path, range(6))
+    size = _shards(tmp_path)[0].stat().st_size
+    ours, others = [_key(number) for number in range(6)], [_key(number) for number in range(6, 12)]
+    store = FeatureStore(tmp_path, limit=size + size // 2)
+    assert store.room() == size // 2
+    assert store.has_room(size, lambda: ours)
+    assert not store.has_room(size, lambda: others)
+    assert store.has_room(size // 2, lambda: others)
+    assert store.has_room(size, lambda: ours[:3] + others[:3])
+    long_ago = time.time() - 2 * 24 * 3600
+    os.utime(_shards(tmp_path)[0], (long_ago, long_ago))
+    fresh = FeatureStore(tmp_path, limit=store.limit)
+    assert fresh.has_room(size, lambda: others)
+    assert not fresh.has_room(2 * size, lambda: ours)
+
+
 def test_what_is_mapped_at_once_is_bounded(tmp_path: Path) -> None:
     _fill(tmp_path, range(100), shard_bytes=1_000)
     store = FeatureStore(tmp_path)
