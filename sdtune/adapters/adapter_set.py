@@ -12,7 +12,7 @@ from sdtune.adapters import registry
 from sdtune.adapters.adapter import Adapter
 from sdtune.adapters.format import AdapterFormat
 from sdtune.adapters.usage import Program
-from sdtune.adapters.verification import evaluating, prediction
+from sdtune.adapters.verification import SharedCopy, evaluating, prediction
 from sdtune.functional.randomness import isolated_random_state
 from sdtune.models.stable_diffusion import StableDiffusion
 
@@ -113,13 +113,13 @@ class AdapterSet:
             AdapterVerificationError: If anything differs.
             FileNotFoundError: If a file is missing.
         """
-        model_prediction = None
+        model_prediction, shared = None, SharedCopy(model)
         errors = [0.0]
         for adapter, form, place in self._places(Path(path).parent, self._header_of(Path(path))):
             if model_prediction is None:
                 with torch.no_grad(), isolated_random_state(), evaluating(model):
                     model_prediction = prediction(model)
-            errors.append(form.verify(adapter, place, model, model_prediction))
+            errors.append(form.verify(adapter, place, model, model_prediction, shared))
         return max(errors)
 
     def left_out(self) -> list[str]:

@@ -13,9 +13,9 @@ from torch import Tensor
 from sdtune.adapters.adapter import Adapter
 from sdtune.adapters.usage import Program, Use
 from sdtune.adapters.verification import (
+    SharedCopy,
     check_same_output,
     evaluating,
-    frozen_copy,
     prediction,
 )
 from sdtune.files import tensor_file
@@ -146,6 +146,7 @@ class AdapterFormat(ABC, Generic[AdapterT]):
         path: Path,
         model: StableDiffusion,
         predicted: Tensor | None = None,
+        shared: SharedCopy | None = None,
     ) -> float:
         """Load a file back beside frozen weights and compare with the model it came from.
 
@@ -156,6 +157,7 @@ class AdapterFormat(ABC, Generic[AdapterT]):
             path: Where it was written.
             model: The bundle that it was taken from.
             predicted: What `prediction` gives for it, where that is known.
+            shared: Gives copies of the model, where several files are loaded.
 
         Returns:
             The relative difference of the outputs, which is more than rounding if the file is in
@@ -166,8 +168,7 @@ class AdapterFormat(ABC, Generic[AdapterT]):
             FileNotFoundError: If there is no such file.
         """
         with isolated_random_state(), evaluating(model):
-            fresh = frozen_copy(model)
-            adapter.remove(fresh)
+            fresh = (shared or SharedCopy(model)).without(adapter.remove)
             self.read_back(fresh, path)
             self.compare(adapter, path, model, fresh)
             expected = prediction(model) if predicted is None else predicted

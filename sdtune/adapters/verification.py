@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from sdtune.models.stable_diffusion import StableDiffusion
 
 __all__ = [
     "AdapterVerificationError",
+    "SharedCopy",
     "check_same_output",
     "evaluating",
     "frozen_copy",
@@ -62,6 +63,69 @@ def frozen_copy(model: StableDiffusion) -> StableDiffusion:
     }
     memo |= {id(each): each.detach() for each in model.buffers()}
     return copy.deepcopy(model, memo=memo)
+
+
+class SharedCopy:
+    """A frozen copy of a model without adapters, for one file after the other.
+
+    A file is given the copy of the one before only if nothing of that is left in it: all modules,
+    parameters, buffers, hooks, attributes and words are the same objects as before, and no tensor
+    has been written into. Otherwise it is given a new one.
+
+    Args:
+        model: A bundle; it is left as it was.
+    """
+
+    def __init__(self, model: StableDiffusion) -> None:
+        self.model = model
+        self._copy: StableDiffusion | None = None
+        self._remove: object = None
+        self._parts: list[object] = []
+
+    def without(self, remove: Callable[[StableDiffusion], None]) -> StableDiffusion:
+        """Give a copy to read the next file into.
+
+        Args:
+            remove: Takes adapters out of a model, both the model's own and what was read last.
+
+        Returns:
+            The copy, frozen.
+        """
+        if self._copy is not None and remove == self._remove:
+            remove(self._copy)
+            if _are_same(self._parts, _parts_of(self._copy)):
+                return self._copy
+        self._copy, self._remove = frozen_copy(self.model), remove
+        remove(self._copy)
+        self._parts = _parts_of(self._copy)
+        return self._copy
+
+
+def _parts_of(model: StableDiffusion) -> list[object]:
+    """List all that a reader may exchange, and how often tensors were written into.
+
+    The objects are held, so that no other one comes to have the place of one that is gone.
+    """
+    parts: list[object] = []
+    for tokenizer in model.tokenizers:
+        parts += [tokenizer, len(tokenizer), tokenizer.get_added_vocab()]
+    for name, module in model.named_modules():
+        parts += [name, module]
+        for key, value in sorted(vars(module).items()):
+            parts.append(key)
+            # of parameters, buffers, modules and hooks the entries, for a dictionary may stay
+            parts += [*value, *value.values()] if isinstance(value, dict) else [value]
+    for tensor in (*model.parameters(), *model.buffers()):
+        parts += [tensor.data_ptr(), tensor.dtype, tensor.requires_grad, tensor._version]
+    return parts
+
+
+def _are_same(parts: list[object], others: list[object]) -> bool:
+    plain = (bool, dict, int, str)
+    return len(parts) == len(others) and all(
+        one is other or (type(one) is type(other) and isinstance(one, plain) and one == other)
+        for one, other in zip(parts, others, strict=True)
+    )
 
 
 @torch.no_grad()

@@ -2,10 +2,14 @@ import copy
 
 import pytest
 import torch
+from diffusers.models.attention_processor import AttnProcessor
 
-from sdtune.adapters.lora import add_lora
+from sdtune.adapters import verification
+from sdtune.adapters.adapter_set import AdapterSet
+from sdtune.adapters.lora import LoRAAdapter, add_lora
 from sdtune.adapters.verification import (
     AdapterVerificationError,
+    SharedCopy,
     check_same_output,
     evaluating,
     frozen_copy,
@@ -73,3 +77,59 @@ def test_outputs_are_compared_as_precisely_as_they_were_computed(dtype, passes, 
     for wrong in (fails * direction, float("nan") * direction):
         with pytest.raises(AdapterVerificationError, match=r"file to do .* UNet's output differ"):
             check_same_output("file", "UNet", expected, expected + wrong, dtype)
+
+
+def test_one_copy_serves_the_files_of_an_adapter(model, train, tmp_path, monkeypatch):
+    add_lora(model, rank=2, alpha=2.0, text_encoder=True)
+    train(model)
+    copies = []
+    monkeypatch.setattr(
+        verification, "frozen_copy", lambda *given: copies.append(frozen_copy(*given)) or copies[-1]
+    )
+    adapters = AdapterSet(LoRAAdapter.from_model(model))
+    assert adapters.verify(adapters.save(tmp_path), model) < 1e-5
+    assert len(adapters._places(tmp_path, {})) == 3
+    assert len(copies) == 1
+
+
+def written_into(model):
+    model.unet.conv_in.bias.mul_(1)
+
+
+def cast(model):
+    model.unet.conv_in.bias.data = model.unet.conv_in.bias.data.clone()
+
+
+def hooked(model):
+    model.unet.conv_in.register_forward_hook(lambda *_: None)
+
+
+def thawed(model):
+    model.unet.conv_in.bias.requires_grad_(True)
+
+
+def exchanged(model):
+    model.unet.conv_in = copy.copy(model.unet.conv_in)
+
+
+def processed(model):
+    model.unet.set_attn_processor(AttnProcessor())
+
+
+def told_a_word(model):
+    model.tokenizers[0].add_tokens(["<left>"])
+
+
+@pytest.mark.parametrize(
+    "leave", [written_into, cast, hooked, thawed, exchanged, processed, told_a_word]
+)
+def test_a_copy_in_which_a_reader_left_something_is_not_used_again(model, leave):
+    add_lora(model, rank=2, alpha=2.0, text_encoder=True)
+    shared = SharedCopy(model)
+    first = shared.without(LoRAAdapter.remove)
+    assert shared.without(LoRAAdapter.remove) is first
+    leave(first)
+    second = shared.without(LoRAAdapter.remove)
+    assert second is not first
+    assert shared.without(LoRAAdapter.remove) is second
+    assert shared.without(lambda _: None) is not second  # it would lack what it has to keep

@@ -18,9 +18,9 @@ from torch import Tensor
 from sdtune.adapters.usage import Program, Use, literal, quoted, shown
 from sdtune.adapters.verification import (
     AdapterVerificationError,
+    SharedCopy,
     check_same_output,
     evaluating,
-    frozen_copy,
 )
 from sdtune.adapters.words.adapter import TokenEmbeddingAdapter
 from sdtune.adapters.words.format import WordsFormat
@@ -128,6 +128,7 @@ class TextualInversionFormat(WordsFormat):
         path: Path,
         model: StableDiffusion,
         predicted: Tensor | None = None,
+        shared: SharedCopy | None = None,
     ) -> float:
         """Load a file back into a fresh text encoder and compare with the model it came from.
 
@@ -139,6 +140,7 @@ class TextualInversionFormat(WordsFormat):
             path: The file.
             model: The bundle whose word was saved.
             predicted: Not used: words are compared by what prompts are encoded to.
+            shared: Gives copies of the model, where several files are loaded.
 
         Returns:
             The relative difference of what the prompt is encoded to.
@@ -162,8 +164,7 @@ class TextualInversionFormat(WordsFormat):
         prompt = f"a picture of {token} on the moon"
         with isolated_random_state(), evaluating(model):
             expected = model.encode_prompts([prompt]).encoder_hidden_states
-            fresh = frozen_copy(model)
-            remove_token_embeddings(fresh)
+            fresh = (shared or SharedCopy(model)).without(remove_token_embeddings)
             self.load(fresh, path)
             found = _encode_with_diffusers(fresh, prompt)
         return check_same_output(path, "text encoder", expected, found, expected.dtype)
