@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import signal
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -55,7 +54,10 @@ class RunProcess:
         return self._found(folder) is not None
 
     def stop(self, folder: Path) -> None:
-        """Ask it to stop as Ctrl-C does.
+        """Ask it to stop as Ctrl-C does: after the step, with a checkpoint.
+
+        By SIGTERM, for SIGINT is ignored by what a script started in the background, and blocked
+        in what a worker of Ray started.
 
         Args:
             folder: The run's folder.
@@ -67,7 +69,7 @@ class RunProcess:
         try:
             if found is None:
                 raise psutil.NoSuchProcess(self.pid)
-            found.send_signal(signal.SIGINT)  # which looks once more whether it is the same process
+            found.terminate()  # which looks once more whether it is the same process
         except psutil.Error as error:
             raise ProcessLookupError(f"No process trains in {folder} any more.") from error
 

@@ -158,7 +158,7 @@ class LivePage:
         process = state.process
         asked = process in self._asked
         live = live_words(state, asked)
-        can_stop = os.name != "nt" and state.doing == "training" and not asked
+        can_stop = os.name != "nt" and state.can_stop and not asked
         token = self._token(folder, process) if process and can_stop else ""
         content = shown.content | {
             "live": replace(live, token=token),
