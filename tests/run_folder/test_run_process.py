@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import psutil
 import pytest
 from filelock import FileLock
 
@@ -72,6 +73,19 @@ def json_process(folder):
     return RunProcess(**json.loads((folder / PROCESS).read_text())["process"])
 
 
+def test_it_is_asked_once_by_whomever(tmp_path, monkeypatch):
+    signals = []
+    monkeypatch.setattr(psutil.Process, "terminate", lambda self: signals.append(self.pid))
+    with FileLock(tmp_path / ".lock"):
+        note_process(tmp_path)
+        assert training_process(tmp_path).stop(tmp_path)
+        assert training_process(tmp_path).asked
+        assert not training_process(tmp_path).stop(tmp_path)
+        assert signals == [os.getpid()]
+        note_process(tmp_path)  # it was resumed
+        assert training_process(tmp_path).stop(tmp_path)
+
+
 @pytest.mark.parametrize("text", ["", "{", '{"version": 1, "process": {"pid": -1}}', "[]"])
 def test_a_damaged_record_is_of_no_process(tmp_path, text):
     (tmp_path / PROCESS).write_text(text)
@@ -89,7 +103,8 @@ def test_it_is_asked_to_end(tmp_path):
         assert trainer.stdout.readline() == "trains\n"
         found = training_process(tmp_path)
         assert found.pid == trainer.pid
-        found.stop(tmp_path)
+        assert not found.asked
+        assert found.stop(tmp_path)
         assert trainer.wait(20) == -signal.SIGTERM
         assert training_process(tmp_path) is None
         with pytest.raises(ProcessLookupError):
