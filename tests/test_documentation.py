@@ -33,6 +33,7 @@ NOT_RUN = {
     "docs/captions.md: sdtune caption": "needs captioners of the hub",
     "docs/checking_data.md:": "tests/commands/test_check.py runs these",
     "docs/coming_from_kohya.md:": "tests/commands/test_import_config.py runs these",
+    "docs/comparing.md:": "tests/commands/test_compare.py compares so",
     "docs/generate.md:": "tests/commands/test_generate.py runs these",
     "docs/play.md:": "opens a page and waits; tests/play draws through it",
     "docs/reproducing.md:": "tests/commands/test_reproduce.py runs these",

@@ -30,6 +30,8 @@ class CompareCall:
             earlier.
         output: Folder of runs and results; by default runs/compare, or runs/<the file's name>.
         workers: `ray:N` for N runs at a time over the machines of a Ray cluster; `1` for in turn.
+        asha: A metric, such as `style_score`, by which Ray Tune's ASHA ends runs early: at
+            evaluations 1, 3, 9 ... a run goes on if its figure is in the best third so far.
         publish: Folder that gets README.md, figures and comparison.json too.
     """
 
@@ -40,4 +42,5 @@ class CompareCall:
     budget_minutes: float | None = None
     output: str | None = None
     workers: str = "1"
+    asha: str | None = None
     publish: Path | None = None

@@ -14,8 +14,9 @@ from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.commands.recipe import options, read_yaml
 from sdtune.commands.recipe_cli import recipe_fields
 from sdtune.comparison.execution import Engine, Outcome, carry_out, in_turn, is_finished
-from sdtune.comparison.planning import PlannedRun, plan_run, protocol_problems
+from sdtune.comparison.planning import PlannedRun, plan_run, protocol_problems, rung_problems
 from sdtune.comparison.publication import build_tables, write_markdown, write_page
+from sdtune.comparison.ray_tune import RayTune
 from sdtune.comparison.ray_workers import RayWorkers
 from sdtune.comparison.results import ComparedRun, check_comparable, read_result
 from sdtune.comparison.settings import Comparison, Variant
@@ -44,9 +45,11 @@ def run_comparison(call: CompareCall, words: Sequence[str], command: str) -> int
     """
     quiet_misleading_messages()
     problems: list[str] = []
-    engine = _engine(call.workers, problems)
+    engine = _engine(call, problems)
     comparison = _comparison(call, words, problems)
     plans, wrong = plan_runs(comparison, words) if comparison else ([], [])
+    if call.asha is not None and plans:
+        wrong += rung_problems(plans)
     if comparison is None or problems or wrong:
         raise CallError([*problems, *wrong])
     results = list(_carry_out(comparison, plans, engine))
@@ -82,15 +85,17 @@ def plan_runs(
     return plans, [*_grouped(found, comparison), *(protocol_problems(plans) if plans else [])]
 
 
-def _engine(workers: str, problems: list[str]) -> Engine:
-    kind, colon, count = workers.partition(":")
-    if workers == "1":
+def _engine(call: CompareCall, problems: list[str]) -> Engine:
+    kind, colon, count = call.workers.partition(":")
+    if call.workers == "1":
+        if call.asha is not None:
+            problems.append("Expected `--asha` with `--workers ray:N`, but there is none.")
         return in_turn
     if kind != "ray" or not colon or not count.isdecimal():
-        problems.append(f"Expected `--workers` to be such as `ray:2`, but got `{workers}`.")
+        problems.append(f"Expected `--workers` to be such as `ray:2`, but got `{call.workers}`.")
         return in_turn
     try:
-        return RayWorkers(int(count))
+        return RayWorkers(int(count)) if call.asha is None else RayTune(int(count), call.asha)
     except (ModuleNotFoundError, ValueError) as error:
         problems.append(str(error))
         return in_turn

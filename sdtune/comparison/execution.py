@@ -31,7 +31,9 @@ __all__ = [
     "carry_out",
     "in_turn",
     "is_finished",
+    "read_outcome",
     "start_process",
+    "write_outcome",
 ]
 
 Start = Callable[[Sequence[str], Path], int]
@@ -44,15 +46,15 @@ class Outcome:
 
     Attributes:
         name: The run.
-        status: Whether it is there.
-        reason: Why it failed, one sentence.
+        status: Whether it is there; `stopped` is one that was ended early, by its scores.
+        reason: Why it failed or was ended, one sentence.
         command: The latest command, for a shell.
         seconds: Time of its processes, all starts together.
         folder: The run folder.
     """
 
     name: str
-    status: Literal["finished", "failed"]
+    status: Literal["finished", "stopped", "failed"]
     reason: str
     command: str
     seconds: FiniteFloat
@@ -87,12 +89,14 @@ def carry_out(plan: PlannedRun, start: Start | None = None) -> Outcome:
     Returns:
         How it came out. A failure is an outcome too.
     """
-    old = _read(plan)
+    old = read_outcome(plan)
     has_checkpoint = bool(RunFolder(plan.folder).checkpoints)
     command = plan.command(resume=has_checkpoint)
     if is_finished(plan):
         seconds, shown = (old.seconds, old.command) if old else (0.0, shlex.join(command))
-        return _write(plan, Outcome(plan.name, "finished", "", shown, seconds, str(plan.folder)))
+        return write_outcome(
+            plan, Outcome(plan.name, "finished", "", shown, seconds, str(plan.folder))
+        )
     if plan.folder.is_dir() and not has_checkpoint:
         shutil.rmtree(plan.folder)  # stopped before anything that could be gone on from
     plan.write_changes()
@@ -111,7 +115,7 @@ def carry_out(plan: PlannedRun, start: Start | None = None) -> Outcome:
             seconds=time.monotonic() - begin + (old.seconds if old else 0.0),
             folder=str(plan.folder),
         )
-        _write(plan, outcome)
+        write_outcome(plan, outcome)
     return outcome
 
 
@@ -175,11 +179,28 @@ def _record_path(plan: PlannedRun) -> Path:
     return plan.start_folder / "record.json"
 
 
-def _read(plan: PlannedRun) -> Outcome | None:
+def read_outcome(plan: PlannedRun) -> Outcome | None:
+    """Read how a run came out the last time.
+
+    Args:
+        plan: The run.
+
+    Returns:
+        The outcome; None if it was never started.
+    """
     path = _record_path(plan)
     return parse_json(Outcome, read_text(path), path) if path.is_file() else None
 
 
-def _write(plan: PlannedRun, outcome: Outcome) -> Outcome:
+def write_outcome(plan: PlannedRun, outcome: Outcome) -> Outcome:
+    """Write down how a run came out.
+
+    Args:
+        plan: The run.
+        outcome: How.
+
+    Returns:
+        The same.
+    """
     write_json(_record_path(plan), asdict(outcome))
     return outcome

@@ -17,7 +17,14 @@ from sdtune._prompt_fields import PromptFields
 from sdtune.comparison.settings import SUBJECT, Comparison, Variant
 from sdtune.run_folder.record import EvaluationSettings
 
-__all__ = ["PlannedRun", "evaluation_arguments", "override_words", "plan_run", "protocol_problems"]
+__all__ = [
+    "PlannedRun",
+    "evaluation_arguments",
+    "override_words",
+    "plan_run",
+    "protocol_problems",
+    "rung_problems",
+]
 
 _CALLBACK = "sdtune.EvaluationCallback"
 _PROTOCOL = {each.name for each in fields(EvaluationSettings)}
@@ -204,6 +211,31 @@ def protocol_problems(plans: Sequence[PlannedRun]) -> list[str]:
                 f"where `{SUBJECT}` in prompts stands for each run's own words."
             )
     return problems
+
+
+def rung_problems(plans: Sequence[PlannedRun]) -> list[str]:
+    """Say which runs would be evaluated at other steps than the first one.
+
+    Args:
+        plans: The runs, which are compared while they train.
+
+    Returns:
+        A sentence for each.
+    """
+    first, *others = plans
+    expected = _evaluated_every(first)
+    return [
+        f"Expected `{plan.name}` to be evaluated as often as `{first.name}` is, every {expected} "
+        f"steps, but `every_n_steps` of its sdtune.EvaluationCallback is {_evaluated_every(plan)}."
+        for plan in others
+        if _evaluated_every(plan) != expected
+    ]
+
+
+def _evaluated_every(plan: PlannedRun) -> object:
+    callbacks = plan.changes["trainer"]["callbacks"]
+    [found] = [each for each in callbacks if _is_evaluation(each)]
+    return (found.get("init_args") or {}).get("every_n_steps")
 
 
 def _with_evaluation(callbacks: Any, evaluation: Mapping[str, Any], settings: Variant) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from sdtune._imports import require
 
-__all__ = ["RayWorkers"]
+__all__ = ["RayWorkers", "run_resources"]
 
 Plan = TypeVar("Plan")
 Result = TypeVar("Result")
@@ -55,7 +55,11 @@ class RayWorkers:
         if is_ours:
             ray.init(log_to_driver=False, include_dashboard=False)
         try:
-            task = ray.remote(_carry_out_in).options(**self._resources(ray))
+            task = ray.remote(_carry_out_in).options(
+                **run_resources(ray, self.count),
+                scheduling_strategy="SPREAD",
+                max_retries=0,  # the next call resumes what was lost
+            )
             while waiting or running:
                 while waiting and len(running) < self.count:
                     running.append(task.remote(os.getcwd(), waiting.pop(0), carry_out))
@@ -65,17 +69,22 @@ class RayWorkers:
             if is_ours:
                 ray.shutdown()
 
-    def _resources(self, ray: Any) -> dict[str, Any]:
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        share = sum(node.get("CPU", 0) for node in nodes) // self.count
-        largest = max(node.get("CPU", 0) for node in nodes)
-        has_gpus = any(node.get("GPU", 0) for node in nodes)
-        return {
-            "num_cpus": max(1, min(share, largest)),
-            "num_gpus": 1 if has_gpus else 0,
-            "scheduling_strategy": "SPREAD",
-            "max_retries": 0,  # the next call resumes what was lost
-        }
+
+def run_resources(ray: Any, count: int) -> dict[str, Any]:
+    """Share a cluster out.
+
+    Args:
+        ray: The package, connected.
+        count: Runs at a time.
+
+    Returns:
+        Of each run: its processors, `num_cpus`, and its GPUs, `num_gpus`.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    share = sum(node.get("CPU", 0) for node in nodes) // count
+    largest = max(node.get("CPU", 0) for node in nodes)
+    has_gpus = any(node.get("GPU", 0) for node in nodes)
+    return {"num_cpus": max(1, min(share, largest)), "num_gpus": 1 if has_gpus else 0}
 
 
 def _carry_out_in(folder: str, plan: Plan, carry_out: Callable[[Plan], Result]) -> Result:

@@ -143,7 +143,8 @@ def _bases(measures: dict[str, Measure], shown: Sequence[ComparedRun]) -> list[_
 def _head(result: ComparedRun, cells: list[str]) -> list[str]:
     minutes = f"{result.outcome.seconds / 60:.1f}"
     if result.last:
-        return [result.label, str(result.last.step), minutes, *cells]
+        early = "\nstopped early" if result.outcome.status == "stopped" else ""
+        return [result.label, f"{result.last.step}{early}", minutes, *cells]
     failed = [f"failed: {result.outcome.reason}", *cells[1:]]
     return [result.label, _NONE, minutes, *failed]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-import signal
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -35,11 +35,13 @@ class RunProcess:
         pid: Its number, which the machine gives to another one when it is gone.
         started: When it began, in seconds since 1970.
         host: Its machine's name.
+        asked: Whether it was asked to stop by `stop`.
     """
 
     pid: Annotated[int, Field(gt=0)]
     started: FiniteFloat
     host: str
+    asked: bool = field(default=False, compare=False)
 
     @property
     def is_here(self) -> bool:
@@ -54,11 +56,18 @@ class RunProcess:
         """
         return self._found(folder) is not None
 
-    def stop(self, folder: Path) -> None:
-        """Ask it to stop as Ctrl-C does.
+    def stop(self, folder: Path) -> bool:
+        """Ask it to stop as Ctrl-C does: after the step, with a checkpoint.
+
+        By SIGTERM, for SIGINT is ignored by what a script started in the background, and blocked
+        in what a worker of Ray started. It is sent once, by whomever: a second one would end the
+        run at once.
 
         Args:
             folder: The run's folder.
+
+        Returns:
+            Whether it was asked now; False if it had been before.
 
         Raises:
             ProcessLookupError: If it no longer trains there. No other process is asked.
@@ -67,9 +76,15 @@ class RunProcess:
         try:
             if found is None:
                 raise psutil.NoSuchProcess(self.pid)
-            found.send_signal(signal.SIGINT)  # which looks once more whether it is the same process
+            now = _read(folder)
+            if now == self and now.asked:
+                return False
+            found.terminate()  # which looks once more whether it is the same process
         except psutil.Error as error:
             raise ProcessLookupError(f"No process trains in {folder} any more.") from error
+        with suppress(OSError):  # the folder is gone
+            _write(folder, replace(self, asked=True))
+        return True
 
     def _found(self, folder: Path) -> psutil.Process | None:
         if not self.is_here:
@@ -88,8 +103,7 @@ def note_process(folder: Path) -> None:
     Args:
         folder: The run's folder.
     """
-    own = RunProcess(os.getpid(), psutil.Process().create_time(), platform.node())
-    write_json(folder / PROCESS, {"version": VERSION, "process": asdict(own)})
+    _write(folder, RunProcess(os.getpid(), psutil.Process().create_time(), platform.node()))
 
 
 def forget_process(folder: Path) -> None:
@@ -111,17 +125,27 @@ def training_process(folder: Path) -> RunProcess | None:
         The process: one of this machine is alive, of one of another machine that is not known.
         None if nothing trains there.
     """
-    try:
-        process = read_json(_File, folder / PROCESS, VERSION).process
-    except (OSError, JsonFileError):
+    process = _read(folder)
+    if process is None or (process.is_here and not process.trains_in(folder)):
         return None
-    return process if not process.is_here or process.trains_in(folder) else None
+    return process
 
 
 @dataclass(frozen=True)
 class _File:
     version: int
     process: RunProcess
+
+
+def _read(folder: Path) -> RunProcess | None:
+    try:
+        return read_json(_File, folder / PROCESS, VERSION).process
+    except (OSError, JsonFileError):
+        return None
+
+
+def _write(folder: Path, process: RunProcess) -> None:
+    write_json(folder / PROCESS, {"version": VERSION, "process": asdict(process)})
 
 
 def _has_open(process: psutil.Process, path: Path) -> bool:

@@ -31,6 +31,7 @@ __all__ = ["LivePage", "Look"]
 
 _SHARE = 0.1  # of one core: drawing a page takes time that training could have
 _SECONDS_KEPT = 1.0  # several windows look at the same page
+_SECONDS_STALE = 30.0  # in which a page that was read is good, if it cannot be read anew
 _PART = re.compile(r'<header>.*?</header>|<section aria-labelledby="([\w-]+)".*?</section>', re.S)
 _TITLE = re.compile(r"<title>(.*?)</title>", re.S)
 
@@ -90,8 +91,8 @@ class LivePage:
     _secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _shown: _Shown | None = field(default=None, init=False)
-    _asked: set[RunProcess] = field(default_factory=set, init=False)
     _last: tuple[float, Look] | None = field(default=None, init=False)
+    _good: tuple[float, Look] | None = field(default=None, init=False)
 
     def look(self) -> Look:
         """Render the page.
@@ -101,8 +102,7 @@ class LivePage:
         """
         with self._lock:
             if self._last is None or time.monotonic() - self._last[0] > _SECONDS_KEPT:
-                look = Look.at(self._render())
-                self._last = time.monotonic(), look
+                self._last = time.monotonic(), self._look()
             return self._last[1]
 
     def stop(self, token: str) -> str | None:
@@ -121,31 +121,35 @@ class LivePage:
                 return None
             if not secrets.compare_digest(self._token(shown.run.folder, process), token):
                 return None
-            if process in self._asked:  # a second signal would end it at once
-                return "It was asked to stop already."
             try:
-                process.stop(shown.run.folder)
+                is_new = process.stop(shown.run.folder)
             except ProcessLookupError as error:
                 return str(error)
-            self._asked.add(process)
             self._last = None
+            if not is_new:
+                return "It was asked to stop already."
             return "It is asked to stop, and ends after this step, with a checkpoint."
 
-    def _render(self) -> str:
+    def _look(self) -> Look:
         try:
-            folder = newest_run(self.folder)
-            if folder is None:
-                return self._empty("No run yet", f"The first run below {self.folder} appears here.")
-            links = _links(folder)
-            if links:
-                sentence = (
-                    f"{links[0]} is a link that leads out of the run's folder, and is not read."
-                )
-                return self._empty("This run is not shown", sentence)
-            return self._page(folder)
+            look = Look.at(self._render())
+            self._good = time.monotonic(), look
+            return look
         except Exception as error:  # files change while they are read; a page outlives it
-            sentence = f"The run cannot be read now: {type(error).__name__}, {error}"
-            return self._empty("One moment", sentence)
+            if self._good is not None and time.monotonic() - self._good[0] < _SECONDS_STALE:
+                return self._good[1]
+            sentence = f"The run cannot be read: {type(error).__name__}, {error}"
+            return Look.at(self._empty("One moment", sentence))
+
+    def _render(self) -> str:
+        folder = newest_run(self.folder)
+        if folder is None:
+            return self._empty("No run yet", f"The first run below {self.folder} appears here.")
+        links = _links(folder)
+        if links:
+            sentence = f"{links[0]} is a link that leads out of the run's folder, and is not read."
+            return self._empty("This run is not shown", sentence)
+        return self._page(folder)
 
     def _empty(self, title: str, sentence: str) -> str:
         self._shown = None
@@ -156,9 +160,9 @@ class LivePage:
         shown = self._shown = self._read(folder)
         state = state_of(shown.run)
         process = state.process
-        asked = process in self._asked
+        asked = process is not None and process.asked
         live = live_words(state, asked)
-        can_stop = os.name != "nt" and state.doing == "training" and not asked
+        can_stop = os.name != "nt" and state.can_stop and not asked
         token = self._token(folder, process) if process and can_stop else ""
         content = shown.content | {
             "live": replace(live, token=token),
@@ -171,7 +175,7 @@ class LivePage:
         return fill_page("watch.html", **content)
 
     def _token(self, folder: Path, process: RunProcess) -> str:
-        words = f"{folder.resolve()} {process}"
+        words = f"{folder.resolve()} {process.pid} {process.started} {process.host}"
         return hashlib.blake2b(words.encode(), key=self._secret).hexdigest()
 
     def _read(self, folder: Path) -> _Shown:

@@ -42,6 +42,7 @@ class RunState:
         silence: Seconds since something was logged; None if nothing was.
         process: What trains, if something does.
         can_go_on: Whether there is a checkpoint to resume from.
+        can_stop: Whether it has taken steps, and so listens to Ctrl-C and writes a checkpoint.
     """
 
     doing: Literal["training", "elsewhere", "finished", "ended"]
@@ -52,6 +53,7 @@ class RunState:
     silence: float | None
     process: RunProcess | None
     can_go_on: bool
+    can_stop: bool
 
 
 def state_of(run: ReportedRun, now: float | None = None) -> RunState:
@@ -72,13 +74,16 @@ def state_of(run: ReportedRun, now: float | None = None) -> RunState:
     elif run.is_finished:
         doing = "finished"
     # of a start that went on, the pause before it is not training
-    rate = rate_of(run.curves.get("train/loss"), max((r.step for r in run.resumes), default=0))
+    since = max((each.step for each in run.resumes), default=0)
+    losses = run.curves.get("train/loss")
+    rate = rate_of(losses, since)
     step = run.max_steps if doing == "finished" and run.max_steps else run.last_step
     left = None
     if process is not None and rate is not None and run.max_steps and silence is not None:
         left = max(0.0, (run.max_steps - rate.step) * rate.seconds_per_step - silence)
     can_go_on = bool(RunFolder(run.folder).checkpoints)
-    return RunState(doing, step, run.max_steps, rate, left, silence, process, can_go_on)
+    can_stop = doing == "training" and losses is not None and losses.steps[-1] >= since
+    return RunState(doing, step, run.max_steps, rate, left, silence, process, can_go_on, can_stop)
 
 
 def rate_of(curve: Curve | None, since: int = 0) -> Rate | None:

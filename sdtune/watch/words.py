@@ -80,7 +80,7 @@ def _speed(seconds: float) -> str:
 
 def _note(state: RunState) -> str:
     if state.doing == "elsewhere":
-        return "It is on another machine, and cannot be stopped from here."
+        return "Its folder names another machine, so it cannot be stopped from here."
     if state.process is not None and state.silence is None:
         return "Nothing is logged yet: the base is loaded, and what was untuned is drawn first."
     if state.doing == "ended" and state.can_go_on:

@@ -221,6 +221,7 @@ def test_a_wrong_sweep_is_refused_before_the_first_run(scored, toys, started, ca
         ([], "Expected `recipes` to be given: sdtune compare RECIPE [RECIPE ...]"),
         (["toy.yaml", "--budget-step=2"], "`--budget-step`; did you mean `--budget_steps`?"),
         (["toy.yaml", "--budget-steps=two"], "`--budget_steps` to be int, but got `two`."),
+        (["toys.yaml", "--asha=clip_score"], "Expected `--asha` with `--workers ray:N`"),
         (["toy.yaml", "--publish"], "Expected `--publish` to be given a value, but it has none."),
         (["toy.yaml", "toy.yaml"], "Expected recipes of different names, but got toy.yaml, toy"),
         (["toys.yaml", "toy.yaml"], "recipes alone or one comparison, but got `toys.yaml`."),

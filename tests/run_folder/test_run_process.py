@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import psutil
 import pytest
 from filelock import FileLock
 
@@ -51,7 +52,7 @@ def test_who_has_the_lock_is_written_down_until_it_is_given_back(tmp_path):
 def test_a_process_that_is_another_by_any_sign_is_not_asked(tmp_path):
     def asked():
         with pytest.raises(ProcessLookupError, match="No process trains in"):
-            json_process(tmp_path).stop(tmp_path)  # else pytest gets Ctrl-C
+            json_process(tmp_path).stop(tmp_path)  # else pytest ends
         return training_process(tmp_path)
 
     note_process(tmp_path)
@@ -72,14 +73,27 @@ def json_process(folder):
     return RunProcess(**json.loads((folder / PROCESS).read_text())["process"])
 
 
+def test_it_is_asked_once_by_whomever(tmp_path, monkeypatch):
+    signals = []
+    monkeypatch.setattr(psutil.Process, "terminate", lambda self: signals.append(self.pid))
+    with FileLock(tmp_path / ".lock"):
+        note_process(tmp_path)
+        assert training_process(tmp_path).stop(tmp_path)
+        assert training_process(tmp_path).asked
+        assert not training_process(tmp_path).stop(tmp_path)
+        assert signals == [os.getpid()]
+        note_process(tmp_path)  # it was resumed
+        assert training_process(tmp_path).stop(tmp_path)
+
+
 @pytest.mark.parametrize("text", ["", "{", '{"version": 1, "process": {"pid": -1}}', "[]"])
 def test_a_damaged_record_is_of_no_process(tmp_path, text):
     (tmp_path / PROCESS).write_text(text)
     assert training_process(tmp_path) is None
 
 
-@pytest.mark.skipif(os.name == "nt", reason="there Ctrl-C cannot be sent to one process")
-def test_it_is_stopped_as_by_ctrl_c(tmp_path):
+@pytest.mark.skipif(os.name == "nt", reason="there it would end at once")
+def test_it_is_asked_to_end(tmp_path):
     with subprocess.Popen(
         [sys.executable, "-c", TRAINER, str(tmp_path)],
         stdout=subprocess.PIPE,
@@ -89,8 +103,9 @@ def test_it_is_stopped_as_by_ctrl_c(tmp_path):
         assert trainer.stdout.readline() == "trains\n"
         found = training_process(tmp_path)
         assert found.pid == trainer.pid
-        found.stop(tmp_path)
-        assert trainer.wait(20) == -signal.SIGINT
+        assert not found.asked
+        assert found.stop(tmp_path)
+        assert trainer.wait(20) == -signal.SIGTERM
         assert training_process(tmp_path) is None
         with pytest.raises(ProcessLookupError):
             found.stop(tmp_path)

@@ -77,7 +77,7 @@ def test_a_run_is_watched_and_stopped(tmp_path, monkeypatch):
         browser.evaluate("document.querySelector('#stop').click()")
         look(browser, "document.querySelector('.stop details').open")
         browser.evaluate("document.querySelector('button').click()")
-        assert trainer.wait(20) == -signal.SIGINT
+        assert trainer.wait(20) == -signal.SIGTERM
         look(browser, f"{heading}.startsWith('Not training')")
         assert not browser.evaluate("document.querySelector('button') !== null")
         assert browser.complaints() == []

@@ -1,15 +1,17 @@
 """What a page shows of a run whose files change under it, and what it reads anew."""
 
 import json
+import os
 import re
 import shutil
 
+import psutil
 import pytest
 from filelock import FileLock
 from markupsafe import Markup
 from torch.utils.tensorboard import SummaryWriter
 
-from sdtune.run_folder.run_process import RunProcess, note_process
+from sdtune.run_folder.run_process import note_process
 from sdtune.watch import live_page
 from sdtune.watch.live_page import LivePage
 from tests.report.run_folder import make_run_folder
@@ -97,10 +99,17 @@ def test_an_error_that_nobody_thought_of_leaves_a_page(run, monkeypatch):
         raise KeyError("x</header><script>")
 
     monkeypatch.setattr(live_page, "read_run", fail)
-    look = LivePage(run).look()
+    page = LivePage(run)
+    look = page.look()
     assert list(look.parts) == ["header"]
     assert "KeyError" in look.page
     assert "x</header>" not in look.page
+    monkeypatch.undo()
+    good = page.look()
+    monkeypatch.setattr(LivePage, "_render", fail)
+    assert page._look() == good  # for a while
+    monkeypatch.setattr(live_page, "_SECONDS_STALE", 0.0)
+    assert "KeyError" in page._look().page
 
 
 def test_a_link_out_of_the_folder_is_not_followed(run, tmp_path):
@@ -114,7 +123,7 @@ def test_a_link_out_of_the_folder_is_not_followed(run, tmp_path):
 
 def test_a_stop_is_of_the_run_that_the_page_showed_and_is_sent_once(run, monkeypatch):
     stopped = []
-    monkeypatch.setattr(RunProcess, "stop", lambda self, folder: stopped.append((self.pid, folder)))
+    monkeypatch.setattr(psutil.Process, "terminate", lambda self: stopped.append(self.pid))
     page = LivePage(run)
     assert page.stop("") is None
     with FileLock(run / ".lock"):
@@ -130,8 +139,8 @@ def test_a_stop_is_of_the_run_that_the_page_showed_and_is_sent_once(run, monkeyp
         assert stopped == []
         assert page.stop(token).startswith("It is asked to stop")
         assert page.stop(token) == "It was asked to stop already."
-        [(_, folder)] = stopped
-        assert folder == run
+        assert other.stop(token) is None
+        assert stopped == [os.getpid()]
         parts = page.look().parts
         assert "stop" not in parts
         assert "Stopping after this step" in parts["now"][1]

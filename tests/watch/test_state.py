@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -34,6 +35,9 @@ def test_time_left_is_steps_times_rate_less_the_time_since(run, monkeypatch):
     state = state_of(run, now=1010.0)
     assert (state.doing, state.step, state.steps) == ("training", 39, 139)
     assert state.seconds_left == pytest.approx(100 * 0.4 - 10)
+    assert state.can_stop
+    resumed = replace(run, resumes=[Resume(40, [])])  # and has not come to a step yet
+    assert not state_of(resumed).can_stop
     assert live_words(state).heading == "Training: step 39 of 139"
     assert live_words(state).rows == [("time left", "about 30 s"), ("speed", "2.5 steps a second")]
     assert live_words(state, asked_to_stop=True).heading == "Stopping after this step"
