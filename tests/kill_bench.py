@@ -217,7 +217,10 @@ class Bench:
                 if ended:
                     return os.waitstatus_to_exitcode(status)
                 time.sleep(0.002)
-            os.killpg(process, signal.SIGKILL)
+            try:
+                os.killpg(process, signal.SIGKILL)
+            except ProcessLookupError:  # it has no group of its own yet
+                os.kill(process, signal.SIGKILL)
         return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
 
