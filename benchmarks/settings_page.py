@@ -1,14 +1,16 @@
-"""Put the results of benchmarks/settings into docs/settings.md: tables, a plot and two grids.
+"""Put the results of benchmarks/settings into docs/settings.md: tables, plots and grids.
 
-sdtune compare benchmarks/settings/style.yaml --publish benchmarks/settings/style
-sdtune compare benchmarks/settings/subject.yaml --publish benchmarks/settings/subject
-python benchmarks/settings_page.py
+sdtune compare benchmarks/settings/style.yaml --publish runs/settings/style
+sdtune compare benchmarks/settings/subject.yaml --publish runs/settings/subject
+python benchmarks/settings_page.py runs/settings
 """
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ _IMAGES = ROOT / "docs" / "images"
 _GRIDS = {
     "settings_rates": ("style", "figure_1.png"),
     "settings_vectors": ("subject", "figure_1.png"),
+    "settings_class_pictures": ("subject", "figure_2.png"),
 }
 _PLOTTED = {
     "style": ("style_score", "clip_score", "clip_i"),
@@ -48,8 +51,7 @@ def read_results(name: str) -> dict[str, Any]:
     Args:
         name: `style` or `subject`.
     """
-    path = RESULTS / name / "comparison.json"
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     return found
 
 
@@ -74,12 +76,18 @@ def _table(name: str, title: str) -> str:
     return f"{markdown(Table('', [columns[number] for number in kept], few)).strip()}\n"
 
 
-def write_page() -> None:
-    """Write the page's tables and pictures."""
+def write_page(published: Path) -> None:
+    """Take results over, and write the page's tables and pictures.
+
+    Args:
+        published: Folder with what each comparison published: `style` and `subject`.
+    """
+    for name in _PLOTTED:
+        shutil.copy(published / name / "comparison.json", RESULTS / f"{name}.json")
     PAGE.write_text(written(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     _IMAGES.mkdir(exist_ok=True)
     for name, (results, figure) in _GRIDS.items():
-        with Image.open(RESULTS / results / figure) as grid:
+        with Image.open(published / results / figure) as grid:
             picture = grid.convert("RGB")
         picture.thumbnail((1000, 10_000), Image.Resampling.LANCZOS)
         picture.save(_IMAGES / f"{name}.jpg", quality=82, optimize=True)
@@ -100,11 +108,13 @@ def _plot(name: str) -> None:
     for number, metric in enumerate(metrics):
         axes = figure.add_subplot(1, len(metrics), number + 1)
         for row, low, value, high in _bars(runs, metric):
-            axes.errorbar(value, row, xerr=[[value - low], [high - value]], fmt="o", capsize=3)
+            ends = [[value - low], [high - value]]
+            axes.errorbar(value, row, xerr=ends, fmt="o", capsize=3, color="tab:blue")
         base = runs[0]["base"]["figures"].get(metric)
         if base is not None and name == "style":  # of a subject, each way has prompts of its own
             axes.axvline(base["value"], color="grey", linewidth=1, linestyle="--")
         axes.set_yticks(range(len(runs)), labels if number == 0 else [""] * len(runs))
+        axes.margins(y=0.1)
         axes.invert_yaxis()
         axes.set_title(_TITLES[metric], fontsize=10)
         axes.grid(axis="x", alpha=0.25)
@@ -119,4 +129,4 @@ def _bars(runs: Sequence[dict[str, Any]], metric: str) -> Iterator[tuple[int, fl
 
 
 if __name__ == "__main__":
-    write_page()
+    write_page(Path(sys.argv[1]))

@@ -42,6 +42,7 @@ NOT_RUN = {
     "docs/several_gpus.md:": "needs several GPUs, or starts several processes",
     "docs/watching.md: sdtune": "opens a page and waits; tests/watch looks at it",
     "docs/watching.md: ssh": "needs another machine",
+    "docs/settings.md:": "takes an hour; tests/benchmarks/test_settings_page.py has its results",
     "docs/start.md: pip install": "sets an environment up; .ci/run does it",
     "docs/techniques/dreambooth.md:": "tests/test_own_photos.py trains so",
     "docs/techniques/textual_inversion.md:": "tests/test_own_photos.py trains so",

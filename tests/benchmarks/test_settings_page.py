@@ -16,7 +16,7 @@ NAMES = ("style", "subject")
 
 
 def test_the_tables_are_those_of_the_results():
-    assert written(TEXT) == TEXT, "write it by `python benchmarks/settings_page.py`"
+    assert written(TEXT) == TEXT, "write it by `python benchmarks/settings_page.py runs/settings`"
     marks = re.findall(r"<!-- (\w+): ([^>]+) -->", TEXT)
     own = {name: [each["title"] for each in read_results(name)["tables"]][:-1] for name in NAMES}
     assert sorted(marks) == sorted((name, title) for name in NAMES for title in own[name])
@@ -43,3 +43,12 @@ def test_every_prompt_of_the_style_names_a_thing_that_is_not_learned():
     captions = (ROOT / "datasets" / "style_openmoji").glob("*.txt")
     things = {each.read_text(encoding="utf-8").partition(" on ")[0] for each in captions}
     assert not {each.partition(" on ")[0] for each in prompts["prompts"]} & things
+
+
+def test_every_figure_in_a_sentence_is_one_of_the_results():
+    tables = [table for name in NAMES for table in read_results(name)["tables"]]
+    cells = " ".join(cell for table in tables for row in table["rows"] for cell in row)
+    number = r"[\u2212+]?\d[\d.]*"
+    figures = re.findall(rf"{number} \({number} to {number}\)", TEXT)
+    assert figures
+    assert [each for each in figures if each not in cells] == []
