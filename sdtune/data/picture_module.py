@@ -28,6 +28,7 @@ from sdtune.data.resume import resume_position
 from sdtune.data.survey import Survey, survey_pictures
 from sdtune.data.survey_file import SURVEY, write_survey
 from sdtune.data.survey_words import survey_lines
+from sdtune.data.uncollected import uncollected
 from sdtune.data.workers import choose_workers
 
 __all__ = ["PictureDataModule"]
@@ -202,6 +203,7 @@ class PictureDataModule(KeepsFeatures):
         """
         self._is_checked = True
 
+    @uncollected()
     def _build(self) -> tuple[PictureDataset, ...]:
         problems = [] if self._is_checked else self.problems()
         if problems:
@@ -219,6 +221,7 @@ class PictureDataModule(KeepsFeatures):
         """What is held out of training, never flipped and with every caption."""
         return self._sized_datasets()[1]
 
+    @uncollected()
     def train_dataloader(self) -> ResumableLoader:
         """Load training samples, from where a checkpoint left off; see `resume_position`.
 

@@ -14,6 +14,7 @@ from sdtune.data.problems import OnProblem
 from sdtune.data.scan_snapshot import KEPT_ABOVE, ScanSnapshot
 from sdtune.data.sources.locations import Location, Part, found_location, list_location, overlaps
 from sdtune.data.sources.source import Asked
+from sdtune.data.uncollected import uncollected
 
 __all__ = ["Scan", "scan_folder", "scan_pictures"]
 
@@ -81,6 +82,7 @@ class Scan:
         return [f"{argument}: {self.found}", *(f"{argument}: {each}" for each in notes)]
 
 
+@uncollected()
 def scan_folder(
     folder: Location,
     caption: str | None = None,

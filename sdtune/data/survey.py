@@ -19,6 +19,7 @@ from sdtune.data.look_alikes import first_alikes
 from sdtune.data.manifest import DECODED_AT_MOST
 from sdtune.data.pictures import Picture
 from sdtune.data.transforms import share_kept
+from sdtune.data.uncollected import uncollected
 
 __all__ = [
     "BucketFigures",
@@ -158,6 +159,7 @@ class Survey:
         }
 
 
+@uncollected()
 def survey_pictures(
     pictures: Sequence[Picture],
     resolution: int,
