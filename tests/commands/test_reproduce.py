@@ -14,6 +14,8 @@ from sdtune.run_folder.training_record import RECORD_KEY
 from tests.picture_folders import make_picture_folder
 from tests.tiny_models import make_micro_sd
 
+pytestmark = pytest.mark.slow  # what is reproduced is trained first
+
 FILE = "adapter/pytorch_lora_weights.safetensors"
 
 
@@ -80,7 +82,6 @@ def here(made: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 PLACES = ["--model.base", "base", "--data.folder", "photos"]
 
 
-@pytest.mark.slow
 def test_a_run_becomes_the_same_again(here, capsys):
     # with other workers, and without validations
     words = ["runs/style/first", "--follow_paths", "--data.num_workers", "1"]
@@ -100,7 +101,6 @@ def test_a_run_becomes_the_same_again(here, capsys):
 _RUNS = ("style/first", "reproduce/again")
 
 
-@pytest.mark.slow
 def test_an_earlier_step_and_a_file_elsewhere(here, tmp_path, capsys):
     shutil.copy(f"runs/style/plain/{FILE}", tmp_path / "erica.safetensors")
     assert main(["reproduce", str(tmp_path / "erica.safetensors"), *PLACES]) == 0
@@ -109,7 +109,6 @@ def test_an_earlier_step_and_a_file_elsewhere(here, tmp_path, capsys):
     assert capsys.readouterr().out.count("equal: ") == 2
 
 
-@pytest.mark.slow
 def test_what_differs_is_listed_and_is_a_code_of_its_own(here, tmp_path, capsys):
     shutil.copytree("photos", tmp_path / "photos")
     (tmp_path / "photos" / "disc_0.txt").write_text("another disc")
