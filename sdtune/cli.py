@@ -6,6 +6,7 @@ Nothing heavy is imported until a command is chosen, so that help answers at onc
 import logging
 import os
 import re
+import select
 import signal
 import sys
 import traceback
@@ -14,6 +15,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution
 
 import sdtune
+from sdtune.commands.early_signals import Ended, ended_by_signals_early
 from sdtune.commands.errors import CallError, nearest
 from sdtune.files.line_list import cut_list
 from sdtune.files.printable_text import PrintableRecord, show
@@ -120,7 +122,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 the run failed, 2 the call or the data is wrong, and 128 and a
         signal's number if it was stopped by one.
     """
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    return _exit_code(lambda: _main(words))
+
+
+def _main(arguments: Sequence[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         rows = "\n".join(f"  {name:15}{text}" for name, text in COMMANDS.items())
         if not arguments:
@@ -132,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"sdtune {sdtune.__version__}")
         return 0
     name, *rest = arguments
-    return _exit_code(lambda: _run(name, rest))
+    return _run(name, rest)
 
 
 def lightning_main(arguments: Sequence[str] | None = None) -> int:
@@ -178,11 +184,16 @@ def _run(name: str, arguments: Sequence[str]) -> int:
 def _exit_code(command: Callable[[], int]) -> int:
     logging.setLogRecordFactory(PrintableRecord)
     try:
-        return command()
-    except KeyboardInterrupt:
+        with ended_by_signals_early():
+            code = command()
+            sys.stdout.flush()
+            return code
+    except (KeyboardInterrupt, Ended) as error:
         print("sdtune: stopped.", file=sys.stderr)
-        return 128 + signal.SIGINT
+        return 128 + (error.number if isinstance(error, Ended) else signal.SIGINT)
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _reader_is_gone():
+            return 128 + signal.SIGPIPE
         if os.environ.get("SDTUNE_TRACEBACK", "0") not in ("", "0"):
             traceback.print_exc()
         problems = getattr(error, "problems", None)  # of a CallError or of the data's own
@@ -190,6 +201,18 @@ def _exit_code(command: Callable[[], int]) -> int:
             return _refuse(problems)
         show(f"sdtune: {_one_line(_sentence(error))}", file=sys.stderr)
         return 1
+
+
+def _reader_is_gone() -> bool:
+    """Tell whether nobody reads what is printed any more, such as `head`; then print nowhere."""
+    if not hasattr(select, "poll"):
+        return False
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    is_gone = bool(poll.poll(0))  # an error is told of unasked
+    if is_gone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return is_gone
 
 
 def _refuse(problems: Sequence[str]) -> int:

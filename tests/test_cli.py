@@ -1,3 +1,5 @@
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -139,3 +141,14 @@ def test_errors_become_a_sentence_and_an_exit_code(error, code, printed, capsys,
     monkeypatch.setattr(cli, "_run", fail)
     assert cli.main(["fit"]) == code
     assert capsys.readouterr().err.startswith(printed)
+
+
+@pytest.mark.parametrize("words", ["--help", "recipes"])
+def test_nothing_is_said_to_a_reader_that_has_gone(words):
+    code = "import sys; from sdtune.cli import main; sys.exit(main(sys.argv[1:]))"
+    reader, writer = os.pipe()
+    os.close(reader)
+    call = [sys.executable, "-c", code, *words.split()]
+    done = subprocess.run(call, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")

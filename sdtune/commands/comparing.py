@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 from sdtune._checks import ArgumentsError
 from sdtune.commands.compare_call import CompareCall
 from sdtune.commands.comparison_file import is_comparison, read_comparison
+from sdtune.commands.early_signals import Ended
 from sdtune.commands.errors import CallError
-from sdtune.commands.quiet import quiet_misleading_messages
+from sdtune.commands.quiet import quiet_devices, quiet_misleading_messages
 from sdtune.commands.recipe import options, read_yaml
 from sdtune.commands.recipe_cli import recipe_fields
 from sdtune.comparison.execution import Engine, Outcome, carry_out, in_turn, is_finished
@@ -52,7 +54,11 @@ def run_comparison(call: CompareCall, words: Sequence[str], command: str) -> int
         wrong += rung_problems(plans)
     if comparison is None or problems or wrong:
         raise CallError([*problems, *wrong])
-    results = list(_carry_out(comparison, plans, engine))
+    try:
+        results = list(_carry_out(comparison, plans, engine))
+    except (KeyboardInterrupt, Ended):
+        show("What is finished is kept, and the same call goes on.", file=sys.stderr)
+        raise
     check_comparable(results)
     _write(comparison, results, command, call.publish)
     return 1 if any(each.outcome.status == "failed" for each in results) else 0
@@ -80,7 +86,8 @@ def plan_runs(
             continue
         plan = plan_run(comparison, name, recipe, words)
         configs = [f"--config={settings.recipe}", f"--config={json.dumps(plan.changes)}"]
-        fields, found[name] = recipe_fields([*configs, *plan.words], build)
+        with quiet_devices():
+            fields, found[name] = recipe_fields([*configs, *plan.words], build)
         plans.append(plan.with_fields(fields))
     return plans, [*_grouped(found, comparison), *(protocol_problems(plans) if plans else [])]
 

@@ -17,6 +17,7 @@ from lightning.pytorch.trainer.states import TrainerStatus
 from sdtune.callbacks.periodic import is_trial
 from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
 from sdtune.callbacks.stop_signals import Stopped, StopSignals
+from sdtune.commands.early_signals import leave_signals
 from sdtune.commands.other_processes import LostProcessError, end_others, lost_process
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.commands.recipe import CALL_KEYS, options
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str]) -> int:
 def _fit(cli: RecipeCLI) -> int:
     """Train; a signal is an exit code, and no error, whatever it made fail."""
     signals = [] if is_trial(cli.trainer) else _signals_of(cli.trainer)
+    leave_signals()
     for each in signals:  # other processes are started and waited for before callbacks are called
         each.listen(cli.trainer)
     try:

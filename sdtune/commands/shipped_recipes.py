@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def find_recipe(name: str) -> str:
     Returns:
         The file; or what was given, if it is neither.
     """
-    if Path(name).is_file():
+    if os.path.isfile(name):  # a recipe may be given as a text that is no possible name
         return name
     shipped = shipped_recipes().get(name)
     return name if shipped is None else str(shipped)

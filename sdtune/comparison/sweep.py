@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ _SECTIONS = ("model", "data", "trainer", "seed")
 _OWN = ("trainer.callbacks", "trainer.default_root_dir", "trainer.logger")
 _FORM = "such as `model.rank=4,16;model.learning_rate=1e-4,5e-4`"
 _NO_NAME = re.compile(r"[^\w.+-]+", re.ASCII)
+_MOST = 1_000  # runs, each of which is checked before the first starts
 _LONGEST = 80  # characters of a folder's name
 
 
@@ -46,12 +48,18 @@ def read_sweep(text: str) -> dict[str, list[str]]:
             )
         elif key in grid:
             problems.append(f"Expected `--sweep` to name each key once, but got `{key}` again.")
-        elif len(set(values)) < len(values):
+        elif len(set(map(_meaning, values))) < len(values):
             problems.append(f"Expected different values of `{key}` in `--sweep`, but got {listed}.")
         else:
             grid[key] = values
     if not grid and not problems:
         problems.append(f"Expected `--sweep` to be {_FORM}, but got `{text}`.")
+    count = math.prod(map(len, grid.values()))
+    if count > _MOST and not problems:
+        problems.append(
+            f"Expected `--sweep` to make at most {_MOST:,} runs, but got {count:,}: give fewer "
+            "values."
+        )
     if problems:
         raise ArgumentsError(problems)
     return grid
@@ -80,6 +88,14 @@ def sweep_runs(recipes: Sequence[str], grid: Mapping[str, Sequence[str]]) -> dic
         label = ", ".join([*stem, *words])
         runs[_folder_name(Path(recipe).stem, words)] = Variant(recipe, label, overrides=overrides)
     return runs
+
+
+def _meaning(value: str) -> object:
+    """Give what is the same for two spellings of a number, `1e-3` and `0.001`."""
+    try:
+        return float(value)
+    except ValueError:
+        return value.lower() if value.lower() in ("true", "false", "null") else value
 
 
 def _folder_name(recipe: str, words: Sequence[str]) -> str:

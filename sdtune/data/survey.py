@@ -30,7 +30,9 @@ __all__ = [
     "survey_pictures",
 ]
 
-MarkKind = Literal["enlarged", "subject", "duplicate", "alike", "caption"]
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
+
+MarkKind = Literal["enlarged", "subject", "duplicate", "alike", "caption", "controls"]
 
 
 @dataclass(frozen=True)
@@ -315,6 +317,10 @@ def _suspicious(pictures: Sequence[Picture]) -> Iterator[Mark]:
         for caption in picture.captions:
             if not caption.strip():
                 yield Mark(position, "caption", "has an empty caption")
+            elif _CONTROLS.search(caption):
+                yield Mark(
+                    position, "controls", f"has control characters in its caption, {caption!r}"
+                )
             elif _is_file_name(caption, picture):
                 yield Mark(position, "caption", f"has a file's name as its caption, {caption!r}")
 

@@ -32,6 +32,10 @@ _HEADINGS: dict[MarkKind, tuple[str, str]] = {
         "has a caption that says nothing of what it shows",
         "have captions that say nothing of what they show",
     ),
+    "controls": (
+        "has control characters in its caption, which no model knows",
+        "have control characters in their captions, which no model knows",
+    ),
 }
 _REMEDIES: dict[MarkKind, str] = {
     "enlarged": "look for larger versions, or lower `data.resolution`",
@@ -39,6 +43,7 @@ _REMEDIES: dict[MarkKind, str] = {
     "duplicate": "delete all but one",
     "alike": "look whether one is enough",
     "caption": "write others; `sdtune caption` helps",
+    "controls": "take them out of the captions",
 }
 
 
@@ -99,6 +104,7 @@ def count_words(counts: Mapping[str, int]) -> str:
         "duplicate": "copies of others",
         "alike": "that look like others",
         "caption": "with captions that say nothing",
+        "controls": "with control characters in their captions",
     }
     known = [(counts.get(kind, 0), name) for kind, name in names.items()]
     return ", ".join(f"{count:,} {name}" for count, name in known if count)

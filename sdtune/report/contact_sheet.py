@@ -19,6 +19,7 @@ from sdtune.data.pictures import Picture
 from sdtune.data.survey import Survey
 from sdtune.data.survey_words import percent_kept, survey_lines
 from sdtune.data.transforms import Box, crop_box
+from sdtune.files.printable_text import printable
 from sdtune.report.data import bucket_table
 from sdtune.report.page import write_page
 from sdtune.report.table import Table
@@ -138,7 +139,7 @@ def make_tile(survey: Survey, position: int, marks: Sequence[str]) -> Tile:
     """
     picture, target = survey.pictures[position], survey.targets[position]
     width, height = _thumbnail_size(picture.size)
-    caption = " | ".join(picture.captions)
+    caption = printable(" | ".join(picture.captions))
     return Tile(
         name=_encodable(picture.name),
         source=_thumbnail(picture, (width, height)),

@@ -109,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         said = self.server.page.stop(token)
         if said is None:
-            said = "This page is of a run that has ended, and no other was stopped."
+            said = "Nothing was stopped: this page is of a start that has ended. Load it again."
             self._answer(said, status=HTTPStatus.CONFLICT)
         else:
             self._answer(said)

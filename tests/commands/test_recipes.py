@@ -67,6 +67,8 @@ def test_a_name_is_taken_for_a_file_only_where_there_is_none():
     assert find_recipe("style_lora") == "style_lora"
     assert read_yaml("style_lora") == {"trainer": {}}
     assert find_recipe("nothing") == "nothing"
+    inline = '{"trainer": {"max_steps": 1' + " " * 5_000 + "}}"  # no possible name of a file
+    assert find_recipe(inline) == inline
 
 
 def test_names_are_put_in_wherever_a_call_gives_them():

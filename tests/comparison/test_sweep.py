@@ -67,6 +67,9 @@ def test_names_are_folders_that_a_larger_grid_knows_again():
         ("run=a", "but got `run`."),
         ("seed=1;seed=2", "to name each key once, but got `seed` again."),
         ("seed=1,2,1", "different values of `seed` in `--sweep`, but got 1,2,1."),
+        ("model.learning_rate=1e-3,0.001", "different values of `model.learning_rate`"),
+        ("data.flip=true,True", "different values of `data.flip`"),
+        (f"seed={','.join(map(str, range(1_001)))}", "at most 1,000 runs, but got 1,001"),
     ],
 )
 def test_a_wrong_sweep_is_one_sentence(text, problem):

@@ -97,6 +97,12 @@ def test_captions_that_say_nothing_are_marked(name, caption, is_suspicious):
     assert marks(picture(name, caption=caption), own_captions=False) == []
 
 
+def test_control_characters_are_marked_and_shown():
+    text = "has control characters in its caption, 'a\\x1b[2J fox'"
+    assert marks(picture("a.png", caption="a\x1b[2J fox")) == [(0, "controls", text)]
+    assert marks(picture("a.png", caption="a\tfox, ein Füchslein")) == []
+
+
 def test_one_caption_for_all_is_told_unless_it_was_asked_for():
     same = [picture("a.png"), picture("b.png")]
     assert survey_pictures(same, 512, None).same_caption == "a fox in snow"

@@ -1,0 +1,71 @@
+"""Signals before a command listens to them itself, such as while libraries are imported."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+__all__ = ["Ended", "ended_by_signals_early", "leave_signals"]
+
+_NAMES = ("SIGTERM", "SIGUSR1", "SIGUSR2")  # Ctrl-C is an exception of Python's
+_SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
+
+
+class Ended(BaseException):
+    """A signal came that ends the process.
+
+    Attributes:
+        number: The signal's number.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def ended_by_signals_early() -> Iterator[None]:
+    """Make signals that would kill raise, so that what was begun is cleaned up.
+
+    Whatever listens later takes their place. Processes that are forked from this one are killed by
+    them as ever.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        Ended: When one comes.
+    """
+    process = os.getpid()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        if os.getpid() == process:
+            raise Ended(number)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    is_main = threading.current_thread() is threading.main_thread()  # no other may set handlers
+    free = [each for each in _SIGNALS if is_main and signal.getsignal(each) is signal.SIG_DFL]
+    for each in free:
+        signal.signal(each, end)
+        _OURS[each] = end
+    try:
+        yield
+    finally:
+        if free:
+            leave_signals()
+
+
+def leave_signals() -> None:
+    """Let signals kill again, as far as nothing else listens to them by now."""
+    for number, handler in list(_OURS.items()):
+        if signal.getsignal(number) is handler:
+            signal.signal(number, signal.SIG_DFL)
+        del _OURS[number]
+
+
+_OURS: dict[int, object] = {}
