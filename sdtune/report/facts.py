@@ -11,7 +11,7 @@ from sdtune.report.words import duration
 from sdtune.run_folder.picture_losses import PictureLoss
 from sdtune.run_folder.record import Checkpoint, Evaluation
 
-__all__ = ["count_sentence", "facts", "nearest_sentence", "notices", "summary"]
+__all__ = ["count_sentence", "facts", "lacks", "nearest_sentence", "notices", "summary"]
 
 
 def summary(run: ReportedRun) -> str:
@@ -33,6 +33,11 @@ def notices(run: ReportedRun) -> Iterator[str]:
             f"This run is not finished: it got to step {run.last_step}{of}, and the page shows "
             "what there was by then."
         )
+    yield from lacks(run)
+
+
+def lacks(run: ReportedRun) -> Iterator[str]:
+    """Say what the page of a run that has ended cannot show, finished or not, a sentence each."""
     if run.evaluation is None:
         yield (
             "Nothing was scored in this run, so there are no figures and no best checkpoint: add "

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sdtune.files.confined_path import links_out_of
+from sdtune.report.facts import lacks
 from sdtune.report.page import fill_page
 from sdtune.report.run import ReportedRun, read_run
 from sdtune.report.run_report import curve_content, report_content
@@ -168,9 +169,10 @@ class LivePage:
             "live": replace(live, token=token),
             "contact_sheet": "",
             "live_curves": [],
+            # that it is not finished is its heading, and needs no notice
+            "notices": list(shown.run.problems if process is not None else lacks(shown.run)),
         }
-        if process is not None:  # it is not finished, and that needs no notice
-            content["notices"] = list(shown.run.problems)
+        if process is not None:
             content |= {"live_curves": content["curves"], "curves": []}  # to the top
         return fill_page("watch.html", **content)
 

@@ -15,7 +15,8 @@ from PIL import Image, PngImagePlugin
 from sdtune.drawing.picture_settings import KEYWORD, read_settings, settings_text
 from sdtune.play.environment import closed_environment
 from sdtune.play.studio import Studio
-from tests.play.browser_page import Watched, faint_texts, unnamed
+from tests.page_checks import faint_texts, unnamed
+from tests.play.browser_page import Watched
 from tests.report.browser import CHROMIUM
 
 pytest.importorskip("gradio")

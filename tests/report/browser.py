@@ -90,7 +90,7 @@ class Page:
 
     def press(self, key: str) -> None:
         """Press a key, such as `ArrowRight`, and let it go."""
-        codes = {"ArrowLeft": 37, "ArrowRight": 39, "Home": 36, "End": 35}
+        codes = {"ArrowLeft": 37, "ArrowRight": 39, "Home": 36, "End": 35, "Tab": 9}
         for kind in ("rawKeyDown", "keyUp"):
             self.send(
                 "Input.dispatchKeyEvent",

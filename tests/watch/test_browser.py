@@ -12,6 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 from sdtune.watch import live_page
 from sdtune.watch.live_page import LivePage
 from sdtune.watch.server import served
+from tests.page_checks import faint_texts, unnamed, unreached
 from tests.report.browser import CHROMIUM, open_browser
 from tests.report.run_folder import make_run_folder
 from tests.run_folder.test_run_process import TRAINER
@@ -21,6 +22,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed"),
 ]
 
+_OPEN = "document.querySelectorAll('details').forEach(each => each.open = true)"
 _LOOK = """new Promise(done => {
   document.dispatchEvent(new Event('visibilitychange'));
   const begin = Date.now();
@@ -55,6 +57,12 @@ def test_a_run_is_watched_and_stopped(tmp_path, monkeypatch):
         background = "getComputedStyle(document.body).backgroundColor"
         assert browser.evaluate(background) == "rgb(23, 22, 20)"
 
+        for dark in (False, True):
+            browser.open(address, 400, dark)
+            browser.evaluate(_OPEN)
+            assert (unnamed(browser), faint_texts(browser), unreached(browser)) == ([], [], [])
+        browser.open(address, 400, dark=True)
+
         # something is chosen, opened and focused below what is going to grow
         browser.evaluate("document.querySelector('#slider-2').focus()")
         browser.press("End")
@@ -80,6 +88,8 @@ def test_a_run_is_watched_and_stopped(tmp_path, monkeypatch):
         assert trainer.wait(20) == -signal.SIGTERM
         look(browser, f"{heading}.startsWith('Not training')")
         assert not browser.evaluate("document.querySelector('button') !== null")
+        said = browser.evaluate("document.querySelector('main').parentElement.innerText")
+        assert "not finished" not in said  # its heading says so
         assert browser.complaints() == []
         asked = {each for each in browser.requests() if not each.startswith("data:")}
         assert all(each.startswith(address) for each in asked)
