@@ -9,6 +9,7 @@ from sdtune.run_folder.resumes import Resume
 from sdtune.run_folder.run_process import note_process
 from sdtune.watch.state import Rate, rate_of, state_of
 from sdtune.watch.words import live_words
+from tests.report.run_folder import make_evaluation
 
 LOSS = Curve("train/loss", [9, 19, 29, 39], [0.3] * 4, [0.0, 5.0, 100.0, 104.0])
 
@@ -44,6 +45,15 @@ def test_time_left_is_steps_times_rate_less_the_time_since(run, monkeypatch):
     late = live_words(state_of(run, now=1090.0))
     assert late.rows[0] == ("time left", "about 0 s")
     assert late.rows[-1] == ("last sign of life", "1 min 30 s ago")
+
+
+def test_epochs_are_the_steps_that_the_record_of_scores_names(run, tmp_path, monkeypatch):
+    note_process(run.folder)
+    monkeypatch.setattr("sdtune.run_folder.run_process._has_open", lambda *_: True)
+    epochs = replace(run, config={"trainer": {"max_epochs": 10, "max_steps": -1}})
+    assert state_of(epochs, now=1010.0).seconds_left is None
+    scored = replace(epochs, evaluation=make_evaluation(tmp_path))
+    assert state_of(scored, now=1010.0).seconds_left == pytest.approx((400 - 39) * 0.4 - 10)
 
 
 def test_a_run_without_a_process_has_ended_or_is_finished(run):
