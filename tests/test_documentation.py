@@ -266,3 +266,19 @@ def test_its_search_finds_words_from_a_folder(site):
         browser.close()
     assert errors == []
     assert [each for each in requests if not each.startswith(("file:", "data:"))] == []
+
+
+def test_counted_sizes_are_the_same_in_table_recipe_and_page():
+    pages = ROOT / "docs" / "techniques"
+    row = re.compile(r"^\| `sdtune estimate sd14/(\w+)[^`]*` \| (\d+\.\d) GB \|$", re.MULTILINE)
+    counted: dict[str, set[str]] = {}
+    for recipe, size in row.findall((pages / "index.md").read_text(encoding="utf-8")):
+        counted.setdefault(recipe, set()).add(size)
+    assert set(counted) == {each.stem for each in pages.glob("*.md")} - {"index"}
+    for recipe, sizes in counted.items():
+        text = (ROOT / "recipes" / "sd14" / f"{recipe}.yaml").read_text(encoding="utf-8")
+        header = text.partition("\nseed:")[0]
+        assert set(re.findall(r"([\d.]+) GB", header)) == sizes, recipe
+        page = (pages / f"{recipe}.md").read_text(encoding="utf-8")
+        [cost] = re.findall(r"Stable Diffusion 1\.4 takes ([^:]*)", page)
+        assert set(re.findall(r"([\d.]+) GB", cost)) <= sizes, recipe

@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from jsonargparse import Namespace
+
 from sdtune.commands.call import read_call
 from sdtune.commands.errors import CallError
 from sdtune.files.printable_text import show
@@ -97,12 +99,14 @@ def estimate(recipe: str, *words: str, gpu: str | None = None) -> int:
 
 
 def _read(words: Sequence[str]) -> dict[str, Any]:
-    """Give the values of a recipe by their keys, and the class of its model as `model`."""
+    """Give a recipe's values by their keys, its model's class as `model`, its data as `data`."""
     from sdtune.commands.recipe_classes import import_chosen
     from sdtune.commands.recipe_cli import RecipeCLI
 
-    config = RecipeCLI(words, build=False).config
-    values: dict[str, Any] = {"model": import_chosen(config.get("model"))}
+    cli = RecipeCLI(words, build=False)
+    config = cli.config
+    data = cli.parser.instantiate(Namespace(data=config.data)).data
+    values: dict[str, Any] = {"model": import_chosen(config.get("model")), "data": data}
     for part in ("model", "data"):
         arguments = config[part].get("init_args")
         values |= {f"{part}.{name}": value for name, value in (arguments or {}).items()}
@@ -124,6 +128,7 @@ def _count(values: dict[str, Any], said: str) -> float:
         if name.startswith("model.") and name != "model.base"
     }
     module = values["model"](base="nano", **arguments)
+    module.name_subjects(values["data"])  # words to learn may be made of its nouns
     counted = count_memory(
         module,
         values["model.base"],

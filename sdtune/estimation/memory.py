@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -15,12 +15,14 @@ from sdtune.estimation.live_memory import LiveMemory
 from sdtune.functional.flop_counter import flop_counter
 from sdtune.functional.tensor_bytes import bytes_of
 from sdtune.techniques.base import DiffusionFineTuningModule
+from sdtune.techniques.learned_words import LearnedWords
 from sdtune.techniques.optimization.optimizers import build_optimizer
 from sdtune.techniques.trainer_problems import BASE_DTYPES
 
 __all__ = ["MemoryCount", "count_memory", "dtype_of"]
 
 _HALF_STATES = ("adamw8bit", "lion8bit")
+_IN_ANY = "a"  # one token of any vocabulary of bytes
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,9 @@ def count_memory(
         The count.
     """
     base_dtype = torch.float32 if any(each.needs_float32 for each in module.learns) else dtype
+    for each in module.learns:
+        if isinstance(each, LearnedWords):  # what they start from is of their own base's vocabulary
+            each.words = [replace(word, initializer_token=_IN_ANY) for word in each.words]
     module.build_on(hollow_model(base, base_dtype))
     model = module.model
     held: list[nn.Module] = [model.unet]

@@ -28,6 +28,16 @@ def test_a_wrong_call_is_refused(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["textual_inversion", "multi_concept"])
+def test_words_that_are_made_of_the_subjects_nouns_are_counted(
+    recipe: str, micro_sd: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = ["--model.base", str(micro_sd), "--data.resolution", "64"]
+    assert main(["estimate", recipe, *base, "--data.batch_size", "1"]) == 0
+    assert capsys.readouterr().out.startswith("as it is: 0.6 GB: weights 0.00, what learns 0.00")
+
+
+@pytest.mark.slow
 def test_a_recipe_is_counted(micro_sd: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base = ["--model.base", str(micro_sd), "--data.resolution", "64"]
     assert main(["estimate", _RECIPE, *base, "--gpu", "24GB"]) == 0
