@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from jsonargparse import Namespace
+from jsonargparse import ArgumentError, Namespace
 
 from sdtune.commands.call import read_call
 from sdtune.commands.errors import CallError
@@ -105,7 +105,11 @@ def _read(words: Sequence[str]) -> dict[str, Any]:
 
     cli = RecipeCLI(words, build=False)
     config = cli.config
-    data = cli.parser.instantiate(Namespace(data=config.data)).data
+    try:
+        data = cli.parser.instantiate(Namespace(data=config.data)).data
+    except (ArgumentError, OSError, RuntimeError, TypeError, ValueError) as error:
+        check = f"`sdtune check {words[1]}` with the same options lists what is wrong."
+        raise CallError([f"`data` cannot be built: {check}"]) from error
     values: dict[str, Any] = {"model": import_chosen(config.get("model")), "data": data}
     for part in ("model", "data"):
         arguments = config[part].get("init_args")
