@@ -74,9 +74,9 @@ def count_memory(
         The count.
     """
     base_dtype = torch.float32 if any(each.needs_float32 for each in module.learns) else dtype
-    for each in module.learns:
-        if isinstance(each, LearnedWords):  # what they start from is of their own base's vocabulary
-            each.words = [replace(word, initializer_token=_IN_ANY) for word in each.words]
+    for part in module.learns:
+        if isinstance(part, LearnedWords):  # what they start from is of their own base's vocabulary
+            part.words = [replace(word, initializer_token=_IN_ANY) for word in part.words]
     module.build_on(hollow_model(base, base_dtype))
     model = module.model
     held: list[nn.Module] = [model.unet]
