@@ -45,12 +45,17 @@ def test_handlers_are_put_back_and_others_are_left() -> None:
 
 def test_a_forked_process_is_killed_by_them() -> None:
     with ended_by_signals_early():
+        reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
+            os.write(writer, b"1")  # a signal before Python has forked to the end is lost
             time.sleep(60)
             os._exit(0)
+        assert os.read(reader, 1) == b"1"
         os.kill(child, signal.SIGTERM)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+        os.close(reader)
+        os.close(writer)
 
 
 def _receive(number: int) -> None:
