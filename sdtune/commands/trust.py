@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from jsonargparse import set_parsing_settings
 
 from sdtune.commands.errors import CallError
+from sdtune.commands.recipe import part_options
 
 __all__ = ["TRUSTED", "is_trusted", "split_trust", "trust", "untrusted"]
 
@@ -32,22 +33,13 @@ def split_trust(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     Raises:
         CallError: If what is named is no module.
     """
-    rest: list[str] = []
-    modules: list[str] = []
-    words = list(arguments)
-    while words:
-        word = words.pop(0)
-        name, equals, value = word.partition("=")
-        if name != "--trust":
-            rest.append(word)
-            continue
-        if not equals:
-            value = words.pop(0) if words and not words[0].startswith("-") else ""
-        if not all(part.isidentifier() for part in value.split(".")):
+    rest, named = part_options(arguments, lambda name: name == "trust")
+    modules = [word.partition("=")[2] for word in named]
+    for module in modules:
+        if not all(part.isidentifier() for part in module.split(".")):
             raise CallError(
-                [f"Expected `--trust` to name a module, such as my_package, but got `{value}`."]
+                [f"Expected `--trust` to name a module, such as my_package, but got `{module}`."]
             )
-        modules.append(value)
     return rest, modules
 
 

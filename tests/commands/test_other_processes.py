@@ -27,6 +27,18 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **more}
 
 
+def started(recipe: str, python: str | Path) -> subprocess.Popen[str]:
+    """Start both processes, in a session of their own; what they print is read from stderr."""
+    return subprocess.Popen(
+        command(recipe, python=python),
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
 def toy_that(recipe: str, how: str) -> str:
     text = Path(recipe).read_text(encoding="utf-8")
     text = text.replace("toys.Toy\n", "toys.DyingToy\n").replace("rank: 4", f"how: {how}")
@@ -39,14 +51,7 @@ def toy_that(recipe: str, how: str) -> str:
 def test_when_one_process_dies_all_end_with_its_reason(recipe, how, quick_python):
     # that a fork was killed is not seen from outside
     python = quick_python if how == "raises" else sys.executable
-    process = subprocess.Popen(
-        command(toy_that(recipe, how), python=python),
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    process = started(toy_that(recipe, how), python)
     # it ends when nobody is left who could write there
     _, printed = process.communicate(timeout=120)
     assert process.returncode == 1, printed
@@ -67,14 +72,7 @@ def test_processes_that_are_asked_to_stop_before_they_train_end_with_its_code(
 ):
     text = Path(toy_that(recipe, how)).read_text(encoding="utf-8")
     Path(recipe).write_text(text.replace("tests.commands.toys.Last", "sdtune.ResumeCheckpoint"))
-    process = subprocess.Popen(
-        command(recipe, python=quick_python),
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    process = started(recipe, quick_python)
     _, printed = process.communicate(timeout=120)
     assert process.returncode == 143, printed
     assert "sdtune: Training stopped before its first step." in printed
