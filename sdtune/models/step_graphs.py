@@ -112,9 +112,8 @@ class StepGraphs:
         recording = self._recordings.get(key) or self._recorded(key, function, inputs)
         if recording is None:
             return function(*inputs)
-        outputs: tuple[Tensor, ...] = _Replay.apply(  # type: ignore[no-untyped-call]
-            self, recording, *inputs, *self.parameters
-        )
+        replay: Any = _Replay.apply
+        outputs: tuple[Tensor, ...] = replay(self, recording, *inputs, *self.parameters)
         return outputs
 
     def _may_record(self, inputs: Sequence[Tensor]) -> bool:
@@ -152,7 +151,7 @@ class StepGraphs:
 
 class _Replay(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         context: Any, graphs: StepGraphs, recording: Recording, *inputs: Tensor
     ) -> tuple[Tensor, ...]:
         context.recording, context.is_done = recording, False

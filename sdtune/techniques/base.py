@@ -311,7 +311,8 @@ class DiffusionFineTuningModule(PromptEncodingModule):
 
     def on_fit_end(self) -> None:
         """Free the memory of what was recorded."""
-        self.model.forget_passes()
+        if "model" in self._modules:
+            self.model.forget_passes()
 
     @property
     def _records_passes(self) -> bool:

@@ -184,9 +184,9 @@ class TunedModelModule(AveragedWeightsModule):
         self._learned_names = frozenset(name for name, value in every if id(value) in learned)
         if self.gradient_checkpointing:
             # what is random is drawn from the GPU's state, which no recorded pass can put back
-            options = {"use_reentrant": False, "preserve_rng_state": self._drops_inputs}
-            recompute = partial(checkpoint, **options)
-            model.unet.enable_gradient_checkpointing(recompute)
+            options: dict[str, Any] = {"preserve_rng_state": self._drops_inputs}
+            options["use_reentrant"] = False
+            model.unet.enable_gradient_checkpointing(partial(checkpoint, **options))
             if self.encodes_prompts_every_step:
                 for text_encoder in model.text_encoders:
                     cast("CLIPTextModel", text_encoder).gradient_checkpointing_enable(options)
