@@ -35,6 +35,7 @@ class BenchCall:
         rank: Rank of the LoRA, where the technique has one.
         pictures: How many pictures the set has.
         gradient_checkpointing: Recompute activations in the backward pass, in all loops.
+        cuda_graphs: Whether sdtune's loop records its passes on a GPU, as recipes have it.
         steps: Steps that are timed, of each loop.
         devices: Processes that train together; more than one are timed without the plain loops.
         grow: What a step costs against one thing: `rank=4,16,64`, or `batch_size`, `resolution`,
@@ -52,6 +53,7 @@ class BenchCall:
     rank: int = 32
     pictures: int = 12
     gradient_checkpointing: bool = False
+    cuda_graphs: bool = True
     steps: int = 20
     devices: int = 1
     grow: str | None = None

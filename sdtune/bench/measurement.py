@@ -47,7 +47,7 @@ class _Meters:
     @classmethod
     def in_turn(cls, steps: int) -> _Meters:
         start = _StartClock(0, 1)
-        memory = MemoryMeter(start.last + _WARM_UP, 1)
+        memory = MemoryMeter(start.last + _WARM_UP, 2)
         phases = PhaseClock(memory.last, max(2, steps // 4))
         operations = OperationMeter(phases.last, 1)
         return cls(start, memory, phases, operations, KernelMeter(operations.last, 2))
@@ -114,6 +114,7 @@ def measure(
         rank=workload.rank,
         pictures=workload.pictures,
         gradient_checkpointing=workload.gradient_checkpointing,
+        cuda_graphs=workload.cuda_graphs,
         devices=devices,
     )
     data = workload.data()  # writes the pictures, which is no part of what is measured

@@ -130,7 +130,10 @@ class _Kept:
 
 
 class MemoryMeter(Window):
-    """Measures the memory of training.
+    """Measures the memory of training: the peak in its first step, the parts in its last.
+
+    What autograd keeps is counted in a step that is not a recorded one, and so takes memory beside
+    that of the recording.
 
     Attributes:
         memory: What was found, once its steps have been taken.
@@ -139,13 +142,22 @@ class MemoryMeter(Window):
     memory: Memory
 
     def begin(self, trainer: Trainer, module: Any) -> None:
-        """Forget the peak of what was before, and count what autograd keeps."""
+        """Forget the peak of what was before."""
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
         self._saved = SavedTensors(_held(module))
         self._stack = ExitStack()
-        self._stack.enter_context(self._saved.hooks())
         self._parts: dict[str, int] = {}
+        self._peak: int | None = None
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Read the peak, and count what autograd keeps from then on."""
+        if self.is_open and self._peak is None:
+            self._peak = peak_bytes()
+            self._stack.enter_context(self._saved.hooks())
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: torch.optim.Optimizer
@@ -155,9 +167,11 @@ class MemoryMeter(Window):
             self._parts = memory_by_part(pl_module, trainer.optimizers)
 
     def end(self, trainer: Trainer, module: Any) -> None:
-        """Read the peak."""
+        """Put the parts and the peak together."""
         self._stack.close()
-        self.memory = Memory(**self._parts, activations=self._saved.peak, peak=peak_bytes())
+        self.memory = Memory(
+            **self._parts, activations=self._saved.peak, peak=self._peak or peak_bytes()
+        )
 
 
 def peak_bytes() -> int:

@@ -44,12 +44,9 @@ class PhaseClock(Window):
         model = module.model
         self._stack.enter_context(self._timed_method(model, "encode_images", "encode"))
         self._stack.enter_context(self._timed_method(model, "encode_prompts", "encode"))
-        unet = model.unet
-        before = unet.register_forward_pre_hook(lambda *_: self._start("forward"))
-        after = unet.register_forward_hook(lambda *_: self._stop("forward"))
-        ends = [each.register_step_post_hook(self._optimizer_ends) for each in trainer.optimizers]
-        for handle in (before, after, *ends):
-            self._stack.callback(handle.remove)
+        self._stack.enter_context(self._timed_method(model, "forward", "forward"))
+        for each in trainer.optimizers:
+            self._stack.callback(each.register_step_post_hook(self._optimizer_ends).remove)
         self._started = now()
         self._start("data")
 

@@ -58,6 +58,7 @@ class Row:
         rank: Of the LoRA.
         pictures: In the set.
         gradient_checkpointing: Whether activations were recomputed.
+        cuda_graphs: Whether passes were recorded, which only a GPU does.
         devices: Processes.
         error: Why nothing was measured, such as a lack of memory.
         seconds: Of a step, with all that the Trainer does.
@@ -85,6 +86,7 @@ class Row:
     rank: int
     pictures: int
     gradient_checkpointing: bool = False
+    cuda_graphs: bool = True
     devices: int = 1
     error: str | None = None
     seconds: Spread | None = None

@@ -68,7 +68,10 @@ def run_bench(call: BenchCall, arguments: Sequence[str] = ()) -> Bench:
     with _shared_folder() as folder:
         runner = _Runner(replace(call, precision=precision), ceiling, folder)
         if grows is None:
-            bench.rows.extend(runner.rows())
+            for row in runner.rows():
+                bench.rows.append(row)
+                if _is_first():
+                    _write(bench, call.output)
         else:
             bench = replace(bench, growth=runner.growth(*grows))
     if _is_first():
@@ -91,13 +94,11 @@ class _Runner:
         self.folder = folder
         self.techniques: Sequence[TechniqueName] = call.technique or _USUAL
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> Iterator[Row]:
         """Measure each technique beside the other loops."""
-        rows = []
         for technique in self.techniques:
             _say(f"{technique} on {self.call.base} ...")
-            rows.append(self._measure(self.call, technique, compares=WALL_CLOCK not in os.environ))
-        return rows
+            yield self._measure(self.call, technique, compares=WALL_CLOCK not in os.environ)
 
     def growth(self, name: GrowingName, values: Sequence[int]) -> Growth:
         """Measure each technique at each value."""
@@ -176,15 +177,20 @@ def _shared_folder() -> Iterator[Path]:
 
 
 def _tell(bench: Bench, output: Path | None) -> None:
-    text = bench_markdown(bench)
-    sys.stdout.write(text)
+    sys.stdout.write(bench_markdown(bench))
+    if output is not None:
+        _write(bench, output)
+        draw_bench(bench, output / "bench.png")
+        sys.stdout.write(f"\nwritten: {output}/bench.json, bench.md, bench.png\n")
+
+
+def _write(bench: Bench, output: Path | None) -> None:
+    """Write what there is; a call that is ended early has lost nothing that it measured."""
     if output is None:
         return
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / "bench.json", asdict(bench))
-    (output / "bench.md").write_text(text, encoding="utf-8")
-    draw_bench(bench, output / "bench.png")
-    sys.stdout.write(f"\nwritten: {output}/bench.json, bench.md, bench.png\n")
+    (output / "bench.md").write_text(bench_markdown(bench), encoding="utf-8")
 
 
 def _is_first() -> bool:

@@ -56,6 +56,7 @@ class Workload:
         pictures: In the set.
         gradient_checkpointing: Whether activations are recomputed.
         folder: Where pictures and what is computed of them are.
+        cuda_graphs: Whether passes are recorded on a GPU.
     """
 
     technique: TechniqueName
@@ -66,6 +67,7 @@ class Workload:
     pictures: int
     gradient_checkpointing: bool
     folder: Path
+    cuda_graphs: bool = True
 
     @classmethod
     def of(cls, call: BenchCall, technique: TechniqueName, folder: Path) -> Workload:
@@ -85,6 +87,7 @@ class Workload:
             rank=call.rank,
             pictures=call.pictures,
             gradient_checkpointing=call.gradient_checkpointing,
+            cuda_graphs=call.cuda_graphs,
             folder=folder,
         )
 
@@ -93,6 +96,7 @@ class Workload:
         shared: dict[str, Any] = {
             "base": self.base,
             "gradient_checkpointing": self.gradient_checkpointing,
+            "cuda_graphs": self.cuda_graphs,
         }
         make: dict[TechniqueName, Callable[[], DiffusionFineTuningModule]] = {
             "style_lora": lambda: sdtune.LoRAStyleModule(rank=self.rank, **shared),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
@@ -16,6 +17,7 @@ from sdtune.models.fingerprint import fingerprint
 from sdtune.models.half_norms import keep_norms_in_half
 from sdtune.models.noise_schedulers import make_noise_scheduler
 from sdtune.models.prompt_chunks import CutPrompts, PromptTokens, encode_in_chunks, split_prompts
+from sdtune.models.step_graphs import StepGraphs
 from sdtune.models.substitution import substitute
 from sdtune.models.vae import decode, encode
 
@@ -116,6 +118,8 @@ class StableDiffusion(nn.Module):
         self.max_prompt_chunks = 1
         self._fingerprints: dict[Part, str] = {}
         self._cut_prompts = CutPrompts()
+        self._unet_graphs, self._text_graphs = StepGraphs(), StepGraphs()
+        self._added_names: tuple[str, ...] = ()  # of what text encoders give beside hidden states
         self.requires_grad_(False)
         self.eval()
         self.set_dtype(dtype)
@@ -134,7 +138,47 @@ class StableDiffusion(nn.Module):
         Returns:
             (B, C, h, w) the UNet's prediction.
         """
-        return self.family.predict(self.unet, noisy_latents, timesteps, conditioning)
+        names = tuple(conditioning.added_cond_kwargs)
+
+        def predict(latents: Tensor, steps: Tensor, prompts: Tensor, *added: Tensor) -> Any:
+            told = Conditioning(prompts, dict(zip(names, added, strict=True)))
+            return (self.family.predict(self.unet, latents, steps, told),)
+
+        inputs = (noisy_latents, timesteps, *_tensors(conditioning))
+        [prediction] = self._unet_graphs(predict, inputs, names)
+        return prediction
+
+    def record_passes(self) -> None:
+        """Let a GPU repeat the passes of a training step by itself, see `StepGraphs`.
+
+        What learns must be in place, and stay where it is until `forget_passes`.
+        """
+        for graphs, part in self._graphs:
+            graphs.clear()
+            graphs.parameters = [each for each in part.parameters() if each.requires_grad]
+            graphs.is_on = True
+
+    def forget_passes(self) -> None:
+        """Record no passes any more, and free the memory of those that were recorded."""
+        for graphs, _ in self._graphs:
+            graphs.clear()
+            graphs.is_on = False
+
+    @contextmanager
+    def without_recorded_passes(self) -> Iterator[None]:
+        """Compute every pass for a while, as if none was recorded."""
+        before = [graphs.is_on for graphs, _ in self._graphs]
+        for graphs, _ in self._graphs:
+            graphs.is_on = False
+        try:
+            yield
+        finally:
+            for (graphs, _), was_on in zip(self._graphs, before, strict=True):
+                graphs.is_on = was_on
+
+    @property
+    def _graphs(self) -> list[tuple[StepGraphs, nn.Module]]:
+        return [(self._unet_graphs, self.unet), (self._text_graphs, self.text_encoders)]
 
     def train(self, mode: bool = True) -> StableDiffusion:
         """Set the training mode of the UNet and text encoders; the VAE stays in evaluation."""
@@ -222,9 +266,7 @@ class StableDiffusion(nn.Module):
             ValueError: If `clip_skip` is not one of the layers.
         """
         tokens = [self._split(prompts, number) for number in range(len(self.tokenizers))]
-        text_encoders = cast("list[CLIPTextModel]", list(self.text_encoders))
-        encode = partial(self.family.encode, text_encoders, clip_skip=clip_skip)
-        return encode_in_chunks(tokens, encode)
+        return encode_in_chunks(tokens, partial(self._encode_tokens, clip_skip=clip_skip))
 
     def encode_negative_prompt(self, prompt: str, clip_skip: int = 1) -> Conditioning:
         """Encode what guidance goes away from.
@@ -384,11 +426,28 @@ class StableDiffusion(nn.Module):
     def _shift(self) -> float:
         return float(self.vae.config.get("shift_factor") or 0.0)
 
+    def _encode_tokens(self, token_ids: Sequence[Tensor], clip_skip: int) -> Conditioning:
+        text_encoders = cast("list[CLIPTextModel]", list(self.text_encoders))
+
+        def encode(*ids: Tensor) -> tuple[Tensor, ...]:
+            encoded = self.family.encode(text_encoders, ids, clip_skip)
+            self._added_names = tuple(encoded.added_cond_kwargs)
+            return _tensors(encoded)
+
+        pairs = zip(token_ids, text_encoders, strict=True)
+        ids = [copied_to(each, encoder.device) for each, encoder in pairs]
+        hidden_states, *added = self._text_graphs(encode, ids, clip_skip)
+        return Conditioning(hidden_states, dict(zip(self._added_names, added, strict=True)))
+
     def _split(self, prompts: Sequence[str], encoder: int) -> list[PromptTokens]:
         prompts = [substitute(prompt, self.substitutions) for prompt in prompts]
         split = split_prompts(self.tokenizers[encoder], prompts, self.max_prompt_chunks)
         self._cut_prompts.tell(prompts, split)
         return split
+
+
+def _tensors(conditioning: Conditioning) -> tuple[Tensor, ...]:
+    return (conditioning.encoder_hidden_states, *conditioning.added_cond_kwargs.values())
 
 
 def _lay_out(module: Any, dtype: torch.dtype | None = None) -> None:

@@ -18,7 +18,8 @@ RESUMES = "resumes.json"
 VERSION = 1
 
 _NO_OTHER_STEPS = (
-    *("data.cache_latents", "model.base", "model.gradient_checkpointing", "model.roll_backs"),
+    *("data.cache_latents", "model.base", "model.cuda_graphs"),
+    *("model.gradient_checkpointing", "model.roll_backs"),
     *("trainer.callbacks", "trainer.max_epochs", "trainer.max_steps"),
 )
 """Keys whose change leaves all steps as they would have been."""

@@ -6,12 +6,14 @@ import copy
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from sdtune._checks import ArgumentsError
 from sdtune.adapters.adapter_set import AdapterSet
@@ -42,6 +44,7 @@ class TunedModelModule(AveragedWeightsModule):
         clip_skip: Text encoder layer, counted from the end.
         max_prompt_chunks: How many times the text encoders' length a prompt may have.
         gradient_checkpointing: Recompute activations in the backward pass: less memory, slower.
+        cuda_graphs: Let a GPU repeat the passes of a step by itself, see `StepGraphs`.
         seed: Seed of the first values of what learns.
         adapter: A file or folder that they are taken from instead, to go on training.
     """
@@ -56,6 +59,7 @@ class TunedModelModule(AveragedWeightsModule):
         clip_skip: int,
         max_prompt_chunks: int,
         gradient_checkpointing: bool,
+        cuda_graphs: bool,
         seed: int,
         adapter: str | None = None,
     ) -> None:
@@ -65,6 +69,7 @@ class TunedModelModule(AveragedWeightsModule):
         self.clip_skip = clip_skip
         self.max_prompt_chunks = max_prompt_chunks
         self.gradient_checkpointing = gradient_checkpointing
+        self.cuda_graphs = cuda_graphs
         self.seed = seed
         self.starts_from = adapter
         self._learned_names: frozenset[str] = frozenset()
@@ -137,6 +142,10 @@ class TunedModelModule(AveragedWeightsModule):
         else:
             self.load_base(BASE_DTYPES[str(self.trainer.precision)])
 
+    @property
+    def _drops_inputs(self) -> bool:
+        return any(each.drops_inputs for each in self.learns)
+
     def groups(self) -> list[LearnedGroup]:
         """List the parameters that learn, in groups of one learning rate."""
         return [group for each in self.learns for group in each.groups(self.model)]
@@ -174,10 +183,13 @@ class TunedModelModule(AveragedWeightsModule):
         every = super().named_parameters()
         self._learned_names = frozenset(name for name, value in every if id(value) in learned)
         if self.gradient_checkpointing:
-            model.unet.enable_gradient_checkpointing()
+            # what is random is drawn from the GPU's state, which no recorded pass can put back
+            options: dict[str, Any] = {"preserve_rng_state": self._drops_inputs}
+            options["use_reentrant"] = False
+            model.unet.enable_gradient_checkpointing(partial(checkpoint, **options))
             if self.encodes_prompts_every_step:
                 for text_encoder in model.text_encoders:
-                    cast("CLIPTextModel", text_encoder).gradient_checkpointing_enable()
+                    cast("CLIPTextModel", text_encoder).gradient_checkpointing_enable(options)
         # Lightning keeps the modes it finds; dropout and checkpointing need the training one
         model.train()
         model.text_encoders.train(self.encodes_prompts_every_step)
@@ -227,6 +239,7 @@ class TunedModelModule(AveragedWeightsModule):
     def untuned(self) -> Iterator[None]:
         """Switch off what has been learned, for a while: inside, the model is its own base."""
         with ExitStack() as stack:
+            stack.enter_context(self.model.without_recorded_passes())
             for each in self.learns:
                 stack.enter_context(each.switched_off(self.model))
             yield

@@ -1,0 +1,259 @@
+"""Passes that a GPU repeats by itself: recorded as CUDA graphs, once for each shape of the inputs.
+
+A step of a UNet is thousands of small operations, and Python tells the GPU of each: a fast GPU
+waits for Python most of the time. A recorded pass is started by one call, and does the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
+
+__all__ = ["Pass", "Recording", "StepGraphs", "record_on_gpu"]
+
+log = logging.getLogger(__name__)
+
+Pass = Callable[..., tuple[Tensor, ...]]
+"""Turns tensors into tensors, with operations of a GPU alone."""
+
+_MOST = 32  # recordings: buckets of one size have about twenty shapes
+
+
+@dataclass
+class Recording:
+    """A forward pass and its backward pass, with the places where they read and write.
+
+    Attributes:
+        inputs: What the forward pass reads.
+        outputs: What it writes.
+        output_gradients: What the backward pass reads; None where an output has no gradient.
+        gradients: What it writes, of the inputs and then of what learns; None where nothing comes.
+        replay_forward: Repeats the forward pass.
+        replay_backward: Repeats the backward pass.
+    """
+
+    inputs: Sequence[Tensor]
+    outputs: Sequence[Tensor]
+    output_gradients: Sequence[Tensor | None]
+    gradients: Sequence[Tensor | None]
+    replay_forward: Callable[[], object]
+    replay_backward: Callable[[], object]
+
+
+Record = Callable[[Pass, Sequence[Tensor], Sequence[Tensor], Sequence[Tensor], Any], Recording]
+
+
+class StepGraphs:
+    """Records passes of one network and repeats them, for as long as that is the same computation.
+
+    At inputs of new shapes a pass is computed as always, which also warms up what a GPU's libraries
+    prepare at the first call; at the second ones it is recorded. It is computed as always, too,
+    without gradients, on a CPU, before an earlier pass went backwards, and where somebody counts
+    operations or saved tensors.
+
+    All recordings share memory, which is that of the largest: between two steps it is kept.
+
+    Args:
+        record: What records, for tests on a CPU.
+
+    Attributes:
+        is_on: Whether passes may be recorded and repeated.
+        parameters: What of the network learns.
+    """
+
+    def __init__(self, record: Record | None = None) -> None:
+        self._record = record
+        self.is_on = False
+        self.parameters: Sequence[Tensor] = ()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all recordings; their memory is free again."""
+        self._seen: set[Hashable] = set()
+        self._recordings: dict[Hashable, Recording] = {}
+        self._gradients: list[Tensor] = []
+        self._pool: Any = None
+        self._open: weakref.ref[Any] | None = None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> StepGraphs:
+        """Return one without recordings: a copied network has weights of its own."""
+        return StepGraphs(self._record)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return StepGraphs, (self._record,)
+
+    def __call__(
+        self, function: Pass, inputs: Sequence[Tensor], kind: Hashable = ()
+    ) -> tuple[Tensor, ...]:
+        """Compute a pass, or repeat a recorded one.
+
+        Args:
+            function: The pass. It must do the same whenever `kind` and the shapes are the same.
+            inputs: Tensors on the device.
+            kind: What else decides what it does.
+
+        Returns:
+            What the function returns; gradients flow to the inputs and to `parameters`.
+        """
+        if not self._may_record(inputs):
+            return function(*inputs)
+        key = (kind, *map(_described, (*inputs, *self.parameters)), _autocast())
+        if key not in self._seen:
+            self._seen.add(key)
+            return function(*inputs)
+        recording = self._recordings.get(key) or self._recorded(key, function, inputs)
+        if recording is None:
+            return function(*inputs)
+        replay: Any = _Replay.apply
+        outputs: tuple[Tensor, ...] = replay(self, recording, *inputs, *self.parameters)
+        return outputs
+
+    def _may_record(self, inputs: Sequence[Tensor]) -> bool:
+        if not self.is_on or not torch.is_grad_enabled():
+            return False
+        if not self._record and not all(each.is_cuda for each in inputs):
+            return False
+        if not any(each.requires_grad for each in (*inputs, *self.parameters)):
+            return False
+        if is_in_torch_dispatch_mode() or torch._C._autograd._top_saved_tensors_default_hooks(True):
+            return False  # somebody counts
+        is_open = None if self._open is None else self._open()
+        return is_open is None or is_open.is_done
+
+    def _recorded(
+        self, key: Hashable, function: Pass, inputs: Sequence[Tensor]
+    ) -> Recording | None:
+        if len(self._recordings) == _MOST:
+            return None
+        record = self._record or record_on_gpu
+        if self._pool is None:
+            self._gradients = [torch.empty_like(each) for each in self.parameters]
+            self._pool = torch.cuda.graph_pool_handle() if self._record is None else object()
+        try:
+            recording = record(function, inputs, self.parameters, self._gradients, self._pool)
+        except RuntimeError as error:
+            self.is_on = False
+            self.clear()
+            [reason, *_] = str(error).splitlines() or [""]
+            log.warning("The step could not be recorded as a CUDA graph and is slower: %s", reason)
+            return None
+        self._recordings[key] = recording
+        return recording
+
+
+class _Replay(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        context: Any, graphs: StepGraphs, recording: Recording, *inputs: Tensor
+    ) -> tuple[Tensor, ...]:
+        context.recording, context.is_done = recording, False
+        graphs._open = weakref.ref(context)
+        for place, value in zip(recording.inputs, inputs, strict=False):  # what learns is in place
+            place.detach().copy_(value)
+        recording.replay_forward()
+        outputs = tuple(each.clone() for each in recording.outputs)
+        without = zip(outputs, recording.output_gradients, strict=True)
+        context.mark_non_differentiable(*(each for each, place in without if place is None))
+        return outputs
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        recording: Recording = context.recording
+        if context.is_done:
+            raise RuntimeError("A recorded pass goes backwards once: what it kept is used up.")
+        context.is_done = True
+        for place, value in zip(recording.output_gradients, gradients, strict=True):
+            if place is not None:
+                place.copy_(value)
+        recording.replay_backward()
+        # copies: the next pass writes to the same places, while gradients may be added up
+        found = (None if each is None else each.clone() for each in recording.gradients)
+        return None, None, *found
+
+
+def record_on_gpu(
+    function: Pass,
+    inputs: Sequence[Tensor],
+    parameters: Sequence[Tensor],
+    gradients: Sequence[Tensor],
+    pool: Any,
+) -> Recording:
+    """Record a pass and its backward pass; neither is computed.
+
+    Args:
+        function: The pass. What libraries prepare at its first call must be prepared.
+        inputs: Tensors of the shapes and types that it will have.
+        parameters: What learns in it.
+        gradients: Where their gradients go, one for each.
+        pool: Memory that recordings share, see `torch.cuda.graph_pool_handle`.
+
+    Returns:
+        The recording.
+
+    Raises:
+        RuntimeError: If the pass waits for the GPU or copies from the host, or memory is short.
+    """
+    places = [value.detach().clone().requires_grad_(value.requires_grad) for value in inputs]
+    forward, backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
+    # another thread that pins memory meanwhile is no fault
+    options: dict[str, Any] = {"pool": pool, "capture_error_mode": "thread_local"}
+    with ExitStack() as stack:
+        if torch.is_autocast_enabled("cuda"):  # what autocast keeps would be overwritten
+            dtype = torch.get_autocast_dtype("cuda")
+            stack.enter_context(torch.autocast("cuda", dtype=dtype, cache_enabled=False))
+        with torch.cuda.graph(forward, **options):
+            outputs = function(*places)
+    differentiable = [each for each in outputs if each.requires_grad]
+    output_gradients = [torch.zeros_like(each) if each.requires_grad else None for each in outputs]
+    sources = (*places, *parameters)
+    targets = [
+        *(torch.zeros_like(each) if each.requires_grad else None for each in places),
+        *(
+            to if each.requires_grad else None
+            for each, to in zip(parameters, gradients, strict=True)
+        ),
+    ]
+    with torch.autocast("cuda", enabled=False), torch.cuda.graph(backward, **options):
+        found = iter(
+            torch.autograd.grad(
+                differentiable,
+                [each for each in sources if each.requires_grad],
+                [each for each in output_gradients if each is not None],
+                allow_unused=True,
+            )
+        )
+        for number, each in enumerate(sources):
+            gradient = next(found) if each.requires_grad else None
+            target = targets[number]
+            if gradient is None:
+                targets[number] = None
+            elif target is not None:
+                target.copy_(gradient)
+        del gradient, found
+    return Recording(
+        inputs=places,
+        outputs=[each.detach() for each in outputs],
+        output_gradients=output_gradients,
+        gradients=targets,
+        replay_forward=forward.replay,
+        replay_backward=backward.replay,
+    )
+
+
+def _described(value: Tensor) -> Hashable:
+    """Describe what a recording depends on; of what learns, where it lies."""
+    place = value.data_ptr() if isinstance(value, torch.nn.Parameter) else 0
+    return value.shape, value.dtype, value.requires_grad, place
+
+
+def _autocast() -> Hashable:
+    return torch.is_autocast_enabled("cuda") and torch.get_autocast_dtype("cuda")

@@ -1,0 +1,70 @@
+"""A technique whose passes are recorded learns what it learns without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
+
+import sdtune.models.stable_diffusion
+from sdtune.models.step_graphs import StepGraphs
+from tests.fast_part import some_fast
+from tests.pass_recorder import PassRecorder
+from tests.picture_folders import make_picture_folder
+from tests.quiet_trainer import quiet_trainer
+from tests.techniques.every_technique import LYCORIS, TECHNIQUES, data_for
+
+_STEPS = 6
+_ALL = {**TECHNIQUES, **LYCORIS}
+
+
+class _Losses(Callback):
+    def __init__(self) -> None:
+        self.values: list[float] = []
+        self.recorded = 0
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *rest: Any) -> None:
+        self.values.append(float(outputs["loss"]))
+        self.recorded = len(pl_module.model._unet_graphs._recordings)
+
+
+@pytest.mark.parametrize("name", some_fast(_ALL, ("lora_text_encoder", "textual_inversion")))
+def test_recorded_passes_learn_the_same(
+    micro_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    exact, learned = _train(name, micro_sd, tmp_path)
+    recorder = PassRecorder()
+    monkeypatch.setattr(sdtune.models.stable_diffusion, "StepGraphs", lambda: StepGraphs(recorder))
+    found, also_learned = _train(name, micro_sd, tmp_path)
+    assert found.values == exact.values
+    torch.testing.assert_close(also_learned, learned, rtol=0, atol=0)
+    if name in ("dropout", "dreambooth_full"):
+        assert recorder.replays == 0
+    else:
+        assert found.recorded >= 1
+        assert recorder.replays >= _STEPS - 3  # one shape is computed first, others too
+
+
+def test_nothing_is_recorded_where_it_is_switched_off(
+    micro_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = PassRecorder()
+    monkeypatch.setattr(sdtune.models.stable_diffusion, "StepGraphs", lambda: StepGraphs(recorder))
+    _train("lora", micro_sd, tmp_path, cuda_graphs=False)
+    assert recorder.replays == 0
+
+
+def _train(name: str, base: Path, folder: Path, **attributes: Any) -> tuple[_Losses, Any]:
+    torch.manual_seed(0)
+    module = _ALL[name](str(base))
+    for key, value in attributes.items():
+        setattr(module, key, value)
+    if not (folder / "pictures").is_dir():
+        make_picture_folder(folder / "pictures", count=4)
+    losses = _Losses()
+    trainer = quiet_trainer(max_steps=_STEPS, callbacks=[losses], accumulate_grad_batches=1)
+    trainer.fit(module, data_for(module, folder / "pictures", batch_size=2))
+    return losses, {key: value.clone() for key, value in module.named_parameters()}
