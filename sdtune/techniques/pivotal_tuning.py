@@ -98,6 +98,7 @@ class PivotalTuningModule(DiffusionFineTuningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Stop the word in time."""
+        super().on_train_batch_end(outputs, batch, batch_idx)
         self.words.is_learning = self.global_step < self._stop_step
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
