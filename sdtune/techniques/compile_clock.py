@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["CompileClock"]
+__all__ = ["CompileClock", "compile_seconds"]
 
 _QUIET = 5
 """Steps without compiling after which there is no more to be expected, and which are timed."""
@@ -37,6 +37,11 @@ class _Compilations:
 
 
 _of_process = cache(_Compilations)
+
+
+def compile_seconds() -> float:
+    """Tell how long this process has compiled since this, or a `CompileClock`, was first asked."""
+    return _of_process().seconds
 
 
 class CompileClock:

@@ -109,8 +109,9 @@ class _CompiledBlock:
         """Note which dimensions of an input vary, and have them compiled for any size."""
         first = self._sizes.setdefault(place, tensor.shape)
         for dimension, (one, other) in enumerate(zip(first, tensor.shape, strict=True)):
-            if one != other:
-                self._open.add((place, dimension))
+            if one != other:  # a picture's height and width vary together
+                together = (2, 3) if dimension > 1 and tensor.ndim == 4 else (dimension,)
+                self._open |= {(place, each) for each in together}
             if (place, dimension) in self._open:
                 torch._dynamo.maybe_mark_dynamic(tensor, dimension)
 

@@ -81,9 +81,7 @@ def compiler_problems(device: torch.device) -> list[str]:
     Returns:
         One sentence each, with what to install.
     """
-    return [
-        f"Expected `model.compile` to be false here: {reason}." for reason in _missing(device)
-    ]
+    return [f"Expected `model.compile` to be false here: {reason}." for reason in _missing(device)]
 
 
 def _missing(device: torch.device) -> Iterator[str]:
