@@ -82,10 +82,10 @@ class CompileClock:
         taken, graphs = found.seconds - self._told, found.graphs - self._graphs
         self._told, self._graphs = found.seconds, found.graphs
         steps = total()
-        of = "" if steps is None else f" of the run's {steps}"
+        run = "" if steps is None else f"; the run has {steps}"
         return (
             f"Compiled {self._blocks} blocks of the UNet into {graphs} graphs in {taken:.1f} s, "
-            f"which is as long as {taken / step:.0f}{of} steps take ({step:.3g} s each)."
+            f"which is as long as {taken / step:.0f} steps take ({step:.3g} s each){run}."
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import chain
 from types import FunctionType
 from typing import Any
 
@@ -83,7 +82,8 @@ class _CompiledBlock:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._compiled is None or not torch.is_grad_enabled():
             return self._block._call_impl(*args, **kwargs)
-        for place, value in chain(enumerate(args), kwargs.items()):
+        inputs: dict[int | str, Any] = {**dict(enumerate(args)), **kwargs}
+        for place, value in inputs.items():
             if isinstance(value, Tensor):
                 self._leave_open(place, value)
         dynamo: Any = torch._dynamo
@@ -112,6 +112,7 @@ class _CompiledBlock:
             if one != other:  # a picture's height and width vary together
                 together = (2, 3) if dimension > 1 and tensor.ndim == 4 else (dimension,)
                 self._open |= {(place, each) for each in together}
+        for dimension in range(tensor.ndim):
             if (place, dimension) in self._open:
                 torch._dynamo.maybe_mark_dynamic(tensor, dimension)
 
@@ -127,7 +128,7 @@ def _compiled(backend: Any) -> Callable[..., Any]:
         return block._call_impl(*args, **kwargs)
 
     own = FunctionType(call.__code__.replace(), call.__globals__, call.__name__)
-    options = None
+    options: dict[str, Any] | None = None
     if backend == "inductor":
         # dropout draws what it draws uncompiled; no kernel is chosen by a race that another
         # machine, or a resumed run, might decide otherwise

@@ -36,8 +36,8 @@ def test_it_is_said_once_steps_take_what_they_take(machine):
     assert steps(clock, machine, 4) == []
     [line] = steps(clock, machine, 10)
     assert line == (
-        "Compiled 16 blocks of the UNet into 5 graphs in 30.0 s, which is as long as 60 of the "
-        "run's 200 steps take (0.5 s each)."
+        "Compiled 16 blocks of the UNet into 5 graphs in 30.0 s, which is as long as 60 "
+        "steps take (0.5 s each); the run has 200."
     )
 
 
