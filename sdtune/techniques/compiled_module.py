@@ -47,6 +47,7 @@ class CompiledModule(TunedModelModule):
         problems = super().problems_with_trainer(trainer)
         if not self.is_compiled:
             return problems
+        problems += [line for each in self.learns for line in each.compile_problems()]
         strategy: Any = trainer.strategy
         if not isinstance(strategy, SingleDeviceStrategy | DDPStrategy):
             problems.append(

@@ -134,6 +134,23 @@ def test_a_machine_without_a_compiler_is_refused_before_the_first_step(micro_sd,
         fit(micro_sd, tmp_path, compile=True)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [({"use_dora": True}, "`model.use_dora` true"), ({"adapter_type": "lokr"}, "lokr")],
+)
+def test_layers_that_cannot_be_compiled_are_refused(micro_sd, tmp_path, arguments, named):
+    with pytest.raises(ValueError, match=f"`model.compile` to be false with DoRA.*{named}"):
+        fit(micro_sd, tmp_path, compile=True, **arguments)
+
+
+def test_a_file_of_such_layers_is_refused(micro_sd, tmp_path):
+    trained = LoRAStyleModule(str(micro_sd), rank=2, adapter_type="loha")
+    trained.load_base()
+    trained.adapter().save(tmp_path)
+    module = LoRAStyleModule(str(micro_sd), compile=True, adapter=str(tmp_path))
+    assert any("`compile` to be false with DoRA" in line for line in module.problems())
+
+
 def test_missing_headers_and_other_devices_are_named(monkeypatch):
     assert compiler_problems(CPU) == []
     [problem] = compiler_problems(torch.device("mps"))
