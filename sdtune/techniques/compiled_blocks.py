@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import FunctionType
 from typing import Any
 
@@ -88,7 +89,8 @@ class _CompiledBlock:
                 self._leave_open(place, value)
         dynamo: Any = torch._dynamo
         try:
-            return self._compiled(self._block, *args, **kwargs)
+            with _always_alike():
+                return self._compiled(self._block, *args, **kwargs)
         except dynamo.exc.FailOnRecompileLimitHit:
             # dynamo would go on like this without a word to whoever does not read its log
             rank_zero_warn(
@@ -113,8 +115,29 @@ class _CompiledBlock:
                 together = (2, 3) if dimension > 1 and tensor.ndim == 4 else (dimension,)
                 self._open |= {(place, each) for each in together}
         for dimension in range(tensor.ndim):
-            if (place, dimension) in self._open:
+            # a size of one is compiled by itself, whether it is left open or not
+            if (place, dimension) in self._open and tensor.shape[dimension] != 1:
                 torch._dynamo.maybe_mark_dynamic(tensor, dimension)
+
+
+@contextmanager
+def _always_alike() -> Iterator[None]:
+    """Make a pass that is recorded on a GPU, see `StepGraphs`, the same as the one before it.
+
+    Autocast keeps no casts while one is recorded, and what differs in that is compiled anew; within
+    a compiled block it has nothing to keep. Should something else be new, it is recorded
+    uncompiled: a compiler waits for the GPU, which breaks the recording off.
+    """
+    was_on = torch.is_autocast_cache_enabled()
+    torch.set_autocast_cache_enabled(False)
+    try:
+        if torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing():
+            with torch.compiler.set_stance("eager_on_recompile"):
+                yield
+        else:
+            yield
+    finally:
+        torch.set_autocast_cache_enabled(was_on)
 
 
 def _compiled(backend: Any) -> Callable[..., Any]:

@@ -131,6 +131,23 @@ def test_sizes_that_vary_are_compiled_twice_and_no_more(module):
 
 
 @pytest.mark.slow
+def test_nothing_is_compiled_while_a_pass_is_recorded(module, monkeypatch):
+    """Which is where autocast keeps no casts, and where a compiler would break it off."""
+    compile_blocks(module.model.unet, backend="eager")
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = prediction(module)
+    before = graphs()
+    for name in ("is_initialized", "is_current_stream_capturing"):
+        monkeypatch.setattr(torch.cuda, name, lambda: True)
+    with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+        torch.testing.assert_close(prediction(module), expected)
+        assert not torch.is_autocast_cache_enabled()
+    new = prediction(module, (3, 8, 8))
+    assert graphs() == before
+    torch.testing.assert_close(new, prediction(copy.deepcopy(module), (3, 8, 8)))
+
+
+@pytest.mark.slow
 def test_a_limit_that_is_met_is_said_and_training_goes_on(module):
     expected = prediction(module)
     compile_blocks(module.model.unet, backend="eager")

@@ -11,12 +11,15 @@ import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch import Tensor
 
+import sdtune.models.stable_diffusion
 from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
 from sdtune.data.style import StyleDataModule
+from sdtune.models.step_graphs import StepGraphs
 from sdtune.techniques import compiled_module
 from sdtune.techniques.compiled_blocks import compiled_blocks
 from sdtune.techniques.compiled_module import compiler_problems
 from sdtune.techniques.lora_style import LoRAStyleModule
+from tests.pass_recorder import PassRecorder
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
 
@@ -119,6 +122,20 @@ def test_an_average_and_checkpointing_are_those_of_a_run_without_it(micro_sd, tm
         states.append(module.state_dict())
     for name, value in states[0].items():
         torch.testing.assert_close(states[1][name], value)
+
+
+@pytest.mark.slow
+def test_compiled_blocks_are_recorded_as_a_part_of_the_passes(
+    micro_sd, tmp_path, traced, monkeypatch
+):
+    plain, expected = fit(micro_sd, tmp_path)
+    recorder = PassRecorder()
+    monkeypatch.setattr(sdtune.models.stable_diffusion, "StepGraphs", lambda: StepGraphs(recorder))
+    module, losses = fit(micro_sd, tmp_path, compile=True)
+    assert recorder.replays >= 3
+    torch.testing.assert_close(losses, expected)
+    for name, value in plain.state_dict().items():
+        torch.testing.assert_close(module.state_dict()[name], value)
 
 
 def test_it_is_off_by_default_and_only_training_compiles(micro_sd, traced):
