@@ -83,8 +83,8 @@ class _CompiledBlock:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._compiled is None or not torch.is_grad_enabled():
             return self._block._call_impl(*args, **kwargs)
-        inputs: dict[int | str, Any] = {**dict(enumerate(args)), **kwargs}
-        for place, value in inputs.items():
+        inputs: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
+        for place, value in inputs:
             if isinstance(value, Tensor):
                 self._leave_open(place, value)
         dynamo: Any = torch._dynamo
