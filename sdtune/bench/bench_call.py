@@ -36,6 +36,12 @@ class BenchCall:
         pictures: How many pictures the set has.
         gradient_checkpointing: Recompute activations in the backward pass, in all loops.
         cuda_graphs: Whether sdtune's loop records its passes on a GPU, as recipes have it.
+        compile: Compile blocks of the UNet, as `model.compile` does; the other loops are not.
+        compile_blocks: Names of the blocks' classes, in the place of those that are compiled by
+            default: BasicTransformerBlock, ResnetBlock2D.
+        channels_last: Channels of the UNet's convolutions lie last, as a recipe has them.
+        benchmark: The Trainer's: cuDNN tries its convolutions, in all loops.
+        tf32: Products of float32 matrices are rounded to TF32 on a GPU, in all loops.
         steps: Steps that are timed, of each loop.
         devices: Processes that train together; more than one are timed without the plain loops.
         grow: What a step costs against one thing: `rank=4,16,64`, or `batch_size`, `resolution`,
@@ -54,6 +60,11 @@ class BenchCall:
     pictures: int = 12
     gradient_checkpointing: bool = False
     cuda_graphs: bool = True
+    compile: bool = False
+    compile_blocks: list[str] | None = None
+    channels_last: bool = True
+    benchmark: bool = False
+    tf32: bool = False
     steps: int = 20
     devices: int = 1
     grow: str | None = None

@@ -25,6 +25,7 @@ from sdtune.bench.reference_loop import ReferenceLoop, has_reference
 from sdtune.bench.window import Window, now
 from sdtune.bench.workloads import Workload
 from sdtune.callbacks.picture_losses import PictureLosses
+from sdtune.techniques.compile_clock import compile_seconds
 
 __all__ = ["measure"]
 
@@ -55,6 +56,13 @@ class _Meters:
     def callbacks(self) -> list[pl.Callback]:
         meters = (self.start, self.memory, self.phases, self.operations, self.kernels)
         return [*meters, self.timer]
+
+
+class _ChannelsFirst(pl.Callback):
+    """Lays out the UNet's weights as PyTorch does by itself."""
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        pl_module.model.unet.to(memory_format=torch.contiguous_format)
 
 
 class _StartClock(Window):
@@ -116,14 +124,22 @@ def measure(
         gradient_checkpointing=workload.gradient_checkpointing,
         cuda_graphs=workload.cuda_graphs,
         devices=devices,
+        compile=workload.compile,
+        compile_blocks=list(workload.compile_blocks),
+        channels_last=workload.channels_last,
+        benchmark=workload.benchmark,
     )
     data = workload.data()  # writes the pictures, which is no part of what is measured
     meters = _Meters.in_turn(steps)
     loops = _loops(workload, precision) if compares and devices == 1 else {}
     meters.timer = PairedTimer(loops, max(3, steps // _PER_ROUND), _PER_ROUND, meters.kernels.last)
+    compiled_before = compile_seconds() if workload.compile else 0.0
     try:
         _train(workload, data, precision, meters, devices)
-        return _row(begun, meters, ceiling)
+        row = _row(begun, meters, ceiling)
+        if not workload.compile:
+            return row
+        return replace(row, compile_seconds=compile_seconds() - compiled_before)
     except (torch.OutOfMemoryError, MemoryError) as error:
         [reason, *_] = str(error).splitlines() or [""]
         return replace(begun, error=f"out of memory: {reason}")
@@ -146,10 +162,16 @@ def _train(
         devices=devices,
         strategy="auto" if devices == 1 else "ddp",
         precision=precision,
+        benchmark=workload.benchmark,
         gradient_clip_val=None if has_words else _CLIP,
         logger=TensorBoardLogger(workload.folder / "runs"),
         log_every_n_steps=10,
-        callbacks=[PictureLosses(), LearningRateMonitor(), *meters.callbacks()],
+        callbacks=[
+            *([] if workload.channels_last else [_ChannelsFirst()]),
+            PictureLosses(),
+            LearningRateMonitor(),
+            *meters.callbacks(),
+        ],
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=False,

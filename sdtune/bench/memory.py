@@ -132,8 +132,8 @@ class _Kept:
 class MemoryMeter(Window):
     """Measures the memory of training: the peak in its first step, the parts in its last.
 
-    What autograd keeps is counted in a step that is not a recorded one, and so takes memory beside
-    that of the recording.
+    What autograd keeps is counted in a step that is neither compiled nor a recorded one, and so
+    takes memory beside that of the recording.
 
     Attributes:
         memory: What was found, once its steps have been taken.
@@ -156,6 +156,7 @@ class MemoryMeter(Window):
         """Read the peak, and count what autograd keeps from then on."""
         if self.is_open and self._peak is None:
             self._peak = peak_bytes()
+            self._stack.enter_context(torch.compiler.set_stance("force_eager"))
             self._stack.enter_context(self._saved.hooks())
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 

@@ -53,6 +53,8 @@ class OperationCounter(TorchDispatchMode):
 class OperationMeter(Window):
     """Counts the operations and FLOP of some steps, both passes and the optimizer.
 
+    Compiled blocks run uncompiled while it counts: what is fused is not told to PyTorch.
+
     Attributes:
         counter: The operations of all its steps.
         flop: Of one step.
@@ -69,6 +71,7 @@ class OperationMeter(Window):
     ) -> None:
         """Start to count."""
         if self.is_open:
+            self._stack.enter_context(torch.compiler.set_stance("force_eager"))
             self._flop_counter = self._stack.enter_context(flop_counter())
             self._stack.enter_context(self.counter)
 

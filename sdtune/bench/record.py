@@ -60,11 +60,16 @@ class Row:
         gradient_checkpointing: Whether activations were recomputed.
         cuda_graphs: Whether passes were recorded, which only a GPU does.
         devices: Processes.
+        compile: Whether blocks of the UNet were compiled.
+        compile_blocks: Names of their classes, if they were not those of a recipe.
+        channels_last: Whether channels of the UNet's convolutions lay last.
+        benchmark: The Trainer's.
         error: Why nothing was measured, such as a lack of memory.
         seconds: Of a step, with all that the Trainer does.
         preparation: Seconds from the technique's making to its first step: the base, the pictures'
             scan, what is encoded once.
         first_step: Seconds of it.
+        compile_seconds: What compiling took of the first steps, by the clock; None without it.
         phases: Each phase's share of a step, see `sdtune.bench.phases`.
         memory: Bytes by part.
         operations: What PyTorch is told in a step, see `sdtune.bench.operations`.
@@ -88,10 +93,15 @@ class Row:
     gradient_checkpointing: bool = False
     cuda_graphs: bool = True
     devices: int = 1
+    compile: bool = False
+    compile_blocks: list[str] = field(default_factory=list)
+    channels_last: bool = True
+    benchmark: bool = False
     error: str | None = None
     seconds: Spread | None = None
     preparation: float | None = None
     first_step: float | None = None
+    compile_seconds: float | None = None
     phases: dict[str, float] = field(default_factory=dict)
     memory: Memory | None = None
     operations: dict[str, float] = field(default_factory=dict)

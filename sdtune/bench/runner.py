@@ -57,6 +57,14 @@ def run_bench(call: BenchCall, arguments: Sequence[str] = ()) -> Bench:
         raise ValueError(
             "Expected `--precision` to be 32-true or bf16-mixed on a CPU, but got 16-mixed."
         )
+    with _matmul_precision(call.tf32):
+        return _measured(replace(call, precision=precision), grows, arguments)
+
+
+def _measured(
+    call: BenchCall, grows: tuple[GrowingName, list[int]] | None, arguments: Sequence[str]
+) -> Bench:
+    precision = cast(Precision, call.precision)
     ceiling = matmul_ceiling(precision)
     bench = Bench(
         command=shlex.join(["sdtune", "bench", *arguments]),
@@ -66,7 +74,7 @@ def run_bench(call: BenchCall, arguments: Sequence[str] = ()) -> Bench:
         rows=[],
     )
     with _shared_folder() as folder:
-        runner = _Runner(replace(call, precision=precision), ceiling, folder)
+        runner = _Runner(call, ceiling, folder)
         if grows is None:
             for row in runner.rows():
                 bench.rows.append(row)
@@ -159,6 +167,18 @@ def _check_base(base: str) -> None:
         raise ValueError(
             f"{error} `--base` also knows {names}: architectures with random weights."
         ) from error
+
+
+@contextmanager
+def _matmul_precision(tf32: bool) -> Iterator[None]:
+    """Let float32 matrices be multiplied in TF32, for a while."""
+    before = torch.get_float32_matmul_precision()
+    if tf32:
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 @contextmanager

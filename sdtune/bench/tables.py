@@ -44,6 +44,7 @@ _SPEED = (
     "images/s",
     "start s",
     "first step s",
+    "compiling s",
     "to reference",
     "to bare",
 )
@@ -78,6 +79,7 @@ def _speed(row: Row) -> list[str]:
         f"{row.images_per_second:.3g}",
         _number(row.preparation),
         _number(row.first_step),
+        _number(row.compile_seconds),
         *ratios,
     ]
 

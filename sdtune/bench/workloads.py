@@ -57,6 +57,10 @@ class Workload:
         gradient_checkpointing: Whether activations are recomputed.
         folder: Where pictures and what is computed of them are.
         cuda_graphs: Whether passes are recorded on a GPU.
+        compile: Whether blocks of the UNet are compiled.
+        compile_blocks: Names of their classes; empty for those that are by default.
+        channels_last: Whether channels of the UNet's convolutions lie last.
+        benchmark: The Trainer's.
     """
 
     technique: TechniqueName
@@ -68,6 +72,10 @@ class Workload:
     gradient_checkpointing: bool
     folder: Path
     cuda_graphs: bool = True
+    compile: bool = False
+    compile_blocks: tuple[str, ...] = ()
+    channels_last: bool = True
+    benchmark: bool = False
 
     @classmethod
     def of(cls, call: BenchCall, technique: TechniqueName, folder: Path) -> Workload:
@@ -89,6 +97,10 @@ class Workload:
             gradient_checkpointing=call.gradient_checkpointing,
             cuda_graphs=call.cuda_graphs,
             folder=folder,
+            compile=call.compile,
+            compile_blocks=tuple(call.compile_blocks or ()),
+            channels_last=call.channels_last,
+            benchmark=call.benchmark,
         )
 
     def module(self) -> DiffusionFineTuningModule:
@@ -97,6 +109,7 @@ class Workload:
             "base": self.base,
             "gradient_checkpointing": self.gradient_checkpointing,
             "cuda_graphs": self.cuda_graphs,
+            "compile": self.compile,
         }
         make: dict[TechniqueName, Callable[[], DiffusionFineTuningModule]] = {
             "style_lora": lambda: sdtune.LoRAStyleModule(rank=self.rank, **shared),
@@ -113,7 +126,9 @@ class Workload:
                 **shared,
             ),
         }
-        return make[self.technique]()
+        module = make[self.technique]()
+        module.compiled_kinds = self.compile_blocks
+        return module
 
     def data(self) -> LightningDataModule:
         """Make the data, and the pictures if they are not there yet."""

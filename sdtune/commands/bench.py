@@ -54,6 +54,8 @@ def _problems(
     devices: int = 1,
     output: Path | None = None,
     start: Path | None = None,
+    compile: bool = False,
+    compile_blocks: list[str] | None = None,
     **others: object,
 ) -> Iterator[str]:
     numbers = {
@@ -69,6 +71,8 @@ def _problems(
             yield f"Expected `--{name}` to be a positive integer, but got {value}."
     if resolution is not None and resolution > 0 and resolution % 8:
         yield f"Expected `--resolution` to be a multiple of 8, but got {resolution}."
+    if compile_blocks and not compile:
+        yield "Expected `--compile_blocks` to be given with `--compile`, but it is not."
     if output is not None and output.exists() and not output.is_dir():
         yield f"Expected `--output` to name a folder, but {output} is a file."
     if start is not None and not start.is_file():

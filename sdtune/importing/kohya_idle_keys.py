@@ -27,7 +27,7 @@ _REASONS: Mapping[str, str] = {
         "fp16_master_weights_and_gradients "
         "num_cpu_threads_per_process num_processes num_machines"
     ),
-    "nothing is compiled": "torch_compile dynamo_backend dynamo_mode",
+    "blocks are compiled by PyTorch's own back-end": "dynamo_backend dynamo_mode",
     "files are safetensors, for kohya, diffusers and PEFT": "save_model_as use_safetensors",
     "the file's header holds what it was trained by and with": (
         "no_metadata training_comment metadata_title metadata_author metadata_description "

@@ -253,6 +253,7 @@ TRAINING_KEYS: dict[str, Entry] = {
     "max_train_epochs": take("trainer.max_epochs", integer(1)),
     "gradient_accumulation_steps": take("trainer.accumulate_grad_batches", integer(1)),
     "gradient_checkpointing": take("model.gradient_checkpointing", boolean),
+    "torch_compile": take("model.compile", boolean),
     "max_grad_norm": special("`trainer.gradient_clip_val`; 1 if not given, 0 is null", _norm),
     "mixed_precision": take(
         "trainer.precision",

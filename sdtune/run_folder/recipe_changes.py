@@ -13,6 +13,7 @@ __all__ = ["Change", "RecipeChangedError", "recipe_changes", "refusals"]
 _FREE = {
     "model.base": "its weights are compared by their hashes",
     "model.cuda_graphs": "a recorded step is the same step",
+    "model.compile": "weights and optimizer are as they were",
     "model.gradient_checkpointing": "it trades memory for time",
     "model.roll_backs": "it counts when numbers are lost",
     "data.cache_latents": "latents are the same, kept or not",

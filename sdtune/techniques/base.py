@@ -84,6 +84,7 @@ class DiffusionFineTuningModule(PromptEncodingModule):
         cuda_graphs: Let a GPU repeat the passes of a step by itself, as they were recorded at the
             second one of its shape: the same operations, without Python between them. It needs a
             GPU that trains alone; not used beside dropout, nor for a whole UNet.
+        compile: Compile the UNet's transformer blocks: a slow first step, quicker ones after it.
         roll_backs: How often training goes back, at half the rates, when numbers are lost.
         seed: Seed of first values, noise, timesteps and dropout.
         adapter: A file or folder to go on training from, in any format that is read. A LoRA's rank,
@@ -109,6 +110,7 @@ class DiffusionFineTuningModule(PromptEncodingModule):
         max_prompt_chunks: int = 1,
         gradient_checkpointing: bool = False,
         cuda_graphs: bool = True,
+        compile: bool = False,
         roll_backs: int = 0,
         seed: int = 42,
         adapter: str | None = None,
@@ -121,6 +123,7 @@ class DiffusionFineTuningModule(PromptEncodingModule):
             max_prompt_chunks=max_prompt_chunks,
             gradient_checkpointing=gradient_checkpointing,
             cuda_graphs=cuda_graphs,
+            compile=compile,
             seed=seed,
             adapter=adapter,
         )

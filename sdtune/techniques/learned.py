@@ -170,6 +170,14 @@ class Learned(ABC):
         """
         return []
 
+    def compile_problems(self) -> list[str]:
+        """List what keeps blocks that hold it from being compiled.
+
+        Returns:
+            One sentence each.
+        """
+        return []
+
     def problems_with(self, data: object) -> list[str]:
         """List what keeps it from learning from some data; loads no weights.
 

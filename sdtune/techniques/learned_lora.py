@@ -31,6 +31,9 @@ from sdtune.techniques.learned import Learned, LearnedGroup
 
 __all__ = ["LearnedLoRA"]
 
+_NOT_COMPILED = "DoRA, LoHa and LoKr"
+"""PEFT's layers of these branch on what PyTorch knows only when it computes."""
+
 
 class LearnedLoRA(Learned):
     """Low-rank matrices beside frozen layers (Hu et al. 2021).
@@ -84,6 +87,8 @@ class LearnedLoRA(Learned):
         names = (name for name, _ in parts["unet"].named_modules())
         tuned = {name for name in names if f".{name}".endswith(tuple(f".{end}" for end in ends))}
         found = [*_contradictions(updates, tuned, stated), *self._other_parts(updates)]
+        if stated.get("compile") and not _is_plain(updates):
+            found.append(("`compile`", f"false with {_NOT_COMPILED}", True))
         return [
             f"Expected {name} to be {wanted}, as in {path}, but got {given}."
             for name, wanted, given in found
@@ -103,6 +108,16 @@ class LearnedLoRA(Learned):
             alpha = config.lora_alpha if adapter.adapter_type == "lora" else config.alpha
             record |= {f"{prefix}rank": str(config.r), f"{prefix}alpha": str(float(alpha))}
         return record
+
+    def compile_problems(self) -> list[str]:
+        """Tell that PyTorch cannot compile PEFT's layers of some kinds."""
+        settings = self.settings
+        if settings.adapter_type == "lora" and not settings.use_dora:
+            return []
+        given = "use_dora` true" if settings.use_dora else f"adapter_type` {settings.adapter_type}"
+        return [
+            f"Expected `model.compile` to be false with {_NOT_COMPILED}, but got `model.{given}."
+        ]
 
     def _other_parts(self, updates: Updates) -> list[tuple[str, object, object]]:
         has_text_encoder = any(part != "unet" for part in updates)
@@ -154,6 +169,11 @@ class LearnedLoRA(Learned):
     def problems(self, base: str) -> list[str]:
         """Tell which modules it names are not in the base."""
         return target_problems(base, self.settings.target_modules, text_encoder=self.text_encoder)
+
+
+def _is_plain(updates: Updates) -> bool:
+    every = [each for modules in updates.values() for each in modules.values()]
+    return all(each.adapter_type == "lora" and "magnitude" not in each.tensors for each in every)
 
 
 def _contradictions(

@@ -91,6 +91,7 @@ class PivotalTuningModule(DiffusionFineTuningModule):
 
     def on_train_start(self) -> None:
         """Find the step at which the word stops; a run that is resumed may be past it."""
+        super().on_train_start()
         steps = int(self.trainer.estimated_stepping_batches)
         # 0.3 of 10 steps is 3 of them, whatever 0.3 is in binary
         self._stop_step = math.ceil(self.embedding_stop_fraction * steps - 1e-9)
@@ -98,6 +99,7 @@ class PivotalTuningModule(DiffusionFineTuningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Stop the word in time."""
+        super().on_train_batch_end(outputs, batch, batch_idx)
         self.words.is_learning = self.global_step < self._stop_step
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
@@ -109,6 +111,7 @@ class PivotalTuningModule(DiffusionFineTuningModule):
         if not self.words.is_learning:
             for rows in self.words.rows(self.model):
                 rows.grad = None
+        super().on_before_optimizer_step(optimizer)
 
 
 def _check_stop_fraction(fraction: float) -> None:

@@ -17,11 +17,11 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from sdtune._checks import check_not_negative
+from sdtune.techniques.compiled_module import CompiledModule
 from sdtune.techniques.local_checkpoints import keep_to_this_machine, remote_checkpoint_problem
 from sdtune.techniques.number_watch import Fault, NotFiniteError, NumberWatch
 from sdtune.techniques.optimization.lr_schedules import RateSchedule
 from sdtune.techniques.trainer_problems import trainer_notes
-from sdtune.techniques.tuned_model import TunedModelModule
 
 __all__ = ["WatchedModule", "check_roll_backs"]
 
@@ -63,7 +63,7 @@ def check_roll_backs(roll_backs: int, optimizer: str) -> None:
         )
 
 
-class WatchedModule(TunedModelModule):
+class WatchedModule(CompiledModule):
     """What learns, watched: a loss, gradient or weight that is not finite is never written.
 
     Whether numbers are finite is noted on the device and read every `trainer.log_every_n_steps`
@@ -75,7 +75,7 @@ class WatchedModule(TunedModelModule):
         roll_backs: How often training goes back to the last state that was seen to be good, with
             half the rates, when numbers are lost; after that, and with 0, it stops. Steps count
             on. Beside 0, copies of what learns and of the optimizer's state are kept in memory.
-        **arguments: As for `TunedModelModule`.
+        **arguments: As for `CompiledModule`.
     """
 
     def __init__(self, *, roll_backs: int = 0, **arguments: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from sdtune.bench.phases import PHASES
 from sdtune.bench.random_bases import random_base
 from sdtune.bench.record import Row
 from sdtune.bench.workloads import TECHNIQUES, Workload
+from sdtune.techniques import compiled_module
 
 
 def workload(base: Path, folder: Path, technique: str = "style_lora") -> Workload:
@@ -76,6 +78,36 @@ def test_half_precision_copies_dtypes_and_is_measured(micro_sd, tmp_path):
     row = measure(workload(micro_sd, tmp_path), "bf16-mixed", 2, 1e9, name="micro")
     assert row.operations["dtype_copies"] > 0
     assert {*row.others} == {"bare", "reference"}
+
+
+@pytest.mark.slow
+def test_compiling_is_timed_and_changes_no_count(micro_sd, tmp_path, monkeypatch):
+    monkeypatch.setattr(compiled_module, "_BACKEND", "eager")
+    plain = measure(workload(micro_sd, tmp_path), "32-true", 2, 1e9, name="micro")
+    begun = replace(workload(micro_sd, tmp_path), compile=True)
+    begun = replace(begun, compile_blocks=("BasicTransformerBlock", "ResnetBlock2D"))
+    row = measure(begun, "32-true", 2, 1e9, name="micro")
+    assert plain.compile_seconds is None
+    assert row.compile_seconds > 0
+    assert (row.compile, plain.compile) == (True, False)
+    assert (row.operations, row.flop) == (plain.operations, plain.flop)
+
+
+@pytest.mark.slow
+def test_channels_lie_first_where_they_shall(micro_sd, tmp_path, monkeypatch):
+    layouts = []
+
+    class Seen(measurement.OperationMeter):
+        def begin(self, trainer, module):
+            super().begin(trainer, module)
+            weight = module.model.unet.conv_in.weight
+            layouts.append(weight.is_contiguous(memory_format=torch.channels_last))
+
+    monkeypatch.setattr(measurement, "OperationMeter", Seen)
+    for channels_last in (True, False):
+        begun = replace(workload(micro_sd, tmp_path), channels_last=channels_last)
+        assert measure(begun, "32-true", 2, 1e9, name="micro").channels_last is channels_last
+    assert layouts == [True, False]
 
 
 def test_no_room_is_a_row_and_no_error(micro_sd, tmp_path, monkeypatch):

@@ -62,7 +62,7 @@ def test_tables_have_one_width_and_say_what_failed():
         assert len({len(line) for line in lines}) == 1
     speed = next(line for line in text.splitlines() if "| style_lora " in line)
     assert [cell.strip() for cell in speed.split("|")[1:-1]] == [
-        "style_lora", "6", "2", "12", "1.00", "0.70", "2.00 (1.90-2.10)", "no room"
+        "style_lora", "6", "2", "12", "1.00", "0.70", "-", "2.00 (1.90-2.10)", "no room"
     ]  # fmt: skip
     assert "out of memory: tried to" in text
 

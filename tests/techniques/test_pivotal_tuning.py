@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sdtune.data.style import StyleDataModule
+from sdtune.techniques.number_watch import NotFiniteError
 from sdtune.techniques.pivotal_tuning import PivotalTuningModule
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
@@ -81,6 +82,15 @@ def test_the_word_stops_and_the_lora_goes_on(
     moved = [not a.equal(b) for a, b in zip(watch.rows, watch.rows[1:], strict=False)]
     assert moved == [True, False, False, False]  # 0.4 of 5 steps: two of them
     assert all(not a.equal(b) for a, b in zip(watch.lora, watch.lora[1:], strict=False))
+
+
+def test_its_gradients_are_watched(micro_sd: Path, folder: Path) -> None:
+    class Poison(Watch):
+        def on_before_optimizer_step(self, trainer: Any, module: Any, optimizer: Any) -> None:
+            next(module.parameters()).grad.fill_(torch.inf)
+
+    with pytest.raises(NotFiniteError, match="The gradient of step 1 is not"):
+        _fit(_module(micro_sd), folder, Poison())
 
 
 @pytest.mark.parametrize(

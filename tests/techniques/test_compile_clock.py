@@ -1,0 +1,54 @@
+"""What compiling took is said once, against the steps after it."""
+
+from __future__ import annotations
+
+import pytest
+
+from sdtune.techniques import compile_clock
+from sdtune.techniques.compile_clock import CompileClock
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine whose clock, and what it has compiled, are set by hand."""
+
+    class Compiled:
+        seconds, graphs, time = 100.0, 7, 0.0
+
+    found = Compiled()
+    monkeypatch.setattr(compile_clock, "_of_process", lambda: found)
+    monkeypatch.setattr(compile_clock, "_now", lambda: found.time)
+    return found
+
+
+def steps(clock, machine, count, seconds=0.5, batches=1, total=200):
+    lines = []
+    for _ in range(count):
+        machine.time += seconds
+        lines.append(clock.after_batch(batches, lambda: total))
+    return [line for line in lines if line is not None]
+
+
+def test_it_is_said_once_steps_take_what_they_take(machine):
+    clock = CompileClock(16)
+    machine.seconds, machine.graphs = 130.0, 12
+    assert steps(clock, machine, 1, seconds=31.0) == []
+    assert steps(clock, machine, 4) == []
+    [line] = steps(clock, machine, 10)
+    assert line == (
+        "Compiled 16 blocks of the UNet into 5 graphs in 30.0 s, which is as long as 60 "
+        "steps take (0.5 s each); the run has 200."
+    )
+
+
+def test_what_is_compiled_later_is_said_by_itself(machine):
+    clock = CompileClock(16)
+    machine.seconds, machine.graphs = 130.0, 12
+    steps(clock, machine, 10)
+    machine.seconds, machine.graphs = 140.0, 16
+    [line] = steps(clock, machine, 6, batches=2, total=None)
+    assert "into 4 graphs in 10.0 s, which is as long as 10 steps take (1 s each)" in line
+
+
+def test_nothing_is_said_of_nothing(machine):
+    assert steps(CompileClock(16), machine, 20) == []
