@@ -36,6 +36,7 @@ class BenchCall:
         pictures: How many pictures the set has.
         gradient_checkpointing: Recompute activations in the backward pass, in all loops.
         cuda_graphs: Whether sdtune's loop records its passes on a GPU, as recipes have it.
+        quantization: Keep the frozen linear layers in 4 or 8 bits, in all loops.
         steps: Steps that are timed, of each loop.
         devices: Processes that train together; more than one are timed without the plain loops.
         grow: What a step costs against one thing: `rank=4,16,64`, or `batch_size`, `resolution`,
@@ -54,6 +55,7 @@ class BenchCall:
     pictures: int = 12
     gradient_checkpointing: bool = False
     cuda_graphs: bool = True
+    quantization: Literal["nf4", "int8"] | None = None
     steps: int = 20
     devices: int = 1
     grow: str | None = None

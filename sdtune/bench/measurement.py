@@ -115,6 +115,7 @@ def measure(
         pictures=workload.pictures,
         gradient_checkpointing=workload.gradient_checkpointing,
         cuda_graphs=workload.cuda_graphs,
+        quantization=workload.quantization,
         devices=devices,
     )
     data = workload.data()  # writes the pictures, which is no part of what is measured
@@ -167,6 +168,7 @@ def _loops(workload: Workload, precision: Precision) -> dict[str, Callable[[Any]
             precision=precision,
             resolution=workload.resolution,
             gradient_checkpointing=workload.gradient_checkpointing,
+            quantization=workload.quantization,
         )
     return loops
 

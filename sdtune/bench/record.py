@@ -59,6 +59,7 @@ class Row:
         pictures: In the set.
         gradient_checkpointing: Whether activations were recomputed.
         cuda_graphs: Whether passes were recorded, which only a GPU does.
+        quantization: How the frozen linear layers were kept; None is as they are.
         devices: Processes.
         error: Why nothing was measured, such as a lack of memory.
         seconds: Of a step, with all that the Trainer does.
@@ -87,6 +88,7 @@ class Row:
     pictures: int
     gradient_checkpointing: bool = False
     cuda_graphs: bool = True
+    quantization: str | None = None
     devices: int = 1
     error: str | None = None
     seconds: Spread | None = None

@@ -14,6 +14,7 @@ from sdtune.bench.bench_call import BenchCall, TechniqueName
 from sdtune.bench.pictures import make_pictures
 from sdtune.bench.random_bases import RANDOM_BASES, random_base
 from sdtune.models import load_tokenizers
+from sdtune.models.quantization import Quantization
 from sdtune.models.skeleton import find_resolution
 from sdtune.techniques.base import DiffusionFineTuningModule
 
@@ -57,6 +58,7 @@ class Workload:
         gradient_checkpointing: Whether activations are recomputed.
         folder: Where pictures and what is computed of them are.
         cuda_graphs: Whether passes are recorded on a GPU.
+        quantization: How the frozen linear layers are kept; None is as they are.
     """
 
     technique: TechniqueName
@@ -68,6 +70,7 @@ class Workload:
     gradient_checkpointing: bool
     folder: Path
     cuda_graphs: bool = True
+    quantization: Quantization | None = None
 
     @classmethod
     def of(cls, call: BenchCall, technique: TechniqueName, folder: Path) -> Workload:
@@ -89,6 +92,7 @@ class Workload:
             gradient_checkpointing=call.gradient_checkpointing,
             cuda_graphs=call.cuda_graphs,
             folder=folder,
+            quantization=call.quantization,
         )
 
     def module(self) -> DiffusionFineTuningModule:
@@ -97,6 +101,7 @@ class Workload:
             "base": self.base,
             "gradient_checkpointing": self.gradient_checkpointing,
             "cuda_graphs": self.cuda_graphs,
+            "quantization": self.quantization,
         }
         make: dict[TechniqueName, Callable[[], DiffusionFineTuningModule]] = {
             "style_lora": lambda: sdtune.LoRAStyleModule(rank=self.rank, **shared),
