@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -160,14 +161,13 @@ def test_what_cannot_be_quantised_is_refused_at_once(micro_sd: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("quantization", "bound"), [("nf4", 0.05), ("int8", 0.005)])
-def test_losses_follow_the_exact_bases_for_40_steps(
+@pytest.mark.parametrize(("quantization", "bound"), [("nf4", 0.005), ("int8", 0.002)])
+def test_losses_follow_the_exact_bases_for_30_steps(
     quantization: Quantization, bound: float
 ) -> None:
     expected, found = _losses(None), _losses(quantization)
     apart = (found - expected).abs() / expected
-    assert 0 < apart.median() < bound
-    assert abs(found[-20:].mean() / expected[-20:].mean() - 1.0) < bound
+    assert 0 < apart.max() < bound
     assert expected[-1] < 0.9 * expected[0], "nothing was learned"
 
 
@@ -183,19 +183,20 @@ def _step(module: DiffusionFineTuningModule) -> tuple[float, Tensor]:
     return loss.item(), torch.cat([each.flatten() for each in gradients])
 
 
-def _losses(quantization: Quantization | None, steps: int = 40) -> Tensor:
-    """Give the loss of each step: learn four of nano's latents by heart."""
+@cache
+def _losses(quantization: Quantization | None, steps: int = 30) -> Tensor:
+    """Give the loss of each step: learn two of nano's latents by heart."""
     module = LoRAStyleModule("nano", rank=8, learning_rate=1e-3, quantization=quantization)
     module.load_base()
     size, channels = module.model.unet.config["sample_size"], module.model.latent_channels
-    moments = torch.randn(4, 2 * channels, size, size, generator=torch.Generator().manual_seed(0))
+    moments = torch.randn(2, 2 * channels, size, size, generator=torch.Generator().manual_seed(0))
     moments[:, channels:] = -20.0  # hardly any variance
-    captions = [f"picture {number}" for number in range(4)]
+    captions = [f"picture {number}" for number in range(2)]
     module._prompts.remember(captions, module.encode)
     optimizer = torch.optim.AdamW(module.parameters(), lr=2e-3)
     losses = []
     for _ in range(steps):  # of one noise and timestep each: the loss falls
-        batch = {"moments": moments, "caption": captions, "index": [0, 1, 2, 3]}
+        batch = {"moments": moments, "caption": captions, "index": [0, 1]}
         loss = module.training_losses(batch)[0].mean()
         loss.backward()
         optimizer.step()
