@@ -74,7 +74,9 @@ class QuantizedLinear(nn.Linear):
         return self.out_features, self.in_features
 
     def _stored_tensors(self) -> list[Tensor]:
-        return [self.get_buffer(name) for name in self.stored]
+        # by name each takes as long as a product on a GPU
+        found: list[Any] = [self._buffers[name] for name in self.stored]
+        return found
 
     @staticmethod
     @abstractmethod
@@ -187,7 +189,7 @@ class _Projection(torch.autograd.Function):
         return F.linear(input, kind._restored(stored, shape, input.dtype), bias)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Any:
         of_input = of_bias = None
         stored = ctx.saved_tensors
         if ctx.needs_input_grad[0]:
