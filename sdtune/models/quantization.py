@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal, get_args
 
+import torch
 from torch import nn
 
 from sdtune.models.quantized_linear import Int8Linear, NF4Linear, QuantizedLinear
@@ -57,22 +58,24 @@ def quantize_base(
     *,
     text_encoders: bool = False,
     whole: Collection[str] = (),
+    device: torch.device | None = None,
 ) -> None:
     """Keep the frozen linear layers of the UNet in fewer bits, in place.
 
     Convolutions, norms, embeddings, biases and the VAE stay in their type. The fingerprints stay
-    the base's own. It is done where the model is, so that a model that is loaded on the CPU comes
-    to a GPU quantised, and with the same bits from any.
+    the base's own. A model that is loaded on the CPU comes to a GPU quantised.
 
     Args:
         model: A base without adapters, with values or on the meta device.
         quantization: `nf4` or `int8`.
         text_encoders: Whether those of the text encoders too.
         whole: Ends of the names of the UNet's layers that stay as they are.
+        device: What quantises, a layer at a time; None is where the model is. A GPU takes seconds
+            for what takes a processor minutes, and rounds a few weights the other way.
     """
     model.take_fingerprints()
     for part in [model.unet, *(model.text_encoders if text_encoders else ())]:
-        _quantize(part, _LAYERS[quantization], tuple(whole))
+        _quantize(part, _LAYERS[quantization], tuple(whole), device)
 
 
 def quantization_of(model: StableDiffusion) -> Quantization | None:
@@ -88,10 +91,15 @@ def quantization_of(model: StableDiffusion) -> Quantization | None:
     return next((name for name, kind in _LAYERS.items() if kind in kinds), None)
 
 
-def _quantize(part: nn.Module, kind: type[QuantizedLinear], whole: tuple[str, ...]) -> None:
+def _quantize(
+    part: nn.Module,
+    kind: type[QuantizedLinear],
+    whole: tuple[str, ...],
+    device: torch.device | None,
+) -> None:
     for name, module in list(part.named_modules()):
         is_linear = type(module) is nn.Linear and module.weight.numel() % 2 == 0  # two in a byte
         if not is_linear or name.startswith(_NEVER) or f".{name}".endswith(whole):
             continue
         parent, _, attribute = name.rpartition(".")
-        setattr(part.get_submodule(parent), attribute, kind(module))
+        setattr(part.get_submodule(parent), attribute, kind(module, device))

@@ -31,20 +31,24 @@ class QuantizedLinear(nn.Linear):
 
     Args:
         linear: The layer in whose place this one stands; its bias is taken over as it is.
+        device: What quantises; None is where the layer is, and what is kept goes there.
     """
 
     stored: ClassVar[tuple[str, ...]]
     """Names of the buffers."""
 
-    def __init__(self, linear: nn.Linear) -> None:
+    def __init__(self, linear: nn.Linear, device: torch.device | None = None) -> None:
         nn.Module.__init__(self)  # a linear layer's own would draw a weight
         self.in_features = linear.in_features
         self.out_features = linear.out_features
         self.register_parameter("bias", linear.bias)
         weight = linear.weight.detach()
-        values = self._sized(weight.shape) if weight.is_meta else self._quantized(weight)
+        if weight.is_meta:
+            values = self._sized(weight.shape)
+        else:
+            values = self._quantized(weight.to(device or weight.device))
         for name, value in zip(self.stored, values, strict=True):
-            self.register_buffer(name, value.contiguous().view(torch.uint8))
+            self.register_buffer(name, value.to(weight.device).contiguous().view(torch.uint8))
         self.train(linear.training)
 
     @property
@@ -159,7 +163,7 @@ class Int8Linear(QuantizedLinear):
         from bitsandbytes.functional import int8_vectorwise_quant
 
         levels, scales, _ = int8_vectorwise_quant(weight.to(torch.float16).contiguous())
-        return levels, scales
+        return levels, scales / 127.0
 
     @staticmethod
     def _sized(shape: torch.Size) -> Sequence[Tensor]:
@@ -168,7 +172,7 @@ class Int8Linear(QuantizedLinear):
     @staticmethod
     def _restored(stored: Sequence[Tensor], shape: tuple[int, int], dtype: torch.dtype) -> Tensor:
         levels, scales = stored
-        steps = scales.view(torch.float32).unsqueeze(1) / 127.0
+        steps = scales.view(torch.float32).unsqueeze(1)
         return levels.view(torch.int8).view(shape).to(dtype).mul_(steps)
 
 

@@ -179,9 +179,13 @@ class TunedModelModule(AveragedWeightsModule):
         model.max_prompt_chunks = self.max_prompt_chunks
         if self.quantization is not None:
             # text encoders that do not stay on the device need not be small
-            whole = [name for each in self.learns for name in each.trains_whole]
-            encodes = self.encodes_prompts_every_step
-            quantize_base(model, self.quantization, text_encoders=encodes, whole=whole)
+            quantize_base(
+                model,
+                self.quantization,
+                text_encoders=self.encodes_prompts_every_step,
+                whole=[name for each in self.learns for name in each.trains_whole],
+                device=None if self._trainer is None else self.trainer.strategy.root_device,
+            )
         for each in self.learns:
             each.add_to(model, seed=self.seed, clip_skip=self.clip_skip)
         if self.starts_from:
