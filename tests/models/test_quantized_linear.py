@@ -51,6 +51,17 @@ def test_nf4_is_its_levels_times_its_scales() -> None:
     torch.testing.assert_close(NF4Linear(exact).weight, expected.view(33, 48), rtol=0, atol=0)
 
 
+def test_nf4_gives_what_bitsandbytes_own_layer_gives() -> None:
+    from bitsandbytes.nn import LinearNF4
+
+    exact = linear(24, 320)  # rows of whole blocks, which its own layer restores rightly
+    other = LinearNF4(320, 24)
+    other.load_state_dict(exact.state_dict())
+    inputs = torch.randn(2, 320, generator=torch.Generator().manual_seed(0))
+    found, expected = NF4Linear(exact)(inputs), other.to("cpu")(inputs)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_both_passes_are_a_linear_layers_of_that_weight(kind: type[QuantizedLinear]) -> None:
     exact = linear(24, 160)

@@ -7,8 +7,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as pl
 import pytest
 import torch
+from lightning.pytorch.strategies import FSDPStrategy
 from torch import Tensor
 
 from sdtune import load_pipeline
@@ -150,6 +152,18 @@ def test_merging_into_rounded_weights_is_refused(micro_sd: Path) -> None:
     module = small_module(micro_sd, quantization="nf4")
     with pytest.raises(ValueError, match="Expected a base with all its digits to merge"):
         module.model.unet.fuse_lora()
+
+
+def test_a_strategy_that_splits_weights_is_refused(
+    micro_sd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = LoRAStyleModule(str(micro_sd), quantization="nf4")
+    trainer = quiet_trainer()
+    assert module.problems_with_trainer(trainer) == []
+    strategy = FSDPStrategy(parallel_devices=[torch.device("cpu")])
+    monkeypatch.setattr(pl.Trainer, "strategy", strategy)
+    [problem] = module.problems_with_trainer(trainer)
+    assert problem.startswith("Expected `model.quantization` to be null beside FSDPStrategy, which")
 
 
 def test_what_cannot_be_quantised_is_refused_at_once(micro_sd: Path) -> None:
