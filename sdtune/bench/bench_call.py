@@ -42,6 +42,7 @@ class BenchCall:
         channels_last: Channels of the UNet's convolutions lie last, as a recipe has them.
         benchmark: The Trainer's: cuDNN tries its convolutions, in all loops.
         tf32: Products of float32 matrices are rounded to TF32 on a GPU, in all loops.
+        quantization: Keep the frozen linear layers in 4 or 8 bits, in all loops.
         steps: Steps that are timed, of each loop.
         devices: Processes that train together; more than one are timed without the plain loops.
         grow: What a step costs against one thing: `rank=4,16,64`, or `batch_size`, `resolution`,
@@ -65,6 +66,7 @@ class BenchCall:
     channels_last: bool = True
     benchmark: bool = False
     tf32: bool = False
+    quantization: Literal["nf4", "int8"] | None = None
     steps: int = 20
     devices: int = 1
     grow: str | None = None

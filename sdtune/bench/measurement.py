@@ -123,6 +123,7 @@ def measure(
         pictures=workload.pictures,
         gradient_checkpointing=workload.gradient_checkpointing,
         cuda_graphs=workload.cuda_graphs,
+        quantization=workload.quantization,
         devices=devices,
         compile=workload.compile,
         compile_blocks=list(workload.compile_blocks),
@@ -189,6 +190,7 @@ def _loops(workload: Workload, precision: Precision) -> dict[str, Callable[[Any]
             precision=precision,
             resolution=workload.resolution,
             gradient_checkpointing=workload.gradient_checkpointing,
+            quantization=workload.quantization,
         )
     return loops
 

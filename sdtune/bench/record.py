@@ -59,6 +59,7 @@ class Row:
         pictures: In the set.
         gradient_checkpointing: Whether activations were recomputed.
         cuda_graphs: Whether passes were recorded, which only a GPU does.
+        quantization: How the frozen linear layers were kept; None is as they are.
         devices: Processes.
         compile: Whether blocks of the UNet were compiled.
         compile_blocks: Names of their classes, if they were not those of a recipe.
@@ -92,6 +93,7 @@ class Row:
     pictures: int
     gradient_checkpointing: bool = False
     cuda_graphs: bool = True
+    quantization: str | None = None
     devices: int = 1
     compile: bool = False
     compile_blocks: list[str] = field(default_factory=list)

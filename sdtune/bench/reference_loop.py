@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from sdtune.adapters.lora.layers import lora_layers, tunable_parts
 from sdtune.models import load
+from sdtune.models.quantization import Quantization, quantize_base
 from sdtune.models.stable_diffusion import StableDiffusion
 from sdtune.techniques.base import DiffusionFineTuningModule
 from sdtune.techniques.learned_lora import LearnedLoRA
@@ -47,6 +48,7 @@ class ReferenceLoop:
         precision: The Trainer's.
         resolution: Side of the pictures, in pixels.
         gradient_checkpointing: Whether activations are recomputed.
+        quantization: How the frozen linear layers are kept; None is as they are.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class ReferenceLoop:
         precision: str,
         resolution: int,
         gradient_checkpointing: bool = False,
+        quantization: Quantization | None = None,
     ) -> None:
         self.resolution = resolution
         self.device = like.model.device
@@ -66,6 +69,8 @@ class ReferenceLoop:
         self.model.set_dtype(self.dtype)
         if self.learns_words:
             self.model.text_encoders.float()
+        if quantization is not None:  # the UNet's alone: scripts keep text encoders as they are
+            quantize_base(self.model, quantization)
         self.has_prior = like.prior is not None
         self.prior_loss_weight = like.prior.loss_weight if like.prior else 0.0
         if len(self.model.text_encoders) == 1:  # scripts for XL keep the VAE in float32

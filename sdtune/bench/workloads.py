@@ -14,6 +14,7 @@ from sdtune.bench.bench_call import BenchCall, TechniqueName
 from sdtune.bench.pictures import make_pictures
 from sdtune.bench.random_bases import RANDOM_BASES, random_base
 from sdtune.models import load_tokenizers
+from sdtune.models.quantization import Quantization
 from sdtune.models.skeleton import find_resolution
 from sdtune.techniques.base import DiffusionFineTuningModule
 
@@ -61,6 +62,7 @@ class Workload:
         compile_blocks: Names of their classes; empty for those that are by default.
         channels_last: Whether channels of the UNet's convolutions lie last.
         benchmark: The Trainer's.
+        quantization: How the frozen linear layers are kept; None is as they are.
     """
 
     technique: TechniqueName
@@ -76,6 +78,7 @@ class Workload:
     compile_blocks: tuple[str, ...] = ()
     channels_last: bool = True
     benchmark: bool = False
+    quantization: Quantization | None = None
 
     @classmethod
     def of(cls, call: BenchCall, technique: TechniqueName, folder: Path) -> Workload:
@@ -101,6 +104,7 @@ class Workload:
             compile_blocks=tuple(call.compile_blocks or ()),
             channels_last=call.channels_last,
             benchmark=call.benchmark,
+            quantization=call.quantization,
         )
 
     def module(self) -> DiffusionFineTuningModule:
@@ -110,6 +114,7 @@ class Workload:
             "gradient_checkpointing": self.gradient_checkpointing,
             "cuda_graphs": self.cuda_graphs,
             "compile": self.compile,
+            "quantization": self.quantization,
         }
         make: dict[TechniqueName, Callable[[], DiffusionFineTuningModule]] = {
             "style_lora": lambda: sdtune.LoRAStyleModule(rank=self.rank, **shared),

@@ -71,7 +71,7 @@ def estimate(recipe: str, *words: str, gpu: str | None = None) -> int:
     # only now: they bring torch along
     from sdtune.commands.quiet import quiet_devices, quiet_misleading_messages
     from sdtune.estimation.hollow_model import likely_architecture
-    from sdtune.estimation.smaller import smaller_settings
+    from sdtune.estimation.smaller import smaller_settings, words_of
 
     quiet_misleading_messages()
     with quiet_devices():
@@ -88,8 +88,7 @@ def estimate(recipe: str, *words: str, gpu: str | None = None) -> int:
     show(f"It does not fit into {gpu}. With, one after the other:")
     for change in smaller_settings(values):
         values |= change
-        said = " ".join(f"--{key} {str(value).lower()}" for key, value in change.items())
-        if _count(values, said) <= available:
+        if _count(values, words_of(change)) <= available:
             show(f"With these it fits into {gpu}.")
             return 0
     show(

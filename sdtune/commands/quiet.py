@@ -26,7 +26,7 @@ _LOADER_ADVICE = (
 )
 _RANK_ZERO = "lightning.pytorch.utilities.rank_zero"
 _LOGS = (
-    ("bitsandbytes.backends.cpu.ops", "kernels-community"),  # 4-bit weights are not used
+    ("bitsandbytes.backends.cpu.ops", "kernels-community"),  # its products are not used
     ("diffusers.models.modeling_utils", "should be kept in float32: []"),  # an empty list
     ("lightning.fabric.utilities.rank_zero", "💡 Tip"),
     (_RANK_ZERO, "💡 Tip"),

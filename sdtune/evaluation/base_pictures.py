@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sdtune.files.atomic_file import replaced_atomically
 from sdtune.files.cache_folder import default_cache_dir
+from sdtune.models.quantization import quantization_of
 from sdtune.models.stable_diffusion import Part, StableDiffusion
 from sdtune.run_folder.picture_file import to_bytes
 
@@ -114,6 +115,9 @@ def describe_drawer(
         "negative_prompt": negative_prompt,
         "clip_skip": clip_skip,
     }
+    quantization = quantization_of(model)
+    if quantization is not None:
+        drawer["quantization"] = quantization
     if model.max_prompt_chunks > 1:  # without, pictures of earlier versions are found
         drawer["max_prompt_chunks"] = model.max_prompt_chunks
     if size != (model.resolution, model.resolution):

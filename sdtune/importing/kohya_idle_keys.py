@@ -16,7 +16,7 @@ _REASONS: Mapping[str, str] = {
     ),
     "attention is PyTorch's own, always": "xformers mem_eff_attn sdpa split_attn attn_mode",
     "it saves memory and changes no result": (
-        "lowram highvram fp8_base fp8_base_unet fused_backward_pass fused_optimizer_groups "
+        "lowram highvram fused_backward_pass fused_optimizer_groups "
         "blocks_to_swap cpu_offload_checkpointing disable_mmap_load_safetensors"
     ),
     "norms and the VAE are in the precision that they need": "no_half_vae",

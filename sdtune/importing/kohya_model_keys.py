@@ -155,6 +155,15 @@ def _train_unet_only(value: Any, settings: KohyaSettings) -> Outcome:
     return Outcome("taken over", ours, "" if ours else "off")
 
 
+def _fp8_base(value: Any, settings: KohyaSettings) -> Outcome:
+    if not boolean(value):
+        return Outcome("meaningless here", note="off, as here")
+    if not settings.is_adapter:
+        return _WHOLE
+    note = "8 bits a weight in linear layers, with a scale for each row, and not float8"
+    return Outcome("taken over", {"model.quantization": "int8"}, note)
+
+
 def _token_string(value: Any, _: KohyaSettings) -> Outcome:
     raise UnfitError(
         "left out: Textual Inversion's files are not read (`sdtune recipes copy "
@@ -164,6 +173,9 @@ def _token_string(value: Any, _: KohyaSettings) -> Outcome:
 
 _BLOCKS = without("all blocks of the UNet have one rank, and learn at one rate")
 _NOISE = "noise is plain Gaussian, or with `noise_offset`"
+_FP8_BASE = special(
+    "`model.quantization` `int8`: linear layers alone, with a scale for each row", _fp8_base
+)
 _STEPS = without("timesteps are drawn from the whole schedule", off=(False, 0, 1000, ""))
 _WEIGHTED = "the loss is weighted by `min_snr_gamma` or not at all"
 
@@ -175,6 +187,8 @@ MODEL_KEYS: dict[str, Entry] = {
     "zero_terminal_snr": without(
         "the noise schedule is the base's own, rescaled only if its file says so"
     ),
+    "fp8_base": _FP8_BASE,
+    "fp8_base_unet": _FP8_BASE,
     "vae": without("the base's own VAE encodes the pictures"),
     "network_module": special(
         "`model.adapter_type`, `model.target_modules`; LyCORIS reaches the convolutions. Without "

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-__all__ = ["chosen_device"]
+import torch
+from torch import nn
+
+__all__ = ["brought_to", "chosen_device"]
 
 
 def chosen_device(name: str | None = None) -> torch.device:
@@ -27,3 +31,24 @@ def chosen_device(name: str | None = None) -> torch.device:
             f"Expected `device` to be `cpu` or another that torch finds here, but got `{name}`."
         ) from error
     return torch.device(name)
+
+
+@contextmanager
+def brought_to(device: torch.device, *parts: nn.Module) -> Iterator[None]:
+    """Bring parts of a model to a device, and back to where they were.
+
+    Args:
+        device: Where they are needed.
+        *parts: Modules with weights, each on one device.
+
+    Yields:
+        Nothing.
+    """
+    homes = [next(part.parameters()).device for part in parts]
+    for part in parts:
+        part.to(device)
+    try:
+        yield
+    finally:
+        for part, home in zip(parts, homes, strict=True):
+            part.to(home)

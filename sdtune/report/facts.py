@@ -78,7 +78,7 @@ def facts(run: ReportedRun) -> Iterator[tuple[str, str]]:
     evaluation = run.evaluation
     if run.base:
         fingerprint = f", SHA-256 {evaluation.base.fingerprint}" if evaluation else ""
-        yield "base", f"{run.base}{fingerprint}"
+        yield "base", f"{run.base}{_quantised(run)}{fingerprint}"
     if evaluation is not None:
         data = evaluation.training_pictures
         yield "training pictures", f"{data.count} in {data.folder}, SHA-256 {data.sha256}"
@@ -99,6 +99,11 @@ def facts(run: ReportedRun) -> Iterator[tuple[str, str]]:
         yield from _evaluation_facts(evaluation)
     elif run.config_text.startswith("#"):
         yield "versions", run.config_text.splitlines()[0].lstrip("# ")
+
+
+def _quantised(run: ReportedRun) -> str:
+    kept = run.argument("model", "quantization")
+    return f", its linear layers quantised while training ({kept})" if kept else ""
 
 
 def _changes(run: ReportedRun) -> Iterator[tuple[str, str]]:

@@ -28,6 +28,7 @@ from sdtune.functional import (
     weighed,
 )
 from sdtune.models import check_base
+from sdtune.models.quantization import Quantization
 from sdtune.techniques.encoding import fill_features
 from sdtune.techniques.method import Method
 from sdtune.techniques.optimization import (
@@ -85,6 +86,7 @@ class DiffusionFineTuningModule(PromptEncodingModule):
             second one of its shape: the same operations, without Python between them. It needs a
             GPU that trains alone; not used beside dropout, nor for a whole UNet.
         compile: Compile the UNet's transformer blocks: a slow first step, quicker ones after it.
+        quantization: `nf4` or `int8`: the base's linear layers in 4 or 8 bits; None is as they are.
         roll_backs: How often training goes back, at half the rates, when numbers are lost.
         seed: Seed of first values, noise, timesteps and dropout.
         adapter: A file or folder to go on training from, in any format that is read. A LoRA's rank,
@@ -111,6 +113,7 @@ class DiffusionFineTuningModule(PromptEncodingModule):
         gradient_checkpointing: bool = False,
         cuda_graphs: bool = True,
         compile: bool = False,
+        quantization: Quantization | None = None,
         roll_backs: int = 0,
         seed: int = 42,
         adapter: str | None = None,
@@ -124,6 +127,7 @@ class DiffusionFineTuningModule(PromptEncodingModule):
             gradient_checkpointing=gradient_checkpointing,
             cuda_graphs=cuda_graphs,
             compile=compile,
+            quantization=quantization,
             seed=seed,
             adapter=adapter,
         )
@@ -138,6 +142,7 @@ class DiffusionFineTuningModule(PromptEncodingModule):
             lambda: check_positive("clip_skip", clip_skip, of="integer"),
             lambda: check_positive("max_prompt_chunks", max_prompt_chunks, of="integer"),
             lambda: check_roll_backs(roll_backs, optimizer),
+            lambda: method.check_quantization(quantization),
         )
         # a technique's own arguments too; Lightning would keep a frame that it finds by itself
         self.save_hyperparameters(ignore="method", frame=currentframe())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +120,11 @@ class Learned(ABC):
     def needs_float32(self) -> bool:
         """Whether the base must be float32, because it is itself what learns."""
         return False
+
+    @property
+    def trains_whole(self) -> Collection[str]:
+        """Ends of the names of the UNet's layers that it needs as they are, and not quantised."""
+        return ()
 
     @property
     def drops_inputs(self) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 
 from sdtune.adapters.adapter import Adapter
 from sdtune.adapters.keys_values import (
+    TARGET_MODULES,
     CrossAttentionAdapter,
     add_tuned_projections,
     tuned_projections,
@@ -36,3 +38,8 @@ class LearnedKeysAndValues(Learned):
     def adapters(self, model: StableDiffusion) -> list[Adapter]:
         """Return a copy of keys and values, on the CPU."""
         return [CrossAttentionAdapter.from_model(model)]
+
+    @property
+    def trains_whole(self) -> Collection[str]:
+        """Keys and values, which learn from the base's own."""
+        return TARGET_MODULES

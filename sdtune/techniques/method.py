@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from sdtune._checks import check_all
+from sdtune.models.quantization import check_quantization
 from sdtune.techniques.content_preservation import ContentPreservation
 from sdtune.techniques.learned import Learned
 from sdtune.techniques.prior_preservation import PriorPreservation
@@ -47,3 +48,19 @@ class Method:
             *self.checks,
             *(each.check for each in (self.prior, self.content) if each),
         )
+
+    def check_quantization(self, quantization: str | None) -> None:
+        """Check that a base can be quantised, and be learned beside.
+
+        Args:
+            quantization: As a recipe names it; None is not at all.
+
+        Raises:
+            ValueError: If it cannot, or is itself what learns.
+        """
+        check_quantization(quantization)
+        if quantization is not None and any(each.needs_float32 for each in self.learns):
+            raise ValueError(
+                "Expected `quantization` to be null where the UNet itself learns, as with "
+                f"`full_finetune`, but got `{quantization}`: a LoRA learns beside a quantised base."
+            )

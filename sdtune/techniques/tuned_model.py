@@ -18,6 +18,8 @@ from torch.utils.checkpoint import checkpoint
 from sdtune._checks import ArgumentsError
 from sdtune.adapters.adapter_set import AdapterSet
 from sdtune.models import Part, load, sample
+from sdtune.models.devices import brought_to
+from sdtune.models.quantization import Quantization, quantize_base
 from sdtune.techniques.learned import Learned, LearnedGroup
 from sdtune.techniques.optimization.averaged_weights import AveragedWeightsModule
 from sdtune.techniques.starting_adapter import adapter_sha256, start_from, starting_problems
@@ -45,6 +47,7 @@ class TunedModelModule(AveragedWeightsModule):
         max_prompt_chunks: How many times the text encoders' length a prompt may have.
         gradient_checkpointing: Recompute activations in the backward pass: less memory, slower.
         cuda_graphs: Let a GPU repeat the passes of a step by itself, see `StepGraphs`.
+        quantization: How the frozen linear layers are kept, see `sdtune.models.quantization`.
         seed: Seed of the first values of what learns.
         adapter: A file or folder that they are taken from instead, to go on training.
     """
@@ -60,6 +63,7 @@ class TunedModelModule(AveragedWeightsModule):
         max_prompt_chunks: int,
         gradient_checkpointing: bool,
         cuda_graphs: bool,
+        quantization: Quantization | None,
         seed: int,
         adapter: str | None = None,
     ) -> None:
@@ -70,6 +74,7 @@ class TunedModelModule(AveragedWeightsModule):
         self.max_prompt_chunks = max_prompt_chunks
         self.gradient_checkpointing = gradient_checkpointing
         self.cuda_graphs = cuda_graphs
+        self.quantization: Quantization | None = quantization
         self.seed = seed
         self.starts_from = adapter
         self._learned_names: frozenset[str] = frozenset()
@@ -170,8 +175,17 @@ class TunedModelModule(AveragedWeightsModule):
             self.build_on(load(self.base, dtype, vae_dtype=torch.float32))
 
     def build_on(self, model: StableDiffusion) -> None:
-        """Add what learns to a model, which may be without values, and freeze the rest."""
+        """Quantise a model, which may be without values, add what learns, and freeze the rest."""
         model.max_prompt_chunks = self.max_prompt_chunks
+        if self.quantization is not None:
+            # text encoders that do not stay on the device need not be small
+            quantize_base(
+                model,
+                self.quantization,
+                text_encoders=self.encodes_prompts_every_step,
+                whole=[name for each in self.learns for name in each.trains_whole],
+                device=None if self._trainer is None else self.trainer.strategy.root_device,
+            )
         for each in self.learns:
             each.add_to(model, seed=self.seed, clip_skip=self.clip_skip)
         if self.starts_from:
@@ -222,7 +236,8 @@ class TunedModelModule(AveragedWeightsModule):
             (B, 3, H, W) float32 in [0, 1].
         """
         self.load_base()
-        with nullcontext() if use_adapter else self.untuned(), self._at_hand():
+        encoders = brought_to(self.model.device, self.model.vae, self.model.text_encoders)
+        with nullcontext() if use_adapter else self.untuned(), encoders:
             return sample(
                 self.model,
                 prompts,
@@ -387,19 +402,6 @@ class TunedModelModule(AveragedWeightsModule):
         return hashes.keys() <= {*parts} and all(
             self.model.has_fingerprint(part, hashes.get(part, "")) for part in named
         )
-
-    @contextmanager
-    def _at_hand(self) -> Iterator[None]:
-        """Bring the encoders to the UNet's device, and back to where they were."""
-        parts: list[nn.Module] = [self.model.vae, self.model.text_encoders]
-        homes = [next(part.parameters()).device for part in parts]
-        for part in parts:
-            part.to(self.model.device)
-        try:
-            yield
-        finally:
-            for part, home in zip(parts, homes, strict=True):
-                part.to(home)
 
 
 def _miss_nothing_frozen(module: nn.Module, incompatible_keys: Any) -> None:

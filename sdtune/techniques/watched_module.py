@@ -126,6 +126,12 @@ class WatchedModule(CompiledModule):
                 f"Expected `model.roll_backs` to be 0 beside {beside[0]}, whose state cannot be "
                 f"set back, but got {self.roll_backs}."
             )
+        if self.quantization is not None and isinstance(trainer.strategy, split):
+            problems.append(
+                "Expected `model.quantization` to be null beside "
+                f"{type(trainer.strategy).__name__}, which splits no bytes, but got "
+                f"`{self.quantization}`: with `trainer.strategy` ddp each device holds it whole."
+            )
         return problems
 
     def notes_with_trainer(self, trainer: pl.Trainer) -> list[str]:

@@ -7,6 +7,7 @@ from sdtune.adapters.lora.layers import lora_layers
 from sdtune.bench.bare_loop import BareLoop
 from sdtune.bench.paired_timer import PairedTimer
 from sdtune.bench.reference_loop import ReferenceLoop, has_reference
+from sdtune.models.quantization import quantization_of
 from sdtune.techniques.dreambooth import DreamBoothModule
 from sdtune.techniques.textual_inversion import TextualInversionModule
 
@@ -90,3 +91,12 @@ def test_a_loop_without_room_is_left_out_and_the_others_go_on():
         timer.on_train_batch_end(trainer, None, None, {}, step)
     assert timer.without_room == ["reference"]
     assert {name: len(found) for name, found in timer.seconds.items()} == {"sdtune": 1, "bare": 1}
+
+
+def test_the_reference_keeps_its_base_in_as_few_bits(micro_sd):
+    module = DreamBoothModule(str(micro_sd), rank=2)
+    module.load_base()
+    loop = ReferenceLoop(module, "32-true", 64, quantization="nf4")
+    assert quantization_of(loop.model) == "nf4"
+    assert list(lora_layers(loop.model)) == list(lora_layers(module.model))
+    loop.step(loop.prepare(batch()))

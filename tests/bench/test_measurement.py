@@ -118,3 +118,15 @@ def test_no_room_is_a_row_and_no_error(micro_sd, tmp_path, monkeypatch):
     row = measure(workload(micro_sd, tmp_path), "32-true", 4, 1e9, name="micro")
     assert row.error == "out of memory: CUDA out of memory. Tried to allocate 2 GiB."
     assert row.seconds is None
+
+
+@pytest.mark.slow
+def test_a_quantised_base_is_smaller_in_all_loops(micro_sd, tmp_path):
+    exact = workload(micro_sd, tmp_path)
+    rows = [
+        measure(each, "32-true", 2, 1e9, name="micro")
+        for each in (exact, replace(exact, quantization="int8"))
+    ]
+    assert [row.quantization for row in rows] == [None, "int8"]
+    assert rows[1].memory.weights < rows[0].memory.weights
+    assert {*rows[1].others} == {"bare", "reference"}

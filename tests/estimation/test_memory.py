@@ -23,6 +23,8 @@ _CAPTIONS = ["a picture 0", "a picture 1"]
         pytest.param("textual_inversion", {}, marks=pytest.mark.slow),
         pytest.param("lora", {"gradient_checkpointing": True}, marks=pytest.mark.slow),
         pytest.param("dreambooth_full", {}, marks=pytest.mark.slow),
+        ("lora", {"quantization": "nf4"}),
+        pytest.param("lora_text_encoder", {"quantization": "int8"}, marks=pytest.mark.slow),
     ],
 )
 def test_a_step_is_counted_as_the_allocator_saw_it(
@@ -31,6 +33,7 @@ def test_a_step_is_counted_as_the_allocator_saw_it(
     modules = [TECHNIQUES[name](str(micro_sd)) for _ in range(2)]
     for module in modules:
         module.gradient_checkpointing = settings.get("gradient_checkpointing", False)
+        module.quantization = settings.get("quantization")
     counted = count_memory(modules[0], str(micro_sd), resolution=256, batch_size=2)
     module = modules[1]
     module.load_base()
@@ -42,7 +45,7 @@ def test_a_step_is_counted_as_the_allocator_saw_it(
     held = [module.model.unet]
     if module.encodes_prompts_every_step:
         held.append(module.model.text_encoders)
-    every = sum(4 * each.numel() for part in held for each in part.parameters())
+    every = sum(each.nbytes for part in held for each in part.parameters())
     buffers = sum(each.nbytes for part in held for each in part.buffers())
     assert counted.weights == every + buffers - counted.adapter
 

@@ -1,4 +1,4 @@
-from sdtune.estimation.smaller import memory_advice, smaller_settings
+from sdtune.estimation.smaller import memory_advice, smaller_settings, words_of
 
 
 def test_the_cheapest_come_first_and_the_batch_stays_as_large() -> None:
@@ -20,6 +20,18 @@ def test_the_cheapest_come_first_and_the_batch_stays_as_large() -> None:
     assert "--trainer.precision bf16-mixed; --model.gradient_checkpointing true;" in memory_advice(
         recipe
     )
+
+
+def test_the_bases_weights_are_rounded_last_of_all() -> None:
+    recipe = {"model.quantization": None, "data.batch_size": 2, "model.full_finetune": False}
+    *_, eight, four = smaller_settings(recipe)
+    assert (eight, four) == ({"model.quantization": "int8"}, {"model.quantization": "nf4"})
+    assert words_of(four) == "--model.quantization nf4 (which rounds the base's weights)"
+    of_half = {"trainer.precision": "bf16-mixed"}
+    assert list(smaller_settings({**of_half, "model.quantization": "int8"})) == [four]
+    assert list(smaller_settings({**of_half, "model.quantization": "nf4"})) == []
+    whole = {**of_half, "model.quantization": None, "model.full_finetune": True}
+    assert list(smaller_settings(whole)) == []
 
 
 def test_what_is_small_already_is_not_proposed() -> None:

@@ -102,6 +102,7 @@ TAKEN: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"masked_loss": True}, {"data.unmasked_weight": 0.0}),
     ({"gradient_checkpointing": True}, {"model.gradient_checkpointing": True}),
     ({"torch_compile": True}, {"model.compile": True}),
+    ({"fp8_base": True, "fp8_base_unet": True}, {"model.quantization": "int8"}),
     ({}, {"data.folder": "pictures", "data.source": "kohya"}),
     (
         {**REG, "prior_loss_weight": 0.5},

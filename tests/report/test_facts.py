@@ -36,6 +36,14 @@ def test_an_empty_folder_is_told_of_too(tmp_path):
     assert dict(facts(run))["steps"] == "0"
 
 
+def test_a_quantised_base_is_told_of(run):
+    model = {**run.config["model"]}
+    model["init_args"] = {**model["init_args"], "quantization": "nf4"}
+    found = dict(facts(replace(run, config={**run.config, "model": model})))
+    said = "CompVis/stable-diffusion-v1-4, its linear layers quantised while training (nf4), SHA-"
+    assert found["base"].startswith(said)
+
+
 def test_what_a_repetition_needs_is_there(run):
     found = dict(facts(run))
     assert found["base"] == f"CompVis/stable-diffusion-v1-4, SHA-256 {'ab' * 32}"

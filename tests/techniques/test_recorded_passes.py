@@ -57,6 +57,18 @@ def test_nothing_is_recorded_where_it_is_switched_off(
     assert recorder.replays == 0
 
 
+def test_a_quantised_base_is_recorded_too(
+    micro_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact, learned = _train("lora", micro_sd, tmp_path, quantization="nf4")
+    recorder = PassRecorder()
+    monkeypatch.setattr(sdtune.models.stable_diffusion, "StepGraphs", lambda: StepGraphs(recorder))
+    found, also_learned = _train("lora", micro_sd, tmp_path, quantization="nf4")
+    assert found.values == exact.values
+    torch.testing.assert_close(also_learned, learned, rtol=0, atol=0)
+    assert recorder.replays >= _STEPS - 3
+
+
 def _train(name: str, base: Path, folder: Path, **attributes: Any) -> tuple[_Losses, Any]:
     torch.manual_seed(0)
     module = _ALL[name](str(base))

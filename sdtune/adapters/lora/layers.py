@@ -15,6 +15,7 @@ from sdtune.adapters.lora.input_casts import leave_casts_to_autocast
 from sdtune.adapters.lora.settings import LoRASettings, TargetModules
 from sdtune.adapters.lora.updates import AdapterType
 from sdtune.functional.randomness import Stream, counter_generator, isolated_random_state
+from sdtune.models.quantized_linear import QuantizedLinear
 from sdtune.models.stable_diffusion import StableDiffusion
 
 if TYPE_CHECKING:
@@ -161,6 +162,8 @@ def inject_lora(part: nn.Module, config: PeftConfig, name: str = ADAPTER_NAME) -
     inject_adapter_in_model(config, part, name)
     for layer in lora_layers(part).values():
         leave_casts_to_autocast(layer)
+        if isinstance(layer.get_base_layer(), QuantizedLinear):
+            cast(Any, layer).merge = _refuse_to_merge
     part.peft_config = {**others, **cast(Any, part).peft_config}  # type: ignore[assignment]
     # what transformers and diffusers look at before they list, switch or unload adapters
     part._hf_peft_config_loaded = True  # type: ignore[assignment]
@@ -296,6 +299,13 @@ def find_targets(
                 f"{', '.join(f'`{n}`' for n in target_modules)} is in it."
             )
     return targets
+
+
+def _refuse_to_merge(*arguments: object, **options: object) -> None:
+    raise ValueError(
+        "Expected a base with all its digits to merge an adapter into, but it is quantised: load "
+        "the adapter's file with `sdtune.load_pipeline`, and merge it there."
+    )
 
 
 def _matching(part: nn.Module, names: Sequence[str]) -> list[str]:
