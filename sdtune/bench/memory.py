@@ -28,7 +28,7 @@ class Memory:
         gradients: As large, where they are kept.
         optimizer: The optimizer's state.
         activations: What the forward pass keeps for the backward one, at its most.
-        peak: Of all together as the device's allocator saw it, from the second step on. On a CPU
+        peak: Of all together: what the GPU's allocator took, from the fourth step on. On a CPU
             the most that the process ever held, which has programs and the start in it.
     """
 
@@ -144,6 +144,7 @@ class MemoryMeter(Window):
     def begin(self, trainer: Trainer, module: Any) -> None:
         """Forget the peak of what was before."""
         if torch.cuda.is_available():
+            torch.cuda.empty_cache()  # what a step does not need
             torch.cuda.reset_peak_memory_stats()
         self._saved = SavedTensors(_held(module))
         self._stack = ExitStack()
@@ -178,7 +179,7 @@ class MemoryMeter(Window):
 def peak_bytes() -> int:
     """Return the most memory that was held: on the GPU, or else by this process."""
     if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
+        return torch.cuda.max_memory_reserved()  # what is recorded is kept without being allocated
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

@@ -34,6 +34,8 @@ __all__ = ["Part", "StableDiffusion"]
 
 Part = Literal["unet", "vae", "text_encoders"]
 
+_SPLIT_PROMPTS_KEPT = 1024  # a tokenizer takes milliseconds for the prompts of a step
+
 _CAST_TYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -118,6 +120,7 @@ class StableDiffusion(nn.Module):
         self.max_prompt_chunks = 1
         self._fingerprints: dict[Part, str] = {}
         self._cut_prompts = CutPrompts()
+        self._lately_split: dict[tuple[str, int, frozenset[str], int], PromptTokens] = {}
         self._unet_graphs, self._text_graphs = StepGraphs(), StepGraphs()
         self._added_names: tuple[str, ...] = ()  # of what text encoders give beside hidden states
         self.requires_grad_(False)
@@ -441,7 +444,17 @@ class StableDiffusion(nn.Module):
 
     def _split(self, prompts: Sequence[str], encoder: int) -> list[PromptTokens]:
         prompts = [substitute(prompt, self.substitutions) for prompt in prompts]
-        split = split_prompts(self.tokenizers[encoder], prompts, self.max_prompt_chunks)
+        tokenizer = self.tokenizers[encoder]
+        # what a prompt is split into changes with the words that the tokenizer was taught
+        settings = (encoder, frozenset(tokenizer.get_added_vocab()), self.max_prompt_chunks)
+        unknown = [each for each in prompts if (each, *settings) not in self._lately_split]
+        if len(self._lately_split) + len(unknown) > _SPLIT_PROMPTS_KEPT:
+            self._lately_split.clear()
+            unknown = prompts
+        found = split_prompts(tokenizer, unknown, self.max_prompt_chunks) if unknown else []
+        for prompt, tokens in zip(unknown, found, strict=True):
+            self._lately_split[prompt, *settings] = tokens
+        split = [self._lately_split[prompt, *settings] for prompt in prompts]
         self._cut_prompts.tell(prompts, split)
         return split
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._utils import _unflatten_dense_tensors
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 __all__ = ["Pass", "Recording", "StepGraphs", "record_on_gpu"]
@@ -79,7 +80,7 @@ class StepGraphs:
         """Forget all recordings; their memory is free again."""
         self._seen: set[Hashable] = set()
         self._recordings: dict[Hashable, Recording] = {}
-        self._gradients: list[Tensor] = []
+        self._gradients = _Gradients(())
         self._pool: Any = None
         self._open: weakref.ref[Any] | None = None
 
@@ -135,10 +136,11 @@ class StepGraphs:
             return None
         record = self._record or record_on_gpu
         if self._pool is None:
-            self._gradients = [torch.empty_like(each) for each in self.parameters]
+            self._gradients = _Gradients(self.parameters)
             self._pool = torch.cuda.graph_pool_handle() if self._record is None else object()
+        places = self._gradients.places
         try:
-            recording = record(function, inputs, self.parameters, self._gradients, self._pool)
+            recording = record(function, inputs, self.parameters, places, self._pool)
         except RuntimeError as error:
             self.is_on = False
             self.clear()
@@ -154,7 +156,8 @@ class _Replay(torch.autograd.Function):
     def forward(
         context: Any, graphs: StepGraphs, recording: Recording, *inputs: Tensor
     ) -> tuple[Tensor, ...]:
-        context.recording, context.is_done = recording, False
+        context.recording, context.gradients = recording, graphs._gradients
+        context.is_done = False
         graphs._open = weakref.ref(context)
         for place, value in zip(recording.inputs, inputs, strict=False):  # what learns is in place
             place.detach().copy_(value)
@@ -176,8 +179,42 @@ class _Replay(torch.autograd.Function):
                 place.copy_(value)
         recording.replay_backward()
         # copies: the next pass writes to the same places, while gradients may be added up
-        found = (None if each is None else each.clone() for each in recording.gradients)
-        return None, None, *found
+        count = len(recording.inputs)
+        of_inputs = (each if each is None else each.clone() for each in recording.gradients[:count])
+        learned = zip(recording.gradients[count:], context.gradients.copies(), strict=True)
+        return None, None, *of_inputs, *(place if place is None else own for place, own in learned)
+
+
+class _Gradients:
+    """Where recordings write the gradients of what learns: one piece, that one copy takes.
+
+    Args:
+        parameters: What learns.
+
+    Attributes:
+        places: A place for each.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor]) -> None:
+        self.places = [torch.empty(0)] * len(parameters)
+        self._pieces: list[tuple[Tensor, list[int]]] = []
+        for dtype in dict.fromkeys(each.dtype for each in parameters):
+            numbers = [n for n, each in enumerate(parameters) if each.dtype == dtype]
+            some = [parameters[number] for number in numbers]
+            piece = some[0].new_empty(sum(each.numel() for each in some))
+            self._pieces.append((piece, numbers))
+            for number, place in zip(numbers, _unflatten_dense_tensors(piece, some), strict=True):
+                self.places[number] = place
+
+    def copies(self) -> list[Tensor]:
+        """Copy all of them."""
+        copies = [*self.places]
+        for piece, numbers in self._pieces:
+            some = [self.places[number] for number in numbers]
+            parts = _unflatten_dense_tensors(piece.clone(), some)
+            for number, copy in zip(numbers, parts, strict=True):
+                copies[number] = copy
+        return copies
 
 
 def record_on_gpu(
