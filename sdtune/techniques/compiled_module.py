@@ -48,6 +48,12 @@ class CompiledModule(TunedModelModule):
         if not self.is_compiled:
             return problems
         problems += [line for each in self.learns for line in each.compile_problems()]
+        if self.quantization is not None:
+            problems.append(
+                f"Expected `model.compile` to be false with `model.quantization` "
+                f"`{self.quantization}`, whose weights are made anew where they are needed: take "
+                "one of the two."
+            )
         strategy: Any = trainer.strategy
         if not isinstance(strategy, SingleDeviceStrategy | DDPStrategy):
             problems.append(

@@ -159,6 +159,11 @@ def test_layers_that_cannot_be_compiled_are_refused(micro_sd, tmp_path, argument
         fit(micro_sd, tmp_path, compile=True, **arguments)
 
 
+def test_a_quantised_base_is_refused(micro_sd, tmp_path):
+    with pytest.raises(ValueError, match=r"`model.compile` to be false with `model.quantization`"):
+        fit(micro_sd, tmp_path, compile=True, quantization="nf4")
+
+
 def test_a_file_of_such_layers_is_refused(micro_sd, tmp_path):
     trained = LoRAStyleModule(str(micro_sd), rank=2, adapter_type="loha")
     trained.load_base()
