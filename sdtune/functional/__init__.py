@@ -8,7 +8,12 @@ from sdtune.functional.diffusion import (
     snr,
     training_target,
 )
-from sdtune.functional.losses import diffusion_loss, prior_preservation_loss, weighed
+from sdtune.functional.losses import (
+    diffusion_loss,
+    latent_weights,
+    prior_preservation_loss,
+    weighed,
+)
 from sdtune.functional.merging import constrained_merge
 from sdtune.functional.randomness import (
     Stream,
@@ -16,6 +21,7 @@ from sdtune.functional.randomness import (
     counter_rand,
     counter_randint,
     counter_randn,
+    counter_random_state,
     counter_uniform,
     isolated_random_state,
 )
@@ -30,9 +36,11 @@ __all__ = [
     "counter_rand",
     "counter_randint",
     "counter_randn",
+    "counter_random_state",
     "counter_uniform",
     "diffusion_loss",
     "isolated_random_state",
+    "latent_weights",
     "min_snr_weights",
     "prior_preservation_loss",
     "snr",

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from sdtune.functional.device_copies import copied_to
 
-__all__ = ["diffusion_loss", "prior_preservation_loss", "weighed"]
+__all__ = ["diffusion_loss", "latent_weights", "prior_preservation_loss", "weighed"]
 
 
 def diffusion_loss(
@@ -90,3 +90,19 @@ def weighed(losses: Tensor, weights: Sequence[float] | None) -> Tensor:
         return losses
     repeated = [*weights] * (len(losses) // len(weights))
     return losses * copied_to(torch.tensor(repeated), losses.device, losses.dtype)
+
+
+def latent_weights(weights: Tensor | None, latents: Tensor) -> Tensor | None:
+    """Say how much each place of latents counts, from how much each pixel does.
+
+    Args:
+        weights: (B, 1, H, W) or (B, 1, h, w), on any device; None if all count alike.
+        latents: (B, C, h, w).
+
+    Returns:
+        (B, 1, h, w), means over a latent's pixels, on the latents' device; None if all count alike.
+    """
+    if weights is None:
+        return None
+    height, width = latents.shape[-2:]
+    return F.adaptive_avg_pool2d(copied_to(weights, latents.device), (height, width))

@@ -8,8 +8,8 @@ whatever the number of workers or devices, and nothing has to be stored for it.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from enum import IntEnum
 from hashlib import blake2b
 
@@ -22,6 +22,7 @@ __all__ = [
     "counter_rand",
     "counter_randint",
     "counter_randn",
+    "counter_random_state",
     "counter_uniform",
     "isolated_random_state",
 ]
@@ -166,6 +167,24 @@ def _per_sample(
 def _hash(*integers: int) -> int:
     packed = struct.pack(f"<{len(integers)}Q", *(number % 2**64 for number in integers))
     return int.from_bytes(blake2b(packed, digest_size=8).digest(), "little")
+
+
+@contextmanager
+def counter_random_state(
+    device: torch.device, seed: int, stream: Stream, *counters: int
+) -> Iterator[None]:
+    """Make what torch draws from its global state a function of counters, for a while.
+
+    Args:
+        device: Whose state is meant, beside the CPU's.
+        seed: As in `counter_generator`.
+        stream: Likewise.
+        *counters: Likewise.
+    """
+    generator = counter_generator(seed, stream, *counters)
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(generator.initial_seed())
+        yield
 
 
 def isolated_random_state() -> AbstractContextManager[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -16,7 +16,7 @@ from sdtune.models.conditioning import Conditioning
 if TYPE_CHECKING:
     from transformers import CLIPTokenizer
 
-__all__ = ["CutPrompts", "PromptTokens", "encode_in_chunks", "split_prompts"]
+__all__ = ["PromptSplitter", "PromptTokens", "encode_in_chunks", "split_prompts"]
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 _COMMA_WITHIN = 20
 
 _CUT_PROMPTS_TOLD = 5
+
+_KEPT = 1024  # prompts: a tokenizer takes milliseconds for those of a step
 
 
 @dataclass(frozen=True)
@@ -42,19 +44,39 @@ class PromptTokens:
     length: int
 
 
-class CutPrompts:
-    """Warns of the first few prompts that lose words, of each once."""
+class PromptSplitter:
+    """Splits prompts, each once, and warns of the first few that lose words, of each once."""
 
     def __init__(self) -> None:
         self._told: set[str] = set()
+        self._known: dict[Hashable, PromptTokens] = {}
 
-    def tell(self, prompts: Sequence[str], tokens: Sequence[PromptTokens]) -> None:
-        """Log those of some prompts that lose words, if there were not enough yet.
+    def split(
+        self, number: int, tokenizer: CLIPTokenizer, prompts: Sequence[str], max_chunks: int
+    ) -> list[PromptTokens]:
+        """Split prompts as `split_prompts` does.
 
         Args:
+            number: Which of a model's tokenizers it is.
+            tokenizer: It, which may be taught further words between two calls.
             prompts: B texts.
-            tokens: What each was split into.
+            max_chunks: How many chunks a prompt may have.
+
+        Returns:
+            What each is split into.
         """
+        words = frozenset(tokenizer.get_added_vocab())
+        keys = [(each, max_chunks, number, words) for each in prompts]
+        if any(key not in self._known for key in keys):
+            if len(self._known) > _KEPT:
+                self._known.clear()
+            split = split_prompts(tokenizer, prompts, max_chunks)
+            self._known.update(zip(keys, split, strict=True))
+        found = [self._known[key] for key in keys]
+        self._tell(prompts, found)
+        return found
+
+    def _tell(self, prompts: Sequence[str], tokens: Sequence[PromptTokens]) -> None:
         for prompt, split in zip(prompts, tokens, strict=True):
             if not split.lost or prompt in self._told or len(self._told) == _CUT_PROMPTS_TOLD:
                 continue

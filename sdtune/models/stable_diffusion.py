@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
@@ -16,8 +15,8 @@ from sdtune.models.families import Family, StableDiffusionFamily
 from sdtune.models.fingerprint import fingerprint
 from sdtune.models.half_norms import keep_norms_in_half
 from sdtune.models.noise_schedulers import make_noise_scheduler
-from sdtune.models.prompt_chunks import CutPrompts, PromptTokens, encode_in_chunks, split_prompts
-from sdtune.models.step_graphs import StepGraphs
+from sdtune.models.prompt_chunks import PromptSplitter, PromptTokens, encode_in_chunks
+from sdtune.models.recorded_passes import RecordedPasses
 from sdtune.models.substitution import substitute
 from sdtune.models.vae import decode, encode
 
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["Part", "StableDiffusion"]
 
 Part = Literal["unet", "vae", "text_encoders"]
-
-_SPLIT_PROMPTS_KEPT = 1024  # a tokenizer takes milliseconds for the prompts of a step
 
 _CAST_TYPES = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -61,6 +58,7 @@ class StableDiffusion(nn.Module):
         substitutions: Words of prompts -> texts that are put in their place, see `substitute`.
         max_prompt_chunks: How many times the text encoders' length a prompt may have; what goes
             beyond is cut off.
+        passes: The passes of a step, which a GPU may repeat by itself.
 
     Raises:
         ValueError: If there is not one tokenizer per text encoder, or the UNet takes more than
@@ -119,10 +117,8 @@ class StableDiffusion(nn.Module):
         self.substitutions: dict[str, str] = {}
         self.max_prompt_chunks = 1
         self._fingerprints: dict[Part, str] = {}
-        self._cut_prompts = CutPrompts()
-        self._lately_split: dict[tuple[str, int, frozenset[str], int], PromptTokens] = {}
-        self._unet_graphs, self._text_graphs = StepGraphs(), StepGraphs()
-        self._added_names: tuple[str, ...] = ()  # of what text encoders give beside hidden states
+        self.passes = RecordedPasses()
+        self._splitter = PromptSplitter()
         self.requires_grad_(False)
         self.eval()
         self.set_dtype(dtype)
@@ -141,47 +137,7 @@ class StableDiffusion(nn.Module):
         Returns:
             (B, C, h, w) the UNet's prediction.
         """
-        names = tuple(conditioning.added_cond_kwargs)
-
-        def predict(latents: Tensor, steps: Tensor, prompts: Tensor, *added: Tensor) -> Any:
-            told = Conditioning(prompts, dict(zip(names, added, strict=True)))
-            return (self.family.predict(self.unet, latents, steps, told),)
-
-        inputs = (noisy_latents, timesteps, *_tensors(conditioning))
-        [prediction] = self._unet_graphs(predict, inputs, names)
-        return prediction
-
-    def record_passes(self) -> None:
-        """Let a GPU repeat the passes of a training step by itself, see `StepGraphs`.
-
-        What learns must be in place, and stay where it is until `forget_passes`.
-        """
-        for graphs, part in self._graphs:
-            graphs.clear()
-            graphs.parameters = [each for each in part.parameters() if each.requires_grad]
-            graphs.is_on = True
-
-    def forget_passes(self) -> None:
-        """Record no passes any more, and free the memory of those that were recorded."""
-        for graphs, _ in self._graphs:
-            graphs.clear()
-            graphs.is_on = False
-
-    @contextmanager
-    def without_recorded_passes(self) -> Iterator[None]:
-        """Compute every pass for a while, as if none was recorded."""
-        before = [graphs.is_on for graphs, _ in self._graphs]
-        for graphs, _ in self._graphs:
-            graphs.is_on = False
-        try:
-            yield
-        finally:
-            for (graphs, _), was_on in zip(self._graphs, before, strict=True):
-                graphs.is_on = was_on
-
-    @property
-    def _graphs(self) -> list[tuple[StepGraphs, nn.Module]]:
-        return [(self._unet_graphs, self.unet), (self._text_graphs, self.text_encoders)]
+        return self.passes.predict(self.family, self.unet, noisy_latents, timesteps, conditioning)
 
     def train(self, mode: bool = True) -> StableDiffusion:
         """Set the training mode of the UNet and text encoders; the VAE stays in evaluation."""
@@ -269,7 +225,9 @@ class StableDiffusion(nn.Module):
             ValueError: If `clip_skip` is not one of the layers.
         """
         tokens = [self._split(prompts, number) for number in range(len(self.tokenizers))]
-        return encode_in_chunks(tokens, partial(self._encode_tokens, clip_skip=clip_skip))
+        text_encoders = cast("list[CLIPTextModel]", list(self.text_encoders))
+        encode = partial(self.passes.encode, self.family, text_encoders, clip_skip=clip_skip)
+        return encode_in_chunks(tokens, encode)
 
     def encode_negative_prompt(self, prompt: str, clip_skip: int = 1) -> Conditioning:
         """Encode what guidance goes away from.
@@ -429,38 +387,10 @@ class StableDiffusion(nn.Module):
     def _shift(self) -> float:
         return float(self.vae.config.get("shift_factor") or 0.0)
 
-    def _encode_tokens(self, token_ids: Sequence[Tensor], clip_skip: int) -> Conditioning:
-        text_encoders = cast("list[CLIPTextModel]", list(self.text_encoders))
-
-        def encode(*ids: Tensor) -> tuple[Tensor, ...]:
-            encoded = self.family.encode(text_encoders, ids, clip_skip)
-            self._added_names = tuple(encoded.added_cond_kwargs)
-            return _tensors(encoded)
-
-        pairs = zip(token_ids, text_encoders, strict=True)
-        ids = [copied_to(each, encoder.device) for each, encoder in pairs]
-        hidden_states, *added = self._text_graphs(encode, ids, clip_skip)
-        return Conditioning(hidden_states, dict(zip(self._added_names, added, strict=True)))
-
     def _split(self, prompts: Sequence[str], encoder: int) -> list[PromptTokens]:
         prompts = [substitute(prompt, self.substitutions) for prompt in prompts]
         tokenizer = self.tokenizers[encoder]
-        # what a prompt is split into changes with the words that the tokenizer was taught
-        settings = (encoder, frozenset(tokenizer.get_added_vocab()), self.max_prompt_chunks)
-        unknown = [each for each in prompts if (each, *settings) not in self._lately_split]
-        if len(self._lately_split) + len(unknown) > _SPLIT_PROMPTS_KEPT:
-            self._lately_split.clear()
-            unknown = prompts
-        found = split_prompts(tokenizer, unknown, self.max_prompt_chunks) if unknown else []
-        for prompt, tokens in zip(unknown, found, strict=True):
-            self._lately_split[prompt, *settings] = tokens
-        split = [self._lately_split[prompt, *settings] for prompt in prompts]
-        self._cut_prompts.tell(prompts, split)
-        return split
-
-
-def _tensors(conditioning: Conditioning) -> tuple[Tensor, ...]:
-    return (conditioning.encoder_hidden_states, *conditioning.added_cond_kwargs.values())
+        return self._splitter.split(encoder, tokenizer, prompts, self.max_prompt_chunks)
 
 
 def _lay_out(module: Any, dtype: torch.dtype | None = None) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from inspect import currentframe
 from typing import Any, cast
 
@@ -11,7 +11,6 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
 
 from sdtune._arguments import whole_signature
 from sdtune._checks import check_all, check_not_negative, check_positive
@@ -19,10 +18,11 @@ from sdtune.functional import (
     Stream,
     add_noise,
     copied_to,
-    counter_generator,
     counter_randint,
     counter_randn,
+    counter_random_state,
     diffusion_loss,
+    latent_weights,
     min_snr_weights,
     training_target,
     weighed,
@@ -315,12 +315,13 @@ class DiffusionFineTuningModule(PromptEncodingModule):
         # after this, and of no latents: a resumed epoch would begin anew. The Trainer makes another
         self.trainer.fit_loop._combined_loader = None
         if self._records_passes:
-            self.model.record_passes()
+            self.model.passes.start(self.model.unet, self.model.text_encoders)
 
     def on_fit_end(self) -> None:
         """Free the memory of what was recorded."""
+        super().on_fit_end()
         if "model" in self._modules:
-            self.model.forget_passes()
+            self.model.passes.stop()
 
     @property
     def _records_passes(self) -> bool:
@@ -328,19 +329,6 @@ class DiffusionFineTuningModule(PromptEncodingModule):
         # and cannot put the state back that dropout draws from
         is_simple = not any(each.drops_inputs or each.needs_float32 for each in self.learns)
         return self.cuda_graphs and is_simple and self._processes == 1
-
-    @property
-    def _processes(self) -> int:
-        return 1 if self._trainer is None else self.trainer.world_size
-
-    def _log_of_all_processes(self, losses: dict[str, Tensor], count: int) -> None:
-        """Log means over all processes, which wait for each other only when they are written."""
-        values = torch.stack([each.detach() for each in losses.values()])
-        if self._processes > 1 and self.trainer._logger_connector.should_update_logs:
-            values = cast(Tensor, self.trainer.strategy.reduce(values, reduce_op="mean"))
-        for name, value in zip(losses, values, strict=True):
-            is_shown = name == "train/loss" and self._bar_reads_what_is_logged
-            self.log(name, value, prog_bar=is_shown, batch_size=count)
 
     def _losses(
         self,
@@ -368,7 +356,9 @@ class DiffusionFineTuningModule(PromptEncodingModule):
             weights = min_snr_weights(
                 timesteps, alphas_cumprod, self.min_snr_gamma, prediction_type
             )
-        return diffusion_loss(model_pred, target, weights, _places(batch, latents))
+        return diffusion_loss(
+            model_pred, target, weights, latent_weights(batch.get("loss_weights"), latents)
+        )
 
     def _latents(self, batch: dict[str, Any], validation: bool = False) -> Tensor:
         """Return scaled latents (B, C, h, w), drawn from the posterior, or its mean."""
@@ -399,23 +389,8 @@ class DiffusionFineTuningModule(PromptEncodingModule):
         total = self.model.num_train_timesteps
         return counter_randint(0, total, self.seed, Stream.TIMESTEP, self.current_epoch, indices)
 
-    @contextmanager
-    def _reproducible_dropout(self, indices: Sequence[int]) -> Iterator[None]:
-        """Make what torch draws from its global state a function of the batch, for a while."""
+    def _reproducible_dropout(self, indices: Sequence[int]) -> AbstractContextManager[None]:
         if not self._drops_inputs:
-            yield
-            return
-        generator = counter_generator(self.seed, Stream.DROPOUT, self.current_epoch, *indices)
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices):
-            torch.manual_seed(generator.initial_seed())
-            yield
-
-
-def _places(batch: dict[str, Any], latents: Tensor) -> Tensor | None:
-    """Return how much each place of the latents counts, (B, 1, h, w), if not all count alike."""
-    weights = batch.get("loss_weights")
-    if weights is None:
-        return None
-    weights, (height, width) = copied_to(weights, latents.device), latents.shape[-2:]
-    return adaptive_avg_pool2d(weights, (height, width))  # means over pixels
+            return nullcontext()
+        counters = (self.current_epoch, *indices)
+        return counter_random_state(self.device, self.seed, Stream.DROPOUT, *counters)

@@ -6,14 +6,12 @@ import copy
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from functools import partial
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from sdtune._checks import ArgumentsError
 from sdtune.adapters.adapter_set import AdapterSet
@@ -22,12 +20,11 @@ from sdtune.models.devices import brought_to
 from sdtune.models.quantization import Quantization, quantize_base
 from sdtune.techniques.learned import Learned, LearnedGroup
 from sdtune.techniques.optimization.averaged_weights import AveragedWeightsModule
+from sdtune.techniques.recomputation import recompute_activations
 from sdtune.techniques.starting_adapter import adapter_sha256, start_from, starting_problems
 from sdtune.techniques.trainer_problems import BASE_DTYPES, trainer_problems
 
 if TYPE_CHECKING:
-    from transformers import CLIPTextModel
-
     from sdtune.models import StableDiffusion
 
 __all__ = ["TunedModelModule"]
@@ -197,13 +194,7 @@ class TunedModelModule(AveragedWeightsModule):
         every = super().named_parameters()
         self._learned_names = frozenset(name for name, value in every if id(value) in learned)
         if self.gradient_checkpointing:
-            # what is random is drawn from the GPU's state, which no recorded pass can put back
-            options: dict[str, Any] = {"preserve_rng_state": self._drops_inputs}
-            options["use_reentrant"] = False
-            model.unet.enable_gradient_checkpointing(partial(checkpoint, **options))
-            if self.encodes_prompts_every_step:
-                for text_encoder in model.text_encoders:
-                    cast("CLIPTextModel", text_encoder).gradient_checkpointing_enable(options)
+            recompute_activations(model, self.encodes_prompts_every_step, self._drops_inputs)
         # Lightning keeps the modes it finds; dropout and checkpointing need the training one
         model.train()
         model.text_encoders.train(self.encodes_prompts_every_step)
@@ -254,7 +245,7 @@ class TunedModelModule(AveragedWeightsModule):
     def untuned(self) -> Iterator[None]:
         """Switch off what has been learned, for a while: inside, the model is its own base."""
         with ExitStack() as stack:
-            stack.enter_context(self.model.without_recorded_passes())
+            stack.enter_context(self.model.passes.paused())
             for each in self.learns:
                 stack.enter_context(each.switched_off(self.model))
             yield
@@ -302,20 +293,16 @@ class TunedModelModule(AveragedWeightsModule):
         pictures = getattr(getattr(data, "train_dataset", None), "pictures", None)
         if pictures is not None:
             metadata["sdtune.num_train_images"] = str(len(pictures))
-        for name in ("resolution", "batch_size"):
-            if isinstance(getattr(data, name, None), int):
-                metadata[f"sdtune.{name}"] = str(getattr(data, name))
-        return metadata
+        described = {name: getattr(data, name, None) for name in ("resolution", "batch_size")}
+        known = {name: value for name, value in described.items() if isinstance(value, int)}
+        return metadata | {f"sdtune.{name}": str(value) for name, value in known.items()}
 
     @property
     def _stated(self) -> dict[str, object]:
         """Arguments that are not left at their defaults."""
-        parameters = inspect.signature(type(self)).parameters
-        return {
-            name: value
-            for name, value in self.hparams.items()
-            if name in parameters and value != parameters[name].default
-        }
+        known = inspect.signature(type(self)).parameters
+        given = {name: value for name, value in self.hparams.items() if name in known}
+        return {name: value for name, value in given.items() if value != known[name].default}
 
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import lightning.pytorch as pl
 import torch
@@ -219,6 +219,19 @@ class WatchedModule(CompiledModule):
         """Whether a progress bar shows logged values: Lightning waits for them at every step."""
         bar = None if self._trainer is None else self.trainer.progress_bar_callback
         return bar is not None and not hasattr(type(bar), "loss")  # ours smooths its own
+
+    @property
+    def _processes(self) -> int:
+        return 1 if self._trainer is None else self.trainer.world_size
+
+    def _log_of_all_processes(self, losses: dict[str, Tensor], count: int) -> None:
+        """Log means over all processes, which wait for each other only when they are written."""
+        values = torch.stack([each.detach() for each in losses.values()])
+        if self._processes > 1 and self.trainer._logger_connector.should_update_logs:
+            values = cast(Tensor, self.trainer.strategy.reduce(values, reduce_op="mean"))
+        for name, value in zip(losses, values, strict=True):
+            is_shown = name == "train/loss" and self._bar_reads_what_is_logged
+            self.log(name, value, prog_bar=is_shown, batch_size=count)
 
     def _fault_of_weights(self, step: int) -> Fault | None:
         # of a split model a process may hold nothing of a weight

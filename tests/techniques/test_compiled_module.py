@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging
 from torch import Tensor
 
-import sdtune.models.stable_diffusion
+import sdtune.models.recorded_passes
 from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
 from sdtune.data.style import StyleDataModule
 from sdtune.models.step_graphs import StepGraphs
@@ -129,7 +129,7 @@ def test_compiled_blocks_are_recorded_as_a_part_of_the_passes(
 ):
     plain, expected = fit(micro_sd, tmp_path)
     recorder = PassRecorder()
-    monkeypatch.setattr(sdtune.models.stable_diffusion, "StepGraphs", lambda: StepGraphs(recorder))
+    monkeypatch.setattr(sdtune.models.recorded_passes, "StepGraphs", lambda: StepGraphs(recorder))
     module, losses = fit(micro_sd, tmp_path, compile=True)
     assert recorder.replays >= 3
     torch.testing.assert_close(losses, expected)

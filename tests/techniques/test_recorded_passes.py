@@ -9,7 +9,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 
-import sdtune.models.stable_diffusion
+import sdtune.models.recorded_passes
 from sdtune.models.step_graphs import StepGraphs
 from tests.fast_part import some_fast
 from tests.pass_recorder import PassRecorder
@@ -28,7 +28,7 @@ class _Losses(Callback):
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *rest: Any) -> None:
         self.values.append(float(outputs["loss"]))
-        self.recorded = len(pl_module.model._unet_graphs._recordings)
+        self.recorded = len(pl_module.model.passes.of_unet._recordings)
 
 
 @pytest.mark.parametrize("name", some_fast(_ALL, ("lora_text_encoder", "textual_inversion")))
@@ -37,7 +37,7 @@ def test_recorded_passes_learn_the_same(
 ) -> None:
     exact, learned = _train(name, micro_sd, tmp_path)
     recorder = PassRecorder()
-    monkeypatch.setattr(sdtune.models.stable_diffusion, "StepGraphs", lambda: StepGraphs(recorder))
+    monkeypatch.setattr(sdtune.models.recorded_passes, "StepGraphs", lambda: StepGraphs(recorder))
     found, also_learned = _train(name, micro_sd, tmp_path)
     assert found.values == exact.values
     torch.testing.assert_close(also_learned, learned, rtol=0, atol=0)
@@ -52,7 +52,7 @@ def test_nothing_is_recorded_where_it_is_switched_off(
     micro_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recorder = PassRecorder()
-    monkeypatch.setattr(sdtune.models.stable_diffusion, "StepGraphs", lambda: StepGraphs(recorder))
+    monkeypatch.setattr(sdtune.models.recorded_passes, "StepGraphs", lambda: StepGraphs(recorder))
     _train("lora", micro_sd, tmp_path, cuda_graphs=False)
     assert recorder.replays == 0
 
@@ -62,7 +62,7 @@ def test_a_quantised_base_is_recorded_too(
 ) -> None:
     exact, learned = _train("lora", micro_sd, tmp_path, quantization="nf4")
     recorder = PassRecorder()
-    monkeypatch.setattr(sdtune.models.stable_diffusion, "StepGraphs", lambda: StepGraphs(recorder))
+    monkeypatch.setattr(sdtune.models.recorded_passes, "StepGraphs", lambda: StepGraphs(recorder))
     found, also_learned = _train("lora", micro_sd, tmp_path, quantization="nf4")
     assert found.values == exact.values
     torch.testing.assert_close(also_learned, learned, rtol=0, atol=0)
