@@ -39,7 +39,10 @@ class RecordedPasses:
         """
         for graphs, part in ((self.of_unet, unet), (self.of_text, text_encoders)):
             graphs.clear()
-            graphs.parameters = [each for each in part.parameters() if each.requires_grad]
+            every = list(part.parameters())
+            graphs.parameters = [each for each in every if each.requires_grad]
+            graphs.frozen = [each for each in every if not each.requires_grad]
+            graphs.frozen += list(part.buffers())
             graphs.is_on = True
 
     def stop(self) -> None:

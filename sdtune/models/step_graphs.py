@@ -68,12 +68,14 @@ class StepGraphs:
     Attributes:
         is_on: Whether passes may be recorded and repeated.
         parameters: What of the network learns.
+        frozen: What else it holds; a recording is of one place of each.
     """
 
     def __init__(self, record: Record | None = None) -> None:
         self._record = record
         self.is_on = False
         self.parameters: Sequence[Tensor] = ()
+        self.frozen: Sequence[Tensor] = ()
         self.clear()
 
     def clear(self) -> None:
@@ -106,7 +108,8 @@ class StepGraphs:
         """
         if not self._may_record(inputs):
             return function(*inputs)
-        key = (kind, *map(_described, (*inputs, *self.parameters)), _autocast())
+        where = tuple(each.data_ptr() for each in self.frozen)
+        key = (kind, *map(_described, (*inputs, *self.parameters)), where, _autocast())
         if key not in self._seen:
             self._seen.add(key)
             return function(*inputs)

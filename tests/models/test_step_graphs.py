@@ -125,7 +125,10 @@ def test_a_pass_goes_backwards_once(network: _Network) -> None:
         loss.backward()  # type: ignore[no-untyped-call]
 
 
-def test_weights_that_moved_are_recorded_anew(network: _Network) -> None:
+@pytest.mark.parametrize("moved", ["learned", "frozen"])
+def test_weights_that_moved_are_recorded_anew(network: _Network, moved: str) -> None:
+    if moved == "frozen":
+        network.graphs.frozen = network.graphs.parameters
     for _ in range(2):
         network.gradients(_rows(5))
     network.layer.weight.data = network.layer.weight.data.clone() + 1
