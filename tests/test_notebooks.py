@@ -9,12 +9,16 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from tests.picture_folders import few_of_the_style
+
 _SHORTER = (
     (r"\b((max|budget|(class|num)_inference)_steps|class_count|style_pictures)=\d+", r"\1=2"),
     (r'("--(num_inference_steps|style_pictures)"), "\d+"', r'\1, "2"'),
     (r"\buse_adapter=use_adapter\)", "use_adapter=use_adapter, num_inference_steps=2)"),
     (r"\bseeds=\[0, 1\]", "seeds=[0]"),
     (r'"--seeds", "0", "1"', '"--seeds", "0"'),
+    (r"\boverrides=\{", 'overrides={"data.folder": "few", '),
+    (r'"datasets/style_openmoji"', '"few"'),
 )
 _PICTURES = {"style_lora": 2, "subjects": 2, "evaluate_adapter": 1, "compare": 1}
 _FOLDER = Path(__file__).parents[1] / "recipes" / "notebooks"
@@ -34,6 +38,7 @@ def test_a_notebook_runs(
     # what it writes goes beside a copy: its own folder stays as it is
     folder = tmp_path / "recipes" / "notebooks"
     folder.mkdir(parents=True)
+    few_of_the_style(folder / "few")
     client = NotebookClient(notebook, resources={"metadata": {"path": str(folder)}}, timeout=600)
     client.execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
