@@ -6,7 +6,6 @@ import copy
 import copyreg
 import types
 from collections import OrderedDict
-from functools import cache
 from typing import Any, Self, cast
 
 import torch
@@ -42,18 +41,18 @@ class QuicklyCopied(nn.Module):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """Copy the module and all in it."""
-        plain = [each for each in self.modules() if each is self or _is_plain(type(each))]
-        plain = [each for each in plain if id(each) not in memo]
+        new = [each for each in self.modules() if id(each) not in memo]
+        kinds = {kind for kind in {type(each) for each in new} if _is_plain(kind)}
+        plain = [each for each in new if each is self or type(each) in kinds]
         # all first: a module may be an attribute of another that comes before it
         memo |= {id(each): each.__new__(type(each)) for each in plain}
         for each in plain:
-            state = memo[id(each)].__dict__
+            state: dict[str, Any] = memo[id(each)].__dict__
             state |= {key: _copied(value, memo) for key, value in vars(each).items()}
         copied: Self = memo[id(self)]
         return copied
 
 
-@cache
 def _is_plain(kind: type[nn.Module]) -> bool:
     """Tell whether a kind of modules is copied by its attributes, as `nn.Module` is."""
     own = [each for each in _OWN_COPIES if hasattr(kind, each)]
