@@ -48,7 +48,9 @@ class QuicklyCopied(nn.Module):
         memo |= {id(each): each.__new__(type(each)) for each in plain}
         for each in plain:
             state: dict[str, Any] = memo[id(each)].__dict__
-            state |= {key: _copied(value, memo) for key, value in vars(each).items()}
+            # it leaves out what was compiled, which calls the module that it was compiled of
+            found = each.__getstate__()  # type: ignore[no-untyped-call]
+            state |= {key: _copied(value, memo) for key, value in found.items()}
         copied: Self = memo[id(self)]
         return copied
 
