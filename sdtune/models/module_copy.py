@@ -49,7 +49,7 @@ class QuicklyCopied(nn.Module):
         for each in plain:
             state: dict[str, Any] = memo[id(each)].__dict__
             # it leaves out what was compiled, which calls the module that it was compiled of
-            found = each.__getstate__()  # type: ignore[no-untyped-call]
+            found = each.__getstate__()
             state |= {key: _copied(value, memo) for key, value in found.items()}
         copied: Self = memo[id(self)]
         return copied
