@@ -27,6 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if config.getoption("numprocesses", 0) and not hasattr(config, "workerinput"):
         return
+    gc.disable()  # it would look at all that is imported and collected again and again
     import lightning.pytorch  # noqa: F401
     import torch
     import transformers  # noqa: F401
@@ -35,13 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(1)
 
 
-def pytest_collection() -> None:
-    """Spare the garbage collector the libraries: it looked at all their objects again and again."""
-    gc.disable()
-
-
 def pytest_collection_finish() -> None:
-    """Leave it what tests make."""
+    """Leave the garbage collector what tests make."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)

@@ -3,8 +3,8 @@
 To import torch, Lightning, diffusers and transformers takes a processor nine seconds, and a test
 that runs a dozen commands does little else. Here a process that has imported them is kept waiting,
 and each call of `python -m MODULE ...` is a fork of it: a process of its own, with its own number,
-arguments, environment, folder, signals and exit code. What a fresh interpreter alone shows (imports
-and their order, hashes of texts) is for other tests.
+arguments, environment, folder, signals and exit code; one that is killed is seen to be. What a
+fresh interpreter alone shows (imports and their order, hashes of texts) is for other tests.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ answers = place.makefile()
 number = int(answers.readline())
 for each in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP):
     signal.signal(each, lambda given, frame: os.kill(number, given))
-sys.exit(int(answers.readline() or 255))
+code = answers.readline()
+if not code:  # it could not say how it ended
+    os.kill(os.getpid(), signal.SIGKILL)
+sys.exit(int(code))
 """
 _SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGCHLD)
 _SEED = 67280421310721  # torch's own at its start

@@ -9,7 +9,17 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-_LENGTHS = re.compile(r"\b(max_steps|budget_steps|class_count|class_inference_steps)=\d+")
+from tests.picture_folders import few_of_the_style
+
+_SHORTER = (
+    (r"\b((max|budget|(class|num)_inference)_steps|class_count|style_pictures)=\d+", r"\1=2"),
+    (r'("--(num_inference_steps|style_pictures)"), "\d+"', r'\1, "2"'),
+    (r"\buse_adapter=use_adapter\)", "use_adapter=use_adapter, num_inference_steps=2)"),
+    (r"\bseeds=\[0, 1\]", "seeds=[0]"),
+    (r'"--seeds", "0", "1"', '"--seeds", "0"'),
+    (r"\boverrides=\{", 'overrides={"data.folder": "few", '),
+    (r'"datasets/style_openmoji"', '"few"'),
+)
 _PICTURES = {"style_lora": 2, "subjects": 2, "evaluate_adapter": 1, "compare": 1}
 _FOLDER = Path(__file__).parents[1] / "recipes" / "notebooks"
 
@@ -23,10 +33,12 @@ def test_a_notebook_runs(
     monkeypatch.setenv("SDTUNE_CACHE", str(tmp_path / "cache"))
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
-        cell.source = _LENGTHS.sub(r"\1=2", cell.source)
+        for longer, shorter in _SHORTER:
+            cell.source = re.sub(longer, shorter, cell.source)
     # what it writes goes beside a copy: its own folder stays as it is
     folder = tmp_path / "recipes" / "notebooks"
     folder.mkdir(parents=True)
+    few_of_the_style(folder / "few")
     client = NotebookClient(notebook, resources={"metadata": {"path": str(folder)}}, timeout=600)
     client.execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]

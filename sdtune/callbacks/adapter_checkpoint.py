@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from filecmp import cmp
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -34,10 +35,11 @@ class AdapterCheckpoint(PeriodicCallback):
     of the latest ones are kept.
 
     Every file is loaded back through its own reader and compared with the model before training
-    goes on: a format that loses something is found at the first checkpoint and not afterwards. Each
-    folder has all formats that can hold the adapter: a LoRA's for diffusers, for A1111 and ComfyUI,
-    and for PEFT. The last line says for which programs there is none. Headers hold what the
-    adapter was trained by and with, for `sdtune reproduce`, without any folder's name.
+    goes on: a format that loses something is found at the first checkpoint and not afterwards.
+    Files of the same bytes, such as the last checkpoint's, the final and the best ones, are proved
+    once. Each folder has all formats that can hold the adapter: a LoRA's for diffusers, for A1111
+    and ComfyUI, and for PEFT. The last line says for which programs there is none. Headers hold
+    what the adapter was trained by and with, for `sdtune reproduce`, without any folder's name.
 
     Args:
         every_n_steps: Optimizer steps between two checkpoints. None for after each validation,
@@ -68,6 +70,7 @@ class AdapterCheckpoint(PeriodicCallback):
         self.keep = keep
         self.dtype: AdapterDtype = dtype
         self._record: dict[str, str] = {}
+        self._proved: tuple[Path, float] | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look up what the adapter is trained by and with: all is loaded now."""
@@ -153,7 +156,9 @@ class AdapterCheckpoint(PeriodicCallback):
             adapter = technique.adapter().to(getattr(torch, self.dtype))
             metadata = {**technique.adapter_metadata(), **self._named(), **self._record}
             path = adapter.save(folder, metadata)
-            return adapter, path, adapter.verify(path, technique.model)
+            if self._proved is None or not _is_copy(folder, self._proved[0]):
+                self._proved = (folder, adapter.verify(path, technique.model))
+            return adapter, path, self._proved[1]
 
     def _named(self) -> dict[str, str]:
         """Name the adapter by the recipe, if this is the folder of a recipe's run."""
@@ -169,6 +174,14 @@ class AdapterCheckpoint(PeriodicCallback):
         past = [number for number in folders if number <= step]
         for number in past[: -self.keep]:
             _drop(folders[number])
+
+
+def _is_copy(folder: Path, proved: Path) -> bool:
+    """Tell whether a folder has the bytes of another one's files, under the same names."""
+    files = [each.relative_to(proved) for each in written_files(proved)]
+    pairs = [(folder / each, proved / each) for each in files]
+    others = [(one, other) for one, other in pairs if one != other and one.is_file()]
+    return 0 < len(others) == len(pairs) and all(cmp(*each, shallow=False) for each in others)
 
 
 def _step_in(folder: Path) -> str | None:

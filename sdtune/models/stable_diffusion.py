@@ -14,6 +14,7 @@ from sdtune.models.conditioning import Conditioning
 from sdtune.models.families import Family, StableDiffusionFamily
 from sdtune.models.fingerprint import fingerprint
 from sdtune.models.half_norms import keep_norms_in_half
+from sdtune.models.module_copy import QuicklyCopied
 from sdtune.models.noise_schedulers import make_noise_scheduler
 from sdtune.models.prompt_chunks import PromptSplitter, PromptTokens, encode_in_chunks
 from sdtune.models.recorded_passes import RecordedPasses
@@ -36,7 +37,7 @@ Part = Literal["unet", "vae", "text_encoders"]
 _CAST_TYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
-class StableDiffusion(nn.Module):
+class StableDiffusion(QuicklyCopied):
     """A frozen Stable Diffusion of any family, and the few operations that training it needs.
 
     Every weight is frozen and every module in evaluation mode at construction. Adapters are put
@@ -358,8 +359,7 @@ class StableDiffusion(nn.Module):
         """
         if digest == self.fingerprint(part):
             return True
-        module = getattr(self, part)
-        return any(digest == fingerprint(module, dtype) for dtype in _CAST_TYPES)
+        return any(digest == fingerprint(getattr(self, part), dtype) for dtype in _CAST_TYPES)
 
     def pipeline(self) -> DiffusionPipeline:
         """Make a diffusers pipeline over the same modules, adapters included, copying nothing.

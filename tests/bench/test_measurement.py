@@ -11,7 +11,6 @@ import torch
 from sdtune.bench import measurement
 from sdtune.bench.measurement import measure
 from sdtune.bench.phases import PHASES
-from sdtune.bench.random_bases import random_base
 from sdtune.bench.record import Row
 from sdtune.bench.workloads import TECHNIQUES, Workload
 from sdtune.techniques import compiled_module
@@ -67,9 +66,8 @@ def test_every_technique_is_measured(technique, micro_sd, tmp_path):
 
 
 @pytest.mark.slow
-def test_stable_diffusion_xl_is_measured(tmp_path):
-    base = random_base("tiny_xl", tmp_path)
-    row = measure(workload(base, tmp_path, "pivotal_tuning"), "32-true", 2, 1e9, name="tiny_xl")
+def test_stable_diffusion_xl_is_measured(shallow_xl, tmp_path):
+    row = measure(workload(shallow_xl, tmp_path, "pivotal_tuning"), "32-true", 2, 1e9, name="xl")
     assert {*row.others} == {"bare", "reference"}
 
 

@@ -5,12 +5,14 @@ from sdtune.bench.random_bases import RANDOM_BASES, random_base
 from sdtune.models import check_base, load
 from sdtune.models.empty_parts import make_empty_part
 from sdtune.models.shipped import shipped_folder
+from tests.fast_part import some_fast
 
 
-def test_a_random_base_is_written_once_and_is_a_base(tmp_path):
-    folder = random_base("tiny", tmp_path)
+@pytest.mark.parametrize("name", some_fast(["tiny", "tiny_xl"], ["tiny"]))
+def test_a_random_base_is_written_once_and_is_a_base(name, tmp_path):
+    folder = random_base(name, tmp_path)
     written = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    assert random_base("tiny", tmp_path) == folder
+    assert random_base(name, tmp_path) == folder
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == written
     check_base(folder)
     model = load(folder)
@@ -18,6 +20,7 @@ def test_a_random_base_is_written_once_and_is_a_base(tmp_path):
     latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         prompt = model.encode_prompts(["a cat"])
+        prompt = prompt.with_inputs(model.picture_inputs({}, latents))
         predicted = model(latents, torch.tensor(500), prompt)
     assert 0.1 < predicted.std() < 10  # neither dies out nor grows without end
 

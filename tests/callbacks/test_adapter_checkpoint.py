@@ -141,6 +141,34 @@ def test_a_lora_is_saved_as_diffusers_reads_it_and_training_is_not_disturbed(tmp
     assert names == {path.name, "kohya_lora.safetensors", "peft"}
 
 
+def test_files_of_the_same_bytes_are_proved_once(tmp_path, micro_sd, monkeypatch):
+    proved = []
+    verify = AdapterSet.verify
+
+    def verified(adapter, path, model):
+        proved.append(path.parent.name)
+        return verify(adapter, path, model)
+
+    monkeypatch.setattr(AdapterSet, "verify", verified)
+    keeper, technique = AdapterCheckpoint(1), TinyLoRA(micro_sd)
+    make_trainer(tmp_path, keeper, max_steps=2).fit(technique, FakeData())
+    keeper.keep_best(2, technique)
+    assert proved == ["step_000001", "step_000002"]
+    folder = tmp_path / "adapter"
+    written = files(folder / "step_000002")
+    assert len(written) == 3
+    for name in written:
+        expected = (folder / "step_000002" / name).read_bytes()
+        assert (folder / name).read_bytes() == (folder / "best" / name).read_bytes() == expected
+
+    with torch.no_grad():
+        lora_parameters(technique)[0].add_(1)
+    keeper.keep_best(2, technique)
+    assert proved[2:] == ["best"]
+    keeper.keep_best(2, technique)
+    assert proved[3:] == ["best"]  # in the place of what was proved, and not a copy of it
+
+
 def test_a_file_that_loses_something_stops_the_run(tmp_path, micro_sd, monkeypatch):
     def forgetful(update):
         return update.tensors

@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from sdtune.cli import main
 from tests.commands.toys import Toy
+from tests.picture_folders import make_picture_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -275,12 +276,12 @@ def test_without_a_logger_there_is_no_run_folder(recipe):
 
 @pytest.mark.slow
 def test_what_was_trained_is_written_whatever_callbacks_there_are(
-    tmp_path, monkeypatch, tiny_sd, capsys
+    tmp_path, monkeypatch, micro_sd, capsys
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SDTUNE_CACHE", str(tmp_path / "cache"))
-    data = f"--data.folder={ROOT / 'datasets/style_openmoji'}"
-    own = [f"--model.base={tiny_sd}", "--data.resolution=64", data, "--data.validation_count=1"]
+    data = f"--data.folder={make_picture_folder(tmp_path / 'discs')}"
+    own = [f"--model.base={micro_sd}", "--data.resolution=64", data, "--data.validation_count=1"]
     words = [*own, "--trainer.max_steps=1", "--trainer.callbacks=[]", "--trainer.accelerator=cpu"]
     assert fit(str(ROOT / "recipes/style_lora.yaml"), *words) == 0
     assert "The adapter is written too: `trainer.callbacks` names no" in capsys.readouterr().out

@@ -49,9 +49,7 @@ def toy_that(recipe: str, how: str) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["raises", "is killed"])
 def test_when_one_process_dies_all_end_with_its_reason(recipe, how, quick_python):
-    # that a fork was killed is not seen from outside
-    python = quick_python if how == "raises" else sys.executable
-    process = started(toy_that(recipe, how), python)
+    process = started(toy_that(recipe, how), quick_python)
     # it ends when nobody is left who could write there
     _, printed = process.communicate(timeout=120)
     assert process.returncode == 1, printed

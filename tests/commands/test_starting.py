@@ -38,7 +38,8 @@ def test_what_callbacks_do_at_the_start_is_a_stage_of_its_own():
 
 
 @pytest.mark.slow
-def test_a_recipe_that_does_not_start_is_an_error(tmp_path):
+def test_a_recipe_that_does_not_start_is_an_error(tmp_path, monkeypatch, quick_python):
+    monkeypatch.setattr("sys.executable", str(quick_python))
     (tmp_path / "recipe.yaml").write_text("model: 3\n")
     with pytest.raises(ValueError, match="does not start"):
         time_start(tmp_path / "recipe.yaml")

@@ -73,11 +73,11 @@ CALLBACK_ROWS = (
     _row("GradientAccumulationScheduler", "{0: 1, 1: 2}", "takes four steps, then two",
          lambda: stock.GradientAccumulationScheduler({0: 1, 1: 2}), its.accumulates_later,
          words=_words("GradientAccumulationScheduler", "scheduling={0: 1, 1: 2}")),
-    _row("LearningRateFinder", "num_training_steps=40", "sets `learning_rate`, and trains from "
+    _row("LearningRateFinder", "num_training_steps=20", "sets `learning_rate`, and trains from "
          "the first weights with it; refused beside class pictures, which are drawn later",
-         lambda: stock.LearningRateFinder(num_training_steps=40),
+         lambda: stock.LearningRateFinder(num_training_steps=20),
          its.finds_rate, techniques=True,
-         words=_words("LearningRateFinder", "num_training_steps=40")),
+         words=_words("LearningRateFinder", "num_training_steps=20")),
     _row("BatchSizeFinder", "max_trials=1", "sets `batch_size`, and trains from the first "
          "weights with it; refused beside class pictures", its.sizes,
          its.finds_batch_size, techniques=True,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-import sys
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ from sdtune.models import load
 from sdtune.techniques.base import DiffusionFineTuningModule
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
+from tests.techniques.drawn_elsewhere import drawn
 from tests.techniques.every_technique import LYCORIS, TECHNIQUES, Build, data_for
 
+ROOT = Path(__file__).parents[2]
 EVERY = {**TECHNIQUES, **LYCORIS}
 
 XL = (
@@ -166,24 +168,9 @@ def test_all_that_learns_has_a_gradient(build: Build, clip_skip: int, base: Path
     assert trained == {id(each) for each in grouped}
 
 
-# one process for all of them: starting it takes longer than drawing
-_DRAW = """
-import sys, torch
-from pathlib import Path
-from sdtune import load_pipeline
-torch.set_num_threads(1)
-for run in map(Path, sys.argv[1:]):
-    pipeline = load_pipeline((run / "base").read_text(), run / "adapter")
-    pipeline.set_progress_bar_config(disable=True)
-    latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
-    images = pipeline("a red <disc>", latents=latents, num_inference_steps=2, output_type="pt")
-    torch.save(images.images, run / "drawn.pt")
-"""
-
-
 @pytest.mark.slow
 def test_saved_adapters_draw_the_same_pictures_in_a_new_process(
-    micro_sd: Path, shallow_xl: Path, folder: Path, tmp_path: Path
+    micro_sd: Path, shallow_xl: Path, folder: Path, tmp_path: Path, quick_python: Path
 ) -> None:
     expected = {}
     for base, names in ((micro_sd, tuple(EVERY)), (shallow_xl, XL)):
@@ -195,15 +182,10 @@ def test_saved_adapters_draw_the_same_pictures_in_a_new_process(
             module.adapter().verify(path, module.model)
             (run / "base").write_text(str(base))
             module.model.eval()
-            pipeline = module.model.pipeline()
-            pipeline.set_progress_bar_config(disable=True)
-            latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(3))
-            images = pipeline(
-                "a red <disc>", latents=latents, num_inference_steps=2, output_type="pt"
-            )
-            expected[run] = images.images
-    subprocess.run([sys.executable, "-c", _DRAW, *map(str, expected)], check=True)
+            expected[run] = drawn(module.model.pipeline())
+    words = [quick_python, "-m", "tests.techniques.drawn_elsewhere", *expected]
+    subprocess.run(list(map(str, words)), check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     for run, images in expected.items():
-        drawn = torch.load(run / "drawn.pt", weights_only=True)
+        found = torch.load(run / "drawn.pt", weights_only=True)
         # a file's matrices are scaled by alpha / rank, which rounds where that is no power of two
-        torch.testing.assert_close(drawn, images, rtol=0, atol=1e-5, msg=f"{run} differs")
+        torch.testing.assert_close(found, images, rtol=0, atol=1e-5, msg=f"{run} differs")
