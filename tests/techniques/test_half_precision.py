@@ -7,23 +7,23 @@ import torch
 
 from sdtune.techniques.lora_style import LoRAStyleModule
 
-_STEPS = 100
+_STEPS = 200
 
 
 @pytest.mark.slow
-def test_bfloat16_follows_float32_for_100_steps() -> None:
+def test_bfloat16_follows_float32_for_200_steps() -> None:
     expected, found = _losses(torch.float32), _losses(torch.bfloat16)
     # each loss is of another noise and timestep; both runs draw the same
     apart = (found - expected).abs() / expected
     assert apart.median() < 0.01
     assert apart.max() < 0.1
-    assert abs(found[-25:].mean() / expected[-25:].mean() - 1.0) < 0.005
-    assert expected[-25:].mean() < 0.85 * expected[:25].mean(), "nothing was learned"
+    assert abs(found[-50:].mean() / expected[-50:].mean() - 1.0) < 0.005
+    assert expected[-50:].mean() < 0.8 * expected[:50].mean(), "nothing was learned"
 
 
 def _losses(dtype: torch.dtype) -> torch.Tensor:
     """Give the loss of each step: learn eight latents by heart."""
-    module = LoRAStyleModule("nano", rank=8, learning_rate=2e-3)
+    module = LoRAStyleModule("nano", rank=8, learning_rate=1e-3)
     module.load_base(dtype)
     size = module.model.unet.config["sample_size"]
     channels = 2 * module.model.latent_channels
@@ -32,7 +32,7 @@ def _losses(dtype: torch.dtype) -> torch.Tensor:
     moments[:, channels // 2 :] = -20.0  # hardly any variance
     captions = [f"picture {number}" for number in range(8)]
     module._prompts.remember(captions, module.encode)
-    optimizer = torch.optim.AdamW(module.parameters(), lr=2e-3)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3)
     losses = []
     for step in range(_STEPS):
         rows = [(2 * step + offset) % 8 for offset in range(2)]
