@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import stat
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import yaml
 
 from sdtune.files.confined_path import lies_within
+from sdtune.files.regular_file import check_file
 
 __all__ = ["parse_json_text", "parse_toml_text", "parse_yaml_text", "read_lines", "read_text"]
 
@@ -34,8 +34,7 @@ def read_text(path: Path, folder: Path | None = None, *, largest: int = _LARGEST
             folder, is larger than it may be, or cannot be read.
         UnicodeDecodeError: If it is not UTF-8.
     """
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError("it is not a file")
+    check_file(path)
     if folder is not None and path.is_symlink() and not lies_within(path, folder):
         raise OSError("it is a link out of the folder")
     with path.open("rb") as file:

@@ -138,6 +138,8 @@ class _File:
 
 
 def _read(folder: Path) -> RunProcess | None:
+    if (folder / PROCESS).is_symlink():  # somebody else's: it is written as a file
+        return None
     try:
         return read_json(_File, folder / PROCESS, VERSION).process
     except (OSError, JsonFileError):
