@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import tomllib
 from pathlib import Path
@@ -14,8 +15,18 @@ from sdtune.files.regular_file import check_file
 
 __all__ = ["parse_json_text", "parse_toml_text", "parse_yaml_text", "read_lines", "read_text"]
 
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _LARGEST = 1_000_000_000  # bytes; the metadata of a million pictures are some hundred megabytes
 _MOST = 100_000  # values of a YAML or TOML file; a recipe has some hundred
+
+
+class _NotUtf8Error(UnicodeDecodeError):
+    """Bytes that are no UTF-8, in words that say what to do."""
+
+    def __str__(self) -> str:
+        if self.object.startswith(_UTF_16):
+            return "it is UTF-16, as Windows may save texts, and not UTF-8: save it as UTF-8"
+        return f"its byte {self.start} is not UTF-8: save it as UTF-8"
 
 
 def read_text(path: Path, folder: Path | None = None, *, largest: int = _LARGEST) -> str:
@@ -41,7 +52,10 @@ def read_text(path: Path, folder: Path | None = None, *, largest: int = _LARGEST
         content = file.read(largest + 1)  # what the system makes up has no size
     if len(content) > largest:
         raise OSError(f"it is larger than {largest / 1e6:.0f} MB")
-    return content.decode("utf-8-sig")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _NotUtf8Error(*error.args) from error
 
 
 def read_lines(path: Path, argument: str, each: str, *, largest: int = _LARGEST) -> list[str]:
