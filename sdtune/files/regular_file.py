@@ -31,7 +31,7 @@ def special_kind(path: Path) -> str:
     """
     try:
         mode = path.stat().st_mode
-    except OSError:
+    except (OSError, ValueError):  # or no possible name
         return ""
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
         return ""
