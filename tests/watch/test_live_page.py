@@ -172,7 +172,8 @@ def test_a_damaged_event_file_is_told_with_its_step(run):
         with SummaryWriter(str(run), filename_suffix=".more") as writer:
             for step in range(500, 600, 10):
                 writer.add_scalar("train/loss", 0.1, step)
-        events = max(run.glob("events.out.tfevents.*"))
+        [written] = run.glob("*.more")
+        events = written.rename(run / "events.out.tfevents.9999999999.host")
         content = events.read_bytes()
         events.write_bytes(content[:-7])  # as a process leaves it that is about to write the rest
         assert "can be read only" not in page.look().page
