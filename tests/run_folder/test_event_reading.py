@@ -14,10 +14,11 @@ def run(tmp_path):
         with SummaryWriter(str(tmp_path), filename_suffix=suffix) as writer:
             for step in steps:
                 writer.add_scalar("loss", step, step)
+    # they are read by name, and within a second no clock decides which goes first
     for number, path in enumerate(sorted(tmp_path.iterdir(), key=lambda path: path.suffix)):
         path.rename(
             tmp_path / f"events.out.tfevents.{number}.host"
-        )  # read by name, within a second
+        )
     return tmp_path
 
 
