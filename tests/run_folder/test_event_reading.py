@@ -16,9 +16,7 @@ def run(tmp_path):
                 writer.add_scalar("loss", step, step)
     # they are read by name, and within a second no clock decides which goes first
     for number, path in enumerate(sorted(tmp_path.iterdir(), key=lambda path: path.suffix)):
-        path.rename(
-            tmp_path / f"events.out.tfevents.{number}.host"
-        )
+        path.rename(tmp_path / f"events.out.tfevents.{number}.host")
     return tmp_path
 
 
