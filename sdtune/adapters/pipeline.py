@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sdtune.adapters import registry
 from sdtune.adapters.adapter_set import files_beside
+from sdtune.files.regular_file import special_kind
 from sdtune.models.loading import NANO, check_base, load
 from sdtune.models.stable_diffusion import StableDiffusion
 
@@ -83,6 +84,10 @@ def find_adapter_files(path: str | Path) -> list[Path]:
         found = registry.find_in_folder(folder)
         if found:
             return list(dict.fromkeys(p for f in found for p in (*files_beside(f), f)))
+    if kind := special_kind(path):
+        raise FileNotFoundError(
+            f"Expected an adapter at {path}, but it is {kind}, which is not opened."
+        )
     names = dict.fromkeys(each.file_name for each in registry.formats())
     raise FileNotFoundError(
         f"Expected an adapter at {path}, but there is neither such a file nor a folder with "

@@ -32,6 +32,7 @@ from sdtune.run_folder.fresh_folder import refuse_links, refuse_used_folder
 from sdtune.run_folder.layout import CHECKPOINT
 from sdtune.run_folder.resumes import note_resume
 from sdtune.run_folder.run_lock import RunLock
+from sdtune.run_folder.run_process import note_steps
 
 __all__ = ["ResumeCheckpoint"]
 
@@ -168,6 +169,9 @@ class ResumeCheckpoint(ModelCheckpoint):
         if not is_trial(trainer):
             self.stop_before_steps(trainer)  # the other callbacks may have drawn for minutes
             self.signals.takes_steps = True
+            steps = trainer.estimated_stepping_batches  # asked for by all ranks alike
+            if trainer.is_global_zero:
+                note_steps(self._run_folder, steps)
 
     def on_train_batch_end(
         self,

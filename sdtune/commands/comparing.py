@@ -16,7 +16,13 @@ from sdtune.commands.quiet import quiet_devices, quiet_misleading_messages
 from sdtune.commands.recipe import options, read_yaml
 from sdtune.commands.recipe_cli import recipe_fields
 from sdtune.comparison.execution import Engine, Outcome, carry_out, in_turn, is_finished
-from sdtune.comparison.planning import PlannedRun, plan_run, protocol_problems, rung_problems
+from sdtune.comparison.planning import (
+    PlannedRun,
+    evaluation_problem,
+    plan_run,
+    protocol_problems,
+    rung_problems,
+)
 from sdtune.comparison.publication import build_tables, write_markdown, write_page
 from sdtune.comparison.ray_tune import RayTune
 from sdtune.comparison.ray_workers import RayWorkers
@@ -85,9 +91,14 @@ def plan_runs(
             found[name] = error.problems
             continue
         plan = plan_run(comparison, name, recipe, words)
-        configs = [f"--config={settings.recipe}", f"--config={json.dumps(plan.changes)}"]
+        lacking = evaluation_problem(comparison, name, recipe, words)
+        # else what is added is incomplete, and told of as if the recipe had it
+        added = [] if lacking else [f"--config={json.dumps(plan.changes)}"]
         with quiet_devices():
-            fields, found[name] = recipe_fields([*configs, *plan.words], build)
+            fields, problems = recipe_fields(
+                [f"--config={settings.recipe}", *added, *plan.words], build
+            )
+        found[name] = [*([lacking] if lacking else []), *problems]
         plans.append(plan.with_fields(fields))
     return plans, [*_grouped(found, comparison), *(protocol_problems(plans) if plans else [])]
 

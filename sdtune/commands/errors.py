@@ -32,11 +32,17 @@ def nearest(name: str, known: Iterable[str]) -> str:
     same_end = [candidate for candidate in names if candidate.rpartition(".")[2] == name]
     above = name[: name.rfind(".") + 1]
     if above and all(candidate.startswith(above) for candidate in names):  # says nothing then
-        ends = get_close_matches(name.removeprefix(above), [n.removeprefix(above) for n in names])
+        ends = _close(name.removeprefix(above), [n.removeprefix(above) for n in names])
         matches = [f"{above}{end}" for end in ends]
     else:
-        matches = same_end or get_close_matches(name, names, n=1)
+        matches = same_end or _close(name, names)
     return f"; did you mean `{matches[0]}`?" if matches else "."
+
+
+def _close(name: str, names: Sequence[str]) -> list[str]:
+    """Find the nearest name, whatever the case of either."""
+    folded = {each.lower(): each for each in reversed(names)}
+    return [folded[each] for each in get_close_matches(name.lower(), folded, n=1)]
 
 
 def on_one_line(message: object) -> str:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from sdtune.commands.errors import CallError
+from sdtune.files.new_file import new_file_problem
 from sdtune.files.printable_text import show
 from sdtune.importing.kohya_recipe import import_kohya
 from sdtune.importing.kohya_settings import read_kohya
@@ -36,8 +37,8 @@ def import_config(config: Path, *, dataset: Path | None = None, to: Path | None 
     if to is None:
         show(*recipe.text().rstrip("\n").split("\n"))
         return
-    if to.exists():
-        raise CallError([f"Expected `{to}` not to exist, but it does: name another file."])
+    if problem := new_file_problem(to):
+        raise CallError([problem])
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         with to.open("x", encoding="utf-8") as file:

@@ -226,8 +226,8 @@ def _class_problem(key: str, path: Any, error: str) -> str:
     try:
         found = getattr(import_module(module or "sdtune"), name)
     except (ImportError, AttributeError) as reason:
-        ends = {each.rpartition(".")[2]: each for each in known}
-        close = get_close_matches(name, ends, n=1)
+        ends = {each.rpartition(".")[2].lower(): each for each in known}
+        close = get_close_matches(name.lower(), ends, n=1)
         near = f"; did you mean `{ends[close[0]]}`?" if close else "."
         return f"Expected `{key}` to name a class, but got `{path}` ({reason}){near}"
     if not isinstance(found, type):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sdtune.commands.errors import nearest
 from sdtune.commands.tools import refusing
+from sdtune.files.new_file import new_file_problem
 from sdtune.files.printable_text import show
 from sdtune.run_folder.layout import RunFolder
 
@@ -91,6 +92,8 @@ def problems(
         )
     if to is not None and (to.is_file() or (to.is_dir() and any(to.iterdir()))):
         yield f"Expected `--to` to name a new folder, but `{to}` is there; name another."
+    elif to is not None and not to.is_dir() and (problem := new_file_problem(to)):
+        yield problem
     if license is not None and license not in _LICENSES:
         yield (
             f"Expected `--license` to be a licence by the hub's name, such as {_USUAL}, or `other` "

@@ -6,6 +6,7 @@ from typing import Any
 
 from sdtune.commands.errors import CallError, nearest
 from sdtune.commands.shipped_recipes import find_recipe, shipped_recipes
+from sdtune.files.regular_file import special_kind
 from sdtune.files.text_file import parse_yaml_text, read_text
 
 __all__ = ["CALL_KEYS", "CLASS_KEYS", "LARGEST_RECIPE", "options", "part_options", "read_yaml"]
@@ -86,6 +87,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         CallError: If it cannot be read or is not a mapping.
     """
     path = Path(find_recipe(str(path)))
+    if kind := special_kind(path):
+        raise CallError([f"Expected a recipe file, but `{path}` is {kind}, which is not opened."])
     if not path.is_file():
         raise CallError(
             [f"Expected a recipe file, but got `{path}`, which does not exist{_near(path)}"]

@@ -41,6 +41,7 @@ from sdtune.estimation.smaller import memory_advice
 from sdtune.evaluation.settings import fields_of
 from sdtune.evaluation.technique import is_technique
 from sdtune.evaluation.whole_model import splits_model
+from sdtune.files.regular_file import special_kind
 from sdtune.run_folder.checkpoint_file import read_content
 from sdtune.run_folder.run_lock import RunLock
 
@@ -334,7 +335,8 @@ class RecipeCLI(LightningCLI):
 def _recipes(words: Sequence[str]) -> list[Path]:
     """List the recipes that a call names; it may also hold the text of one."""
     names = [value or "" for name, value in options(words) if name == "config"]
-    return [Path(name) for name in names if os.path.isfile(name)]
+    paths = [Path(name) for name in names]
+    return [each for each in paths if os.path.isfile(each) or special_kind(each)]
 
 
 def _not_of_this_recipe(checkpoint: Path, error: Exception) -> ValueError:

@@ -7,6 +7,7 @@ from pathlib import Path
 from sdtune.commands.call import read_call
 from sdtune.commands.errors import CallError, nearest
 from sdtune.commands.shipped_recipes import shipped_recipes
+from sdtune.files.new_file import new_file_problem
 from sdtune.files.printable_text import show
 
 __all__ = ["copy", "main"]
@@ -75,10 +76,8 @@ def copy(name: str, folder: Path) -> Path:
         )
     source = known[name]
     target = folder / source.name
-    if target.exists():
-        raise CallError(
-            [f"Expected `{target}` not to exist, but it does: name another folder, or move it."]
-        )
+    if problem := new_file_problem(target):
+        raise CallError([problem])
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as file:

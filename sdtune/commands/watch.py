@@ -47,7 +47,12 @@ def watch(
 
 def problems(run: Path = Path(DEFAULT_ROOT), port: int | None = None, **_: object) -> Iterator[str]:
     """Say what is wrong with a call, apart from what the files hold."""
-    if not run.is_dir():
+    if run.exists() and not run.is_dir():
+        yield (
+            f"Expected a run folder, or a folder of runs, but `{run}` is no folder: name the one "
+            "that it lies in, or a run's."
+        )
+    elif not run.is_dir():
         yield (
             f"Expected a run folder, or a folder of runs, but there is no `{run}`: start a run "
             "with `lightning run RECIPE.yaml`, or name its folder."

@@ -20,6 +20,7 @@ from sdtune.run_folder.record import EvaluationSettings
 __all__ = [
     "PlannedRun",
     "evaluation_arguments",
+    "evaluation_problem",
     "override_words",
     "plan_run",
     "protocol_problems",
@@ -186,6 +187,33 @@ def evaluation_arguments(plan: PlannedRun) -> dict[str, Any]:
     return {}
 
 
+def evaluation_problem(
+    comparison: Comparison, name: str, recipe: Mapping[str, Any], words: Sequence[str] = ()
+) -> str | None:
+    """Say that nothing tells what a run shall draw to be scored, if that is so.
+
+    Args:
+        comparison: What is compared.
+        name: Which of its runs.
+        recipe: The content of the run's recipe.
+        words: Overrides of the call.
+
+    Returns:
+        A sentence; None if the recipe, the comparison or the call tells it.
+    """
+    callbacks = _callbacks((recipe.get("trainer") or {}).get("callbacks"))
+    all_words = (*override_words(comparison, name), *words)
+    if any(map(_is_evaluation, callbacks)) or "prompts" in comparison.evaluation:
+        return None
+    if any(word.startswith("--trainer.callbacks") for word in all_words):
+        return None
+    return (
+        f"Expected {_CALLBACK} among `trainer.callbacks` of {comparison.runs[name].recipe}, whose "
+        "scores are compared, but it has none: add it with the `prompts` that shall be drawn, or "
+        "give them to all runs below `evaluation` of a comparison's file."
+    )
+
+
 def protocol_problems(plans: Sequence[PlannedRun]) -> list[str]:
     """Say which runs would be evaluated in another way than the first one.
 
@@ -240,8 +268,7 @@ def _evaluated_every(plan: PlannedRun) -> object:
 
 def _with_evaluation(callbacks: Any, evaluation: Mapping[str, Any], settings: Variant) -> list[Any]:
     """Put the comparison's evaluation in the place of the recipe's, or behind the others."""
-    given = callbacks if isinstance(callbacks, list) else [callbacks] if callbacks else []
-    found = [each if isinstance(each, dict) else {"class_path": each} for each in given]
+    found = _callbacks(callbacks)
     old = next((each for each in found if _is_evaluation(each)), None)
     arguments = {**((old or {}).get("init_args") or {})}
     arguments |= evaluation
@@ -249,6 +276,11 @@ def _with_evaluation(callbacks: Any, evaluation: Mapping[str, Any], settings: Va
         arguments["prompts"] = _put(arguments["prompts"], SUBJECT, settings.subject)
     new = {"class_path": _CALLBACK, "init_args": arguments}
     return [new if each is old else each for each in found] + ([] if old else [new])
+
+
+def _callbacks(callbacks: Any) -> list[dict[str, Any]]:
+    given = callbacks if isinstance(callbacks, list) else [callbacks] if callbacks else []
+    return [each if isinstance(each, dict) else {"class_path": each} for each in given]
 
 
 def _is_evaluation(callback: Mapping[str, Any]) -> bool:

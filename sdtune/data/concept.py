@@ -272,6 +272,14 @@ class Concept:
         caption = self.class_prompts[0] if self.class_prompts else None
         scan = scan_folder(self.class_dir, caption, cache_dir, on_problem=on_problem)
         problems = list(scan.problems)
+        lacking = ("has no caption;", "has a caption;")  # one of them, or all
+        if caption is None and any(words in each for each in problems for words in lacking):
+            problems.insert(
+                0,
+                f"{self.class_dir}: class pictures there have no caption, and `class_prompt` "
+                'is not given; give it, one text for all of them, such as "a photo of a '
+                f'{self.class_noun or "cat"}", or write the captions.',
+            )
         if Path(self.class_dir).resolve().is_relative_to(Path(self.instance_dir).resolve()):
             problems.insert(
                 0,

@@ -58,7 +58,9 @@ def check_one_prompt(prompts: Sequence[str] | None, class_dir: str | Path | None
     if class_dir is not None and prompts is not None and len(prompts) > 1:
         raise ValueError(
             "Expected `class_prompt` to be one text for all pictures in `class_dir`, or None for "
-            f"the captions beside them, but got {list(prompts)!r}."
+            f"the captions beside them, but got {len(prompts)} texts, which are for pictures that "
+            f"are drawn: {list(prompts)!r}. Give `--data.class_prompt` with one, such as "
+            '"a photo of a cat", or null.'
         )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import math
-import stat
 import struct
 import warnings
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from PIL import Image, ImageCms, ImageOps, TiffImagePlugin, UnidentifiedImageErr
 
 from sdtune._imports import HEIF_AVAILABLE, JXL_AVAILABLE
 from sdtune.data.transforms import Box, cut_out
+from sdtune.files.regular_file import check_file
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -225,8 +225,7 @@ def _draft(image: Image.Image, target: tuple[int, int], box: Box) -> tuple[float
 def _opened(path: Path) -> Iterator[Image.Image]:
     """Open a picture of a format that is read here; say what is wrong in a `PictureError`."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for, a device never ends
-            raise PictureError(path, "it is not a file")
+        check_file(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             # opened by the path itself, which may be one within an archive

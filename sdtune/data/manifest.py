@@ -20,6 +20,7 @@ from sdtune.data.decoding import PictureError, header_size, read_picture
 from sdtune.data.image_folder import name_below
 from sdtune.files.atomic_file import replaced_atomically
 from sdtune.files.cache_folder import default_cache_dir
+from sdtune.files.regular_file import check_file
 
 __all__ = ["DECODED_AT_MOST", "FileFacts", "Manifest", "perceptual_hash"]
 
@@ -126,6 +127,7 @@ class Manifest:
 
     def _read(self) -> dict[str, _Entry]:
         try:
+            check_file(self.path)
             with self.path.open(encoding="utf-8") as file:
                 if json.loads(file.readline()) != self._header():
                     return {}

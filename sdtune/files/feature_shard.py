@@ -17,6 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from sdtune.files.atomic_file import replaced_atomically
+from sdtune.files.regular_file import open_file
 
 __all__ = ["KEY_LENGTH", "Features", "Shard", "ShardError", "layout_of", "write_shard"]
 
@@ -97,7 +98,7 @@ class Shard:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with path.open("rb") as file:
+        with open_file(path) as file:
             self.size = file.seek(0, 2)
             file.seek(0)
             length = int.from_bytes(file.read(8), "little")

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sdtune.files.regular_file import check_file
+
 __all__ = ["SUFFIXES", "read_pickle"]
 
 SUFFIXES = (".bin", ".ckpt", ".pt", ".pth")
@@ -33,6 +35,7 @@ def read_pickle(
         ValueError: If it is damaged, or is made of more than tensors.
     """
     try:
+        check_file(path)  # a pipe would be waited for
         # a dictionary of tensors, in which embeddings were saved at first
         with torch.serialization.safe_globals([nn.ParameterDict]):
             content = torch.load(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sdtune.files import pickled_tensors
 from sdtune.files.atomic_file import replaced_atomically
+from sdtune.files.regular_file import NotAFileError, check_file
 
 __all__ = [
     "RESERVED",
@@ -86,8 +87,10 @@ def read_metadata(path: str | Path) -> dict[str, str]:
 
     Raises:
         FileNotFoundError: If there is no such file.
+        NotAFileError: If it is a folder, a pipe, a socket or a device.
         SafetensorError: If it is no safetensors file.
     """
+    check_file(path)
     with safe_open(path, framework="pt") as file:
         return file.metadata() or {}
 
@@ -104,13 +107,14 @@ def read_header(path: str | Path) -> TensorHeader:
     Raises:
         FileNotFoundError: If there is nothing.
     """
-    if Path(path).exists() and not Path(path).is_file():  # a pipe would be waited for
-        return TensorHeader()
     try:
+        check_file(path)
         with safe_open(path, framework="pt") as file:
             names = list(file.keys())
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
             return TensorHeader(shapes, file.metadata() or {})
+    except NotAFileError:
+        return TensorHeader()
     except SafetensorError:
         return _pickle_header(Path(path))
 
@@ -128,6 +132,10 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
         FileNotFoundError: If there is no such file.
         ValueError: If it is damaged, is neither, or holds a value that is not finite.
     """
+    try:
+        check_file(path)
+    except NotAFileError as error:
+        raise ValueError(f"Expected {path} to be a file of tensors, but {error}.") from error
     if Path(path).suffix in pickled_tensors.SUFFIXES and not _is_safetensors(path):
         tensors, _ = pickled_tensors.read_pickle(path)
     else:
@@ -174,11 +182,9 @@ def is_ours(path: str | Path) -> bool:
     Returns:
         Whether its header says so.
     """
-    if Path(path).exists() and not Path(path).is_file():
-        return False
     try:
         return _WRITER.items() <= read_metadata(path).items()
-    except SafetensorError:
+    except (NotAFileError, SafetensorError):
         return False
 
 

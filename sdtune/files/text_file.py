@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
 import json
-import stat
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,22 @@ from typing import Any
 import yaml
 
 from sdtune.files.confined_path import lies_within
+from sdtune.files.regular_file import check_file
 
 __all__ = ["parse_json_text", "parse_toml_text", "parse_yaml_text", "read_lines", "read_text"]
 
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _LARGEST = 1_000_000_000  # bytes; the metadata of a million pictures are some hundred megabytes
 _MOST = 100_000  # values of a YAML or TOML file; a recipe has some hundred
+
+
+class _NotUtf8Error(UnicodeDecodeError):
+    """Bytes that are no UTF-8, in words that say what to do."""
+
+    def __str__(self) -> str:
+        if self.object.startswith(_UTF_16):
+            return "it is UTF-16, as Windows may save texts, and not UTF-8: save it as UTF-8"
+        return f"its byte {self.start} is not UTF-8: save it as UTF-8"
 
 
 def read_text(path: Path, folder: Path | None = None, *, largest: int = _LARGEST) -> str:
@@ -34,15 +45,17 @@ def read_text(path: Path, folder: Path | None = None, *, largest: int = _LARGEST
             folder, is larger than it may be, or cannot be read.
         UnicodeDecodeError: If it is not UTF-8.
     """
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError("it is not a file")
+    check_file(path)
     if folder is not None and path.is_symlink() and not lies_within(path, folder):
         raise OSError("it is a link out of the folder")
     with path.open("rb") as file:
         content = file.read(largest + 1)  # what the system makes up has no size
     if len(content) > largest:
         raise OSError(f"it is larger than {largest / 1e6:.0f} MB")
-    return content.decode("utf-8-sig")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _NotUtf8Error(*error.args) from error
 
 
 def read_lines(path: Path, argument: str, each: str, *, largest: int = _LARGEST) -> list[str]:

@@ -51,13 +51,19 @@ def _has_captions(folder: str) -> bool:
         return False
 
 
-def _one(subsets: Sequence[Subset], kind: str) -> Subset:
-    if len(subsets) > 1:
-        raise UnfitError(
-            f"one folder of {kind} pictures, where these have regularisation pictures, "
-            "`class_tokens` in the place of captions, or no `network_module`"
-        )
-    return subsets[0]
+def _one(subsets: Sequence[Subset], kind: str, settings: KohyaSettings) -> Subset:
+    if len(subsets) == 1:
+        return subsets[0]
+    words = f"one folder of {kind} pictures"
+    if settings.has_class_pictures:
+        raise UnfitError(f"{words} beside regularisation pictures")
+    if not settings.is_adapter:
+        raise UnfitError(f"{words} where there is no `network_module`")
+    first = next(each.folder for each in subsets if _prompt(each))
+    raise UnfitError(
+        f"{words}, or several that all have captions (`{first}` has none, and `class_tokens`, in "
+        f"their place, are one text for all pictures: `sdtune caption {first}` writes captions)"
+    )
 
 
 def _image_dir(_: Any, settings: KohyaSettings) -> Outcome:
@@ -67,9 +73,10 @@ def _image_dir(_: Any, settings: KohyaSettings) -> Outcome:
             folders[each.folder] = folders.get(each.folder, 0) + each.repeats
         only = next(iter(folders))
         return Outcome("taken over", {"data.folder": folders if len(folders) > 1 else only})
-    ours = {"data.instance_dir": _one(settings.instance, "instance").folder}
+    ours = {"data.instance_dir": _one(settings.instance, "instance", settings).folder}
     if settings.regularisation:
-        ours["data.class_dir"] = _one(settings.regularisation, "regularisation").folder
+        regularisation = _one(settings.regularisation, "regularisation", settings)
+        ours["data.class_dir"] = regularisation.folder
     return Outcome("taken over", ours)
 
 

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Any, get_args
 
 import yaml
@@ -21,6 +22,7 @@ from sdtune.importing.outcome import Fate, Outcome, UnfitError
 __all__ = ["ImportedRecipe", "Told", "import_kohya"]
 
 _WIDTH = 98
+_MOST = 200  # keys of a list; a training has some hundred in all
 _HEADINGS: Mapping[str, str] = {
     "taken over": "Taken over",
     "default": "Not given, and so as sd-scripts would have it",
@@ -83,7 +85,9 @@ class ImportedRecipe:
         for fate, heading in _HEADINGS.items():
             if groups[fate]:
                 yield f"{heading} ({len(groups[fate])}):"
-                yield from (f"  {each.line()}" for each in groups[fate])
+                yield from (f"  {each.line()}" for each in groups[fate][:_MOST])
+                if len(groups[fate]) > _MOST:
+                    yield f"  and {len(groups[fate]) - _MOST:,} more"
 
     def text(self) -> str:
         """Write the recipe's file, with the lists at its head."""
@@ -112,7 +116,9 @@ def import_kohya(settings: KohyaSettings) -> ImportedRecipe:
         ArgumentsError: With every value that no recipe can have, and every one that is missing.
     """
     problems: list[str] = []
-    told = [_told(key, value, settings, problems) for key, value in settings.values.items()]
+    unknown = [key for key in settings.values if key not in KEYS]
+    near = {key: _near(key) for key in unknown[:_MOST]}
+    told = [_told(key, value, settings, problems, near) for key, value in settings.values.items()]
     defaults = [_told(key, value, settings, problems) for key, value in _defaults(settings).items()]
     problems += _missing(settings)
     if problems:
@@ -128,9 +134,15 @@ def import_kohya(settings: KohyaSettings) -> ImportedRecipe:
     return ImportedRecipe(_assembled(ours, settings), told, shown, settings.path.name)
 
 
-def _told(key: str, value: Any, settings: KohyaSettings, problems: list[str]) -> Told:
+def _told(
+    key: str,
+    value: Any,
+    settings: KohyaSettings,
+    problems: list[str],
+    near: Mapping[str, str] = MappingProxyType({}),
+) -> Told:
     if key not in KEYS:
-        return Told(key, value, Outcome("unknown", note=_near(key)))
+        return Told(key, value, Outcome("unknown", note=near.get(key, "")))
     try:
         return Told(key, value, KEYS[key].convert(value, settings))
     except UnfitError as error:
@@ -140,7 +152,7 @@ def _told(key: str, value: Any, settings: KohyaSettings, problems: list[str]) ->
 
 
 def _near(key: str) -> str:
-    matches = get_close_matches(key, KEYS, n=1, cutoff=0.8)
+    matches = get_close_matches(key.lower(), KEYS, n=1, cutoff=0.8)
     return f"did you mean `{matches[0]}`?" if matches else ""
 
 

@@ -126,10 +126,12 @@ def read_kohya(path: Path, data_set: Path | None = None) -> KohyaSettings:
     if data_set is None and named not in (None, ""):
         data_set = _neighbour(path, str(named))
         if data_set is None:
+            is_near = is_confined(str(named)) and lies_within(path.parent / str(named), path.parent)
+            fault = "there is no such file" if is_near else "it is elsewhere, and not read"
             raise ArgumentsError(
                 [
-                    f"Expected `{_DATA_SET}` to be a file in the folder of {path} or below, but "
-                    f"got {shortened(named)}; give it by `--dataset FILE.toml`."
+                    f"Expected `{_DATA_SET}` of {path} to be a file in its folder or below, but "
+                    f"{fault}: {shortened(named)}. Give the data set's by `--dataset FILE.toml`."
                 ]
             )
     if data_set is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from os.path import relpath
 from pathlib import Path
 
-from sdtune.report.facts import summary
+from sdtune.report.facts import summary, told
 from sdtune.report.figures import one_line_figures
 from sdtune.report.gallery import Sliding, sliders, tuned_name
 from sdtune.report.page import write_page
@@ -50,6 +50,7 @@ class ComparisonRow:
         tuned_name: Whose pictures are shown.
         pictures: The first few, beside the base's.
         report: Address of the run's own page, from this one; empty if there is none.
+        problems: What of the run cannot be read, or not all of it, a sentence each.
     """
 
     name: str
@@ -58,6 +59,7 @@ class ComparisonRow:
     tuned_name: str
     pictures: Sequence[Sliding]
     report: str
+    problems: Sequence[str] = ()
 
 
 def write_comparison(
@@ -166,7 +168,8 @@ def _row(run: ReportedRun, name: str, page: Path) -> ComparisonRow:
     report = RunFolder(run.folder).report
     address = Path(relpath(report, page.parent)).as_posix() if report.is_file() else ""
     pictures = list(sliders(run))[:_PICTURES_SHOWN]
-    return ComparisonRow(name, summary(run), verdict, tuned_name(run), pictures, address)
+    shown = tuned_name(run)
+    return ComparisonRow(name, summary(run), verdict, shown, pictures, address, told(run))
 
 
 def _plots(runs: Sequence[ReportedRun], names: Sequence[str]) -> Iterator[Plot]:

@@ -11,7 +11,7 @@ from sdtune.report.words import duration
 from sdtune.run_folder.picture_losses import PictureLoss
 from sdtune.run_folder.record import Checkpoint, Evaluation
 
-__all__ = ["count_sentence", "facts", "lacks", "nearest_sentence", "notices", "summary"]
+__all__ = ["count_sentence", "facts", "lacks", "nearest_sentence", "notices", "summary", "told"]
 
 
 def summary(run: ReportedRun) -> str:
@@ -43,7 +43,12 @@ def lacks(run: ReportedRun) -> Iterator[str]:
             "Nothing was scored in this run, so there are no figures and no best checkpoint: add "
             "sdtune.EvaluationCallback to the recipe, or run `sdtune evaluate`."
         )
-    yield from run.problems
+    yield from told(run)
+
+
+def told(run: ReportedRun) -> list[str]:
+    """Say what of a run cannot be read, or not all of it, a sentence each."""
+    return [*run.problems, *run.curve_problems]
 
 
 def nearest_sentence(checkpoint: Checkpoint) -> str:

@@ -12,7 +12,8 @@ from sdtune.data.survey_file import SURVEY, RecordedSurvey, read_survey
 from sdtune.files.json_file import JsonFileError
 from sdtune.files.text_file import parse_yaml_text, read_text
 from sdtune.run_folder.curves import Curve, read_curves
-from sdtune.run_folder.layout import RunFolder
+from sdtune.run_folder.layout import BEST, RunFolder, by_step
+from sdtune.run_folder.not_read import NotRead, find_not_read
 from sdtune.run_folder.picture_losses import PictureLoss, read_picture_losses
 from sdtune.run_folder.record import Checkpoint, Evaluation
 from sdtune.run_folder.resumes import RESUMES, Resume, read_resumes
@@ -38,6 +39,8 @@ class ReportedRun:
         survey: What its pictures come to; None if that was not written.
         resumes: When it was resumed, and what its recipe has been from then on.
         problems: What is there but cannot be read, one sentence each.
+        curve_problems: The same of event files.
+        not_read: What of the folder is left out, which `problems` say.
     """
 
     folder: Path
@@ -50,6 +53,8 @@ class ReportedRun:
     problems: Sequence[str] = ()
     resumes: Sequence[Resume] = ()
     survey: RecordedSurvey | None = None
+    curve_problems: Sequence[str] = ()
+    not_read: NotRead = field(default_factory=NotRead)
 
     @property
     def name(self) -> str:
@@ -130,17 +135,21 @@ class ReportedRun:
 
     def adapter_files(self, folder: Path) -> list[Path]:
         """List the files of the adapter in a folder; empty if there is none."""
+        others = {each.name for each in by_step(folder).values()} | {BEST}  # with their own
+        if self.not_read.holds(folder) or self.not_read.has_links_in(folder, others):
+            return []
         try:
             return find_adapter_files(folder)
         except FileNotFoundError:
             return []
 
 
-def read_run(folder: Path) -> ReportedRun:
+def read_run(folder: Path, *, follow: bool = True) -> ReportedRun:
     """Read a run folder, finished or not.
 
     Args:
         folder: The folder.
+        follow: Whether links that lead out of it are followed; else they are left out.
 
     Returns:
         What there is; a file that cannot be read becomes one of its `problems`.
@@ -151,32 +160,33 @@ def read_run(folder: Path) -> ReportedRun:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"Expected a run folder at {folder}, but there is none.")
-    problems: list[str] = []
-    places = RunFolder(folder)
-    config_text = _read_text(places.latest_config)
+    not_read = find_not_read(folder, follow=follow)
+    problems, curve_problems = list(not_read.problems), list[str]()
+    places, within = RunFolder(folder), None if follow else folder
+
+    def is_read(path: Path) -> bool:
+        return not not_read.holds(path)
+
+    config_text = _read_text(places.latest_config) if is_read(places.latest_config) else ""
     try:
         config = parse_yaml_text(config_text)
     except ValueError:
         config = None
         problems.append(f"{places.latest_config} is not YAML, so the recipe is not known.")
-    evaluation = None
-    try:
-        evaluation = Evaluation.load(folder)
-    except FileNotFoundError:
-        pass
-    except JsonFileError as error:
-        problems += error.problems
+    losses = places.picture_losses
     return ReportedRun(
         folder,
         config if isinstance(config, dict) else {},
         config_text,
-        read_curves(folder),
-        evaluation,
-        _read_samples(places.samples, problems),
-        _read_picture_losses(places.picture_losses, problems),
+        read_curves(folder, curve_problems, within=within),
+        _read_evaluation(folder, problems) if is_read(places.record) else None,
+        _read_samples(places.samples, within, problems),
+        _read_picture_losses(losses, problems) if is_read(losses) else {},
         problems,
-        _read_resumes(folder, problems),
-        _read_survey(folder, problems),
+        _read_resumes(folder, problems) if is_read(folder / RESUMES) else [],
+        _read_survey(folder, problems) if is_read(folder / SURVEY) else None,
+        curve_problems,
+        not_read,
     )
 
 
@@ -192,9 +202,19 @@ def _read_text(path: Path) -> str:
         return ""
 
 
-def _read_samples(folder: Path, problems: list[str]) -> Samples | None:
+def _read_evaluation(folder: Path, problems: list[str]) -> Evaluation | None:
     try:
-        return read_samples(folder)
+        return Evaluation.load(folder)
+    except FileNotFoundError:
+        return None
+    except JsonFileError as error:
+        problems += error.problems
+        return None
+
+
+def _read_samples(folder: Path, within: Path | None, problems: list[str]) -> Samples | None:
+    try:
+        return read_samples(folder, within)
     except (OSError, ValueError) as error:
         problems.append(f"{folder} cannot be read, so the samples are not shown: {error}")
         return None

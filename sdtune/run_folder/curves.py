@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sdtune.run_folder.event_reading import EventReading
 from sdtune.run_folder.layout import RunFolder
 
 __all__ = ["Curve", "read_curves", "running_mean"]
@@ -29,24 +30,33 @@ class Curve:
     seconds: Sequence[float] = ()
 
 
-def read_curves(folder: Path) -> dict[str, Curve]:
+def read_curves(
+    folder: Path, problems: list[str] | None = None, *, within: Path | None = None
+) -> dict[str, Curve]:
     """Read all scalars from a folder's event files.
 
     Of a run that was resumed, the points that the later start wrote anew are taken.
 
     Args:
         folder: A run folder.
+        problems: Where it is told, a sentence each, which files could not be read to their ends.
+        within: The folder that event files must lie in, links followed; None for anywhere.
 
     Returns:
         Tag -> curve; empty if there are no event files.
     """
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
     if not RunFolder(folder).has_curves:
         return {}
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    reading = EventReading(folder, within)
     # 0 keeps every point; of pictures one is kept, for they are large
     guidance = {"scalars": 0, "images": 1, "tensors": 1, "histograms": 1}
-    events = EventAccumulator(str(folder), size_guidance=guidance).Reload()
+    events = EventAccumulator(str(folder), size_guidance=guidance)
+    events._generator = reading  # its own tells nobody where a file is damaged
+    events.Reload()
+    if problems is not None:
+        problems += reading.problems
     points = {tag: events.Scalars(tag) for tag in events.Tags()["scalars"]}
     start = min((each.wall_time for curve in points.values() for each in curve), default=0.0)
     return {

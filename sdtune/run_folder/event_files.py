@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from sdtune.files.atomic_file import sync
+from sdtune.files.regular_file import special_kind
 
 __all__ = ["EVENT_FILES", "event_lengths", "forget_events"]
 
@@ -23,7 +24,7 @@ def event_lengths(folder: Path) -> dict[str, int]:
     Returns:
         Name -> length in bytes.
     """
-    files = sorted(folder.glob(EVENT_FILES))
+    files = sorted(each for each in folder.glob(EVENT_FILES) if each.is_file())
     for file in files:
         sync(file)
     return {file.name: file.stat().st_size for file in files}
@@ -40,6 +41,8 @@ def forget_events(files: Iterable[Path], lengths: Mapping[str, int]) -> None:
         lengths: What `event_lengths` returned at the checkpoint.
     """
     for file in files:
+        if special_kind(file):
+            continue
         length = lengths.get(file.name)
         if length is None:
             file.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from contextlib import suppress
@@ -14,7 +15,15 @@ from pydantic import Field, FiniteFloat
 
 from sdtune.files.json_file import JsonFileError, read_json, write_json
 
-__all__ = ["LOCK", "PROCESS", "RunProcess", "forget_process", "note_process", "training_process"]
+__all__ = [
+    "LOCK",
+    "PROCESS",
+    "RunProcess",
+    "forget_process",
+    "note_process",
+    "note_steps",
+    "training_process",
+]
 
 LOCK = ".lock"
 """The file, in the run's folder, that is locked while a process trains there."""
@@ -36,12 +45,15 @@ class RunProcess:
         started: When it began, in seconds since 1970.
         host: Its machine's name.
         asked: Whether it was asked to stop by `stop`.
+        steps: Optimizer steps that the run takes in all; None before that is known, or if its end
+            is another.
     """
 
     pid: Annotated[int, Field(gt=0)]
     started: FiniteFloat
     host: str
     asked: bool = field(default=False, compare=False)
+    steps: int | None = field(default=None, compare=False)
 
     @property
     def is_here(self) -> bool:
@@ -106,6 +118,21 @@ def note_process(folder: Path) -> None:
     _write(folder, RunProcess(os.getpid(), psutil.Process().create_time(), platform.node()))
 
 
+def note_steps(folder: Path, steps: float) -> None:
+    """Write down how many steps the run takes that this process trains in a folder.
+
+    Args:
+        folder: The run's folder.
+        steps: Optimizer steps, those before a resume included; below 1 or infinite if no number
+            of them ends it.
+    """
+    process = _read(folder)
+    if process is None or not process.is_here or process.pid != os.getpid():
+        return  # of a folder that cannot be locked nothing is said
+    with suppress(OSError):  # training does not end for it
+        _write(folder, replace(process, steps=int(steps) if 0 < steps < math.inf else None))
+
+
 def forget_process(folder: Path) -> None:
     """Write down that no process trains in a folder.
 
@@ -138,6 +165,8 @@ class _File:
 
 
 def _read(folder: Path) -> RunProcess | None:
+    if (folder / PROCESS).is_symlink():  # somebody else's: it is written as a file
+        return None
     try:
         return read_json(_File, folder / PROCESS, VERSION).process
     except (OSError, JsonFileError):

@@ -77,11 +77,12 @@ def rows_folder(samples: Path) -> Path:
     return samples / _FOLDER
 
 
-def read_samples(samples: Path) -> Samples | None:
+def read_samples(samples: Path, within: Path | None = None) -> Samples | None:
     """Read what a run has drawn, with the settings that its latest strip names.
 
     Args:
         samples: The run's folder of samples.
+        within: The folder that strips must lie in, links followed; None for anywhere.
 
     Returns:
         The pictures; None if there are none, or they do not say how they were sampled.
@@ -89,12 +90,12 @@ def read_samples(samples: Path) -> Samples | None:
     Raises:
         ValueError: If a picture or its header is damaged.
     """
-    header = _latest_header(samples)
+    header = _latest_header(samples, within)
     if header is None:
         return None
     found = parse_json(Sampling, *header)
     tiles = len(found.prompts) * len(found.seeds)
-    rows = SampleRows(rows_folder(samples), json.loads(header[0]), tiles)
+    rows = SampleRows(rows_folder(samples), json.loads(header[0]), tiles, within)
     return Samples(found.prompts, found.seeds, rows.rows(), rows.last_step)
 
 
@@ -124,10 +125,14 @@ class SampleRows:
         folder: Where the strips are.
         settings: What the pictures depend on besides the weights; anything JSON can hold.
         tiles: Pictures in a strip.
+        within: The folder that strips must lie in to be read, links followed; None for anywhere.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], tiles: int) -> None:
+    def __init__(
+        self, folder: Path, settings: Mapping[str, Any], tiles: int, within: Path | None = None
+    ) -> None:
         self.folder = folder
+        self.within = within
         self.settings = json.dumps(settings, sort_keys=True)
         self.tiles = tiles
 
@@ -201,7 +206,7 @@ class SampleRows:
         return {step: path for step, path in by_step(self.folder, ".png").items() if step <= last}
 
     def _read(self, path: Path) -> list[Image.Image] | None:
-        if not path.is_file():
+        if not _is_to_be_read(path, self.within):
             return None
         strip = read_png(path)
         if strip.info.get(_SETTINGS_KEY) != self.settings:
@@ -213,10 +218,15 @@ class SampleRows:
         return [strip.crop(box) for box in boxes]
 
 
-def _latest_header(samples: Path) -> tuple[str, Path] | None:
+def _is_to_be_read(path: Path, within: Path | None) -> bool:
+    return path.is_file() and (within is None or lies_within(path, within))
+
+
+def _latest_header(samples: Path, within: Path | None = None) -> tuple[str, Path] | None:
     folder = rows_folder(samples)
     for path in (*reversed(by_step(folder, ".png").values()), folder / f"{BASE_LABEL}.png"):
-        header = read_png(path).info.get(_SETTINGS_KEY) if path.is_file() else None
+        is_read = _is_to_be_read(path, within)
+        header = read_png(path).info.get(_SETTINGS_KEY) if is_read else None
         if header is not None:
             return header, path
     return None

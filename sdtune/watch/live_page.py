@@ -15,8 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sdtune.files.confined_path import links_out_of
-from sdtune.report.facts import lacks
+from sdtune.report.facts import lacks, told
 from sdtune.report.page import fill_page
 from sdtune.report.run import ReportedRun, read_run
 from sdtune.report.run_report import curve_content, report_content
@@ -146,10 +145,6 @@ class LivePage:
         folder = newest_run(self.folder)
         if folder is None:
             return self._empty("No run yet", f"The first run below {self.folder} appears here.")
-        links = _links(folder)
-        if links:
-            sentence = f"{links[0]} is a link that leads out of the run's folder, and is not read."
-            return self._empty("This run is not shown", sentence)
         return self._page(folder)
 
     def _empty(self, title: str, sentence: str) -> str:
@@ -170,7 +165,7 @@ class LivePage:
             "contact_sheet": "",
             "live_curves": [],
             # that it is not finished is its heading, and needs no notice
-            "notices": list(shown.run.problems if process is not None else lacks(shown.run)),
+            "notices": told(shown.run) if process is not None else list(lacks(shown.run)),
         }
         if process is not None:
             content |= {"live_curves": content["curves"], "curves": []}  # to the top
@@ -193,39 +188,42 @@ class LivePage:
             if not (is_new and is_due):
                 return shown
         if shown is None or shown.others != others:
-            run = read_run(folder)
+            run = read_run(folder, follow=False)
             content = report_content(run, training_pictures=False)
         else:
-            run = replace(shown.run, curves=read_curves(folder))
+            problems: list[str] = []
+            curves_read = read_curves(folder, problems, within=folder)
+            run = replace(shown.run, curves=curves_read, curve_problems=problems)
             content = shown.content | curve_content(run)
         end = time.monotonic()
         due = end + (end - begin) * (1 - _SHARE) / _SHARE
         return _Shown(run, content, curves, others, state_of(run).doing, due)
 
 
-_Files = list[tuple[str, int, int]]
+_Listed = tuple[str, int, int, bool]
+_Files = list[_Listed]
 
 
 def _files(folder: Path) -> tuple[_Files, _Files]:
-    """List the event files, and all others that the page is made of, with sizes and times."""
-    curves = [_listed(path, folder) for path in sorted(folder.glob(EVENT_FILES))]
-    names = {each[0] for each in curves} | {LOCK, PROCESS, REPORT}
+    """List the event files, and all others that the page is made of, to see what has changed."""
+    events = sorted(folder.glob(EVENT_FILES))
+    curves = [_listed(path, folder) for path in events]
+    # a link, or what is no file, is told of in another part
+    names = {each.name for each in events if each.is_file() and not each.is_symlink()}
+    names |= {LOCK, PROCESS, REPORT}
     others = []
     for where, folders, files in os.walk(folder):
         folders[:] = sorted(each for each in folders if each != CHECKPOINT.parent.name)
+        linked = [each for each in folders if Path(where, each).is_symlink()]
         shown = [each for each in sorted(files) if each not in names and not each.endswith(".tmp")]
-        others += [_listed(Path(where, each), folder) for each in shown]
+        others += [_listed(Path(where, each), folder) for each in (*linked, *shown)]
     return curves, others
 
 
-def _listed(path: Path, folder: Path) -> tuple[str, int, int]:
+def _listed(path: Path, folder: Path) -> _Listed:
+    name, is_link = str(path.relative_to(folder)), path.is_symlink()
     try:
         found = path.stat()
     except OSError:  # it has just been replaced
-        return str(path.relative_to(folder)), -1, -1
-    return str(path.relative_to(folder)), found.st_size, found.st_mtime_ns
-
-
-def _links(folder: Path) -> list[Path]:
-    names = [each.name for each in folder.iterdir() if each.name != CHECKPOINT.parent.name]
-    return links_out_of(folder, names)
+        return name, -1, -1, is_link
+    return name, found.st_size, found.st_mtime_ns, is_link

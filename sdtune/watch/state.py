@@ -78,12 +78,13 @@ def state_of(run: ReportedRun, now: float | None = None) -> RunState:
     losses = run.curves.get("train/loss")
     rate = rate_of(losses, since)
     step = run.max_steps if doing == "finished" and run.max_steps else run.last_step
+    steps = process.steps if process is not None and process.steps else run.max_steps
     left = None
-    if process is not None and rate is not None and run.max_steps and silence is not None:
-        left = max(0.0, (run.max_steps - rate.step) * rate.seconds_per_step - silence)
+    if process is not None and rate is not None and steps and silence is not None:
+        left = max(0.0, (steps - rate.step) * rate.seconds_per_step - silence)
     can_go_on = bool(RunFolder(run.folder).checkpoints)
     can_stop = doing == "training" and losses is not None and losses.steps[-1] >= since
-    return RunState(doing, step, run.max_steps, rate, left, silence, process, can_go_on, can_stop)
+    return RunState(doing, step, steps, rate, left, silence, process, can_go_on, can_stop)
 
 
 def rate_of(curve: Curve | None, since: int = 0) -> Rate | None:

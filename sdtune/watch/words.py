@@ -65,11 +65,19 @@ def _times(state: RunState) -> list[tuple[str, str]]:
     rows = []
     if state.seconds_left is not None:
         rows.append(("time left", f"about {duration(state.seconds_left)}"))
+    elif state.silence is not None:
+        rows.append(("time left", f"not known{_why_not(state)}"))
     if state.rate is not None:
         rows.append(("speed", _speed(state.rate.seconds_per_step)))
     if state.silence is not None and state.silence > _LONG_SILENCE:
         rows.append(("last sign of life", f"{duration(state.silence)} ago"))
     return rows
+
+
+def _why_not(state: RunState) -> str:
+    if state.rate is None:
+        return " before two steps are logged"
+    return ", for nothing in the run's folder says how many steps it takes"
 
 
 def _speed(seconds: float) -> str:

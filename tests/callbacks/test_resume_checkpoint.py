@@ -19,6 +19,7 @@ from sdtune.files.atomic_file import temporary_sibling
 from sdtune.run_folder.checkpoints import find_checkpoint
 from sdtune.run_folder.recipe_changes import RecipeChangedError
 from sdtune.run_folder.resumes import read_resumes
+from sdtune.run_folder.run_process import training_process
 from tests.callbacks.fake_technique import FakeData, FakeTechnique, make_trainer
 
 
@@ -385,3 +386,17 @@ def test_an_interval_must_be_positive():
         ResumeCheckpoint(0)
     with pytest.raises(ValueError, match="`keep_last` to be a positive integer"):
         ResumeCheckpoint(1, keep_last=0)
+
+
+def test_the_steps_that_epochs_come_to_are_written_down_for_those_who_watch(tmp_path):
+    found = []
+
+    class Look(Callback):
+        def on_train_batch_end(self, trainer, *_):
+            found.append(training_process(Path(trainer.log_dir)).steps)
+
+    run = tmp_path / "run"
+    fit(run, ResumeCheckpoint(), Look(), max_epochs=3, max_steps=-1, **logged(run))
+    trained = len(found)
+    assert trained > 3
+    assert found == [trained] * trained

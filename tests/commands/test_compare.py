@@ -133,6 +133,15 @@ def test_recipes_alone_are_a_comparison_too(recipe, started, capsys):
     assert {path.name for path in Path("out").iterdir()} >= {"four", "eight", "starts"}
 
 
+def test_a_recipe_that_nothing_scores_is_refused_by_name(recipe, started, capsys):
+    [problem] = refusals(capsys, recipe, "--budget-steps=2")
+    assert f"Expected sdtune.EvaluationCallback among `trainer.callbacks` of {recipe}" in problem
+    _, first, second = refusals(capsys, recipe, "--model.rank=-1")
+    assert first == problem
+    assert second.startswith("Expected `rank` to be")
+    assert not started
+
+
 def test_recipes_that_are_evaluated_differently_are_refused(recipe, started, capsys):
     for name, prompt in {"four": "a cat", "eight": "a dog"}.items():
         callback = (

@@ -8,6 +8,12 @@ def test_nearest_finds_a_misspelt_name():
     assert nearest("modle.rank", KNOWN) == "; did you mean `model.rank`?"
 
 
+def test_nearest_passes_over_case():
+    assert nearest("MIT", ["mpl-2.0", "mit", "gpl"]) == "; did you mean `mit`?"
+    assert nearest("lorastylemodule", ["LoRAStyleModule"]) == "; did you mean `LoRAStyleModule`?"
+    assert nearest("model.RANK", KNOWN) == "; did you mean `model.rank`?"
+
+
 def test_nearest_finds_a_name_without_its_prefix():
     assert nearest("max_steps", KNOWN) == "; did you mean `trainer.max_steps`?"
 

@@ -106,6 +106,19 @@ def test_nothing_is_overwritten(tmp_path, capsys):
     assert recipe.read_text() == "mine"
 
 
+def test_a_link_to_nothing_is_not_written_through(tmp_path, capsys):
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for to, said in (
+        ("link", "not to exist, but it is a link to nothing"),
+        ("link/made/recipe.yaml", f"but `{tmp_path / 'link'}` is a link to nothing"),
+        ("train.toml/recipe.yaml", f"but `{tmp_path / 'train.toml'}` is no folder"),
+    ):
+        path = config(tmp_path, **LORA)
+        assert main(["import-config", str(path), "--to", str(tmp_path / to)]) == 2
+        assert said in capsys.readouterr().err
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["link", "train.toml"]
+
+
 def test_faults_write_nothing(tmp_path, capsys):
     recipe = tmp_path / "recipe.yaml"
     path = config(tmp_path, **LORA, network_dim=0, clip_skip=0)

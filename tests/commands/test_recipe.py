@@ -1,5 +1,8 @@
+import os
+
 import pytest
 
+from sdtune.cli import main
 from sdtune.commands.errors import CallError
 from sdtune.commands.recipe import options, part_options, read_yaml
 
@@ -46,3 +49,12 @@ def test_a_file_that_is_no_recipe_is_refused(tmp_path, text):
     path.write_text(text, encoding="utf-8")
     with pytest.raises(CallError, match=r"bad.yaml` to be a"):
         read_yaml(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are POSIX's")
+def test_a_pipe_is_not_waited_for(tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(CallError, match=r"pipe\.yaml` is a named pipe, which is not opened"):
+        read_yaml(tmp_path / "pipe.yaml")
+    assert main(["check", str(tmp_path / "pipe.yaml")]) == 2
+    assert "pipe.yaml` is a named pipe" in capsys.readouterr().err

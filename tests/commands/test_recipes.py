@@ -52,7 +52,7 @@ def test_a_copy_has_the_same_bytes_and_overwrites_nothing(capsys):
         (["copy", "style_lra", "x"], "did you mean `style_lora`?"),
         (["copy", "style_lora"], "Expected `folder` to be given"),
         (["copi"], "did you mean `copy`?"),
-        (["copy", "style_lora", "file/x"], "Expected to write `file/x/style_lora.yaml`"),
+        (["copy", "style_lora", "file/x"], "to lie in a folder, but `file` is no folder"),
     ],
 )
 def test_wrong_calls_say_what_to_type(words, said, capsys):

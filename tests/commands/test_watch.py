@@ -1,6 +1,12 @@
 from sdtune.cli import main
 
 
+def test_a_file_is_said_to_be_no_folder(capsys, tmp_path):
+    (tmp_path / "config.yaml").touch()
+    assert main(["watch", str(tmp_path / "config.yaml")]) == 2
+    assert f"`{tmp_path / 'config.yaml'}` is no folder: name the one" in capsys.readouterr().err
+
+
 def test_a_wrong_call_says_all_that_is_wrong(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["watch", "--port", "80", "--share"]) == 2

@@ -155,6 +155,18 @@ def test_no_instance_picture_is_a_problem(tmp_path):
     assert "holds no pictures" in problem
 
 
+def test_class_pictures_without_captions_ask_for_one_prompt(make_data, make_folder):
+    folder = make_folder(2, name="class")
+    for each in folder.glob("*.txt"):
+        each.unlink()
+    first, *others = make_data(class_dir=folder).problems()
+    assert first.startswith(f"{folder}: class pictures there have no caption, and `class_p")
+    assert len(others) == 1
+    assert make_data(class_dir=folder, class_prompt="a cat").problems() == []
+    with pytest.raises(ValueError, match="got 2 texts, which are for pictures that are drawn"):
+        make_data(class_dir=folder, class_prompt=["a cat", "a dog"])
+
+
 def test_class_pictures_among_the_instances_are_a_problem(make_data, make_folder):
     folder = make_folder(2, name="pictures/class")
     (problem,) = make_data(instance_prompt="erica", class_dir=folder).problems()

@@ -120,7 +120,7 @@ def test_without_a_network_the_whole_unet_learns(tmp_path):
         (
             [{"image_dir": "a"}, {"image_dir": "b"}, {"image_dir": "c", "is_reg": True}],
             {},
-            "`image_dir` to be one folder of instance pictures",
+            "`image_dir` to be one folder of instance pictures beside regularisation pictures, but",
         ),
         ([{"image_dir": "a"}], {"keep_tokens": -1}, "`keep_tokens` to be an integer of 0"),
     ],
@@ -129,6 +129,48 @@ def test_what_one_recipe_cannot_say_is_refused(subsets, values, message, tmp_pat
     with pytest.raises(ArgumentsError) as caught:
         read(tmp_path, *subsets, **values)
     assert any(message in each for each in caught.value.problems), caught.value.problems
+
+
+def test_one_text_for_all_pictures_is_not_for_several_folders(tmp_path):
+    captioned = tmp_path / "captioned"
+    captioned.mkdir()
+    (captioned / "a.txt").write_text("a cat")
+    subsets = [{"image_dir": str(captioned)}, {"image_dir": "bare", "class_tokens": "sks cat"}]
+    with pytest.raises(ArgumentsError) as caught:
+        read(tmp_path, *subsets, network_args=["conv_dim=4"])
+    [problem] = [each for each in caught.value.problems if "`image_dir`" in each]
+    assert "or several that all have captions (`bare` has none, and `class_tokens`" in problem
+    assert "`sdtune caption bare` writes captions" in problem
+    whole = {key: value for key, value in BARE.items() if key != "network_module"}
+    described = [{"resolution": 64, "subsets": [{"image_dir": "a"}, {"image_dir": "b"}]}]
+    with pytest.raises(ArgumentsError, match="where there is no `network_module`"):
+        import_kohya(read_kohya(config(tmp_path, **whole, datasets=described)))
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [("missing.toml", "there is no such file"), ("../data.toml", "it is elsewhere, and not read")],
+)
+def test_a_data_set_that_is_not_read_is_told_why(name, fault, tmp_path):
+    with pytest.raises(ArgumentsError, match=fault):
+        read_kohya(config(tmp_path, **BARE, dataset_config=name))
+
+
+def test_a_text_of_another_encoding_is_told_with_the_way_out(tmp_path):
+    path = tmp_path / "train.toml"
+    path.write_text("network_dim = 4", encoding="utf-16")
+    with pytest.raises(ArgumentsError, match=r"train\.toml to be a TOML file, but it is UTF-16.*"):
+        read_kohya(path)
+
+
+def test_a_list_of_very_many_keys_is_cut(tmp_path):
+    many = {f"key_{number}": number for number in range(40_000)}
+    recipe = import_kohya(read_kohya(config(tmp_path, **LORA, **many)))
+    lines = list(recipe.lists())
+    assert "Not known to sdtune, and left out (40000):" in lines
+    assert "  key_199 = 199" in lines
+    assert "  and 39,800 more" in lines
+    assert len(lines) < 300
 
 
 def test_a_file_elsewhere_is_read_only_if_the_call_names_it(tmp_path):

@@ -52,3 +52,14 @@ def test_all_missing_folders_are_named(runs, tmp_path):
     wrong = [tmp_path / "a", *runs, tmp_path / "b"]
     with pytest.raises(FileNotFoundError, match=r"nothing at .*/a, .*/b"):
         write_comparison("t", [], wrong, tmp_path / "page.html")
+
+
+def test_what_cannot_be_read_of_a_run_is_told_in_its_row(runs, tmp_path):
+    events = next(runs[1].glob("events.out.*"))
+    events.write_bytes(events.read_bytes()[:-9])
+    (runs[1] / "resumes.json").write_text("{", encoding="utf-8")
+    _, page = read(write_comparison("Two", [], runs, tmp_path / "page.html"))
+    row = page.text[page.text.index("This run is not finished") :]
+    assert f"{events} can be read only up to step" in row
+    assert f"{runs[1] / 'resumes.json'} cannot be read" in row
+    assert "resumes.json" not in page.text[: -len(row)]

@@ -158,6 +158,7 @@ def test_private_words_are_found_in_texts_and_named(tmp_path):
         (["--to=x"], "Expected `--license` to be given"),
         (["--to=x", "--license=CC BY"], "Expected `--license` to be a licence by the hub's name"),
         (["--to=x", "--license=mti"], "but got `mti`; did you mean `mit`?"),
+        (["--to=x", "--license=MIT"], "but got `MIT`; did you mean `mit`?"),
         (["--to=x", "--license=other"], "come with `--license_name`, one word such as my-license"),
         (["--to=x", "--license=mit", "--license_name=x"], "with `--license other` alone"),
         (["--to=.", "--license=mit"], "Expected `--to` to name a new folder"),

@@ -130,3 +130,11 @@ def test_the_contact_sheet_is_linked_where_there_is_one(whole_run, tmp_path):
     assert "contact_sheet.html" in read(write_report(run))[1].addresses
     elsewhere = read(write_report(run, tmp_path / "page.html"))[1].addresses
     assert "a%20run/contact_sheet.html" in elsewhere
+
+
+def test_an_event_file_that_cannot_be_read_to_its_end_is_told(whole_run, tmp_path):
+    run = shutil.copytree(whole_run, tmp_path / "run")
+    events = next(run.glob("events.out.*"))
+    events.write_bytes(events.read_bytes()[:-9])
+    _, page = read(write_report(run))
+    assert f"{events} can be read only up to step" in page.text

@@ -1,5 +1,6 @@
 """What a page shows of a run whose files change under it, and what it reads anew."""
 
+import html
 import json
 import os
 import re
@@ -95,7 +96,7 @@ def test_half_written_files_are_told_and_never_break_it(run):
 
 
 def test_an_error_that_nobody_thought_of_leaves_a_page(run, monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise KeyError("x</header><script>")
 
     monkeypatch.setattr(live_page, "read_run", fail)
@@ -118,7 +119,69 @@ def test_a_link_out_of_the_folder_is_not_followed(run, tmp_path):
     (run / "config.yaml").symlink_to(tmp_path / "secret")
     look = LivePage(run).look()
     assert "a secret" not in look.page
-    assert "leads out of the run" in look.page
+    assert "config.yaml is a link that leads out of the run" in html.unescape(look.page)
+    # all else is there
+    assert {"before-after", "figures", "samples", "curves", "facts"} <= set(look.parts)
+
+
+@pytest.mark.parametrize(
+    ("name", "lacking"),
+    [
+        ("evaluation.json", {"best", "figures"}),
+        ("evaluation", set()),
+        ("samples", {"samples"}),
+        ("samples/rows/step_000400.png", set()),
+        ("adapter", {"use"}),
+        ("events.out", {"curves"}),
+    ],
+)
+def test_each_link_out_is_named_and_takes_its_own_part_alone(run, tmp_path, name, lacking):
+    page = LivePage(run)
+    before = page.look().parts
+    path = next(run.glob("events.out*")) if name == "events.out" else run / name
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    parts = page.look().parts
+    assert f"{path} is a link that leads out" in html.unescape(parts["header"][1])
+    assert set(before) - set(parts) == lacking
+    path.unlink()
+    (tmp_path / "elsewhere").rename(path)
+    assert set(page.look().parts) == set(before)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are POSIX's")
+def test_pipes_are_named_and_never_opened(run):
+    page = LivePage(run)
+    whole = set(page.look().parts)
+    names = ["events.out.tfevents.1.pipe", "adapter/unet.safetensors", "samples/rows/base.png"]
+    names += ["config_2.yaml", "resumes.json", "picture_losses.json", "new.sock"]
+    for name in names:
+        (run / name).unlink(missing_ok=True)
+        os.mkfifo(run / name)
+    parts = page.look().parts
+    for name in names:
+        assert f"{run / name} is a named pipe and no file" in parts["header"][1]
+    assert whole - set(parts) <= {"use"}
+
+
+def test_a_damaged_event_file_is_told_with_its_step(run):
+    with FileLock(run / ".lock"):
+        note_process(run)
+        page = LivePage(run)
+        page.look()
+        with SummaryWriter(str(run), filename_suffix=".more") as writer:
+            for step in range(500, 600, 10):
+                writer.add_scalar("train/loss", 0.1, step)
+        [written] = run.glob("*.more")
+        events = written.rename(run / "events.out.tfevents.9999999999.host")
+        content = events.read_bytes()
+        events.write_bytes(content[:-7])  # as a process leaves it that is about to write the rest
+        assert "can be read only" not in page.look().page
+        events.write_bytes(content[:-60] + b"damage" + content[-54:])
+        said = f"{events} can be read only up to step 570: it is damaged at byte"
+        assert said in page.look().parts["header"][1]
+        events.write_bytes(content)
+        assert "can be read only" not in page.look().page
 
 
 def test_a_stop_is_of_the_run_that_the_page_showed_and_is_sent_once(run, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 from sdtune.report.run import ReportedRun
 from sdtune.run_folder.curves import Curve
 from sdtune.run_folder.resumes import Resume
-from sdtune.run_folder.run_process import note_process
+from sdtune.run_folder.run_process import note_process, note_steps
 from sdtune.watch.state import Rate, rate_of, state_of
 from sdtune.watch.words import live_words
 from tests.report.run_folder import make_evaluation
@@ -54,6 +54,24 @@ def test_epochs_are_the_steps_that_the_record_of_scores_names(run, tmp_path, mon
     assert state_of(epochs, now=1010.0).seconds_left is None
     scored = replace(epochs, evaluation=make_evaluation(tmp_path))
     assert state_of(scored, now=1010.0).seconds_left == pytest.approx((400 - 39) * 0.4 - 10)
+
+
+def test_epochs_are_the_steps_that_the_process_has_written_down(run, monkeypatch):
+    monkeypatch.setattr("sdtune.run_folder.run_process._has_open", lambda *_: True)
+    epochs = replace(run, config={"trainer": {"max_epochs": 10, "max_steps": -1}})
+    note_process(run.folder)
+    why = "for nothing in the run's folder says how many steps it takes"
+    unknown = ("time left", f"not known, {why}")
+    assert live_words(state_of(epochs, now=1010.0)).rows[0] == unknown
+    note_steps(run.folder, 239)
+    state = state_of(epochs, now=1010.0)
+    assert (state.steps, state.seconds_left) == (239, pytest.approx(200 * 0.4 - 10))
+    assert live_words(state).heading == "Training: step 39 of 239"
+    note_steps(run.folder, float("inf"))
+    assert live_words(state_of(epochs, now=1010.0)).rows[0] == unknown
+    early = replace(run, resumes=[Resume(35, [])])
+    said = ("time left", "not known before two steps are logged")
+    assert live_words(state_of(early, now=1010.0)).rows[0] == said
 
 
 def test_a_run_without_a_process_has_ended_or_is_finished(run):

@@ -11,6 +11,7 @@ from typing import Any
 
 from sdtune.files.atomic_file import replaced_atomically
 from sdtune.files.cache_folder import default_cache_dir
+from sdtune.files.regular_file import check_file
 
 __all__ = ["ShardIndex"]
 
@@ -74,6 +75,7 @@ class ShardIndex:
 
     def _read(self) -> dict[str, list[Any]]:
         try:
+            check_file(self.path)
             with self.path.open(encoding="utf-8") as file:
                 if json.loads(file.readline()) != self._header:
                     return {}
