@@ -95,6 +95,7 @@ class RunTimer(Callback):
         self._visited: list[_Visited] = []
         self._inside = 0.0  # of all that is timed by itself, so far
         self._inside_opened = self._inside_closed = 0.0
+        self._has_begun = False
         self._first = self._total = 0
         self._epochs_between: int | None = None
         self._first_step = self._opened = self._closed = self._clock = 0.0
@@ -117,8 +118,9 @@ class RunTimer(Callback):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Note when the first step begins."""
-        if self.start:
+        if self._has_begun:
             return
+        self._has_begun = True
         self.start = now() - self._birth
         if self.at_first_step is not None:
             self.at_first_step()
@@ -138,9 +140,25 @@ class RunTimer(Callback):
                 self._open()
             return
         if self._is_enough(trainer, step - self._first):
-            self._closed, self._inside_closed = now(), self._inside
-            self.timed = step - self._first
+            self._close(step)
             self._stop(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the run for the whole if something else has ended it.
+
+        Raises:
+            ValueError: If that was too soon.
+        """
+        if self._closed:
+            return
+        step = trainer.global_step
+        if not self._opened or step == self._first:
+            raise ValueError(
+                f"Expected more than {self._first} steps, for a time of the others, but the run "
+                f"has ended after {step}."
+            )
+        self._total = step
+        self._close(step)
 
     def parts(self) -> list[Part]:
         """Say what the whole run takes; called when all is over.
@@ -164,6 +182,10 @@ class RunTimer(Callback):
     def _open(self) -> None:
         self._opened, self._inside_opened = now(), self._inside
         self._clock = time.perf_counter()
+
+    def _close(self, step: int) -> None:
+        self._closed, self._inside_closed = now(), self._inside
+        self.timed = step - self._first
 
     def _is_enough(self, trainer: Trainer, steps: int) -> bool:
         if steps >= _TIMED or self._first + steps >= self._total:

@@ -88,7 +88,9 @@ def estimate(recipe: str, *words: str, gpu: str | None = None, time: bool = Fals
     architecture = likely_architecture(values["model.base"])
     if time:
         _check_time(values, is_at_hand=architecture is None)
-        show(*time_run(["--config", recipe, *words]))
+        # nothing is logged elsewhere than in the run's folder, if there is one
+        logger = [] if values["trainer.logger"] is False else ["--trainer.logger=true"]
+        show(*time_run(["--config", recipe, *words, *logger]))
         if available is None:
             return 0
     if architecture is not None:
@@ -145,7 +147,7 @@ def _read(words: Sequence[str]) -> dict[str, Any]:
         arguments = config[part].get("init_args")
         values |= {f"{part}.{name}": value for name, value in (arguments or {}).items()}
     values |= {name: config.get(name) for name in CALL_KEYS}
-    for name in ("precision", "accumulate_grad_batches"):
+    for name in ("precision", "accumulate_grad_batches", "logger"):
         values[f"trainer.{name}"] = config.trainer.get(name)
     for name in ("model.base", "data.resolution"):
         if name not in values:

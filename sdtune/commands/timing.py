@@ -84,8 +84,7 @@ def _start(until: str, root: Path, words: Sequence[str]) -> int:
         os._exit(0)
 
     quiet_misleading_messages()
-    # after the recipe's own: nothing is logged elsewhere
-    cli = RecipeCLI([*words, f"--trainer.default_root_dir={root}", "--trainer.logger=true"])
+    cli = RecipeCLI([*words, f"--trainer.default_root_dir={root}"])
     if cli.trainer.world_size > 1:
         os.environ[WALL_CLOCK] = "1"  # time that processes wait for each other counts
     timer = RunTimer(float(os.environ[_BEGUN]), leave if until == "start" else None)

@@ -12,6 +12,7 @@ from sdtune.bench import run_timer
 from sdtune.bench.run_timer import Part, RunTimer
 from sdtune.callbacks.periodic import PeriodicCallback
 from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
+from sdtune.callbacks.stop_after import StopAfter
 from tests.callbacks.fake_technique import FakeData, FakeTechnique, make_trainer
 
 START, RECORDING, STEP, VALIDATION, VISIT, SAVING, END = 7.0, 20.0, 1.0, 0.5, 30.0, 4.0, 3.0
@@ -135,6 +136,18 @@ def test_parts_are_told_apart(tmp_path: Path, clock: Clock) -> None:
 def test_a_run_without_an_end_is_refused(tmp_path: Path, clock: Clock) -> None:
     with pytest.raises(ValueError, match=r"Expected `trainer\.max_steps` to be given"):
         fit(clock, tmp_path, RunTimer(begun=0.0), max_steps=-1, max_epochs=-1)
+
+
+def test_another_end_is_the_whole_runs(tmp_path: Path, clock: Clock) -> None:
+    timer = RunTimer(begun=0.0)
+    trainer = make_trainer(tmp_path, timer, StopAfter(9), max_steps=100)
+    trainer.fit(Technique(clock), FakeData())
+    assert (timer.timed, trainer.global_step) == (6, 9)
+    assert Part("step", 9, STEP) in timer.parts()
+    with pytest.raises(ValueError, match=r"more than 3 steps, .* has ended after 2"):
+        make_trainer(tmp_path, RunTimer(0.0), StopAfter(2), max_steps=100).fit(
+            Technique(clock), FakeData()
+        )
 
 
 def test_slow_steps_are_fewer(

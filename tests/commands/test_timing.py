@@ -78,11 +78,6 @@ def test_the_time_of_a_run_is_foretold(recipe: str, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.slow
-def test_what_keeps_a_recipe_from_being_started_is_told(recipe: str) -> None:
-    with pytest.raises(CallError, match=r"Expected `trainer\.max_steps` to be given"):
-        time_run(["--config", recipe, "--trainer.max_steps=-1"])
-
-
 def test_a_wrong_recipe_is_told_with_all_its_problems(recipe: str) -> None:
     words = ["--model.init_args.rank=0", "--data.init_args.batch_size=-1"]
     with pytest.raises(CallError) as caught:
