@@ -244,9 +244,10 @@ class RunTimer(Callback):
         epoch = self._steps_of_epoch(trainer)
         if not trainer.enable_validation or not sum(trainer.num_val_batches):
             return epoch
+        between = float(trainer.val_check_batch or 1)  # None before the loader is there
         if self._epochs_between is None:
-            return trainer.val_check_batch / trainer.accumulate_grad_batches
-        an_epoch = max(1.0, trainer.num_training_batches // trainer.val_check_batch)
+            return between / trainer.accumulate_grad_batches
+        an_epoch = max(1.0, trainer.num_training_batches // between)
         return self._epochs_between * epoch / an_epoch
 
 
