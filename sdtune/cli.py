@@ -39,7 +39,7 @@ COMMANDS = {
     "cache": "what is kept between runs: sdtune cache info, clear, or fill RECIPE.yaml",
     "caption": "write captions beside pictures that have none: sdtune caption FOLDER",
     "bench": "what training costs here, beside a plain loop: sdtune bench --base sd15",
-    "estimate": "the memory that a recipe takes: sdtune estimate RECIPE.yaml --gpu 12GB",
+    "estimate": "the memory and time that a recipe takes: sdtune estimate RECIPE.yaml --time",
     "check": "list all that is wrong with a recipe and its data: sdtune check RECIPE.yaml",
     "import-config": "a recipe from kohya's TOML: sdtune import-config train.toml --to recipe.yaml",
     "recipes": "those that come with sdtune: sdtune recipes, sdtune recipes copy NAME FOLDER",

@@ -118,6 +118,7 @@ INSIDE_FUNCTIONS: dict[tuple[str, str], str] = {
     ("sdtune.commands.report", "*"): "matplotlib would make `sdtune report --help` slow",
     ("sdtune.commands.watch", "*"): "matplotlib would make `sdtune watch --help` slow",
     ("sdtune.commands.starting", "*"): "what is imported is timed",
+    ("sdtune.commands.timing", "*"): "the process that asks for it has no need of torch",
     ("sdtune.nano.making.commands", "*"): "each step of the making needs other optional packages",
     ("sdtune.techniques.optimization.optimizers", "*"): "an optimizer's package may be missing",
     ("sdtune.models.stable_diffusion", "sdtune.models.noise_schedulers"): "to be mended in models",

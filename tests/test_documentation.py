@@ -44,6 +44,7 @@ NOT_RUN = {
     "docs/watching.md: ssh": "needs another machine",
     "docs/settings.md:": "takes an hour; tests/benchmarks/test_settings_page.py has its results",
     "docs/start.md: pip install": "sets an environment up; .ci/run does it",
+    "docs/speed_and_memory.md: sdtune estimate recipes/sty": "tests/commands/test_timing.py times",
     "docs/techniques/dreambooth.md:": "tests/test_own_photos.py trains so",
     "docs/techniques/textual_inversion.md:": "tests/test_own_photos.py trains so",
     "docs/techniques/pivotal_tuning.md: lightning": "tests/test_own_photos.py trains so",

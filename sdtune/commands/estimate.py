@@ -1,13 +1,14 @@
-"""`sdtune estimate`: the memory that a recipe takes, counted before anything is loaded."""
+"""`sdtune estimate`: the memory that a recipe takes, counted, and the time, by its first steps."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jsonargparse import ArgumentError, Namespace
 
 from sdtune.commands.call import read_call
 from sdtune.commands.errors import CallError
+from sdtune.commands.recipe import CALL_KEYS
 from sdtune.files.printable_text import show
 
 __all__ = ["estimate", "main"]
@@ -21,7 +22,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run `sdtune estimate`.
 
     Args:
-        arguments: The command line after it: a recipe, `--gpu`, then overrides as for `sdtune fit`.
+        arguments: The command line after it: a recipe, `--gpu`, `--time`, then overrides as for
+            `sdtune fit`.
 
     Returns:
         The exit code.
@@ -31,7 +33,8 @@ def main(arguments: Sequence[str]) -> int:
     """
     if {"-h", "--help"} & set(arguments):
         read_call(estimate, "sdtune estimate", ["--help"])
-    words = list(arguments)
+    words = [word for word in arguments if word != "--time"]
+    time = len(words) < len(arguments)
     gpu = None
     for number, word in enumerate(words):
         if word == "--gpu" or word.startswith("--gpu="):
@@ -42,24 +45,29 @@ def main(arguments: Sequence[str]) -> int:
             del words[number : number + (2 if word == "--gpu" else 1)]
             break
     if not words or words[0].startswith("-"):
-        raise CallError(["Expected a recipe: sdtune estimate RECIPE.yaml [--gpu 12GB]."])
-    return estimate(*words, gpu=gpu)
+        raise CallError(["Expected a recipe: sdtune estimate RECIPE.yaml [--gpu 12GB] [--time]."])
+    return estimate(*words, gpu=gpu, time=time)
 
 
-def estimate(recipe: str, *words: str, gpu: str | None = None) -> int:
-    """Count the memory that a recipe takes, by part, on tensors without values.
+def estimate(recipe: str, *words: str, gpu: str | None = None, time: bool = False) -> int:
+    """Count the memory that a recipe takes, by part, on tensors without values; or find its time.
 
-    Nothing is loaded and no device is asked: a base that is not at hand is counted by its
-    architecture. It takes half a minute for Stable Diffusion 1, and as long for each proposal.
+    For memory nothing is loaded and no device is asked: a base that is not at hand is counted by
+    its architecture. It takes half a minute for Stable Diffusion 1, and as long for each proposal.
+
+    For time the recipe is started on this machine and takes some true steps, and once what comes
+    now and then: pictures, scores and files. The run's folder is a temporary one.
 
       sdtune estimate recipes/sd14/style_lora.yaml --gpu 12GB
       sdtune estimate recipes/sdxl/style_lora.yaml --gpu 10GB --data.batch_size 1
+      sdtune estimate recipes/style_lora.yaml --time
 
     Args:
         recipe: A recipe.
         *words: Overrides, as for `sdtune fit`.
         gpu: Memory of the device, such as `12GB`: if the recipe does not fit, settings that take
             less are counted, the cheapest first, until one does.
+        time: Say how long the whole run takes here; memory is counted beside it if `gpu` is given.
 
     Returns:
         The exit code: 0, or 1 if nothing fits.
@@ -70,6 +78,7 @@ def estimate(recipe: str, *words: str, gpu: str | None = None) -> int:
     available = None if gpu is None else _size(gpu)
     # only now: they bring torch along
     from sdtune.commands.quiet import quiet_devices, quiet_misleading_messages
+    from sdtune.commands.timing import time_run
     from sdtune.estimation.hollow_model import likely_architecture
     from sdtune.estimation.smaller import smaller_settings, words_of
 
@@ -77,6 +86,13 @@ def estimate(recipe: str, *words: str, gpu: str | None = None) -> int:
     with quiet_devices():
         values = _read(["--config", recipe, *words])
     architecture = likely_architecture(values["model.base"])
+    if time:
+        _check_time(values, is_at_hand=architecture is None)
+        # nothing is logged elsewhere than in the run's folder, if there is one
+        logger = [] if values["trainer.logger"] is False else ["--trainer.logger=true"]
+        show(*time_run(["--config", recipe, *words, *logger]))
+        if available is None:
+            return 0
     if architecture is not None:
         show(f"{values['model.base']} is not at hand: counted as {architecture}.")
     needed = _count(values, "as it is")
@@ -97,6 +113,23 @@ def estimate(recipe: str, *words: str, gpu: str | None = None) -> int:
     return 1
 
 
+def _check_time(values: Mapping[str, Any], is_at_hand: bool) -> None:
+    """Refuse to take true steps of what is no new run, or has no base."""
+    problems: list[str] = []
+    if not is_at_hand:
+        problems.append(
+            f"Expected `model.base` to be at hand for `--time`, which takes true steps, but "
+            f"{values['model.base']} is not; without `--time`, memory is counted."
+        )
+    problems += [
+        f"Expected no `{name}` with `--time`, which starts a new run in a folder of its own."
+        for name in CALL_KEYS
+        if values[name] is not None
+    ]
+    if problems:
+        raise CallError(problems)
+
+
 def _read(words: Sequence[str]) -> dict[str, Any]:
     """Give a recipe's values by their keys, its model's class as `model`, its data as `data`."""
     from sdtune.commands.recipe_classes import import_chosen
@@ -113,7 +146,8 @@ def _read(words: Sequence[str]) -> dict[str, Any]:
     for part in ("model", "data"):
         arguments = config[part].get("init_args")
         values |= {f"{part}.{name}": value for name, value in (arguments or {}).items()}
-    for name in ("precision", "accumulate_grad_batches"):
+    values |= {name: config.get(name) for name in CALL_KEYS}
+    for name in ("precision", "accumulate_grad_batches", "logger"):
         values[f"trainer.{name}"] = config.trainer.get(name)
     for name in ("model.base", "data.resolution"):
         if name not in values:

@@ -27,7 +27,7 @@ from sdtune.report.contact_sheet import write_contact_sheet
 from sdtune.report.run_report import write_report
 from sdtune.run_folder.layout import RunFolder, by_step
 
-__all__ = ["main"]
+__all__ = ["main", "train"]
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,19 @@ def main(arguments: Sequence[str]) -> int:
         CallError: If the call, the recipe or the data is wrong; it lists every problem.
     """
     quiet_misleading_messages()
-    cli = RecipeCLI(arguments)
+    return train(RecipeCLI(arguments), arguments)
+
+
+def train(cli: RecipeCLI, arguments: Sequence[str]) -> int:
+    """Train by a recipe that is built, with all that its run folder gets.
+
+    Args:
+        cli: The recipe.
+        arguments: The call, which a run that is stopped is gone on with.
+
+    Returns:
+        The exit code, see `main`.
+    """
     if cli.trainer.is_global_zero:
         show(*cli.notes)
     # a data module of another package may have none

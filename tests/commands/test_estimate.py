@@ -19,6 +19,11 @@ _RECIPE = str(Path(__file__).parents[2] / "recipes" / "style_lora.yaml")
         ([_RECIPE, "--data.batch_size=-4"], f"`sdtune check {_RECIPE}` with the same options"),
         ([_RECIPE, "--gpu"], "Expected `--gpu` to be followed by a size"),
         ([_RECIPE, "--gpu", "much"], "Expected `--gpu` to be a size such as 12GB, but got `much`"),
+        (
+            [_RECIPE, "--time", "--model.base", "someone/model"],
+            "`model.base` to be at hand for `--time`, which takes true steps, but someone/model",
+        ),
+        ([_RECIPE, "--resume", "last", "--time"], "Expected no `resume` with `--time`"),
     ],
 )
 def test_a_wrong_call_is_refused(

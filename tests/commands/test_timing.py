@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sdtune.cli import main
+from sdtune.commands.errors import CallError
+from sdtune.commands.timing import time_run
+
+_DATA = Path(__file__).parents[2] / "datasets" / "style_openmoji"
+_RECIPE = """\
+model:
+  class_path: sdtune.LoRAStyleModule
+  init_args: {{base: {base}, rank: 4}}
+data:
+  class_path: sdtune.StyleDataModule
+  init_args: {{folder: {data}, resolution: 64, batch_size: 8, validation_count: 8}}
+trainer:
+  max_steps: 200
+  val_check_interval: 50
+  check_val_every_n_epoch: null
+  accelerator: cpu
+  callbacks:
+    - class_path: sdtune.SampleGrid
+      init_args: {{prompts: [a lion, a cat], every_n_steps: 40, num_inference_steps: 10}}
+    - class_path: sdtune.EvaluationCallback
+      init_args:
+        prompts: [a lion, a cat, a pizza, a guitar]
+        every_n_steps: 80
+        num_inference_steps: 10
+        style_pictures: 8
+    - class_path: sdtune.AdapterCheckpoint
+      init_args: {{every_n_steps: 80}}
+    - class_path: sdtune.ResumeCheckpoint
+      init_args: {{every_n_steps: 50}}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, micro_sd: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # seconds are those that a process computed
+    path = tmp_path / "style.yaml"
+    path.write_text(_RECIPE.format(base=micro_sd, data=_DATA), encoding="utf-8")
+    return path.name
+
+
+@pytest.mark.slow
+def test_the_time_of_a_run_is_foretold(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["estimate", recipe, "--time"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert os.listdir() == [recipe]  # nothing is left of it
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "|" in line]
+    rows = {row[0]: row[1:] for row in cells[2:]}
+    foretold = float(rows.pop("whole run")[2])
+    assert sum(float(row[2]) for row in rows.values()) == pytest.approx(foretold, abs=0.5)
+    times = {name: int(row[0]) for name, row in rows.items()}
+    assert times == {
+        "start": 1,
+        "first steps, beyond the others": 1,
+        "step": 200,
+        "validation": 4,
+        "SampleGrid": 5,
+        "EvaluationCallback": 3,
+        "AdapterCheckpoint": 3,
+        "ResumeCheckpoint": 4,
+        "end": 1,
+    }
+    assert any(line.startswith("By 20 true steps on ") for line in lines)
+    before = _computed_by_children()
+    subprocess.run([sys.executable, "-m", "sdtune", "fit", "--config", recipe], check=True)
+    assert foretold == pytest.approx(_computed_by_children() - before, rel=0.15)
+
+
+@pytest.mark.slow
+def test_a_wrong_recipe_is_told_with_all_its_problems(recipe: str) -> None:
+    words = ["--model.init_args.rank=0", "--data.init_args.batch_size=-1"]
+    with pytest.raises(CallError) as caught:
+        time_run(["--config", recipe, *words])
+    assert ["`rank`" in each or "`batch_size`" in each for each in caught.value.problems] == [
+        True,
+        True,
+    ]
+
+
+def _computed_by_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
