@@ -1,6 +1,7 @@
 """Several checks of one call, so that all that is wrong is said at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from inspect import signature
 
 __all__ = [
     "ArgumentsError",
@@ -8,6 +9,7 @@ __all__ = [
     "check_not_negative",
     "check_positive",
     "check_share",
+    "check_switches",
     "shortened",
 ]
 
@@ -72,6 +74,21 @@ def check_positive(name: str, value: float | None, of: str = "number") -> None:
     """
     if value is not None and not value > 0:
         raise ValueError(f"Expected `{name}` to be a positive {of}, but got {value}.")
+
+
+def check_switches(owner: type, given: Mapping[str, object]) -> None:
+    """Check that arguments which are true or false are that: others count as one of the two.
+
+    Args:
+        owner: A class.
+        given: Arguments of its constructor, by name.
+
+    Raises:
+        TypeError: If one is neither.
+    """
+    for name, parameter in signature(owner).parameters.items():
+        if parameter.annotation in (bool, "bool") and not isinstance(given.get(name, True), bool):
+            raise TypeError(f"Expected `{name}` to be true or false, but got {given[name]!r}.")
 
 
 def check_share(name: str, value: float) -> None:

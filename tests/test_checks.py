@@ -2,6 +2,7 @@
 
 import pytest
 
+from sdtune import LoRAStyleModule, StyleDataModule
 from sdtune._checks import check_all, check_share
 
 
@@ -32,3 +33,16 @@ def test_a_share_is_from_0_to_1(value: float) -> None:
     check_share("caption_dropout", 1)
     with pytest.raises(ValueError, match=r"Expected `caption_dropout` to be in \[0, 1\], but got"):
         check_share("caption_dropout", value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("compile", "false"), ("cuda_graphs", {}), ("use_dora", None)]
+)
+def test_what_is_true_or_false_is_nothing_else(name: str, value: object) -> None:
+    with pytest.raises(TypeError, match=f"`{name}` to be true or false, but got"):
+        LoRAStyleModule("nano", **{name: value})
+
+
+def test_data_takes_true_or_false_too() -> None:
+    with pytest.raises(TypeError, match=r"`flip` to be true or false, but got 'no'"):
+        StyleDataModule("pictures", flip="no")

@@ -51,6 +51,11 @@ def run_bench(call: BenchCall, arguments: Sequence[str] = ()) -> Bench:
         ValueError: If the base is not known, `grow` cannot be read, or the precision needs a GPU.
     """
     _check_base(call.base)
+    if call.compile and call.quantization is not None:
+        raise ValueError(
+            f"Expected `--compile` to be false with `--quantization` {call.quantization}, whose "
+            "weights are made anew where they are needed: take one of the two."
+        )
     grows = None if call.grow is None else read_growth(call.grow)
     precision = call.precision or ("bf16-mixed" if torch.cuda.is_available() else "32-true")
     if precision == "16-mixed" and not torch.cuda.is_available():

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
+from typing import Any
 
 __all__ = ["Ended", "ended_by_signals_early", "leave_signals"]
 
@@ -53,10 +57,14 @@ def ended_by_signals_early() -> Iterator[None]:
     for each in free:
         signal.signal(each, end)
         _OURS[each] = end
+    dropped = sys.unraisablehook
+    if free:
+        sys.unraisablehook = partial(_come_again, dropped)
     try:
         yield
     finally:
         if free:
+            sys.unraisablehook = dropped
             leave_signals()
 
 
@@ -68,4 +76,15 @@ def leave_signals() -> None:
         del _OURS[number]
 
 
+def _come_again(otherwise: Callable[[Any], object], dropped: Any) -> None:
+    """Let a signal that came while a finalizer ran, where Python drops exceptions, come again."""
+    if not isinstance(dropped.exc_value, Ended):
+        otherwise(dropped)
+        return
+    again = threading.Timer(_LATER, _thread.interrupt_main, (dropped.exc_value.number,))
+    again.daemon = True
+    again.start()
+
+
 _OURS: dict[int, object] = {}
+_LATER = 0.02  # seconds: the finalizer is over

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import get_args
 
+from sdtune._checks import check_switches
 from sdtune.data.buckets import BucketSettings
 from sdtune.data.pictures import Crop
 
-__all__ = ["check_buckets", "check_crop", "check_resolution"]
+__all__ = ["check_buckets", "check_crop", "check_resolution", "check_switches"]
 
 
 def check_resolution(resolution: int | None) -> None:

@@ -20,7 +20,7 @@ from sdtune.data.buckets import DEFAULT_BUCKETS, BucketSettings
 from sdtune.data.caption_rules import CaptionRules
 from sdtune.data.keeps_features import KeepsFeatures
 from sdtune.data.left_out import left_out_notes, list_left_out
-from sdtune.data.module_checks import check_buckets, check_crop, check_resolution
+from sdtune.data.module_checks import check_buckets, check_crop, check_resolution, check_switches
 from sdtune.data.order import Batches, BatchOrder, FixedBatchOrder, ResumableLoader
 from sdtune.data.pictures import Crop, PictureDataset, crops_note
 from sdtune.data.problems import DataError, OnProblem, check_on_problem
@@ -130,6 +130,7 @@ class PictureDataModule(KeepsFeatures):
         # refuses two values for one name
         ignored = ["seed", "cache_dir", "num_workers", "buckets"]
         self.save_hyperparameters(ignore=[*self.made, *ignored], frame=currentframe())
+        check_switches(type(self), self.hparams)
         self.save_plain(buckets=None if buckets is None else asdict(buckets))
         self.resolution = resolution
         self.batch_size = batch_size

@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from sdtune._arguments import whole_signature
-from sdtune._checks import check_all, check_not_negative, check_positive
+from sdtune._checks import check_all, check_not_negative, check_positive, check_switches
 from sdtune.functional import (
     Stream,
     add_noise,
@@ -146,6 +146,7 @@ class DiffusionFineTuningModule(PromptEncodingModule):
         )
         # a technique's own arguments too; Lightning would keep a frame that it finds by itself
         self.save_hyperparameters(ignore="method", frame=currentframe())
+        check_switches(type(self), self.hparams)
         self.method = method
         for name, rate in method.learning_rates.items():  # Lightning's rate finder may set another
             setattr(self, name, rate)

@@ -79,14 +79,32 @@ class CompileClock:
         if self._quiet < _QUIET:
             return None
         step = (_now() - self._started) / self._quiet * batches
-        taken, graphs = found.seconds - self._told, found.graphs - self._graphs
-        self._told, self._graphs = found.seconds, found.graphs
+        taken, line = self._compiled()
         steps = total()
         run = "" if steps is None else f"; the run has {steps}"
         return (
-            f"Compiled {self._blocks} blocks of the UNet into {graphs} graphs in {taken:.1f} s, "
-            f"which is as long as {taken / step:.0f} steps take ({step:.3g} s each){run}."
+            f"{line}, which is as long as {taken / step:.0f} steps take ({step:.3g} s each){run}."
         )
+
+    def at_end(self, steps: int) -> str | None:
+        """Say what was not said, for too few steps came after it.
+
+        Args:
+            steps: Optimizer steps that the run has taken.
+
+        Returns:
+            A line, if anything was compiled since the last one.
+        """
+        if _of_process().seconds == self._told:
+            return None
+        return f"{self._compiled()[1]}; the run had {steps} steps."
+
+    def _compiled(self) -> tuple[float, str]:
+        found = _of_process()
+        taken, graphs = found.seconds - self._told, found.graphs - self._graphs
+        self._told, self._graphs = found.seconds, found.graphs
+        blocks = f"{self._blocks} blocks of the UNet"
+        return taken, f"Compiled {blocks} into {graphs} graphs in {taken:.1f} s"
 
 
 def _now() -> float:

@@ -69,6 +69,13 @@ class CompiledModule(TunedModelModule):
             blocks = compile_blocks(self.model.unet, self.compiled_kinds, _BACKEND)
             self._clock = CompileClock(blocks) if blocks else self._clock
 
+    def on_train_end(self) -> None:
+        """Say it at the end of a run that is too short for that."""
+        super().on_train_end()
+        line = None if self._clock is None else self._clock.at_end(self.global_step)
+        if line is not None:
+            rank_zero_info(line)
+
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Say how long compiling took, once it is known how long steps take after it."""
         super().on_train_batch_end(outputs, batch, batch_idx)

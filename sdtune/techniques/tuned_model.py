@@ -154,6 +154,7 @@ class TunedModelModule(AveragedWeightsModule):
 
     def adapter(self) -> AdapterSet:
         """Return a copy of what has been learned, on the CPU."""
+        self.load_base()
         adapters = [one for each in self.learns for one in each.adapters(self.model)]
         return AdapterSet(*adapters, metadata=self.adapter_metadata())
 
@@ -191,8 +192,8 @@ class TunedModelModule(AveragedWeightsModule):
         learned = {id(parameter) for group in self.groups() for parameter in group.parameters}
         for parameter in model.parameters():
             parameter.requires_grad_(id(parameter) in learned)
-        every = super().named_parameters()
-        self._learned_names = frozenset(name for name, value in every if id(value) in learned)
+        named = super().named_parameters()
+        self._learned_names = frozenset(name for name, each in named if id(each) in learned)
         if self.gradient_checkpointing:
             recompute_activations(model, self.encodes_prompts_every_step, self._drops_inputs)
         # Lightning keeps the modes it finds; dropout and checkpointing need the training one

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 
 import pytest
 
@@ -25,6 +26,19 @@ def test_a_signal_during_imports_is_told_and_is_the_exit_code(number: signal.Sig
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (128 + number, "sdtune: stopped.\n")
+
+
+def test_a_signal_that_comes_while_a_finalizer_runs_is_not_lost() -> None:
+    class Thing:
+        pass
+
+    hook = sys.unraisablehook
+    with pytest.raises(Ended), ended_by_signals_early():  # noqa: PT012
+        thing = Thing()
+        weakref.finalize(thing, signal.raise_signal, signal.SIGTERM)
+        del thing  # what is raised here, Python drops
+        time.sleep(10)
+    assert sys.unraisablehook is hook
 
 
 def test_handlers_are_put_back_and_others_are_left() -> None:

@@ -52,3 +52,13 @@ def test_what_is_compiled_later_is_said_by_itself(machine):
 
 def test_nothing_is_said_of_nothing(machine):
     assert steps(CompileClock(16), machine, 20) == []
+
+
+def test_a_short_run_says_it_at_its_end(machine):
+    clock = CompileClock(4)
+    assert clock.at_end(0) is None
+    machine.seconds, machine.graphs = machine.seconds + 30.0, machine.graphs + 5
+    assert clock.after_batch(1, lambda: 4) is None
+    line = "Compiled 4 blocks of the UNet into 5 graphs in 30.0 s; the run had 4 steps."
+    assert clock.at_end(4) == line
+    assert clock.at_end(4) is None
