@@ -45,6 +45,7 @@ NOT_RUN = {
     "docs/settings.md:": "takes an hour; tests/benchmarks/test_settings_page.py has its results",
     "docs/start.md: pip install": "sets an environment up; .ci/run does it",
     "docs/speed_and_memory.md: sdtune estimate recipes/sty": "tests/commands/test_timing.py times",
+    "docs/speed_and_memory.md: lightning run recipes/sd": "needs Stable Diffusion 1.4 or XL",
     "docs/techniques/dreambooth.md:": "tests/test_own_photos.py trains so",
     "docs/techniques/textual_inversion.md:": "tests/test_own_photos.py trains so",
     "docs/techniques/pivotal_tuning.md: lightning": "tests/test_own_photos.py trains so",

@@ -77,7 +77,7 @@ def test_what_is_no_tagger_is_refused_in_a_sentence(tmp_path: Path) -> None:
             _described(folder, (0, 0, 0))
     table.write_bytes(b"name,category\ncaf\xe9,0\n")
     with pytest.raises(
-        ValueError, match=r"selected_tags\.csv to hold the network's tags, but: 'utf"
+        ValueError, match=r"selected_tags\.csv to hold the network's tags, but: its byte 17"
     ):
         _described(folder, (0, 0, 0))
     table.unlink()

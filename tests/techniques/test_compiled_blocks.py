@@ -179,7 +179,7 @@ def test_gradients_are_the_same_with_dropout_and_checkpointing(micro_sd, checkpo
     for is_compiled in (False, True):
         module = small_module(micro_sd, gradient_checkpointing=checkpointing, dropout=0.5)
         if is_compiled:
-            assert compile_blocks(module.model.unet, backend="inductor")
+            assert compile_blocks(module.model.unet, backend="aot_eager")
         torch.manual_seed(1)
         prediction(module).square().mean().backward()
         gradients.append({name: each.grad for name, each in module.named_parameters()})

@@ -83,23 +83,19 @@ def test_losses_weights_and_pictures_are_those_of_a_run_without_it(micro_sd, tmp
         ]
         # the base is the same to the last bit: what draws is not compiled
         torch.testing.assert_close(*drawn, rtol=0, atol=1e-2 if use_adapter else 0)
-    [line] = [each.message for each in caplog.records if each.message.startswith("Compiled")]
-    assert line.startswith("Compiled 4 blocks of the UNet into ")
-    assert line.endswith("s each); the run has 8.")
+    # a second one if something was compiled late, at the end if no five steps came after it
+    lines = [each.message for each in caplog.records if each.message.startswith("Compiled")]
+    assert lines[0].startswith("Compiled 4 blocks of the UNet into ")
+    assert lines[-1].endswith(("s each); the run has 8.", " s; the run had 8 steps."))
 
 
 @pytest.mark.slow
 def test_a_resumed_run_equals_a_whole_one(micro_sd, tmp_path):
     def run(name: str, **arguments: Any) -> tuple[LoRAStyleModule, Tensor]:
         keep = ResumeCheckpoint(every_n_steps=2)
-        trainer = {
-            "default_root_dir": tmp_path / name,
-            "enable_checkpointing": True,
-            "precision": "bf16-mixed",
-        }
-        return fit(
-            micro_sd, tmp_path, keep, trainer=trainer, compile=True, dropout=0.1, **arguments
-        )
+        trainer = {"default_root_dir": tmp_path / name, "enable_checkpointing": True}
+        # of the sizes and types of the test above: what that compiled is taken from the cache
+        return fit(micro_sd, tmp_path, keep, trainer=trainer, compile=True, **arguments)
 
     whole, losses = run("whole")
     run("stopped", steps=4)
