@@ -164,6 +164,6 @@ def _drawn(
     """Make a weight at which activations keep about their size, of numbers that were drawn."""
     if len(shape) < 2:
         return torch.full(shape, 1.0 if is_norm else 0.0, dtype=dtype)
-    numbers = (numbers / math.sqrt(shape[1:].numel())).to(dtype)
     count = shape.numel()
+    numbers = (numbers[:count] / math.sqrt(shape[1:].numel())).to(dtype)
     return numbers.repeat(-(-count // len(numbers)))[:count].reshape(shape)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import os
 import signal
 import sys
@@ -81,7 +80,8 @@ def _come_again(otherwise: Callable[[Any], object], dropped: Any) -> None:
     if not isinstance(dropped.exc_value, Ended):
         otherwise(dropped)
         return
-    again = threading.Timer(_LATER, _thread.interrupt_main, (dropped.exc_value.number,))
+    main = threading.main_thread().ident
+    again = threading.Timer(_LATER, signal.pthread_kill, (main, dropped.exc_value.number))
     again.daemon = True
     again.start()
 
