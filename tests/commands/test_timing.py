@@ -48,7 +48,7 @@ def recipe(tmp_path: Path, micro_sd: Path, monkeypatch: pytest.MonkeyPatch) -> s
 
 
 @pytest.mark.slow
-def test_the_time_of_a_run_is_told_by_its_parts(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_runs_time_is_told_by_parts(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["estimate", recipe, "--time"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert os.listdir() == [recipe]  # nothing is left of it

@@ -95,9 +95,11 @@ def _recipe(bench: Bench) -> str:
 def test_what_is_refused_is_refused_by_the_commands(
     row: Row, bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    recipe = _recipe(bench)
-    assert main(["check", recipe, *row.call_words()]) == 2
-    assert main(["fit", "--config", recipe, *row.call_words()]) == 2
+    recipe, words = _recipe(bench), row.call_words()
+    if any("tests." in each for each in words):  # a class of these tests is other people's code
+        words = [*words, "--trust", "tests"]
+    assert main(["check", recipe, *words]) == 2
+    assert main(["fit", "--config", recipe, *words]) == 2
     assert list(Path().iterdir()) == [Path(recipe)]
     if row.option in lightning.pytorch.callbacks.__all__:
         assert row.what in " ".join(capsys.readouterr().err.split())
