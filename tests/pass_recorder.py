@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sdtune.models.step_graphs import Pass, Recording
+from sdtune.models.step_graphs import Pass, Recording, gradient_places
 
 __all__ = ["PassRecorder"]
 
@@ -33,11 +33,7 @@ class PassRecorder:
         kept: list[tuple[Tensor, ...]] = []
         into = [torch.zeros_like(each) if each.requires_grad else None for each in outputs]
         sources = [*places, *parameters]
-        targets: list[Tensor | None] = [torch.zeros_like(each) for each in places]
-        targets = [
-            to if each.requires_grad else None
-            for each, to in zip(sources, [*targets, *gradients], strict=True)
-        ]
+        targets = gradient_places(places, parameters, gradients)
         recording = Recording(
             places,
             [each.detach() for each in outputs],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Callable, Hashable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch._utils import _unflatten_dense_tensors
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
-__all__ = ["Pass", "Recording", "StepGraphs", "record_on_gpu"]
+__all__ = ["Pass", "Recording", "StepGraphs", "gradient_places", "record_on_gpu"]
 
 log = logging.getLogger(__name__)
 
@@ -246,22 +246,12 @@ def record_on_gpu(
     forward, backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
     # another thread that pins memory meanwhile is no fault
     options: dict[str, Any] = {"pool": pool, "capture_error_mode": "thread_local"}
-    with ExitStack() as stack:
-        if torch.is_autocast_enabled("cuda"):  # what autocast keeps would be overwritten
-            dtype = torch.get_autocast_dtype("cuda")
-            stack.enter_context(torch.autocast("cuda", dtype=dtype, cache_enabled=False))
-        with torch.cuda.graph(forward, **options):
-            outputs = function(*places)
+    with _autocast_that_keeps_nothing(), torch.cuda.graph(forward, **options):
+        outputs = function(*places)
     differentiable = [each for each in outputs if each.requires_grad]
     output_gradients = [torch.zeros_like(each) if each.requires_grad else None for each in outputs]
     sources = (*places, *parameters)
-    targets = [
-        *(torch.zeros_like(each) if each.requires_grad else None for each in places),
-        *(
-            to if each.requires_grad else None
-            for each, to in zip(parameters, gradients, strict=True)
-        ),
-    ]
+    targets = gradient_places(places, parameters, gradients)
     with torch.autocast("cuda", enabled=False), torch.cuda.graph(backward, **options):
         found = iter(
             torch.autograd.grad(
@@ -287,6 +277,32 @@ def record_on_gpu(
         replay_forward=forward.replay,
         replay_backward=backward.replay,
     )
+
+
+def gradient_places(
+    inputs: Sequence[Tensor], parameters: Sequence[Tensor], gradients: Sequence[Tensor]
+) -> list[Tensor | None]:
+    """List where a backward pass writes.
+
+    Args:
+        inputs: The places that the forward pass reads.
+        parameters: What learns in it.
+        gradients: A place for each of these.
+
+    Returns:
+        Of inputs and then of parameters; None where there is no gradient.
+    """
+    own = [torch.zeros_like(each) for each in inputs]
+    pairs = zip((*inputs, *parameters), (*own, *gradients), strict=True)
+    return [place if each.requires_grad else None for each, place in pairs]
+
+
+def _autocast_that_keeps_nothing() -> AbstractContextManager[Any]:
+    """Let autocast, where it is on, keep no cast weights: a recording would overwrite them."""
+    if not torch.is_autocast_enabled("cuda"):
+        return nullcontext()
+    dtype = torch.get_autocast_dtype("cuda")
+    return torch.autocast("cuda", dtype=dtype, cache_enabled=False)
 
 
 def _described(value: Tensor) -> Hashable:

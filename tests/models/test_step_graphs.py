@@ -1,5 +1,6 @@
 import copy
 import pickle
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from sdtune.models.step_graphs import Recording, StepGraphs
+from sdtune.models.step_graphs import Recording, StepGraphs, record_on_gpu
 from tests.pass_recorder import PassRecorder
 
 
@@ -180,3 +181,22 @@ def test_what_was_recorded_is_forgotten(network: _Network) -> None:
     network.gradients(_rows(5))
     assert network.recorder.replays == 1
     assert not network.graphs._recordings
+
+
+def test_a_gpu_records_a_pass_and_where_its_gradients_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Graph:  # what is recorded is computed at once here
+        def replay(self) -> None:
+            pass
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", lambda *_, **__: nullcontext())
+    network, value = _Network(), _rows(5)
+    network.layer.bias.requires_grad_(False)
+    parameters = list(network.layer.parameters())
+    places = [torch.empty_like(each) for each in parameters]
+    recording = record_on_gpu(network.compute, [value], parameters, places, None)
+    torch.testing.assert_close(recording.outputs[0], network.compute(value)[0].detach())
+    # what comes in is zeros until the first replay copies a gradient there
+    assert [each is None for each in recording.gradients] == [True, False, True]
+    assert recording.gradients[1] is places[0]
+    assert not places[0].any()
