@@ -1,5 +1,6 @@
 """Pure functions on tensors, which everything above shares. Needs torch and nothing else."""
 
+from sdtune.functional.autocasting import is_autocast_on
 from sdtune.functional.device_copies import copied_to
 from sdtune.functional.diffusion import (
     PredictionType,
@@ -39,6 +40,7 @@ __all__ = [
     "counter_random_state",
     "counter_uniform",
     "diffusion_loss",
+    "is_autocast_on",
     "isolated_random_state",
     "latent_weights",
     "min_snr_weights",

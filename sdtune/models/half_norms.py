@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sdtune.functional import is_autocast_on
+
 __all__ = ["keep_norms_in_half"]
 
 
@@ -31,8 +33,7 @@ def _forward(norm: Any, hidden_states: Tensor) -> Tensor:
     kind = hidden_states.device.type
     weight = norm.weight
     in_half = weight is not None and weight.dtype in (torch.float16, torch.bfloat16)
-    has_autocast = torch.amp.is_autocast_available(kind)  # the meta device has none
-    if not in_half or not has_autocast or not torch.is_autocast_enabled(kind):
+    if not in_half or not is_autocast_on(kind):
         result: Tensor = type(norm).forward(norm, hidden_states)
         return result
     with torch.autocast(kind, enabled=False):

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sdtune.functional import is_autocast_on
+
 __all__ = ["Int8Linear", "NF4Linear", "QuantizedLinear"]
 
 _BLOCK = 64  # numbers of one scale
@@ -209,6 +211,6 @@ def _without_values(*shapes: tuple[int, ...]) -> list[Tensor]:
 
 def _computed_in(input: Tensor) -> torch.dtype:
     kind = input.device.type
-    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+    if is_autocast_on(kind):
         return torch.get_autocast_dtype(kind)
     return input.dtype

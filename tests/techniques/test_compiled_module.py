@@ -123,10 +123,12 @@ def test_an_average_and_checkpointing_are_those_of_a_run_without_it(micro_sd, tm
 def test_compiled_blocks_are_recorded_as_a_part_of_the_passes(
     micro_sd, tmp_path, traced, monkeypatch
 ):
-    plain, expected = fit(micro_sd, tmp_path)
+    """In half precision, where norms and adapters ask whether autocast is on."""
+    half = {"precision": "bf16-mixed"}
+    plain, expected = fit(micro_sd, tmp_path, trainer=half)
     recorder = PassRecorder()
     monkeypatch.setattr(sdtune.models.recorded_passes, "StepGraphs", lambda: StepGraphs(recorder))
-    module, losses = fit(micro_sd, tmp_path, compile=True)
+    module, losses = fit(micro_sd, tmp_path, trainer=half, compile=True)
     assert recorder.replays >= 3
     torch.testing.assert_close(losses, expected)
     for name, value in plain.state_dict().items():

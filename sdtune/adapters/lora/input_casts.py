@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sdtune.functional import is_autocast_on
+
 __all__ = ["leave_casts_to_autocast"]
 
 
@@ -34,7 +36,6 @@ def leave_casts_to_autocast(layer: Any) -> None:
 def _cast_input_dtype(layer: Any, x: Tensor | None, dtype: torch.dtype) -> Any:
     if x is None or x.dtype == dtype:
         return x
-    kind = x.device.type
-    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+    if is_autocast_on(x.device.type):
         return x
     return type(layer)._cast_input_dtype(layer, x, dtype)
