@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sdtune import LoRAStyleModule
-from sdtune.functional import add_noise, counter_randn
+from sdtune.functional import add_noise, copied_to, counter_randn
 from sdtune.functional.randomness import Stream
 from sdtune.models import Conditioning
 
@@ -81,7 +81,7 @@ class SoftLevel(LoRAStyleModule):
         plain = super()._losses(batch, latents, noise, timesteps, training=False)
         start = self.method.content.above
         place = timesteps / self.model.num_train_timesteps
-        weight = ((place - start) / (self.end - start)).clamp(0.0, 1.0).to(kept)
+        weight = copied_to(((place - start) / (self.end - start)).clamp(0.0, 1.0), kept.device)
         return weight * kept + (1.0 - weight) * plain
 
 
@@ -98,6 +98,7 @@ class Bridge(LoRAStyleModule):
     steps = 8
     guidance = 3.0
     most = 1.0
+    every = 1  # of how many steps one is on the way
 
     def _losses(
         self,
@@ -108,14 +109,22 @@ class Bridge(LoRAStyleModule):
         training: bool = True,
     ) -> Tensor:
         assert self.method.content is not None
-        if training:
-            total = self.model.num_train_timesteps
-            level = round(self.method.content.above * total)
-            signal = float(self.model.alphas_cumprod[level])
+        total = self.model.num_train_timesteps
+        level = round(self.method.content.above * total)
+        places = [row for row, step in enumerate(timesteps.tolist()) if step < level]
+        if training and places and self.is_bridged():
+            rows = copied_to(torch.tensor(places), latents.device)
+            signal = float(self.model.noise_scheduler.alphas_cumprod[level])
             ratio = self.most * (signal / (1.0 - signal)) ** 0.5
-            below = (timesteps < level).to(latents)[:, None, None, None]
-            noise = noise + below * ratio * (self._versions(batch, latents) - latents)
+            some = {key: [batch[key][row] for row in places] for key in ("caption", "index")}
+            own = latents[rows]
+            moved = noise[rows] + ratio * (self._versions(some, own) - own)
+            noise = noise.index_copy(0, rows, moved)
         return super()._losses(batch, latents, noise, timesteps, training)
+
+    def is_bridged(self) -> bool:
+        """Tell whether this step is on the way; the others are as without it."""
+        return self.global_step % self.every == 0
 
     @torch.no_grad()
     def _versions(self, batch: dict[str, Any], latents: Tensor) -> Tensor:
@@ -139,22 +148,25 @@ class Bridge(LoRAStyleModule):
     def _redraw(self, latents: Tensor, captions: Sequence[str], indices: Sequence[int]) -> Tensor:
         """Noise latents to `redrawn`, and let the base denoise them (DDIM, guided)."""
         total, alphas = self.model.num_train_timesteps, self.model.alphas_cumprod
+        shares = self.model.noise_scheduler.alphas_cumprod
         noise = counter_randn(latents.shape[1:], self.seed, Stream.MIXTURE, 7, indices).to(latents)
         steps = torch.linspace(self.redrawn * total, 0, self.steps + 1).long().clamp(max=total - 1)
         count = len(latents)
         told = Conditioning.cat([self.encode(list(captions)), self.encode([""] * count)])
-        start = torch.full((count,), int(steps[0]))
-        noisy = add_noise(latents, noise, start, alphas)
+        noisy = add_noise(latents, noise, self._at(int(steps[0]), count), alphas)
         for now, then in zip(steps[:-1].tolist(), steps[1:].tolist(), strict=True):
-            alpha, sigma = float(alphas[now]) ** 0.5, (1.0 - float(alphas[now])) ** 0.5
-            timesteps = torch.full((2 * count,), now)
-            wanted, unwanted = self.model(torch.cat([noisy, noisy]), timesteps, told).chunk(2)
+            alpha, sigma = float(shares[now]) ** 0.5, (1.0 - float(shares[now])) ** 0.5
+            both = torch.cat([noisy, noisy])
+            wanted, unwanted = self.model(both, self._at(now, 2 * count), told).chunk(2)
             velocity = unwanted + self.guidance * (wanted - unwanted)
             clean, drawn = alpha * noisy - sigma * velocity, sigma * noisy + alpha * velocity
             if then == 0:
                 return clean
-            noisy = add_noise(clean, drawn, torch.full((count,), then), alphas)
+            noisy = add_noise(clean, drawn, self._at(then, count), alphas)
         return noisy
+
+    def _at(self, step: int, count: int) -> Tensor:
+        return torch.full((count,), step, device=self.model.device)
 
 
 class BridgeAtOnce(Bridge):
@@ -169,12 +181,12 @@ class BridgeAtOnce(Bridge):
         assert self.method.content is not None
         total, alphas = self.model.num_train_timesteps, self.model.alphas_cumprod
         place = round(max(self.redrawn, self.method.content.above) * total)
-        timesteps = torch.full((len(latents),), place)
+        timesteps = self._at(place, len(latents))
         noise = self._noise(latents, batch["index"])
         noisy = add_noise(latents, noise, timesteps, alphas)
         with torch.no_grad(), self.untuned():
             velocity = self.model(noisy, timesteps, self._conditioning(batch["caption"]))
-        alpha = float(alphas[place]) ** 0.5
+        alpha = float(self.model.noise_scheduler.alphas_cumprod[place]) ** 0.5
         return alpha * noisy - (1.0 - alpha**2) ** 0.5 * velocity
 
 

@@ -26,10 +26,12 @@ class Planned:
     points: Mapping[str, Any] = field(default_factory=dict)
 
 
-# The style axis tells these from the base's drawings in 87 to 98 of 100 cases, streamline in 63 and
-# fxemoji in 54: what it says of those two is no style, and they do not count.
-_FIRST = ("ink", "mono", "mosaic")
-_THEN = ("streamline",)
+# The style axis tells these from the base's drawings in 87 to 100 of 100 cases, streamline in
+# 63 and fxemoji in 54: what it says of those two is no style, and they do not count.
+_COUNTED = ("ink", "mono", "mosaic", "stitch", "glass", "chalk", "neon", "riso", "crayon")
+
+_COMPARED = ("plain", "keep_85", "at_once_60", "script_1e-3", "script_2e-3", "script_1e-4")
+_FURTHER = ("at_once_60_half", "bridge_60", "keep_70", "soft_60_95", "at_once_85")
 
 # Parts of the UNet without which a trained LoRA is scored: B-LoRA's question, without training.
 _WITHOUT = (("attn2.",), ("down_blocks.", "mid_block."), ("up_blocks.0.", "up_blocks.1."))
@@ -42,15 +44,15 @@ PLAN: dict[str, list[Planned]] = {
         *(Planned(arm, "openmoji") for arm in ("keep_70", "no_reading", "other_85", "below_70")),
     ],
     "held_out": [
-        *(Planned(arm, style) for style in _FIRST for arm in ("plain", "keep_85", "script_1e-3")),
-        *(Planned("script_2e-3", style) for style in _FIRST),
-        *(Planned("at_once_60", style) for style in _FIRST),
-        *(Planned("script_1e-4", style) for style in _FIRST),
-        *(
-            Planned(arm, style)
-            for style in _THEN
-            for arm in ("plain", "keep_85", "script_1e-3", "script_2e-3", "script_1e-4")
-        ),
+        *(Planned(arm, style, 42) for arm in _COMPARED[:3] for style in _COUNTED),
+        *(Planned(arm, style, 42) for arm in _COMPARED[3:] for style in _COUNTED),
+        *(Planned(arm, style, 43) for arm in _COMPARED for style in _COUNTED),
+        *(Planned("at_once_60_half", style, 42) for style in _COUNTED),
+        *(Planned("bridge_60", style, 42) for style in _COUNTED),
+        *(Planned(arm, style, 44) for arm in _COMPARED[:3] for style in _COUNTED),
+        *(Planned(arm, style, 43) for arm in _FURTHER[:2] for style in _COUNTED),
+        *(Planned(arm, style, 42) for arm in _FURTHER[2:] for style in _COUNTED),
+        *(Planned(arm, style, 44) for arm in _COMPARED[3:] for style in _COUNTED),
     ],
 }
 

@@ -18,10 +18,13 @@ from sdtune.adapters.lora.layers import ADAPTER_NAME, lora_layers
 from sdtune.evaluation.style import StyleJudge
 from sdtune.metrics.clip_score import clip_score
 from sdtune.metrics.features import CLIPEmbedder, load_clip
+from sdtune.models import sample
+from sdtune.models.devices import brought_to
 
 __all__ = ["Judge", "Point", "contact_sheet", "draw", "strength"]
 
 STEPS, GUIDANCE = 15, 3.0
+_AT_ONCE = {"cpu": 8, "cuda": 64}  # pictures that are drawn in one batch
 _CONTRAST = 24  # training pictures whose captions the base draws
 _CONTRAST_SEED = 2_000_000
 
@@ -32,7 +35,7 @@ class Judge:
     """Scores pictures of the prompts against one style.
 
     Args:
-        module: Anything around the base.
+        module: Anything around the base, on the device that judges.
         pictures: Folder of the style: `training` and `unseen`.
         cache: Folder where what the base draws is kept.
     """
@@ -46,8 +49,10 @@ class Judge:
         if not file.exists():
             seeds = range(_CONTRAST_SEED, _CONTRAST_SEED + len(some))
             with module.untuned():
-                _keep(module.generate(captions, seeds, **_drawing()), file)
-        self.style = StyleJudge(module.model, [_read(some, size)], torch.load(file))
+                _keep(_drawn(module, captions, list(seeds)), file)
+        self.device = module.model.device
+        contrast = torch.load(file).to(self.device)
+        self.style = StyleJudge(module.model, [_read(some, size).to(self.device)], contrast)
         self.unseen = [pictures / "unseen" / f"{name.replace(' ', '_')}.png" for name in _objects()]
         self.size = size
 
@@ -61,10 +66,10 @@ class Judge:
         Returns:
             Metric -> a value per picture.
         """
-        clip, texts = _clip()
+        clip, texts = _clip(str(self.device))
         vectors = clip.embed_images(images)
         scores = clip_score(vectors, texts.repeat_interleave(repeats, dim=0))
-        values = {"style": self.style.scores(images), "clip": scores}
+        values = {"style": self.style.scores(images.to(self.device)), "clip": scores}
         return {name: [round(float(each), 4) for each in row] for name, row in values.items()}
 
     def own(self) -> Point:
@@ -77,9 +82,9 @@ class Judge:
 
 
 def draw(module: LoRAStyleModule, seeds: Sequence[int]) -> Tensor:
-    """Draw every prompt with every seed: (B, 3, H, W) in [0, 1], prompts outside."""
+    """Draw every prompt with every seed: (B, 3, H, W) in [0, 1] on the CPU, prompts outside."""
     prompts = [each for each in PROMPTS for _ in seeds]
-    return module.generate(prompts, list(seeds) * len(PROMPTS), **_drawing())
+    return _drawn(module, prompts, list(seeds) * len(PROMPTS))
 
 
 @contextmanager
@@ -112,8 +117,18 @@ def contact_sheet(images: Tensor, seeds: int, path: Path) -> None:
     Image.fromarray(rows.reshape(seeds * height, -1, 3)).save(path)
 
 
-def _drawing() -> dict[str, float | int]:
-    return {"num_inference_steps": STEPS, "guidance_scale": GUIDANCE}
+def _drawn(module: LoRAStyleModule, prompts: Sequence[str], seeds: Sequence[int]) -> Tensor:
+    model = module.model
+    with brought_to(model.device, model.vae, model.text_encoders):
+        drawn = sample(
+            model,
+            prompts,
+            seeds=seeds,
+            num_inference_steps=STEPS,
+            guidance_scale=GUIDANCE,
+            batch_size=_AT_ONCE[model.device.type],
+        )
+    return drawn.cpu()
 
 
 def _objects() -> list[str]:
@@ -123,8 +138,8 @@ def _objects() -> list[str]:
 
 
 @lru_cache
-def _clip() -> tuple[CLIPEmbedder, Tensor]:
-    clip = load_clip()
+def _clip(device: str) -> tuple[CLIPEmbedder, Tensor]:
+    clip = load_clip().to(device)
     return clip, clip.embed_texts(PROMPTS)
 
 
