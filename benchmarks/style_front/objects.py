@@ -23,7 +23,7 @@ from sdtune.metrics.features import CLIPEmbedder, load_clip
 from sdtune.nano.making.scenes import Background, Scene
 from sdtune.nano.making.sources import TRAINING_SOURCES
 
-__all__ = ["named_right", "sheet"]
+__all__ = ["named_right"]
 
 _SIZE = 64
 _OBJECTS = list(UNSEEN)
@@ -54,15 +54,6 @@ def named_right(
         nearest = int((known @ vector).argmax()) % len(_OBJECTS)
         right.append(int(nearest == number // repeats))
     return right
-
-
-def sheet(path: Path) -> Tensor:
-    """Read pictures that `contact_sheet` wrote: (B, 3, H, W), prompts outside."""
-    pixels = torch.from_numpy(np.array(Image.open(path))).float() / 255
-    height, width, _ = pixels.shape
-    side = width // len(_OBJECTS)
-    rows = pixels.reshape(height // side, side, len(_OBJECTS), side, 3)
-    return rows.permute(2, 0, 4, 1, 3).reshape(-1, 3, side, side)
 
 
 _VENDORS: Mapping[str, Style] = {

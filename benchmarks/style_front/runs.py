@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 from benchmarks.style_front.arms import ARMS
-from benchmarks.style_front.objects import named_right, sheet
+from benchmarks.style_front.objects import named_right
 from benchmarks.style_front.pictures import compose
-from benchmarks.style_front.scoring import Judge, contact_sheet, draw, strength
+from benchmarks.style_front.scoring import Judge, contact_sheet, draw, sheet, strength
 from benchmarks.style_front.split import PROMPTS, SEEDS
 from benchmarks.style_front.training import loaded, trained
 
@@ -104,15 +104,11 @@ def score_base(style: str, device: str = "cpu") -> None:
     path = RESULTS / f"base__{style}.json"
     if path.exists():
         return
-    module = _base(device)
-    file = WORK / "cache" / "base.pt"
+    file = WORK / "cache" / "base.png"
     if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(draw(module, SEEDS), file)
+        contact_sheet(draw(_base(device), SEEDS), len(SEEDS), file)
     judge = _judge(style, device)
-    base = torch.load(file)
-    contact_sheet(base, len(SEEDS), WORK / "sheets" / "base.png")
-    points = {"base": dict(judge.score(base, len(SEEDS))), "own": dict(judge.own())}
+    points = {"base": dict(judge.score(sheet(file), len(SEEDS))), "own": dict(judge.own())}
     accuracy = round(judge.style.axis.accuracy, 3)
     _write(path, {"style": style, "accuracy_of_style_axis": accuracy, "points": points})
 
@@ -126,8 +122,8 @@ def name_objects() -> None:
             if label == "own":
                 images = _judge(record["style"], "cpu").own_drawings()
             else:
-                name = "base" if label == "base" else f"{path.stem}__{label}"
-                images = sheet(WORK / "sheets" / f"{name}.png")
+                name = f"sheets/{path.stem}__{label}.png" if label != "base" else "cache/base.png"
+                images = sheet(WORK / name)
             own = label == "own"
             point["named"] = named_right(images, record["style"], WORK / "cache", by_vendors=own)
         if lacking:

@@ -21,11 +21,11 @@ from sdtune.metrics.features import CLIPEmbedder, load_clip
 from sdtune.models import sample
 from sdtune.models.devices import brought_to
 
-__all__ = ["Judge", "Point", "contact_sheet", "draw", "strength"]
+__all__ = ["Judge", "Point", "contact_sheet", "draw", "sheet", "strength"]
 
 STEPS, GUIDANCE = 15, 3.0
 _AT_ONCE = {"cpu": 8, "cuda": 64}  # pictures that are drawn in one batch
-_CONTRAST = 24  # training pictures whose captions the base draws
+_CONTRAST = 2 * len(PROMPTS)  # training pictures whose captions the base draws
 _CONTRAST_SEED = 2_000_000
 
 Point = Mapping[str, list[float]]
@@ -45,13 +45,14 @@ class Judge:
         size = module.model.resolution
         some = training[:: max(1, len(training) // _CONTRAST)][:_CONTRAST]
         captions = [each.with_suffix(".txt").read_text(encoding="utf-8").strip() for each in some]
-        file = cache / f"contrast_{pictures.name}.pt"
+        file = cache / f"contrast_{pictures.name}.png"
         if not file.exists():
             seeds = range(_CONTRAST_SEED, _CONTRAST_SEED + len(some))
             with module.untuned():
-                _keep(_drawn(module, captions, list(seeds)), file)
+                drawn = _drawn(module, captions, list(seeds))
+            contact_sheet(drawn, len(some) // len(PROMPTS), file)
         self.device = module.model.device
-        contrast = torch.load(file).to(self.device)
+        contrast = sheet(file).to(self.device)
         self.style = StyleJudge(module.model, [_read(some, size).to(self.device)], contrast)
         self.unseen = [pictures / "unseen" / f"{name.replace(' ', '_')}.png" for name in _objects()]
         self.size = size
@@ -114,7 +115,18 @@ def contact_sheet(images: Tensor, seeds: int, path: Path) -> None:
     pixels = (255 * images).round().byte().permute(0, 2, 3, 1).numpy()
     rows = pixels.reshape(-1, seeds, height, width, 3).transpose(1, 2, 0, 3, 4)
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(rows.reshape(seeds * height, -1, 3)).save(path)
+    partial = path.with_suffix(".partial")
+    Image.fromarray(rows.reshape(seeds * height, -1, 3)).save(partial, format="PNG")
+    partial.replace(path)
+
+
+def sheet(path: Path) -> Tensor:
+    """Read pictures that `contact_sheet` wrote: (B, 3, H, W), prompts outside."""
+    pixels = torch.from_numpy(np.array(Image.open(path))).float() / 255
+    height, width, _ = pixels.shape
+    side = width // len(PROMPTS)
+    rows = pixels.reshape(height // side, side, len(PROMPTS), side, 3)
+    return rows.permute(2, 0, 4, 1, 3).reshape(-1, 3, side, side)
 
 
 def _drawn(module: LoRAStyleModule, prompts: Sequence[str], seeds: Sequence[int]) -> Tensor:
@@ -128,7 +140,7 @@ def _drawn(module: LoRAStyleModule, prompts: Sequence[str], seeds: Sequence[int]
             guidance_scale=GUIDANCE,
             batch_size=_AT_ONCE[model.device.type],
         )
-    return drawn.cpu()
+    return (255 * drawn.cpu()).round() / 255  # as a file holds them, and can be scored again
 
 
 def _objects() -> list[str]:
@@ -151,8 +163,3 @@ def _read(paths: Sequence[Path], size: int) -> Tensor:
         .float()
         / 255
     )
-
-
-def _keep(images: Tensor, file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(images.clone(), file)
