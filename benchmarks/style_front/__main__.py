@@ -19,7 +19,7 @@ __all__ = ["one", "report", "work"]
 
 
 def work(
-    side: Literal["tuning", "held_out"] = "tuning",
+    side: Literal["tuning", "held_out", "both"] = "tuning",
     at_most: int | None = None,
     device: Literal["cpu", "cuda"] = "cpu",
     jobs: int = 1,

@@ -36,6 +36,13 @@ ARMS: dict[str, Arm] = {
         Arm("at_once_70", _keep(0.7), candidate={"name": "bridge_at_once"}),
         Arm("at_once_50", _keep(0.5), candidate={"name": "bridge_at_once"}),
         Arm("at_once_60_half", _keep(0.6), candidate={"name": "bridge_at_once", "every": 2}),
+        Arm("at_once_60_kept", _keep(0.6), candidate={"name": "bridge_at_once", "kept_for": 6}),
+        Arm("at_once_60_more", _keep(0.6), candidate={"name": "bridge_at_once_more_below"}),
+        Arm(
+            "at_once_60_more_kept",
+            _keep(0.6),
+            candidate={"name": "bridge_at_once_more_below", "kept_for": 6},
+        ),
         Arm("at_once_85", _keep(0.85), candidate={"name": "bridge_at_once"}),
         Arm("other_85", _keep(0.85), candidate={"name": "other_captions"}),
         Arm("script_1e-4", {**_SCRIPT, "learning_rate": 1e-4}, {"caption_dropout": 0.0}),

@@ -98,7 +98,7 @@ class Bridge(LoRAStyleModule):
     steps = 8
     guidance = 3.0
     most = 1.0
-    every = 1  # of how many steps one is on the way
+    every = 1  # of how many samples one is on the way
 
     def _losses(
         self,
@@ -111,8 +111,9 @@ class Bridge(LoRAStyleModule):
         assert self.method.content is not None
         total = self.model.num_train_timesteps
         level = round(self.method.content.above * total)
-        places = [row for row, step in enumerate(timesteps.tolist()) if step < level]
-        if training and places and self.is_bridged():
+        pairs = zip(timesteps.tolist(), batch["index"], strict=True)
+        places = [row for row, (t, n) in enumerate(pairs) if t < level and self._is_bridged(int(n))]
+        if training and places:
             rows = copied_to(torch.tensor(places), latents.device)
             signal = float(self.model.noise_scheduler.alphas_cumprod[level])
             ratio = self.most * (signal / (1.0 - signal)) ** 0.5
@@ -122,9 +123,8 @@ class Bridge(LoRAStyleModule):
             noise = noise.index_copy(0, rows, moved)
         return super()._losses(batch, latents, noise, timesteps, training)
 
-    def is_bridged(self) -> bool:
-        """Tell whether this step is on the way; the others are as without it."""
-        return self.global_step % self.every == 0
+    def _is_bridged(self, index: int) -> bool:
+        return (index + self.current_epoch) % self.every == 0
 
     @torch.no_grad()
     def _versions(self, batch: dict[str, Any], latents: Tensor) -> Tensor:
@@ -170,24 +170,52 @@ class Bridge(LoRAStyleModule):
 
 
 class BridgeAtOnce(Bridge):
-    """The same, with the base's version from one prediction at every step, and nothing kept.
+    """The same, with the base's version from one prediction.
 
-    Works for pictures that are cropped and flipped anew, too.
+    Anew at every step it works for pictures that are cropped and flipped anew, too.
     """
 
     redrawn = 0.0  # the level itself
+    kept_for = 1  # epochs for which a version serves
 
+    @torch.no_grad()
     def _versions(self, batch: dict[str, Any], latents: Tensor) -> Tensor:
+        assert self.method.content is not None
+        known: dict[int, Tensor] = self.__dict__.setdefault("_known", {})
+        indices = [int(each) for each in batch["index"]]
+        epoch = self.current_epoch
+        new = [
+            row
+            for row, index in enumerate(indices)
+            if index not in known or (index + epoch) % self.kept_for == 0
+        ]
+        now = {}
+        if new:
+            some = {key: [batch[key][row] for row in new] for key in ("caption", "index")}
+            rows = copied_to(torch.tensor(new), latents.device)
+            now = dict(zip(new, self._predicted(some, latents[rows]), strict=True))
+            # one without a caption is no version of the picture, and serves this once
+            known |= {indices[row]: now[row] for row in new if batch["caption"][row].strip()}
+        return torch.stack([now.get(row, known.get(n)) for row, n in enumerate(indices)])
+
+    def _predicted(self, batch: dict[str, Any], latents: Tensor) -> Tensor:
+        """Noise latents to the level, and let the base say what they are of."""
         assert self.method.content is not None
         total, alphas = self.model.num_train_timesteps, self.model.alphas_cumprod
         place = round(max(self.redrawn, self.method.content.above) * total)
         timesteps = self._at(place, len(latents))
         noise = self._noise(latents, batch["index"])
         noisy = add_noise(latents, noise, timesteps, alphas)
-        with torch.no_grad(), self.untuned():
+        with self.untuned():
             velocity = self.model(noisy, timesteps, self._conditioning(batch["caption"]))
         alpha = float(self.model.noise_scheduler.alphas_cumprod[place]) ** 0.5
         return alpha * noisy - (1.0 - alpha**2) ** 0.5 * velocity
+
+
+class BridgeAtOnceMoreBelow(MoreBelow, BridgeAtOnce):
+    """The same, with a share of the steps above the level."""
+
+    share = 0.15
 
 
 CANDIDATES: Mapping[str, type[LoRAStyleModule]] = {
@@ -197,4 +225,5 @@ CANDIDATES: Mapping[str, type[LoRAStyleModule]] = {
     "soft_level": SoftLevel,
     "bridge": Bridge,
     "bridge_at_once": BridgeAtOnce,
+    "bridge_at_once_more_below": BridgeAtOnceMoreBelow,
 }

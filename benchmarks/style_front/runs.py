@@ -75,6 +75,7 @@ def run(
         named = named_right(images, style, WORK / "cache", device=device)
         record["points"][label] = {**_judge(style, device).score(images, seeds), "named": named}
         contact_sheet(images, seeds, WORK / "sheets" / f"{name}__{label}.png")
+    record["points"] = {**_record(path)["points"], **record["points"]}  # another may have added
     settings = {key: each for key, each in asdict(ARMS[arm]).items() if each or each == 0}
     _write(path, {**record, **settings, "arm": arm, "style": style, "seed": seed})
     means = {

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from benchmarks.style_front.candidates import CANDIDATES
 from sdtune import LoRAStyleModule, StyleDataModule
 
-__all__ = ["Arm", "loaded", "trained"]
+__all__ = ["Arm", "loaded", "trained", "untrained"]
 
 # recipes/style_lora.yaml, but for length and batch: many short runs say more than few long ones
 _RECIPE: Mapping[str, Any] = {
@@ -72,7 +72,7 @@ def trained(
     Returns:
         The module, trained, on the device.
     """
-    module = _module(arm, seed)
+    module = untrained(arm, seed)
     if file.exists():
         module.load_base()
         module.load_state_dict(load_file(file))
@@ -107,7 +107,8 @@ def loaded(device: str = "cpu") -> LoRAStyleModule:
     return module.to(device)
 
 
-def _module(arm: Arm, seed: int) -> LoRAStyleModule:
+def untrained(arm: Arm, seed: int) -> LoRAStyleModule:
+    """Make the module of an arm, not loaded yet."""
     arguments = {**_RECIPE, "seed": seed, **arm.model}
     candidate = dict(arm.candidate)
     kind = CANDIDATES[candidate.pop("name")] if candidate else LoRAStyleModule

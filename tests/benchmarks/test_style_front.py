@@ -66,7 +66,9 @@ def test_the_split_is_kept_apart() -> None:
     assert not set(plain) & set(TRAINING_SOURCES)  # nano was trained on none of the styles
     assert not set(styles_of("tuning")) & set(styles_of("held_out"))
     assert len(PROMPTS) == len(UNSEEN) == 12
-    for side, planned in PLAN.items():
+    for side in ("tuning", "held_out"):
+        planned = PLAN[side]
         assert {each.style for each in planned} <= set(styles_of(side))
         compared = {arm for arms, _ in COMPARED[side].values() for arm in arms}
         assert compared <= {each.arm for each in planned} <= set(ARMS)
+    assert set(map(repr, PLAN["both"])) <= set(map(repr, PLAN["tuning"] + PLAN["held_out"]))

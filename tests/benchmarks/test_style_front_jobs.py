@@ -1,4 +1,4 @@
-"""Runs of benchmarks/style_front: what is left of a plan, and candidates whose passes are recorded."""
+"""Runs of benchmarks/style_front: what is left of a plan, and candidates beside recorded passes."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _learned(name: str | None, base: Path, pictures: Path) -> tuple[torch.Tensor
     step = module.training_step
 
     def kept(*args: Any) -> Any:
-        losses.append(float((found := step(*args))["loss"]))
+        losses.append(float((found := step(*args))["loss"].detach()))
         return found
 
     module.training_step = kept  # type: ignore[method-assign]
