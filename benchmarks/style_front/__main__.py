@@ -10,7 +10,7 @@ from jsonargparse import auto_cli
 
 from benchmarks.style_front.jobs import run_all
 from benchmarks.style_front.plan import COMPARED, PLAN, Planned
-from benchmarks.style_front.report import listing, plot, table, ways
+from benchmarks.style_front.report import by_style, listing, plot, table, ways
 from benchmarks.style_front.runs import RESULTS, name_objects
 from benchmarks.style_front.split import STYLES
 from benchmarks.style_front.step_cost import step_cost
@@ -55,16 +55,22 @@ def one(
     run_all([Planned(arm, style, seed, {"seeds": seeds})], device)
 
 
-def report(side: Literal["tuning", "held_out"] = "held_out", seeds: int = 2) -> None:
+def report(
+    side: Literal["tuning", "held_out"] = "held_out",
+    trainings: tuple[int, ...] = (42, 43),
+    seeds: int = 4,
+) -> None:
     """Write the tables and the plot of all that was run of what is compared.
 
     Args:
         side: Which styles. Those that the style axis does not tell from the base's do not count.
+        trainings: Seeds of the trainings that count.
         seeds: Seeds of each prompt that count.
     """
     name_objects()
-    every = ways(COMPARED[side], side)
-    lines = [*table(every, seeds), "", *listing(every)]
+    every = ways(COMPARED[side], side, trainings, seeds)
+    parts = (table(every, seeds), by_style(every, seeds), listing(every, seeds))
+    lines = [line for part in parts for line in ("", *part)][1:]
     (RESULTS / f"{side}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     plot(every, seeds, RESULTS / f"{side}.png")
 
