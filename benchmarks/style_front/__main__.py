@@ -3,37 +3,44 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Literal
 
-import torch
 from jsonargparse import auto_cli
 
-from benchmarks.style_front.plan import COMPARED, PLAN
-from benchmarks.style_front.report import listing, plot, table, ways
-from benchmarks.style_front.runs import RESULTS, name_objects, run, score_base
-from benchmarks.style_front.split import STYLES, styles_of
+from benchmarks.style_front.jobs import run_all
+from benchmarks.style_front.plan import COMPARED, PLAN, Planned
+from benchmarks.style_front.report import by_style, listing, plot, table, ways
+from benchmarks.style_front.runs import RESULTS, name_objects
+from benchmarks.style_front.split import STYLES
 from benchmarks.style_front.step_cost import step_cost
 
 __all__ = ["one", "report", "work"]
 
 
-def work(side: Literal["tuning", "held_out"] = "tuning", at_most: int | None = None) -> None:
+def work(
+    side: Literal["tuning", "held_out", "both"] = "tuning",
+    at_most: int | None = None,
+    device: Literal["cpu", "cuda"] = "cpu",
+    jobs: int = 1,
+    deadline: float | None = None,
+) -> None:
     """Do the runs of one side of the split that have no results yet, in the plan's order.
 
     Args:
         side: Which styles.
         at_most: How many; None for all.
+        device: Where.
+        jobs: Processes, each of which does one run at a time.
+        deadline: Seconds from now after which no run should still be going; None for none.
     """
-    torch.set_num_threads(1)
-    for style in styles_of(side):
-        score_base(style)
-    done = 0
-    for planned in PLAN[side]:
-        if done != at_most:
-            done += run(planned.arm, planned.style, planned.seed, **planned.points)
+    end = None if deadline is None else time.time() + deadline
+    run_all(PLAN[side], device, jobs, end, at_most)
 
 
-def one(arm: str, style: str, seed: int = 42, seeds: int = 2) -> None:
+def one(
+    arm: str, style: str, seed: int = 42, seeds: int = 2, device: Literal["cpu", "cuda"] = "cpu"
+) -> None:
     """Do one run.
 
     Args:
@@ -41,24 +48,29 @@ def one(arm: str, style: str, seed: int = 42, seeds: int = 2) -> None:
         style: Its name in `split.py`.
         seed: Seed of the training.
         seeds: Seeds with which each prompt is drawn.
+        device: Where.
     """
-    torch.set_num_threads(1)
     if style not in STYLES:
         raise ValueError(f"Expected `style` to be one of {sorted(STYLES)}, but got `{style}`.")
-    score_base(style)
-    run(arm, style, seed, seeds=seeds)
+    run_all([Planned(arm, style, seed, {"seeds": seeds})], device)
 
 
-def report(side: Literal["tuning", "held_out"] = "held_out", seeds: int = 2) -> None:
+def report(
+    side: Literal["tuning", "held_out"] = "held_out",
+    trainings: tuple[int, ...] = (42, 43),
+    seeds: int = 4,
+) -> None:
     """Write the tables and the plot of all that was run of what is compared.
 
     Args:
         side: Which styles. Those that the style axis does not tell from the base's do not count.
+        trainings: Seeds of the trainings that count.
         seeds: Seeds of each prompt that count.
     """
     name_objects()
-    every = ways(COMPARED[side], side)
-    lines = [*table(every, seeds), "", *listing(every)]
+    every = ways(COMPARED[side], side, trainings, seeds)
+    parts = (table(every, seeds), by_style(every, seeds), listing(every, seeds))
+    lines = [line for part in parts for line in ("", *part)][1:]
     (RESULTS / f"{side}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     plot(every, seeds, RESULTS / f"{side}.png")
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sdtune import LoRAStyleModule
-from sdtune.functional import add_noise, counter_randn
+from sdtune.functional import add_noise, copied_to, counter_randn
 from sdtune.functional.randomness import Stream
 from sdtune.models import Conditioning
 
@@ -81,7 +81,7 @@ class SoftLevel(LoRAStyleModule):
         plain = super()._losses(batch, latents, noise, timesteps, training=False)
         start = self.method.content.above
         place = timesteps / self.model.num_train_timesteps
-        weight = ((place - start) / (self.end - start)).clamp(0.0, 1.0).to(kept)
+        weight = copied_to(((place - start) / (self.end - start)).clamp(0.0, 1.0), kept.device)
         return weight * kept + (1.0 - weight) * plain
 
 
@@ -98,6 +98,7 @@ class Bridge(LoRAStyleModule):
     steps = 8
     guidance = 3.0
     most = 1.0
+    every = 1  # of how many samples one is on the way
 
     def _losses(
         self,
@@ -108,14 +109,22 @@ class Bridge(LoRAStyleModule):
         training: bool = True,
     ) -> Tensor:
         assert self.method.content is not None
-        if training:
-            total = self.model.num_train_timesteps
-            level = round(self.method.content.above * total)
-            signal = float(self.model.alphas_cumprod[level])
+        total = self.model.num_train_timesteps
+        level = round(self.method.content.above * total)
+        pairs = zip(timesteps.tolist(), batch["index"], strict=True)
+        places = [row for row, (t, n) in enumerate(pairs) if t < level and self._is_bridged(int(n))]
+        if training and places:
+            rows = copied_to(torch.tensor(places), latents.device)
+            signal = float(self.model.noise_scheduler.alphas_cumprod[level])
             ratio = self.most * (signal / (1.0 - signal)) ** 0.5
-            below = (timesteps < level).to(latents)[:, None, None, None]
-            noise = noise + below * ratio * (self._versions(batch, latents) - latents)
+            some = {key: [batch[key][row] for row in places] for key in ("caption", "index")}
+            own = latents[rows]
+            moved = noise[rows] + ratio * (self._versions(some, own) - own)
+            noise = noise.index_copy(0, rows, moved)
         return super()._losses(batch, latents, noise, timesteps, training)
+
+    def _is_bridged(self, index: int) -> bool:
+        return (index + self.current_epoch) % self.every == 0
 
     @torch.no_grad()
     def _versions(self, batch: dict[str, Any], latents: Tensor) -> Tensor:
@@ -139,43 +148,74 @@ class Bridge(LoRAStyleModule):
     def _redraw(self, latents: Tensor, captions: Sequence[str], indices: Sequence[int]) -> Tensor:
         """Noise latents to `redrawn`, and let the base denoise them (DDIM, guided)."""
         total, alphas = self.model.num_train_timesteps, self.model.alphas_cumprod
+        shares = self.model.noise_scheduler.alphas_cumprod
         noise = counter_randn(latents.shape[1:], self.seed, Stream.MIXTURE, 7, indices).to(latents)
         steps = torch.linspace(self.redrawn * total, 0, self.steps + 1).long().clamp(max=total - 1)
         count = len(latents)
         told = Conditioning.cat([self.encode(list(captions)), self.encode([""] * count)])
-        start = torch.full((count,), int(steps[0]))
-        noisy = add_noise(latents, noise, start, alphas)
+        noisy = add_noise(latents, noise, self._at(int(steps[0]), count), alphas)
         for now, then in zip(steps[:-1].tolist(), steps[1:].tolist(), strict=True):
-            alpha, sigma = float(alphas[now]) ** 0.5, (1.0 - float(alphas[now])) ** 0.5
-            timesteps = torch.full((2 * count,), now)
-            wanted, unwanted = self.model(torch.cat([noisy, noisy]), timesteps, told).chunk(2)
+            alpha, sigma = float(shares[now]) ** 0.5, (1.0 - float(shares[now])) ** 0.5
+            both = torch.cat([noisy, noisy])
+            wanted, unwanted = self.model(both, self._at(now, 2 * count), told).chunk(2)
             velocity = unwanted + self.guidance * (wanted - unwanted)
             clean, drawn = alpha * noisy - sigma * velocity, sigma * noisy + alpha * velocity
             if then == 0:
                 return clean
-            noisy = add_noise(clean, drawn, torch.full((count,), then), alphas)
+            noisy = add_noise(clean, drawn, self._at(then, count), alphas)
         return noisy
+
+    def _at(self, step: int, count: int) -> Tensor:
+        return torch.full((count,), step, device=self.model.device)
 
 
 class BridgeAtOnce(Bridge):
-    """The same, with the base's version from one prediction at every step, and nothing kept.
+    """The same, with the base's version from one prediction.
 
-    Works for pictures that are cropped and flipped anew, too.
+    Anew at every step it works for pictures that are cropped and flipped anew, too.
     """
 
     redrawn = 0.0  # the level itself
+    kept_for = 1  # epochs for which a version serves
 
+    @torch.no_grad()
     def _versions(self, batch: dict[str, Any], latents: Tensor) -> Tensor:
+        assert self.method.content is not None
+        known: dict[int, Tensor] = self.__dict__.setdefault("_known", {})
+        indices = [int(each) for each in batch["index"]]
+        epoch = self.current_epoch
+        new = [
+            row
+            for row, index in enumerate(indices)
+            if index not in known or (index + epoch) % self.kept_for == 0
+        ]
+        now = {}
+        if new:
+            some = {key: [batch[key][row] for row in new] for key in ("caption", "index")}
+            rows = copied_to(torch.tensor(new), latents.device)
+            now = dict(zip(new, self._predicted(some, latents[rows]), strict=True))
+            # one without a caption is no version of the picture, and serves this once
+            known |= {indices[row]: now[row] for row in new if batch["caption"][row].strip()}
+        return torch.stack([now.get(row, known.get(n)) for row, n in enumerate(indices)])
+
+    def _predicted(self, batch: dict[str, Any], latents: Tensor) -> Tensor:
+        """Noise latents to the level, and let the base say what they are of."""
         assert self.method.content is not None
         total, alphas = self.model.num_train_timesteps, self.model.alphas_cumprod
         place = round(max(self.redrawn, self.method.content.above) * total)
-        timesteps = torch.full((len(latents),), place)
+        timesteps = self._at(place, len(latents))
         noise = self._noise(latents, batch["index"])
         noisy = add_noise(latents, noise, timesteps, alphas)
-        with torch.no_grad(), self.untuned():
+        with self.untuned():
             velocity = self.model(noisy, timesteps, self._conditioning(batch["caption"]))
-        alpha = float(alphas[place]) ** 0.5
+        alpha = float(self.model.noise_scheduler.alphas_cumprod[place]) ** 0.5
         return alpha * noisy - (1.0 - alpha**2) ** 0.5 * velocity
+
+
+class BridgeAtOnceMoreBelow(MoreBelow, BridgeAtOnce):
+    """The same, with a share of the steps above the level."""
+
+    share = 0.15
 
 
 CANDIDATES: Mapping[str, type[LoRAStyleModule]] = {
@@ -185,4 +225,5 @@ CANDIDATES: Mapping[str, type[LoRAStyleModule]] = {
     "soft_level": SoftLevel,
     "bridge": Bridge,
     "bridge_at_once": BridgeAtOnce,
+    "bridge_at_once_more_below": BridgeAtOnceMoreBelow,
 }

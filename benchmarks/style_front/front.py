@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sdtune.metrics.intervals import Interval, Resamples, interval_of, resample
 
-__all__ = ["LEAST_KEPT", "Curve", "area", "intervals", "style_at"]
+__all__ = ["LEAST_KEPT", "Curve", "Pictures", "area", "intervals", "style_at"]
 
 LEAST_KEPT = 0.5
 """Share of the base's CLIP score from which on content counts in the area."""
@@ -73,11 +73,33 @@ def style_at(gained: Tensor, kept: Tensor, loss: float = 0.1) -> Tensor:
     return torch.where(allowed, gained, torch.zeros_like(gained)).amax(dim=1)
 
 
+@dataclass(frozen=True)
+class Pictures:
+    """Which prompt, seed and training each of N pictures is of.
+
+    Args:
+        prompts: (N,) numbers of prompts.
+        seeds: (N,) seeds of the pictures' noise.
+        trainings: (N,) seeds of the trainings that drew them.
+    """
+
+    prompts: Sequence[int]
+    seeds: Sequence[int]
+    trainings: Sequence[int]
+
+    def resampled(self) -> Resamples:
+        """Draw prompts, seeds and trainings anew, whole ones at a time."""
+        of_pictures = resample(self.prompts, self.seeds)
+        if len(set(self.trainings)) == 1:
+            return of_pictures
+        of_trainings = resample(self.trainings, [0] * len(self.trainings), seed=2)
+        return Resamples(of_pictures.weights * of_trainings.weights, of_pictures.levels)
+
+
 def intervals(
     measure: object,
     curves: Sequence[Curve],
-    prompts: Sequence[int],
-    seeds: Sequence[int],
+    pictures: Pictures,
     less: Sequence[Curve] | None = None,
     draw_styles: bool = True,
 ) -> Interval:
@@ -85,25 +107,26 @@ def intervals(
 
     Args:
         measure: `area` or `style_at`.
-        curves: One per style.
-        prompts: (N,) number of each picture's prompt.
-        seeds: (N,) seed of each picture.
+        curves: One per style, each of the same prompts, seeds and trainings.
+        pictures: What these are.
         less: The curves that they are compared with, of the same styles and pictures.
-        draw_styles: Whether the interval is over styles too, and not over prompts and seeds alone.
+        draw_styles: Whether the interval is over styles too, and not over prompts, seeds and
+            trainings alone.
 
     Returns:
         The figure with its 95 % interval.
     """
     count = len(curves)
-    pictures = resample(prompts, seeds)
+    drawn = pictures.resampled()
     times = resample(list(range(count)), [0] * count, seed=1).weights if draw_styles else None
-    levels = min(count, pictures.levels) if draw_styles else pictures.levels
+    levels = min(count, drawn.levels) if draw_styles else drawn.levels
     # rows: how often each picture counts, and behind it how often each style does
-    rows = torch.ones(len(pictures.weights), count, dtype=torch.float64) if times is None else times
-    both = Resamples(torch.cat([pictures.weights, rows], dim=1), levels)
+    rows = torch.ones(len(drawn.weights), count, dtype=torch.float64) if times is None else times
+    both = Resamples(torch.cat([drawn.weights, rows], dim=1), levels)
+    many = len(pictures.prompts)
 
     def figure(weights: Tensor) -> Tensor:
-        own, styles = weights[:, : len(prompts)], weights[:, len(prompts) :]
+        own, styles = weights[:, :many], weights[:, many:]
         found = _of_each(measure, curves, own)
         if less is not None:
             found = found - _of_each(measure, less, own)

@@ -23,19 +23,23 @@ from sdtune.metrics.features import CLIPEmbedder, load_clip
 from sdtune.nano.making.scenes import Background, Scene
 from sdtune.nano.making.sources import TRAINING_SOURCES
 
-__all__ = ["named_right", "sheet"]
+__all__ = ["named_right"]
 
 _SIZE = 64
 _OBJECTS = list(UNSEEN)
 
 
 @torch.no_grad()
-def named_right(images: Tensor, style: str, *, by_vendors: bool = False) -> list[int]:
+def named_right(
+    images: Tensor, style: str, cache: Path, *, device: str = "cpu", by_vendors: bool = False
+) -> list[int]:
     """Tell of each picture whether its object is named right.
 
     Args:
         images: (B, 3, H, W) in [0, 1], prompts outside and seeds inside.
         style: The style whose own drawings are among those that are compared with.
+        cache: Folder where what is known of the drawings is kept.
+        device: Where the judge is.
         by_vendors: Leave the style's own drawings out, as for these themselves.
 
     Returns:
@@ -43,22 +47,13 @@ def named_right(images: Tensor, style: str, *, by_vendors: bool = False) -> list
     """
     repeats = len(images) // len(_OBJECTS)
     right = []
-    for number, vector in enumerate(_clip().embed_images(images)):
+    for number, vector in enumerate(_clip(device).embed_images(images).cpu()):
         colour = UNSEEN[_OBJECTS[number // repeats]]
-        own = [] if by_vendors else [_drawings(style)[colour]]
-        known = torch.cat([*(_drawings(name)[colour] for name in _VENDORS), *own])
+        own = [] if by_vendors else [_drawings(style, cache)[colour]]
+        known = torch.cat([*(_drawings(name, cache)[colour] for name in _VENDORS), *own])
         nearest = int((known @ vector).argmax()) % len(_OBJECTS)
         right.append(int(nearest == number // repeats))
     return right
-
-
-def sheet(path: Path) -> Tensor:
-    """Read pictures that `contact_sheet` wrote: (B, 3, H, W), prompts outside."""
-    pixels = torch.from_numpy(np.array(Image.open(path))).float() / 255
-    height, width, _ = pixels.shape
-    side = width // len(_OBJECTS)
-    rows = pixels.reshape(height // side, side, len(_OBJECTS), side, 3)
-    return rows.permute(2, 0, 4, 1, 3).reshape(-1, 3, side, side)
 
 
 _VENDORS: Mapping[str, Style] = {
@@ -67,14 +62,22 @@ _VENDORS: Mapping[str, Style] = {
 
 
 @lru_cache
-def _clip() -> CLIPEmbedder:
-    return load_clip()
+def _clip(device: str) -> CLIPEmbedder:
+    return load_clip().to(device)
 
 
 @lru_cache
-def _drawings(name: str) -> dict[str, Tensor]:
+def _drawings(name: str, cache: Path) -> dict[str, Tensor]:
     """Embed a style's drawings of the objects by colour of the background, each (12, D)."""
-    style = _VENDORS.get(name) or STYLES[name]
+    file = cache / f"drawings_{name}.pt"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(_embedded(_VENDORS.get(name) or STYLES[name]), file)
+    found: dict[str, Tensor] = torch.load(file)
+    return found
+
+
+def _embedded(style: Style) -> dict[str, Tensor]:
     sprites = rendered(style, _OBJECTS)
     found = {}
     for colour in sorted(set(UNSEEN.values())):
@@ -85,5 +88,5 @@ def _drawings(name: str) -> dict[str, Tensor]:
         pictures = [Image.fromarray(placed(style, scene, sprites)) for scene in scenes]
         small = [np.array(each.resize((_SIZE, _SIZE), Image.Resampling.BOX)) for each in pictures]
         pixels = torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2).float() / 255
-        found[colour] = _clip().embed_images(pixels)
+        found[colour] = _clip("cpu").embed_images(pixels)
     return found

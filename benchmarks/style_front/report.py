@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,25 @@ from typing import Any
 
 import torch
 
-from benchmarks.style_front.front import Curve, area, intervals, style_at
+from benchmarks.style_front.front import Curve, Pictures, area, intervals, style_at
 from benchmarks.style_front.runs import RESULTS
 from benchmarks.style_front.split import PROMPTS, SEEDS, Side, styles_of
 from sdtune.metrics.intervals import Interval
 
-__all__ = ["Way", "curve", "is_seen", "listing", "plot", "results", "table", "told", "ways"]
+__all__ = [
+    "Way",
+    "by_style",
+    "curve",
+    "is_seen",
+    "listing",
+    "plot",
+    "results",
+    "table",
+    "told",
+    "ways",
+]
 
+_COLUMNS = 5  # of the plot
 _LEAST_ACCURACY = 0.75  # of the style axis: below it what it says of a style is no style
 
 _MEASURES = {"area": area, "style at -10 % CLIP": style_at}
@@ -38,37 +51,48 @@ def is_seen(style: str) -> bool:
     return base is not None and base["accuracy_of_style_axis"] >= _LEAST_ACCURACY
 
 
-def curve(arms: Sequence[str], style: str, strengths: Sequence[str], seeds: int) -> Curve:
+def curve(
+    arms: Sequence[str],
+    style: str,
+    strengths: Sequence[str],
+    trainings: Sequence[int] = (42,),
+    seeds: int = len(SEEDS),
+) -> Curve:
     """Join the base and the points of one or more arms.
 
     Args:
         arms: Arms in the order of the line, such as the rates of one script.
         style: The style.
         strengths: Labels of their points, in the order of the line.
+        trainings: Seeds of the trainings whose pictures are counted.
         seeds: How many seeds of each prompt are counted.
     """
     base = results("base", style)
     if base is None:
         raise ValueError(f"Expected results of the base on {style}, but there are none.")
-    points = [base["points"]["base"]]
+    points = [[base["points"]["base"]] * len(trainings)]
     for arm in arms:
-        record = results(arm, style)
-        if record is None:
-            raise ValueError(f"Expected results of {arm} on {style}, but there are none.")
-        points += [record["points"][each] for each in strengths if each in record["points"]]
+        records = [results(arm, style, training) for training in trainings]
+        if not all(records):
+            raise ValueError(f"Expected {arm} on {style} of trainings {list(trainings)}.")
+        points += [[each["points"][label] for each in records if each] for label in strengths]
     stacked = {
-        name: torch.stack([_first(point[name], seeds) for point in points])
+        name: torch.stack([torch.cat([_first(each[name], seeds) for each in p]) for p in points])
         for name in ("style", "clip")
     }
     return Curve(stacked["style"], stacked["clip"])
 
 
-def listing(every: Sequence[Way]) -> list[str]:
+def listing(every: Sequence[Way], seeds: int) -> list[str]:
     """List the points: style score, CLIP score, what of it is lost needlessly, objects named right.
 
     A style costs CLIP score even where nothing is lost, for the judge has never seen it: its own
     drawings of the same things score less than the base's. The third figure is how far a point
     lies below the straight line from the base to these.
+
+    Args:
+        every: The ways.
+        seeds: Seeds of each prompt that count.
     """
     styles = list(dict.fromkeys(style for way in every for style in way.styles))
     lines = ["| | " + " | ".join(styles) + " |", "|---" * (len(styles) + 1) + "|"]
@@ -77,13 +101,28 @@ def listing(every: Sequence[Way]) -> list[str]:
     for kind, name in (("base", "base"), ("own", "the style's own drawings")):
         cells = [_cell(ends[style][kind], ends[style]) for style in styles]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    for arm, strength in [(arm, f) for way in every for arm in way.arms for f in way.strengths]:
-        records = {style: results(arm, style) for style in styles}
-        points = {style: each and each["points"].get(strength) for style, each in records.items()}
-        if any(points.values()):
-            cells = [_cell(point, ends[style]) if point else "" for style, point in points.items()]
+    for way in every:
+        for arm, strength in [(arm, each) for arm in way.arms for each in way.strengths]:
+            cells = [
+                _cell(_pooled(arm, style, strength, way.trainings, seeds), ends[style])
+                if style in way.styles
+                else ""
+                for style in styles
+            ]
             lines.append(f"| {arm} x {strength} | " + " | ".join(cells) + " |")
     return lines
+
+
+def _pooled(
+    arm: str, style: str, strength: str, trainings: Sequence[int], seeds: int
+) -> dict[str, list[float]]:
+    """Put the pictures of several trainings together."""
+    records = [results(arm, style, training) for training in trainings]
+    points = [record["points"][strength] for record in records if record]
+    return {
+        name: torch.cat([_first(point[name], seeds) for point in points]).tolist()
+        for name in ("style", "clip", "named")
+    }
 
 
 def told(figure: Interval) -> str:
@@ -99,36 +138,53 @@ class Way:
         title: Its name for readers.
         arms: Arms whose points make its line, in order.
         strengths: Labels of the points of each.
-        styles: Styles on which all of the arms were run.
+        trainings: Seeds of the trainings that count.
+        styles: Styles on which all of the arms were run with all of these.
     """
 
     title: str
     arms: Sequence[str]
     strengths: Sequence[str]
+    trainings: Sequence[int]
     styles: Sequence[str]
 
     def curves(self, styles: Sequence[str], seeds: int) -> list[Curve]:
         """Read its line on each of some styles."""
-        return [curve(self.arms, style, self.strengths, seeds) for style in styles]
+        return [curve(self.arms, each, self.strengths, self.trainings, seeds) for each in styles]
 
 
-def ways(compared: Mapping[str, tuple[Sequence[str], Sequence[str]]], side: Side) -> list[Way]:
-    """Find out what was run: of each way the styles of its most run arm, and the arms on all these.
+def ways(
+    compared: Mapping[str, tuple[Sequence[str], Sequence[str]]],
+    side: Side,
+    trainings: Sequence[int],
+    seeds: int,
+) -> list[Way]:
+    """Find out on which styles each way was run, with all its arms and trainings.
 
     Args:
         compared: Title -> arms and strengths.
         side: Which styles; those that the style axis does not see do not count.
+        trainings: Seeds of the trainings.
+        seeds: Seeds of each prompt that count.
     """
     seen = [style for style in styles_of(side) if is_seen(style)]
     found = []
     for title, (arms, strengths) in compared.items():
-        each = {arm: [style for style in seen if results(arm, style)] for arm in arms}
-        styles = max(each.values(), key=len)
-        done = [arm for arm in arms if set(styles) <= set(each[arm])]
+        runs = [(arm, training) for arm in arms for training in trainings]
+        styles = [
+            style
+            for style in seen
+            if all(_has(results(arm, style, n), strengths, seeds) for arm, n in runs)
+        ]
         if styles:
-            run = f"{title}: {', '.join(done)}" if len(arms) > 1 else title
-            found.append(Way(run, done, strengths, styles))
+            found.append(Way(title, arms, strengths, trainings, styles))
     return found
+
+
+def _has(record: dict[str, Any] | None, strengths: Sequence[str], seeds: int) -> bool:
+    points = record["points"] if record else {}
+    count = len(PROMPTS) * seeds
+    return all(len(points.get(each, {}).get("clip", ())) >= count for each in strengths)
 
 
 def table(every: Sequence[Way], seeds: int) -> list[str]:
@@ -139,11 +195,9 @@ def table(every: Sequence[Way], seeds: int) -> list[str]:
         seeds: Seeds of each prompt that count.
 
     Returns:
-        Lines of Markdown. Intervals are over prompts and seeds, and over styles from three on; the
-        last of each measure is over prompts and seeds alone.
+        Lines of Markdown. Intervals are over prompts, seeds and trainings, and over styles from
+        three on; the last of each measure is without styles.
     """
-    prompts = [number for number in range(len(PROMPTS)) for _ in range(seeds)]
-    drawn = list(SEEDS[:seeds]) * len(PROMPTS)
     three = ("{}", "difference", "on just these styles")
     heads = ["styles", *(head.format(name) for name in _MEASURES for head in three)]
     lines = ["| | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
@@ -151,15 +205,46 @@ def table(every: Sequence[Way], seeds: int) -> list[str]:
     for way in every:
         both = [style for style in way.styles if style in first.styles]
         own, others = way.curves(both, seeds), first.curves(both, seeds)
+        pictures = _pictures(way.trainings, seeds)
         over_styles = len(both) > 2
-        cells = [", ".join(both)]
+        cells = [f"{len(both)}"]
         for measure in _MEASURES.values():
-            cells.append(told(intervals(measure, own, prompts, drawn, draw_styles=over_styles)))
+            cells.append(told(intervals(measure, own, pictures, draw_styles=over_styles)))
             for draw_styles in (over_styles, False):
-                less = intervals(measure, own, prompts, drawn, others, draw_styles)
+                less = intervals(measure, own, pictures, others, draw_styles)
                 cells.append("" if way is first else told(less))
         lines.append(f"| {way.title} | " + " | ".join(cells) + " |")
     return lines
+
+
+def by_style(every: Sequence[Way], seeds: int) -> list[str]:
+    """Give, of each style, how much more of each measure every other way has than the first.
+
+    Args:
+        every: The ways.
+        seeds: Seeds of each prompt that count.
+    """
+    first = every[0]
+    heads = [f"{way.title}: {name}" for way in every[1:] for name in _MEASURES]
+    lines = ["| | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
+    for style in first.styles:
+        cells = []
+        for way in every[1:]:
+            for measure in _MEASURES.values():
+                if style not in way.styles:
+                    cells.append("")
+                    continue
+                own, others = way.curves([style], seeds), first.curves([style], seeds)
+                pictures = _pictures(way.trainings, seeds)
+                cells.append(told(intervals(measure, own, pictures, others, draw_styles=False)))
+        lines.append(f"| {style} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _pictures(trainings: Sequence[int], seeds: int) -> Pictures:
+    every = [(t, p, s) for t in trainings for p in range(len(PROMPTS)) for s in SEEDS[:seeds]]
+    of_training, prompts, drawn = zip(*every, strict=True)
+    return Pictures(prompts, drawn, of_training)
 
 
 def plot(every: Sequence[Way], seeds: int, path: Path) -> None:
@@ -174,9 +259,14 @@ def plot(every: Sequence[Way], seeds: int, path: Path) -> None:
     from matplotlib.figure import Figure
 
     styles = list(dict.fromkeys(style for way in every for style in way.styles))
-    figure = Figure(figsize=(3.6 * len(styles), 3.8))
+    columns = min(_COLUMNS, len(styles))
+    rows = math.ceil(len(styles) / columns)
+    figure = Figure(figsize=(3.4 * columns, 3.2 * rows))
     FigureCanvasAgg(figure)
-    axes = figure.subplots(1, len(styles), sharey=True, squeeze=False)[0]
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False).flatten().tolist()
+    axes = grid[: len(styles)]
+    for axis in grid[len(styles) :]:
+        axis.remove()
     for axis, style in zip(axes, styles, strict=True):
         for number, way in enumerate(every):
             if style in way.styles:
@@ -192,7 +282,8 @@ def plot(every: Sequence[Way], seeds: int, path: Path) -> None:
         axis.set_title(style)
         axis.set_xlabel("style gained")
         axis.grid(alpha=0.3)
-    axes[0].set_ylabel("CLIP score kept, %")
+    for axis in axes[::columns]:
+        axis.set_ylabel("CLIP score kept, %")
     labels = [axis.get_legend_handles_labels() for axis in axes]
     named = {
         label: line for lines, names in labels for line, label in zip(lines, names, strict=True)

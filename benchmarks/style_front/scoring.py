@@ -18,11 +18,14 @@ from sdtune.adapters.lora.layers import ADAPTER_NAME, lora_layers
 from sdtune.evaluation.style import StyleJudge
 from sdtune.metrics.clip_score import clip_score
 from sdtune.metrics.features import CLIPEmbedder, load_clip
+from sdtune.models import sample
+from sdtune.models.devices import brought_to
 
-__all__ = ["Judge", "Point", "contact_sheet", "draw", "strength"]
+__all__ = ["Judge", "Point", "contact_sheet", "draw", "sheet", "strength"]
 
 STEPS, GUIDANCE = 15, 3.0
-_CONTRAST = 24  # training pictures whose captions the base draws
+_AT_ONCE = {"cpu": 8, "cuda": 64}  # pictures that are drawn in one batch
+_CONTRAST = 2 * len(PROMPTS)  # training pictures whose captions the base draws
 _CONTRAST_SEED = 2_000_000
 
 Point = Mapping[str, list[float]]
@@ -32,7 +35,7 @@ class Judge:
     """Scores pictures of the prompts against one style.
 
     Args:
-        module: Anything around the base.
+        module: Anything around the base, on the device that judges.
         pictures: Folder of the style: `training` and `unseen`.
         cache: Folder where what the base draws is kept.
     """
@@ -42,12 +45,15 @@ class Judge:
         size = module.model.resolution
         some = training[:: max(1, len(training) // _CONTRAST)][:_CONTRAST]
         captions = [each.with_suffix(".txt").read_text(encoding="utf-8").strip() for each in some]
-        file = cache / f"contrast_{pictures.name}.pt"
+        file = cache / f"contrast_{pictures.name}.png"
         if not file.exists():
             seeds = range(_CONTRAST_SEED, _CONTRAST_SEED + len(some))
             with module.untuned():
-                _keep(module.generate(captions, seeds, **_drawing()), file)
-        self.style = StyleJudge(module.model, [_read(some, size)], torch.load(file))
+                drawn = _drawn(module, captions, list(seeds))
+            contact_sheet(drawn, len(some) // len(PROMPTS), file)
+        self.device = module.model.device
+        contrast = sheet(file).to(self.device)
+        self.style = StyleJudge(module.model, [_read(some, size).to(self.device)], contrast)
         self.unseen = [pictures / "unseen" / f"{name.replace(' ', '_')}.png" for name in _objects()]
         self.size = size
 
@@ -61,10 +67,10 @@ class Judge:
         Returns:
             Metric -> a value per picture.
         """
-        clip, texts = _clip()
+        clip, texts = _clip(str(self.device))
         vectors = clip.embed_images(images)
         scores = clip_score(vectors, texts.repeat_interleave(repeats, dim=0))
-        values = {"style": self.style.scores(images), "clip": scores}
+        values = {"style": self.style.scores(images.to(self.device)), "clip": scores}
         return {name: [round(float(each), 4) for each in row] for name, row in values.items()}
 
     def own(self) -> Point:
@@ -77,9 +83,9 @@ class Judge:
 
 
 def draw(module: LoRAStyleModule, seeds: Sequence[int]) -> Tensor:
-    """Draw every prompt with every seed: (B, 3, H, W) in [0, 1], prompts outside."""
+    """Draw every prompt with every seed: (B, 3, H, W) in [0, 1] on the CPU, prompts outside."""
     prompts = [each for each in PROMPTS for _ in seeds]
-    return module.generate(prompts, list(seeds) * len(PROMPTS), **_drawing())
+    return _drawn(module, prompts, list(seeds) * len(PROMPTS))
 
 
 @contextmanager
@@ -109,11 +115,32 @@ def contact_sheet(images: Tensor, seeds: int, path: Path) -> None:
     pixels = (255 * images).round().byte().permute(0, 2, 3, 1).numpy()
     rows = pixels.reshape(-1, seeds, height, width, 3).transpose(1, 2, 0, 3, 4)
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(rows.reshape(seeds * height, -1, 3)).save(path)
+    partial = path.with_suffix(".partial")
+    Image.fromarray(rows.reshape(seeds * height, -1, 3)).save(partial, format="PNG")
+    partial.replace(path)
 
 
-def _drawing() -> dict[str, float | int]:
-    return {"num_inference_steps": STEPS, "guidance_scale": GUIDANCE}
+def sheet(path: Path) -> Tensor:
+    """Read pictures that `contact_sheet` wrote: (B, 3, H, W), prompts outside."""
+    pixels = torch.from_numpy(np.array(Image.open(path))).float() / 255
+    height, width, _ = pixels.shape
+    side = width // len(PROMPTS)
+    rows = pixels.reshape(height // side, side, len(PROMPTS), side, 3)
+    return rows.permute(2, 0, 4, 1, 3).reshape(-1, 3, side, side)
+
+
+def _drawn(module: LoRAStyleModule, prompts: Sequence[str], seeds: Sequence[int]) -> Tensor:
+    model = module.model
+    with brought_to(model.device, model.vae, model.text_encoders):
+        drawn = sample(
+            model,
+            prompts,
+            seeds=seeds,
+            num_inference_steps=STEPS,
+            guidance_scale=GUIDANCE,
+            batch_size=_AT_ONCE[model.device.type],
+        )
+    return (255 * drawn.cpu()).round() / 255  # as a file holds them, and can be scored again
 
 
 def _objects() -> list[str]:
@@ -123,8 +150,8 @@ def _objects() -> list[str]:
 
 
 @lru_cache
-def _clip() -> tuple[CLIPEmbedder, Tensor]:
-    clip = load_clip()
+def _clip(device: str) -> tuple[CLIPEmbedder, Tensor]:
+    clip = load_clip().to(device)
     return clip, clip.embed_texts(PROMPTS)
 
 
@@ -136,8 +163,3 @@ def _read(paths: Sequence[Path], size: int) -> Tensor:
         .float()
         / 255
     )
-
-
-def _keep(images: Tensor, file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(images.clone(), file)

@@ -14,7 +14,9 @@ from sdtune.nano.making.sources import SOURCES, Source
 
 __all__ = ["PROMPTS", "SEEDS", "STYLES", "UNSEEN", "Side", "Style", "styles_of"]
 
-Operation = Literal["line", "ink", "mosaic"]
+Operation = Literal[
+    "line", "ink", "mosaic", "stitch", "glass", "chalk", "neon", "riso", "crayon"
+]  # fmt: skip
 Side = Literal["tuning", "held_out"]
 
 
@@ -55,6 +57,12 @@ STYLES: dict[str, Style] = {
     "mono": Style("held_out", _MONO, 96, seed=305),
     "ink": Style("held_out", SOURCES["noto"], 48, seed=306, operation="ink"),
     "mosaic": Style("held_out", SOURCES["fluent"], 48, seed=307, operation="mosaic"),
+    "stitch": Style("held_out", SOURCES["blob"], 48, seed=308, operation="stitch"),
+    "glass": Style("held_out", SOURCES["emojione"], 48, seed=309, operation="glass"),
+    "chalk": Style("held_out", SOURCES["flat"], 48, seed=310, operation="chalk"),
+    "neon": Style("held_out", SOURCES["noto"], 48, seed=311, operation="neon"),
+    "riso": Style("held_out", SOURCES["emojione"], 72, seed=312, operation="riso"),
+    "crayon": Style("held_out", SOURCES["flat"], 48, seed=313, operation="crayon"),
 }
 
 # What is drawn, on which background. All vendors draw these, and no training picture shows one.

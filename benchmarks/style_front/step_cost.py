@@ -1,57 +1,96 @@
-"""What keeping content costs a step: modules with and without it, in turn in one process."""
+"""What ways to train cost a step: modules of each, in turn in one process."""
 
 from __future__ import annotations
 
 import json
 import logging
 import time
+from dataclasses import replace
 from statistics import median
+from typing import Any, Literal
 
 import torch
 
+from benchmarks.style_front.arms import ARMS
+from benchmarks.style_front.training import untrained
 from sdtune import LoRAStyleModule
 
 __all__ = ["step_cost"]
 
 log = logging.getLogger(__name__)
 
-_RECIPE = {"base": "nano", "rank": 16, "alpha": 16, "target_modules": "all"}
+_PICTURES = 48
+_FIRST = 8  # rounds that do not count
 
 
-def step_cost(above: float = 0.85, steps: int = 30, batch_size: int = 8) -> None:
-    """Log the median ratio of a step's processor time with `keep_content_above` to one without.
+def step_cost(
+    arms: tuple[str, ...] = ("keep_85", "at_once_60", "at_once_60_half", "at_once_60_more_kept"),
+    base: str = "nano",
+    rounds: int = 30,
+    batch_size: int = 8,
+    device: Literal["cpu", "cuda"] = "cpu",
+) -> None:
+    """Log the ratio of a step's time to that of the recipe that keeps nothing.
+
+    A round is a step of each; a step is forwards and backwards, without the optimizer's.
 
     Args:
-        above: The level.
-        steps: Pairs of steps; the first three do not count.
+        arms: Ways to train.
+        base: The base, as recipes name it.
+        rounds: Steps of each that count.
         batch_size: Samples in a batch.
+        device: On a CPU processor time is taken, on a GPU the clock's.
     """
-    kept, plain = (LoRAStyleModule(keep_content_above=each, **_RECIPE) for each in (above, None))
-    for module in (kept, plain):
-        module.load_base()
-    ratios = []
-    for number in range(steps + 3):
-        batch = _batch(number, batch_size)
-        order = (kept, plain) if number % 2 else (plain, kept)
-        seconds = {id(module): _seconds(module, batch) for module in order}
-        ratios.append(seconds[id(kept)] / seconds[id(plain)])
-    figures = {"above": above, "batch_size": batch_size, "ratio": round(median(ratios[3:]), 3)}
-    figures["mean_ratio"] = round(sum(ratios[3:]) / steps, 3)
-    log.warning("%s", json.dumps(figures))
+    torch.set_num_threads(1)
+    modules = {name: _module(name, base, device) for name in ("plain", *arms)}
+    seconds: dict[str, list[float]] = {name: [] for name in modules}
+    for number in range(rounds + _FIRST):
+        batch = _batch(number, batch_size, modules["plain"])
+        names = list(modules) if number % 2 else list(reversed(modules))
+        for name in names:
+            seconds[name].append(_seconds(modules[name], batch))
+    counted = {name: each[_FIRST:] for name, each in seconds.items()}
+    for name in arms:
+        ratios = [a / b for a, b in zip(counted[name], counted["plain"], strict=True)]
+        figures = {"arm": name, "base": base, "batch_size": batch_size, "device": device}
+        figures["median ratio"] = round(median(ratios), 3)
+        figures["ratio of sums"] = round(sum(counted[name]) / sum(counted["plain"]), 3)
+        figures["ms of plain"] = round(1000 * median(counted["plain"]), 2)
+        log.warning("%s", json.dumps(figures))
 
 
-def _batch(number: int, size: int) -> dict[str, object]:
+def _module(name: str, base: str, device: str) -> LoRAStyleModule:
+    arm = ARMS[name]
+    module = untrained(replace(arm, model={**arm.model, "base": base}), seed=0)
+    module.load_base()
+    module.to(device)
+    if device == "cuda":  # as a Trainer's fit does
+        module.model.passes.start(module.model.unet, module.model.text_encoders)
+    return module
+
+
+def _batch(number: int, size: int, module: LoRAStyleModule) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(number)
+    channels, side = module.model.latent_channels, module.model.resolution
+    side //= module.model.vae_scale_factor
+    moments = torch.randn(size, 2 * channels, side, side, generator=generator)
     return {
-        "moments": torch.randn(size, 8, 16, 16, generator=generator),
+        "moments": moments.to(module.model.device),
         "caption": ["a turtle on a blue background"] * size,
-        "index": [size * number + each for each in range(size)],
+        "index": [(size * number + each) % _PICTURES for each in range(size)],
     }
 
 
-def _seconds(module: LoRAStyleModule, batch: dict[str, object]) -> float:
-    start = time.process_time()
+def _seconds(module: LoRAStyleModule, batch: dict[str, Any]) -> float:
+    start = _now(module)
     losses, _ = module.training_losses(batch)
     losses.mean().backward()
     module.zero_grad()
-    return time.process_time() - start
+    return _now(module) - start
+
+
+def _now(module: LoRAStyleModule) -> float:
+    if module.model.device.type == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()

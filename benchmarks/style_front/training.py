@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from benchmarks.style_front.candidates import CANDIDATES
 from sdtune import LoRAStyleModule, StyleDataModule
 
-__all__ = ["Arm", "loaded", "trained"]
+__all__ = ["Arm", "loaded", "trained", "untrained"]
 
 # recipes/style_lora.yaml, but for length and batch: many short runs say more than few long ones
 _RECIPE: Mapping[str, Any] = {
@@ -29,7 +29,9 @@ _RECIPE: Mapping[str, Any] = {
     "lr_schedule": "cosine",
     "warmup_steps": 20,
 }
-_DATA: Mapping[str, Any] = {"resolution": 64, "batch_size": 4, "caption_dropout": 0.1}
+_DATA: Mapping[str, Any] = {
+    "resolution": 64, "batch_size": 4, "caption_dropout": 0.1, "num_workers": 0,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,9 @@ class Arm:
     title: str = ""
 
 
-def trained(arm: Arm, pictures: Path, seed: int, file: Path) -> LoRAStyleModule:
+def trained(
+    arm: Arm, pictures: Path, seed: int, file: Path, device: str = "cpu"
+) -> LoRAStyleModule:
     """Train, and write the weights; if there are some already, read them.
 
     Args:
@@ -63,22 +67,24 @@ def trained(arm: Arm, pictures: Path, seed: int, file: Path) -> LoRAStyleModule:
         pictures: Folder of training pictures with captions.
         seed: Seed of the run.
         file: Where the weights are kept.
+        device: `cpu` or `cuda`.
 
     Returns:
-        The module, trained.
+        The module, trained, on the device.
     """
-    module = _module(arm, seed)
+    module = untrained(arm, seed)
     if file.exists():
         module.load_base()
         module.load_state_dict(load_file(file))
-        return module
+        return module.to(device)
     data = StyleDataModule(str(pictures), seed=seed, **{**_DATA, **arm.data})
     if hasattr(module, "data_folder"):
         module.data_folder = pictures
     with _quiet():
         trainer = Trainer(
             max_steps=arm.steps,
-            accelerator="cpu",
+            accelerator={"cpu": "cpu", "cuda": "gpu"}[device],
+            devices=1,
             logger=False,
             callbacks=_callbacks(arm),
             enable_checkpointing=False,
@@ -91,17 +97,18 @@ def trained(arm: Arm, pictures: Path, seed: int, file: Path) -> LoRAStyleModule:
     partial = file.with_suffix(".partial")
     save_file(state, partial)
     partial.replace(file)
-    return module
+    return module.to(device)
 
 
-def loaded() -> LoRAStyleModule:
+def loaded(device: str = "cpu") -> LoRAStyleModule:
     """Return the base, with an adapter that changes nothing."""
     module = LoRAStyleModule(**_RECIPE)
     module.load_base()
-    return module
+    return module.to(device)
 
 
-def _module(arm: Arm, seed: int) -> LoRAStyleModule:
+def untrained(arm: Arm, seed: int) -> LoRAStyleModule:
+    """Make the module of an arm, not loaded yet."""
     arguments = {**_RECIPE, "seed": seed, **arm.model}
     candidate = dict(arm.candidate)
     kind = CANDIDATES[candidate.pop("name")] if candidate else LoRAStyleModule

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.style_front.arms import ARMS
-from benchmarks.style_front.front import Curve, area, intervals, style_at
+from benchmarks.style_front.front import Curve, Pictures, area, intervals, style_at
 from benchmarks.style_front.plan import COMPARED, PLAN
 from benchmarks.style_front.split import PROMPTS, STYLES, UNSEEN, styles_of
 
-_PROMPTS, _SEEDS = [0, 0, 1, 1, 2, 2], [0, 1] * 3
+_PICTURES = Pictures([0, 0, 1, 1, 2, 2], [0, 1] * 3, [42] * 6)
 _ONES = torch.ones(1, 6, dtype=torch.float64)
 
 
@@ -53,10 +53,20 @@ def test_a_way_that_is_compared_with_itself_has_no_difference() -> None:
     noise = torch.rand(2, 2, 6, generator=generator, dtype=torch.float64)
     means = torch.tensor([0.0, 0.5], dtype=torch.float64)[:, None]
     noisy = [Curve(means + 0.3 * noise[0], 80 - 20 * means + 5 * noise[1])] * 2
-    difference = intervals(area, noisy, _PROMPTS, _SEEDS, noisy)
+    difference = intervals(area, noisy, _PICTURES, noisy)
     assert difference.value == difference.low == difference.high == 0.0
-    own = intervals(area, noisy, _PROMPTS, _SEEDS, draw_styles=False)
+    own = intervals(area, noisy, _PICTURES, draw_styles=False)
     assert own.low < own.value < own.high
+
+
+def test_trainings_are_drawn_too() -> None:
+    # one training gives 0.2 of style and the other 0.6, whatever is drawn of it
+    of = torch.tensor([0.2] * 6 + [0.6] * 6, dtype=torch.float64)
+    zero, clip = torch.zeros(12, dtype=torch.float64), torch.full((2, 12), 80.0)
+    line = [Curve(torch.stack([zero, of]), clip.double())]
+    both = Pictures([*_PICTURES.prompts] * 2, [*_PICTURES.seeds] * 2, [42] * 6 + [43] * 6)
+    found = intervals(style_at, line, both, draw_styles=False)
+    assert (found.low, found.value, found.high) == pytest.approx((0.2, 0.4, 0.6))
 
 
 def test_the_split_is_kept_apart() -> None:
@@ -66,7 +76,9 @@ def test_the_split_is_kept_apart() -> None:
     assert not set(plain) & set(TRAINING_SOURCES)  # nano was trained on none of the styles
     assert not set(styles_of("tuning")) & set(styles_of("held_out"))
     assert len(PROMPTS) == len(UNSEEN) == 12
-    for side, planned in PLAN.items():
+    for side in ("tuning", "held_out"):
+        planned = PLAN[side]
         assert {each.style for each in planned} <= set(styles_of(side))
         compared = {arm for arms, _ in COMPARED[side].values() for arm in arms}
         assert compared <= {each.arm for each in planned} <= set(ARMS)
+    assert set(map(repr, PLAN["both"])) <= set(map(repr, PLAN["tuning"] + PLAN["held_out"]))

@@ -1,0 +1,90 @@
+"""Runs of benchmarks/style_front: what is left of a plan, and candidates beside recorded passes."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import sdtune.models.recorded_passes
+from benchmarks.style_front import jobs, runs
+from benchmarks.style_front.candidates import CANDIDATES
+from benchmarks.style_front.plan import Planned
+from benchmarks.style_front.split import PROMPTS
+from sdtune import StyleDataModule
+from sdtune.models.step_graphs import StepGraphs
+from tests.pass_recorder import PassRecorder
+from tests.picture_folders import make_picture_folder
+from tests.quiet_trainer import quiet_trainer
+
+
+def test_only_runs_that_lack_points_are_done_and_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = {f"{each:g}": {"clip": [0.0] * 4 * len(PROMPTS)} for each in runs.STRENGTHS}
+    halves = points | {"1": {"clip": [0.0] * 2 * len(PROMPTS)}}
+    for name, there in (("plain__ink__42", points), ("plain__mono__42", halves)):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"points": there}), encoding="utf-8")
+    done: list[Any] = []
+    monkeypatch.setattr(runs, "RESULTS", tmp_path)
+    monkeypatch.setattr(jobs, "score_base", lambda style, device: done.append(style))
+    monkeypatch.setattr(jobs, "run", lambda *run, **more: done.append(run))
+    plan = [Planned("plain", style) for style in ("chalk", "ink", "mono")]
+    jobs.run_all(plan)
+    assert done == ["chalk", "mono", ("plain", "chalk", 42), ("plain", "mono", 42)]
+    done.clear()
+    jobs.run_all(plan, at_most=1)
+    assert done == ["chalk", ("plain", "chalk", 42)]
+    done.clear()
+    jobs.run_all([Planned("plain", "mono", points={"seeds": 2})])
+    assert not done
+
+
+def test_a_run_is_taken_once_and_none_is_begun_that_would_end_late() -> None:
+    context = multiprocessing.get_context("spawn")
+    shared = jobs._Shared(context, deadline=time.time() + 60.0)
+    assert [shared.taken(3), shared.taken(3)] == [0, 1]
+    shared.took(5.0)
+    assert shared.taken(3) == 2
+    assert shared.taken(3) is None
+    late = jobs._Shared(context, deadline=time.time() + 60.0)
+    late.took(90.0)
+    assert late.taken(3) is None
+
+
+@pytest.mark.parametrize("name", CANDIDATES)
+def test_a_candidate_learns_the_same_where_passes_are_recorded(
+    micro_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    make_picture_folder(tmp_path, count=4)
+    losses, learned = _learned(name, micro_sd, tmp_path)
+    recorder = PassRecorder()
+    monkeypatch.setattr(sdtune.models.recorded_passes, "StepGraphs", lambda: StepGraphs(recorder))
+    also, found = _learned(name, micro_sd, tmp_path)
+    assert recorder.replays >= 3
+    torch.testing.assert_close(also, losses, rtol=0, atol=0)
+    torch.testing.assert_close(found, learned, rtol=0, atol=0)
+    plain, _ = _learned(None, micro_sd, tmp_path)
+    assert not plain.equal(losses)
+
+
+def _learned(name: str | None, base: Path, pictures: Path) -> tuple[torch.Tensor, Any]:
+    kind = CANDIDATES[name] if name else sdtune.LoRAStyleModule
+    above = None if name in (None, "below_only") else 0.5
+    module = kind(str(base), rank=2, learning_rate=1e-2, keep_content_above=above)
+    losses = []
+    trainer = quiet_trainer(max_steps=6, accumulate_grad_batches=1)
+    step = module.training_step
+
+    def kept(*args: Any) -> Any:
+        losses.append(float((found := step(*args))["loss"].detach()))
+        return found
+
+    module.training_step = kept  # type: ignore[method-assign]
+    trainer.fit(module, StyleDataModule(str(pictures), batch_size=2, resolution=module.resolution))
+    return torch.tensor(losses), {key: each.clone() for key, each in module.named_parameters()}
