@@ -126,7 +126,7 @@ ARMS: dict[str, Arm] = {
             "db_1e-3", "half the rates", learning_rate=1e-3, text_encoder_learning_rate=1e-3
         ),
         *(
-            _dreambooth(f"db_both_{name}", f"both backgrounds, {title}", class_prompt=_BOTH, **changes)
+            _dreambooth(f"db_both_{name}", f"both, {title}", class_prompt=_BOTH, **changes)
             for name, title, changes in (
                 ("1e-3", "half the rates", _rates(1e-3)),
                 ("5e-4", "a quarter of the rates", _rates(5e-4)),

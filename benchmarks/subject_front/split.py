@@ -138,7 +138,7 @@ PROMPTS: tuple[str, ...] = tuple(f"a {{subject}} {background_words(each)}" for e
 CLASS_PROMPTS: tuple[str, ...] = (
     "a {class} on a striped white and pink background",
     "a {class} on a dotted green and yellow background",
-    "a {class} on an orange background",
+    "a {class} on a black background",
     "a turtle on a blue background",
     "a house on a checkered pink and white background",
 )
