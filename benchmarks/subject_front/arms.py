@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from benchmarks.subject_front.split import VARIED, background_words
+from sdtune.data.class_prompts import CAPTION
 
-__all__ = ["ARMS", "CAPTIONS", "Arm", "Technique"]
+__all__ = ["ARMS", "Arm", "Technique"]
 
 Technique = Literal["dreambooth", "textual_inversion", "pivotal_tuning"]
 
@@ -96,9 +97,7 @@ _OTHERS = [
     "a rose on a pink background",
 ]
 _MANY = ["a {class}", *(f"a {{class}} {background_words(each)}" for each in VARIED)]
-CAPTIONS = "captions"
-"""As a class prompt: what the photos' captions say, with the class in the subject's place."""
-_BOTH = [CAPTIONS, *_MANY, *_OTHERS]
+_BOTH = [CAPTION, *_MANY, *_OTHERS]
 
 
 def _rates(rate: float) -> dict[str, Any]:
@@ -118,7 +117,7 @@ ARMS: dict[str, Arm] = {
         _script("db_script_2e-3_text", 2e-3, True, "a script, 2e-3, text encoder too"),
         _script("db_script_1e-3_captions", 1e-3, False, "a script, 1e-3, made captions", True),
         _dreambooth("db_many", "class on eight backgrounds", class_prompt=_MANY),
-        _dreambooth("db_captions", "class on the photos' backgrounds", class_prompt=[CAPTIONS]),
+        _dreambooth("db_captions", "class on the photos' backgrounds", class_prompt=[CAPTION]),
         _dreambooth(
             "db_both", "class on the photos' backgrounds and others", class_prompt=_BOTH
         ),
