@@ -8,9 +8,32 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sdtune.models.step_graphs import Pass, Recording, gradient_places
+from sdtune.models.forward_graphs import ForwardRecording
+from sdtune.models.recorded_calls import Pass
+from sdtune.models.step_graphs import Recording, gradient_places
 
-__all__ = ["PassRecorder"]
+__all__ = ["ForwardRecorder", "PassRecorder"]
+
+
+class ForwardRecorder:
+    """The same for passes without gradients."""
+
+    def __init__(self) -> None:
+        self.replays = 0
+        self.recordings: list[ForwardRecording] = []
+
+    def __call__(self, function: Pass, inputs: Sequence[Tensor], pool: Any) -> ForwardRecording:
+        places = [each.detach().clone() for each in inputs]
+        outputs = [each.clone() for each in function(*places)]
+
+        def replay() -> None:
+            self.replays += 1
+            with torch.no_grad():
+                for place, value in zip(outputs, function(*places), strict=True):
+                    place.copy_(value)
+
+        self.recordings.append(ForwardRecording(places, outputs, replay))
+        return self.recordings[-1]
 
 
 class PassRecorder:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sdtune.functional import copied_to
 from sdtune.models.conditioning import Conditioning
 from sdtune.models.families import Family
+from sdtune.models.forward_graphs import ForwardGraphs
 from sdtune.models.step_graphs import StepGraphs
 
 if TYPE_CHECKING:
@@ -24,10 +25,13 @@ class RecordedPasses:
     """Predicts and encodes as a family does, and records both passes where that is switched on.
 
     Each has recordings of its own, for between a pass of one and its way back the other passes.
+    What the untuned base predicts as a part of a step has its own, too.
     """
 
     def __init__(self) -> None:
         self.of_unet, self.of_text = StepGraphs(), StepGraphs()
+        self.of_base_unet, self.of_base_text = ForwardGraphs(), ForwardGraphs()
+        self._is_base = False
         self._added_names: tuple[str, ...] = ()  # of what text encoders give beside hidden states
 
     def start(self, unet: nn.Module, text_encoders: nn.Module) -> None:
@@ -37,7 +41,8 @@ class RecordedPasses:
             unet: The UNet.
             text_encoders: All of them.
         """
-        for graphs, part in ((self.of_unet, unet), (self.of_text, text_encoders)):
+        of_part = ((self._of_unet, unet), (self._of_text, text_encoders))
+        for graphs, part in ((each, part) for both, part in of_part for each in both):
             graphs.clear()
             every = list(part.parameters())
             graphs.parameters = [each for each in every if each.requires_grad]
@@ -47,7 +52,7 @@ class RecordedPasses:
 
     def stop(self) -> None:
         """Record no more, and free the memory of what was recorded."""
-        for graphs in (self.of_unet, self.of_text):
+        for graphs in (*self._of_unet, *self._of_text):
             graphs.clear()
             graphs.is_on = False
 
@@ -60,6 +65,18 @@ class RecordedPasses:
             yield
         finally:
             self.of_unet.is_on, self.of_text.is_on = before
+
+    @contextmanager
+    def of_base(self) -> Iterator[None]:
+        """Predict and encode by the untuned base, with recordings that are of it alone.
+
+        What learns must be switched off in the same way each time.
+        """
+        self._is_base = True
+        try:
+            yield
+        finally:
+            self._is_base = False
 
     def predict(
         self,
@@ -77,7 +94,7 @@ class RecordedPasses:
             return (family.predict(unet, latents, steps, told),)
 
         inputs = (noisy_latents, timesteps, *_tensors(conditioning))
-        [prediction] = self.of_unet(predict, inputs, names)
+        [prediction] = self._of_unet[self._is_base](predict, inputs, names)
         return prediction
 
     def encode(
@@ -96,8 +113,16 @@ class RecordedPasses:
 
         pairs = zip(token_ids, text_encoders, strict=True)
         ids = [copied_to(each, encoder.device) for each, encoder in pairs]
-        hidden_states, *added = self.of_text(encode, ids, clip_skip)
+        hidden_states, *added = self._of_text[self._is_base](encode, ids, clip_skip)
         return Conditioning(hidden_states, dict(zip(self._added_names, added, strict=True)))
+
+    @property
+    def _of_unet(self) -> tuple[StepGraphs, ForwardGraphs]:
+        return self.of_unet, self.of_base_unet
+
+    @property
+    def _of_text(self) -> tuple[StepGraphs, ForwardGraphs]:
+        return self.of_text, self.of_base_text
 
 
 def _tensors(conditioning: Conditioning) -> tuple[Tensor, ...]:

@@ -6,26 +6,18 @@ waits for Python most of the time. A recorded pass is started by one call, and d
 
 from __future__ import annotations
 
-import logging
 import weakref
-from collections.abc import Callable, Hashable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch._utils import _unflatten_dense_tensors
-from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
-__all__ = ["Pass", "Recording", "StepGraphs", "gradient_places", "record_on_gpu"]
+from sdtune.models.recorded_calls import Pass, RecordedCalls, autocast_that_keeps_nothing
 
-log = logging.getLogger(__name__)
-
-Pass = Callable[..., tuple[Tensor, ...]]
-"""Turns tensors into tensors, with operations of a GPU alone."""
-
-_MOST = 32  # recordings: buckets of one size have about twenty shapes
+__all__ = ["Recording", "StepGraphs", "gradient_places", "record_on_gpu"]
 
 
 @dataclass
@@ -49,109 +41,37 @@ class Recording:
     replay_backward: Callable[[], object]
 
 
-Record = Callable[[Pass, Sequence[Tensor], Sequence[Tensor], Sequence[Tensor], Any], Recording]
+class StepGraphs(RecordedCalls[Recording]):
+    """Records forward passes with their backward passes, see `RecordedCalls`.
 
-
-class StepGraphs:
-    """Records passes of one network and repeats them, for as long as that is the same computation.
-
-    At inputs of new shapes a pass is computed as always, which also warms up what a GPU's libraries
-    prepare at the first call; at the second ones it is recorded. It is computed as always, too,
-    without gradients, on a CPU, before an earlier pass went backwards, and where somebody counts
-    operations or saved tensors.
-
-    All recordings share memory, which is that of the largest: between two steps it is kept.
-
-    Args:
-        record: What records, for tests on a CPU.
-
-    Attributes:
-        is_on: Whether passes may be recorded and repeated.
-        parameters: What of the network learns.
-        frozen: What else it holds; a recording is of one place of each.
+    A pass is computed as always, too, before an earlier one went backwards. Gradients of what is
+    repeated flow to its inputs and to `parameters`.
     """
-
-    def __init__(self, record: Record | None = None) -> None:
-        self._record = record
-        self.is_on = False
-        self.parameters: Sequence[Tensor] = ()
-        self.frozen: Sequence[Tensor] = ()
-        self.clear()
 
     def clear(self) -> None:
         """Forget all recordings; their memory is free again."""
-        self._seen: set[Hashable] = set()
-        self._recordings: dict[Hashable, Recording] = {}
+        super().clear()
         self._gradients = _Gradients(())
-        self._pool: Any = None
         self._open: weakref.ref[Any] | None = None
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> StepGraphs:
-        """Return one without recordings: a copied network has weights of its own."""
-        return StepGraphs(self._record)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return StepGraphs, (self._record,)
-
-    def __call__(
-        self, function: Pass, inputs: Sequence[Tensor], kind: Hashable = ()
-    ) -> tuple[Tensor, ...]:
-        """Compute a pass, or repeat a recorded one.
-
-        Args:
-            function: The pass. It must do the same whenever `kind` and the shapes are the same.
-            inputs: Tensors on the device.
-            kind: What else decides what it does.
-
-        Returns:
-            What the function returns; gradients flow to the inputs and to `parameters`.
-        """
-        if not self._may_record(inputs):
-            return function(*inputs)
-        where = tuple(each.data_ptr() for each in self.frozen)
-        key = (kind, *map(_described, (*inputs, *self.parameters)), where, _autocast())
-        if key not in self._seen:
-            self._seen.add(key)
-            return function(*inputs)
-        recording = self._recordings.get(key) or self._recorded(key, function, inputs)
-        if recording is None:
-            return function(*inputs)
-        replay: Any = _Replay.apply
-        outputs: tuple[Tensor, ...] = replay(self, recording, *inputs, *self.parameters)
-        return outputs
-
     def _may_record(self, inputs: Sequence[Tensor]) -> bool:
-        if not self.is_on or not torch.is_grad_enabled():
-            return False
-        if not self._record and not all(each.is_cuda for each in inputs):
+        if not torch.is_grad_enabled():
             return False
         if not any(each.requires_grad for each in (*inputs, *self.parameters)):
             return False
-        if is_in_torch_dispatch_mode() or torch._C._autograd._top_saved_tensors_default_hooks(True):
-            return False  # somebody counts
         is_open = None if self._open is None else self._open()
         return is_open is None or is_open.is_done
 
-    def _recorded(
-        self, key: Hashable, function: Pass, inputs: Sequence[Tensor]
-    ) -> Recording | None:
-        if len(self._recordings) == _MOST:
-            return None
-        record = self._record or record_on_gpu
-        if self._pool is None:
+    def _make(self, function: Pass, inputs: Sequence[Tensor], pool: Any) -> Recording:
+        if not self._recordings:
             self._gradients = _Gradients(self.parameters)
-            self._pool = torch.cuda.graph_pool_handle() if self._record is None else object()
-        places = self._gradients.places
-        try:
-            recording = record(function, inputs, self.parameters, places, self._pool)
-        except RuntimeError as error:
-            self.is_on = False
-            self.clear()
-            [reason, *_] = str(error).splitlines() or [""]
-            log.warning("The step could not be recorded as a CUDA graph and is slower: %s", reason)
-            return None
-        self._recordings[key] = recording
-        return recording
+        record = self._record or record_on_gpu
+        return record(function, inputs, self.parameters, self._gradients.places, pool)
+
+    def _repeat(self, recording: Recording, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        replay: Any = _Replay.apply
+        outputs: tuple[Tensor, ...] = replay(self, recording, *inputs, *self.parameters)
+        return outputs
 
 
 class _Replay(torch.autograd.Function):
@@ -246,7 +166,7 @@ def record_on_gpu(
     forward, backward = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
     # another thread that pins memory meanwhile is no fault
     options: dict[str, Any] = {"pool": pool, "capture_error_mode": "thread_local"}
-    with _autocast_that_keeps_nothing(), torch.cuda.graph(forward, **options):
+    with autocast_that_keeps_nothing(), torch.cuda.graph(forward, **options):
         outputs = function(*places)
     differentiable = [each for each in outputs if each.requires_grad]
     output_gradients = [torch.zeros_like(each) if each.requires_grad else None for each in outputs]
@@ -295,21 +215,3 @@ def gradient_places(
     own = [torch.zeros_like(each) for each in inputs]
     pairs = zip((*inputs, *parameters), (*own, *gradients), strict=True)
     return [place if each.requires_grad else None for each, place in pairs]
-
-
-def _autocast_that_keeps_nothing() -> AbstractContextManager[Any]:
-    """Let autocast, where it is on, keep no cast weights: a recording would overwrite them."""
-    if not torch.is_autocast_enabled("cuda"):
-        return nullcontext()
-    dtype = torch.get_autocast_dtype("cuda")
-    return torch.autocast("cuda", dtype=dtype, cache_enabled=False)
-
-
-def _described(value: Tensor) -> Hashable:
-    """Describe what a recording depends on; of what learns, where it lies."""
-    place = value.data_ptr() if isinstance(value, torch.nn.Parameter) else 0
-    return value.shape, value.dtype, value.requires_grad, place
-
-
-def _autocast() -> Hashable:
-    return torch.is_autocast_enabled("cuda") and torch.get_autocast_dtype("cuda")

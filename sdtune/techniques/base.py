@@ -346,12 +346,12 @@ class DiffusionFineTuningModule(PromptEncodingModule):
         noisy_latents = add_noise(latents, noise, timesteps, alphas_cumprod)
         conditioning = self._conditioning(batch["caption"])
         conditioning = conditioning.with_inputs(self.model.picture_inputs(batch, latents))
-        model_pred = self.model(noisy_latents, timesteps, conditioning)
         target = training_target(latents, noise, timesteps, alphas_cumprod, prediction_type)
-        if training and self.method.content:
+        if training and self.method.content:  # before the pass that keeps its activations
             target = self.method.content.target(
                 self, batch["caption"], noisy_latents, drawn, conditioning, target
             )
+        model_pred = self.model(noisy_latents, timesteps, conditioning)
         weights = None
         if training and self.min_snr_gamma is not None:
             weights = min_snr_weights(

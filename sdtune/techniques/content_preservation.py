@@ -99,7 +99,7 @@ class ContentPreservation:
             return target
         device = noisy_latents.device
         rows = copied_to(torch.tensor(places), device)
-        with torch.no_grad(), technique.untuned():
+        with torch.no_grad(), technique.untuned(), model.passes.of_base():
             if technique.encodes_prompts_every_step:  # by the base's text encoder too
                 encoded = technique.encode(captions)
                 conditioning = Conditioning(

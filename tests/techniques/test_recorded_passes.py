@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 import sdtune.models.recorded_passes
+from sdtune.models.forward_graphs import ForwardGraphs
 from sdtune.models.step_graphs import StepGraphs
+from sdtune.techniques.lora_style import LoRAStyleModule
 from tests.fast_part import some_fast
-from tests.pass_recorder import PassRecorder
+from tests.pass_recorder import ForwardRecorder, PassRecorder
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
 from tests.techniques.every_technique import LYCORIS, TECHNIQUES, data_for
@@ -67,6 +70,29 @@ def test_a_quantised_base_is_recorded_too(
     assert found.values == exact.values
     torch.testing.assert_close(also_learned, learned, rtol=0, atol=0)
     assert recorder.replays >= _STEPS - 3
+
+
+@pytest.mark.parametrize("learns_text", [False, True])
+def test_what_the_base_predicts_beside_is_recorded_too(
+    micro_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, learns_text: bool
+) -> None:
+    """And is the base's, whatever the adapter has learned by then."""
+    arguments = {"keep_content_above": 0.3}
+    if learns_text:
+        arguments["text_encoder_learning_rate"] = 1e-2
+    kept = {"kept": lambda base: LoRAStyleModule(base, rank=4, learning_rate=1e-2, **arguments)}
+    monkeypatch.setattr(sys.modules[__name__], "_ALL", kept)
+    exact, learned = _train("kept", micro_sd, tmp_path)
+    recorder, of_base = PassRecorder(), ForwardRecorder()
+    monkeypatch.setattr(sdtune.models.recorded_passes, "StepGraphs", lambda: StepGraphs(recorder))
+    monkeypatch.setattr(
+        sdtune.models.recorded_passes, "ForwardGraphs", lambda: ForwardGraphs(of_base)
+    )
+    found, also_learned = _train("kept", micro_sd, tmp_path)
+    assert found.values == exact.values
+    torch.testing.assert_close(also_learned, learned, rtol=0, atol=0)
+    assert recorder.replays >= _STEPS - 3
+    assert of_base.replays >= (3 if learns_text else 2)
 
 
 def _train(name: str, base: Path, folder: Path, **attributes: Any) -> tuple[_Losses, Any]:
