@@ -37,8 +37,8 @@ class BenchCall:
         gradient_checkpointing: Recompute activations in the backward pass, in all loops.
         cuda_graphs: Whether sdtune's loop records its passes on a GPU, as recipes have it.
         compile: Compile blocks of the UNet, as `model.compile` does; the other loops are not.
-        compile_blocks: Names of the blocks' classes, in the place of those that are compiled by
-            default: BasicTransformerBlock, ResnetBlock2D.
+        compile_blocks: Names of the blocks' classes, such as ResnetBlock2D, in the place of the
+            one that is compiled by default, BasicTransformerBlock.
         channels_last: Channels of the UNet's convolutions lie last, as a recipe has them.
         benchmark: The Trainer's: cuDNN tries its convolutions, in all loops.
         tf32: Products of float32 matrices are rounded to TF32 on a GPU, in all loops.
