@@ -15,6 +15,7 @@ __all__ = ["estimate", "main"]
 
 _UNITS = {"": 1e9, "gb": 1e9, "g": 1e9, "gib": 2**30, "mb": 1e6, "mib": 2**20}
 _BESIDE = 0.6e9  # driver and libraries
+_RECORDING = 0.3e9  # of one network's passes, whose memory nothing else may use meanwhile
 _ALLOCATOR = 1.1  # what an allocator takes for what it gives
 
 
@@ -174,11 +175,14 @@ def _count(values: dict[str, Any], said: str) -> float:
         dtype=dtype_of(str(values["trainer.precision"])),
     )
     needed = counted.total * _ALLOCATOR + _BESIDE
+    if module.records_passes:
+        networks = 2 if module.encodes_prompts_every_step else 1
+        needed += networks * _RECORDING + 2 * counted.adapter  # gradients there, and copies of them
     show(
         f"{said}: {needed / 1e9:.1f} GB: weights {counted.weights / 1e9:.2f}, what learns "
         f"{counted.adapter / 1e9:.2f}, optimizer {counted.optimizer / 1e9:.2f}, a step "
         f"{counted.step / 1e9:.2f}, and {(needed - counted.total) / 1e9:.2f} for the allocator, "
-        f"the driver and libraries; {counted.flops / 1e12:.2f} TFLOP a step",
+        f"recordings, the driver and libraries; {counted.flops / 1e12:.2f} TFLOP a step",
     )
     return needed
 

@@ -315,7 +315,7 @@ class DiffusionFineTuningModule(PromptEncodingModule):
         # a loader that counted batches, or fed a finder, knows of no checkpoint, which is read
         # after this, and of no latents: a resumed epoch would begin anew. The Trainer makes another
         self.trainer.fit_loop._combined_loader = None
-        if self._records_passes:
+        if self.records_passes:
             self.model.passes.start(self.model.unet, self.model.text_encoders)
 
     def on_fit_end(self) -> None:
@@ -325,7 +325,8 @@ class DiffusionFineTuningModule(PromptEncodingModule):
             self.model.passes.stop()
 
     @property
-    def _records_passes(self) -> bool:
+    def records_passes(self) -> bool:
+        """Whether a GPU repeats the passes of a step by itself, see `cuda_graphs`."""
         # a recording has gradients of its own, which would be a second UNet beside a whole one's,
         # and cannot put the state back that dropout draws from
         is_simple = not any(each.drops_inputs or each.needs_float32 for each in self.learns)

@@ -40,7 +40,7 @@ def test_words_that_are_made_of_the_subjects_nouns_are_counted(
 ) -> None:
     base = ["--model.base", str(micro_sd), "--data.resolution", "64"]
     assert main(["estimate", recipe, *base, "--data.batch_size", "1"]) == 0
-    assert capsys.readouterr().out.startswith("as it is: 0.6 GB: weights 0.00, what learns 0.00")
+    assert capsys.readouterr().out.startswith("as it is: 1.2 GB: weights 0.00, what learns 0.00")
 
 
 @pytest.mark.slow
@@ -48,15 +48,15 @@ def test_a_recipe_is_counted(micro_sd: Path, capsys: pytest.CaptureFixture[str])
     base = ["--model.base", str(micro_sd), "--data.resolution", "64"]
     assert main(["estimate", _RECIPE, *base, "--gpu", "24GB"]) == 0
     line, verdict = capsys.readouterr().out.splitlines()
-    assert line.startswith("as it is: 0.6 GB: weights 0.00, what learns 0.00")
+    assert line.startswith("as it is: 0.9 GB: weights 0.00, what learns 0.00")
     assert verdict == "It fits into 24GB."
 
 
 @pytest.mark.parametrize(
     ("gpu", "code", "settings", "verdict"),
     [
-        ("5.1GB", 0, [], "It fits into 5.1GB."),
-        ("4GB", 0, ["trainer.precision bf16-mixed"], "With these it fits into 4GB."),
+        ("5.4GB", 0, [], "It fits into 5.4GB."),
+        ("4.3GB", 0, ["trainer.precision bf16-mixed"], "With these it fits into 4.3GB."),
         (
             "100MB",
             1,
@@ -73,18 +73,39 @@ def test_what_does_not_fit_is_made_smaller(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def count(*_: object, dtype: torch.dtype, **__: object) -> MemoryCount:
-        step = 3e9 if dtype == torch.float32 else 2e9
-        return MemoryCount(weights=10**9, adapter=0, optimizer=0, step=int(step), flops=10**12)
-
-    monkeypatch.setattr("sdtune.estimation.memory.count_memory", count)
+    monkeypatch.setattr("sdtune.estimation.memory.count_memory", _count)
     assert main(["estimate", _RECIPE, "--gpu", gpu]) == code
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("as it is: 5.0 GB: weights 1.00")
+    assert lines[0].startswith("as it is: 5.3 GB: weights 1.00")
     said = [line.partition(":")[0].removeprefix("--") for line in lines[2:-1]]
     assert said[: len(settings)] == settings
     assert len(said) == len(settings) or code == 1
     assert lines[-1].startswith(verdict)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "as it is: 5.3 GB"),
+        (["--model.cuda_graphs", "false"], "as it is: 5.0 GB"),
+        (["--model.dropout", "0.1"], "as it is: 5.0 GB"),  # is not recorded
+        (["--model.text_encoder_learning_rate", "1e-4"], "as it is: 5.6 GB"),
+    ],
+)
+def test_what_a_gpu_records_is_added(
+    words: list[str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sdtune.estimation.memory.count_memory", _count)
+    assert main(["estimate", _RECIPE, *words]) == 0
+    assert capsys.readouterr().out.startswith(said)
+
+
+def _count(*_: object, dtype: torch.dtype, **__: object) -> MemoryCount:
+    step = 3e9 if dtype == torch.float32 else 2e9
+    return MemoryCount(weights=10**9, adapter=0, optimizer=0, step=int(step), flops=10**12)
 
 
 def test_memory_that_is_used_up_is_told_with_what_is_smaller(
