@@ -6,6 +6,7 @@ import re
 import urllib.error
 import urllib.request
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +20,12 @@ from tests.page_checks import faint_texts, unnamed
 from tests.play.browser_page import Watched
 from tests.report.browser import CHROMIUM
 
-pytest.importorskip("gradio")
 sync_api = pytest.importorskip("playwright.sync_api")
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed"),
+    pytest.mark.skipif(find_spec("gradio") is None, reason="gradio is not installed"),
 ]
 _PATIENCE = 60_000  # ms, where the cores are busy
 
