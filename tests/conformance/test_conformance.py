@@ -24,9 +24,11 @@ from tests.techniques.every_technique import TECHNIQUES, Build
 
 ROOT = Path(__file__).parents[2]
 TRIED = [row for row in ROWS if row.verdict != "not tried here"]
-OVER_TECHNIQUES = [row for row in TRIED if row.techniques]
-# a plain LoRA is what `test_a_row_holds` trains
-OTHERS = {name: build for name, build in TECHNIQUES.items() if name != "lora"}
+OVER_TECHNIQUES = [
+    pytest.param(row, TECHNIQUES[name], id=f"{name}-{row.name}")
+    for row in TRIED
+    for name in row.techniques
+]
 RECIPE = """\
 trainer: {{accelerator: cpu, max_epochs: 1, limit_val_batches: 0, logger: false}}
 model:
@@ -64,9 +66,8 @@ def test_a_row_holds(row: Row, bench: Bench) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("row", _cases(OVER_TECHNIQUES))
-@pytest.mark.parametrize("build", OTHERS.values(), ids=OTHERS)
-def test_a_row_holds_for_every_technique(row: Row, build: Build, bench: Bench) -> None:
+@pytest.mark.parametrize(("row", "build"), OVER_TECHNIQUES)
+def test_a_row_holds_for_other_techniques(row: Row, build: Build, bench: Bench) -> None:
     pictures = make_picture_folder(bench.folder.parent / "four_discs")
     every = replace(bench, build=build, pictures=pictures)
     every.plain()
