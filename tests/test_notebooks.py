@@ -15,6 +15,8 @@ _SHORTER = (
     (r"\b((max|budget|(class|num)_inference)_steps|class_count|style_pictures)=\d+", r"\1=2"),
     (r'("--(num_inference_steps|style_pictures)"), "\d+"', r'\1, "2"'),
     (r"\buse_adapter=use_adapter\)", "use_adapter=use_adapter, num_inference_steps=2)"),
+    (r"guidance_scale=2\.0\)\.images", "guidance_scale=2.0, num_inference_steps=2).images"),
+    (r'\bprompts = \[("[^"]+").*\]', r"prompts = [\1]"),
     (r"\bseeds=\[0, 1\]", "seeds=[0]"),
     (r'"--seeds", "0", "1"', '"--seeds", "0"'),
     (r"\boverrides=\{", 'overrides={"data.folder": "few", '),
