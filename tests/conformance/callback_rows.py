@@ -82,11 +82,11 @@ CALLBACK_ROWS = (
          "the first weights with it; refused beside class pictures, which are drawn later",
          lambda: stock.LearningRateFinder(num_training_steps=20),
          its.finds_rate, techniques=("textual_inversion", "pivotal_tuning", "multi_concept"),
-         words=_words("LearningRateFinder", "num_training_steps=20")),
+         slow=True, words=_words("LearningRateFinder", "num_training_steps=20")),
     _row("BatchSizeFinder", "max_trials=1", "sets `batch_size`, and trains from the first "
          "weights with it; refused beside class pictures", its.sizes,
          its.finds_batch_size, techniques=("lora_text_encoder", "multi_concept_lora", "dreambooth"),
-         words=_words("BatchSizeFinder", "max_trials=1")),
+         slow=True, words=_words("BatchSizeFinder", "max_trials=1")),
     _row("EMAWeightAveraging", "decay=0.5", "what is learned is the average, and a checkpoint "
          "resumes; see tests/techniques/test_averaged_weights.py",
          lambda: stock.EMAWeightAveraging(decay=0.5), its.averages(0.5),

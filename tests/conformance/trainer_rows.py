@@ -210,7 +210,7 @@ _LEARNING = (
     Row("deterministic", "'warn'", "likewise", {"deterministic": "warn"}, its.is_deterministic),
     Row("benchmark", "True, False", _SAME, {"benchmark": True}, same),
     Row("detect_anomaly", "True", "torch's anomaly mode is on while training, and what is learned "
-        "is the same", {"detect_anomaly": True}, its.detects_anomalies),
+        "is the same", {"detect_anomaly": True}, its.detects_anomalies, slow=True),
 )  # fmt: skip
 
 _OUTPUT = (
