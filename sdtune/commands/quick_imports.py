@@ -1,4 +1,4 @@
-"""Imports of the large libraries, beside which Python's garbage collector is a fifth of the time."""
+"""Imports of the large libraries, of which the garbage collector takes a fifth of the time."""
 
 from __future__ import annotations
 
