@@ -29,6 +29,7 @@ OVER_TECHNIQUES = [
     for row in TRIED
     for name in row.techniques
 ]
+_CHANGES_OTHERS = ("barebones", "fast_dev_run", "limit_train_batches", "overfit_batches")
 RECIPE = """\
 trainer: {{accelerator: cpu, max_epochs: 1, limit_val_batches: 0, logger: false}}
 model:
@@ -106,12 +107,42 @@ def test_what_is_refused_is_refused_by_the_commands(
         assert row.what in " ".join(capsys.readouterr().err.split())
 
 
+def _calls() -> list[object]:
+    """Put rows of different options into one call, which takes as long for eight as for one."""
+    calls: list[list[Row]] = []
+    for row in TRIED:
+        if row.check is None or not row.call_words():
+            continue
+        fitting = (call for call in calls if _fits(row, call))
+        call = next(fitting, None)
+        if call is None:
+            calls.append(call := [])
+        call.append(row)
+    return [pytest.param(call, id=", ".join(row.name for row in call)) for call in calls]
+
+
+def _fits(row: Row, call: list[Row]) -> bool:
+    rows = [row, *call]
+    if len(rows) > 8 or any(each.needs or each.option in _CHANGES_OTHERS for each in rows):
+        return False
+    return not any(_keys(row) & _keys(each) for each in call)
+
+
+def _keys(row: Row) -> set[str]:
+    return {word.split("=")[0].split(".")[1] for word in row.call_words()} - {
+        "callbacks+",
+        "callbacks",
+    }
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("row", _cases([row for row in TRIED if row.check and row.call_words()]))
-def test_what_works_is_accepted_by_the_commands(row: Row, bench: Bench) -> None:
-    if row.needs:
-        pytest.importorskip(row.needs)
-    assert main(["check", _recipe(bench), *row.call_words()]) == 0
+@pytest.mark.parametrize("call", _calls())
+def test_what_works_is_accepted_by_the_commands(call: list[Row], bench: Bench) -> None:
+    for row in call:
+        if row.needs:
+            pytest.importorskip(row.needs)
+    words = [word for row in call for word in row.call_words()]
+    assert main(["check", _recipe(bench), *words]) == 0
 
 
 @pytest.mark.slow
