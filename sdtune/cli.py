@@ -17,6 +17,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 import sdtune
 from sdtune.commands.early_signals import Ended, ended_by_signals_early
 from sdtune.commands.errors import CallError, nearest
+from sdtune.commands.quick_imports import quick_imports
 from sdtune.files.line_list import cut_list
 from sdtune.files.printable_text import PrintableRecord, show
 
@@ -171,7 +172,8 @@ def _run(name: str, arguments: Sequence[str]) -> int:
     if problems:
         raise CallError(problems)
     stem = name.replace("-", "_")
-    module = import_module(f"sdtune.commands.{stem}")
+    with quick_imports():
+        module = import_module(f"sdtune.commands.{stem}")
     if hasattr(module, "main"):
         code: int = module.main(arguments)
         return code

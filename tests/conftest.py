@@ -17,6 +17,20 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import pytest
 
+_LONGEST = (
+    "tests/techniques/test_half_precision.py",
+    "tests/nano/test_train_all.py",
+    "tests/test_documentation.py",
+    "tests/test_packaging.py",
+    "tests/test_notebooks.py",
+    "tests/benchmarks/test_benchmarks.py",
+    "tests/play/test_page.py",
+    "tests/test_kill_soak.py",
+    "tests/techniques/test_compiled_module.py",
+    "tests/evaluation/test_memorised_lora.py",
+)
+"""Files with tests of ten seconds and more."""
+
 # all else is imported in functions: the process that hands the tests out to others needs none of it
 
 
@@ -36,9 +50,13 @@ def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests: at the end one worker would wait for another's."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
+
+
 def pytest_collection_finish() -> None:
     """Leave the garbage collector what tests make."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
     gc.enable()

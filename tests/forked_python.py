@@ -14,6 +14,7 @@ import logging
 import os
 import random
 import runpy
+import select
 import signal
 import socket
 import sys
@@ -41,10 +42,12 @@ answers = place.makefile()
 number = int(answers.readline())
 for each in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP):
     signal.signal(each, lambda given, frame: os.kill(number, given))
-code = answers.readline()
-if not code:  # it could not say how it ended
-    os.kill(os.getpid(), signal.SIGKILL)
-sys.exit(int(code))
+code = int(answers.readline())
+if code < 0:
+    if -code != signal.SIGKILL:
+        signal.signal(-code, signal.SIG_DFL)
+    os.kill(os.getpid(), -code)
+sys.exit(code)
 """
 _SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGCHLD)
 _SEED = 67280421310721  # torch's own at its start
@@ -83,19 +86,41 @@ def _serve(place: socket.socket, executable: Path) -> None:
     for each in _SIGNALS:
         signal.signal(each, signal.SIG_DFL)
     parent = os.getppid()
-    place.settimeout(1.0)
+    place.setblocking(False)
+    told, tells = socket.socketpair()
+    told.setblocking(False)
+    tells.setblocking(False)
+    callers: dict[int, socket.socket] = {}
     while os.getppid() == parent:
-        with suppress(TimeoutError):
+        signal.set_wakeup_fd(tells.fileno())
+        signal.signal(signal.SIGCHLD, lambda given, frame: None)
+        select.select([place, told], [], [], 1.0)
+        with suppress(BlockingIOError):
+            told.recv(4096)
+        _tell_ends(callers)
+        with suppress(BlockingIOError):
             connection, _ = place.accept()
             connection.setblocking(True)
-            if not os.fork():
-                place.close()
+            number = os.fork()
+            if not number:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                for each in (place, told, tells, *callers.values()):
+                    each.close()
                 _answer(connection, executable)
-            connection.close()
-        with suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+            callers[number] = connection
     os._exit(0)
+
+
+def _tell_ends(callers: dict[int, socket.socket]) -> None:
+    """Tell each caller whose process has ended how it did: its exit code, or less a signal."""
+    for number in list(callers):
+        ended, status = os.waitpid(number, os.WNOHANG)
+        if ended:
+            connection = callers.pop(number)
+            with suppress(OSError):
+                connection.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+            connection.close()
 
 
 def _answer(connection: socket.socket, executable: Path) -> None:
@@ -113,8 +138,6 @@ def _answer(connection: socket.socket, executable: Path) -> None:
     with suppress(OSError, ValueError):
         sys.stdout.flush()
         sys.stderr.flush()
-    with suppress(OSError):
-        connection.sendall(f"{code}\n".encode())
     os._exit(code)
 
 

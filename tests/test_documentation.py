@@ -44,6 +44,7 @@ NOT_RUN = {
     "docs/watching.md: ssh": "needs another machine",
     "docs/settings.md:": "takes an hour; tests/benchmarks/test_settings_page.py has its results",
     "docs/start.md: pip install": "sets an environment up; .ci/run does it",
+    "docs/speed_and_memory.md: sdtune estimate recipes/sd": "test_estimate.py counts it",
     "docs/speed_and_memory.md: sdtune estimate recipes/sty": "tests/commands/test_timing.py times",
     "docs/speed_and_memory.md: lightning run recipes/sd": "needs Stable Diffusion 1.4 or XL",
     "docs/techniques/dreambooth.md:": "tests/test_own_photos.py trains so",

@@ -12,6 +12,8 @@ from tests.killed_cases import CASES
 from tests.killed_runs import lost_points, torn_files
 from tests.picture_folders import make_picture_folder
 
+_SWEPT = "lora, dropout, accumulation"
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked")
 
 
@@ -20,32 +22,31 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     return Bench(tmp_path_factory.mktemp("kills"))
 
 
-@pytest.mark.parametrize("times", [3, pytest.param(5, marks=pytest.mark.slow)])
-def test_a_run_that_is_killed_again_and_again_equals_one_that_is_not(bench, times):
+def test_a_run_that_is_killed_again_and_again_equals_one_that_is_not(bench):
     tally = Tally()
-    bench.trial(0, "lora", (times, times), tally)
+    bench.trial(0, "lora", (3, 3), tally)
     assert tally.failures == []
-    assert tally.kills >= times - 2
+    assert tally.kills >= 1
     assert tally.survived == tally.kills
     assert tally.resumed >= 1
     assert (tally.torn, tally.lost) == (0, 0)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(CASES))
-def test_every_technique_and_optimizer_survives_kills(bench, name):
+@pytest.mark.parametrize("name", sorted({*CASES} - {"lora", _SWEPT}))  # which others kill
+def test_every_technique_and_optimizer_survives_a_kill(bench, name):
     tally = Tally()
-    # of this seed: once at an operation on the disk, early, and once at any moment, late
-    bench.trial(1063, name, (2, 2), tally)
+    # of this seed: at an operation on the disk, late
+    bench.trial(1063, name, (1, 1), tally)
     assert tally.failures == []
-    assert tally.kills >= 1
+    assert (tally.kills, tally.survived, tally.resumed) == (1, 1, 1)
 
 
 @pytest.mark.slow
 def test_a_run_goes_on_from_every_checkpoint_that_a_kill_may_leave(bench):
     """Also from those of runs that were resumed themselves, and killed before their next step."""
     tally = Tally()
-    sweep(bench, "lora, dropout, accumulation", tally, most=3)
+    sweep(bench, _SWEPT, tally, most=3)
     assert tally.failures == []
     assert (tally.kills, tally.survived, tally.resumed) == (3, 3, 3)
     assert (tally.torn, tally.lost) == (0, 0)

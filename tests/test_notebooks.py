@@ -7,21 +7,35 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 from nbclient import NotebookClient
 
+from sdtune.commands.recipe import read_yaml
 from tests.picture_folders import few_of_the_style
 
 _SHORTER = (
     (r"\b((max|budget|(class|num)_inference)_steps|class_count|style_pictures)=\d+", r"\1=2"),
     (r'("--(num_inference_steps|style_pictures)"), "\d+"', r'\1, "2"'),
     (r"\buse_adapter=use_adapter\)", "use_adapter=use_adapter, num_inference_steps=2)"),
+    (r"guidance_scale=2\.0\)\.images", "guidance_scale=2.0, num_inference_steps=2).images"),
+    (r'\bprompts = \[("[^"]+", "[^"]+").*\]', r"prompts = [\1]"),
     (r"\bseeds=\[0, 1\]", "seeds=[0]"),
     (r'"--seeds", "0", "1"', '"--seeds", "0"'),
     (r"\boverrides=\{", 'overrides={"data.folder": "few", '),
     (r'"datasets/style_openmoji"', '"few"'),
+    (r'recipe="style_lora"', 'recipe="quick.yaml"'),
 )
 _PICTURES = {"style_lora": 2, "subjects": 2, "evaluate_adapter": 1, "compare": 1}
 _FOLDER = Path(__file__).parents[1] / "recipes" / "notebooks"
+
+
+def _quickly_drawn(recipe: str) -> str:
+    """Word a recipe whose samples are one prompt's, of one step."""
+    content = read_yaml(_FOLDER.parent / f"{recipe}.yaml")
+    for callback in content["trainer"]["callbacks"]:
+        if callback["class_path"] == "sdtune.SampleGrid":
+            callback["init_args"] |= {"prompts": ["a lion"], "num_inference_steps": 1}
+    return yaml.safe_dump(content)
 
 
 @pytest.mark.slow
@@ -39,6 +53,7 @@ def test_a_notebook_runs(
     folder = tmp_path / "recipes" / "notebooks"
     folder.mkdir(parents=True)
     few_of_the_style(folder / "few")
+    (folder / "quick.yaml").write_text(_quickly_drawn("style_lora"), encoding="utf-8")
     client = NotebookClient(notebook, resources={"metadata": {"path": str(folder)}}, timeout=600)
     client.execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]

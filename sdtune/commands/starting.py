@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sdtune.commands.quick_imports import quick_imports
 from sdtune.files.json_file import write_json
 from sdtune.files.printable_text import show
 
@@ -55,9 +56,10 @@ def main(arguments: Sequence[str]) -> int:
     """
     recipe, root = arguments
     clock = _Clock()
-    for name in _IMPORTED:
-        __import__(name)
-        clock.lap(f"import {name}")
+    with quick_imports():
+        for name in _IMPORTED:
+            __import__(name)
+            clock.lap(f"import {name}")
     from lightning.pytorch import Callback
 
     from sdtune.commands.quiet import quiet_misleading_messages

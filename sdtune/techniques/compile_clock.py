@@ -25,8 +25,13 @@ class _Compilations:
         self.graphs = 0
         self._graph = CallbackTrigger.DYNAMO
         self._started = 0.0
-        callback_handler.register_start_callback(self._start)
-        callback_handler.register_end_callback(self._end)
+        self._handler = callback_handler
+
+    def listen(self) -> None:
+        """Be told of what is compiled, again after `torch._dynamo.reset`, which ends that."""
+        if self._start not in self._handler.start_callbacks:
+            self._handler.register_start_callback(self._start)
+            self._handler.register_end_callback(self._end)
 
     def _start(self, told: Any) -> None:
         self.graphs += told.callback_trigger is self._graph
@@ -41,6 +46,7 @@ _of_process = cache(_Compilations)
 
 def compile_seconds() -> float:
     """Tell how long this process has compiled since this, or a `CompileClock`, was first asked."""
+    _of_process().listen()
     return _of_process().seconds
 
 
@@ -53,6 +59,7 @@ class CompileClock:
 
     def __init__(self, blocks: int) -> None:
         self._blocks = blocks
+        _of_process().listen()
         self._told = self._seen = _of_process().seconds
         self._graphs = _of_process().graphs
         self._quiet = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 import sdtune
 from sdtune.bench.bare_loop import BareLoop
-from sdtune.bench.paired_timer import PairedTimer
+from sdtune.bench.paired_timer import Loop, PairedTimer
 from sdtune.bench.reference_loop import ReferenceLoop
 from sdtune.techniques.base import DiffusionFineTuningModule
 
@@ -126,31 +126,31 @@ def measure_overhead(technique: Technique, folder: Path, rounds: int = 7) -> Pai
     return timer
 
 
-def measure_textual_inversion(base: str, folder: Path, rounds: int = 5) -> PairedTimer:
+def measure_textual_inversion(
+    base: str, folder: Path, rounds: int = 5, beside: Collection[str] = ("bare", "plain")
+) -> PairedTimer:
     """Train a word on a base, one picture a step, beside a bare loop and what other trainers do.
 
     Args:
         base: `nano` or a folder.
         folder: Where curves and latents go.
         rounds: See `PairedTimer`.
+        beside: Which loops there are: `bare`, and `plain`, which encodes picture and prompt at
+            every step, and trains the whole table.
 
     Returns:
-        The timer, with the loops `bare` and `plain` (which encodes picture and prompt at every
-        step, and trains the whole table).
+        The timer, with these loops.
     """
     arguments = {"placeholder_token": "<erica>", "initializer_token": "c", "base": base}
 
     def make() -> DiffusionFineTuningModule:
         return sdtune.TextualInversionModule(**arguments)
 
-    timer = PairedTimer(
-        {
-            "bare": lambda _: BareLoop(make()),
-            "plain": lambda own: ReferenceLoop(own, "32-true", own.model.resolution),
-        },
-        rounds,
-        steps_per_round=1,
-    )
+    loops: dict[str, Callable[[Any], Loop]] = {
+        "bare": lambda _: BareLoop(make()),
+        "plain": lambda own: ReferenceLoop(own, "32-true", own.model.resolution),
+    }
+    timer = PairedTimer({name: loops[name] for name in beside}, rounds, steps_per_round=1)
     words = {"instance_prompt": "<erica>", "prompt_templates": "object"}
     data = sdtune.SubjectDataModule(**_SUBJECT, **words, cache_dir=folder / "cache")
     _train(make(), data, timer, folder)

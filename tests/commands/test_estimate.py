@@ -108,6 +108,19 @@ def _count(*_: object, dtype: torch.dtype, **__: object) -> MemoryCount:
     return MemoryCount(weights=10**9, adapter=0, optimizer=0, step=int(step), flops=10**12)
 
 
+def test_a_base_that_is_not_at_hand_is_counted_by_its_architecture(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    count = MemoryCount(weights=10**9, adapter=0, optimizer=0, step=10**9, flops=10**12)
+    monkeypatch.setattr("sdtune.estimation.memory.count_memory", lambda *_, **__: count)
+    assert main(["estimate", "sd14/style_lora", "--gpu", "12GB"]) == 0
+    first, line, verdict = capsys.readouterr().out.splitlines()
+    assert first == "CompVis/stable-diffusion-v1-4 is not at hand: counted as stable_diffusion_1."
+    assert line.startswith("as it is: 3.4 GB: weights 1.00")
+    assert verdict == "It fits into 12GB."
+
+
 def test_memory_that_is_used_up_is_told_with_what_is_smaller(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

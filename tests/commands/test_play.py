@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ import pytest
 from sdtune.cli import main
 from tests.drawn_run import make_run
 
-pytest.importorskip("gradio")
+# not imported: that takes seconds, which each process that tests are handed to would spend
+pytestmark = pytest.mark.skipif(find_spec("gradio") is None, reason="gradio is not installed")
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,15 @@ import pytest
 from sdtune.cli import main
 from sdtune.commands.errors import CallError
 from sdtune.commands.timing import time_run
+from tests.picture_folders import make_picture_folder
 
-_DATA = Path(__file__).parents[2] / "datasets" / "style_openmoji"
 _RECIPE = """\
 model:
   class_path: sdtune.LoRAStyleModule
   init_args: {{base: {base}, rank: 4}}
 data:
   class_path: sdtune.StyleDataModule
-  init_args: {{folder: {data}, resolution: 64, batch_size: 8, validation_count: 8}}
+  init_args: {{folder: {data}, resolution: 64, batch_size: 2, validation_count: 4}}
 trainer:
   max_steps: 120
   val_check_interval: 40
@@ -24,13 +24,13 @@ trainer:
   accelerator: cpu
   callbacks:
     - class_path: sdtune.SampleGrid
-      init_args: {{prompts: [a lion, a cat], every_n_steps: 40, num_inference_steps: 10}}
+      init_args: {{prompts: [a lion, a cat], every_n_steps: 40, num_inference_steps: 2}}
     - class_path: sdtune.EvaluationCallback
       init_args:
-        prompts: [a lion, a cat, a pizza, a guitar]
+        prompts: [a lion, a cat]
         every_n_steps: 60
-        num_inference_steps: 10
-        style_pictures: 8
+        num_inference_steps: 2
+        style_pictures: 4
     - class_path: sdtune.AdapterCheckpoint
       init_args: {{every_n_steps: 60}}
     - class_path: sdtune.ResumeCheckpoint
@@ -39,11 +39,19 @@ trainer:
 
 
 @pytest.fixture
-def recipe(tmp_path: Path, micro_sd: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def recipe(
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    micro_sd: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    quick_python: Path,
+) -> str:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.executable", str(quick_python))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # seconds are those that a process computed
     path = tmp_path / "style.yaml"
-    path.write_text(_RECIPE.format(base=micro_sd, data=_DATA), encoding="utf-8")
+    data = make_picture_folder(tmp_path_factory.mktemp("data") / "discs", count=8)
+    path.write_text(_RECIPE.format(base=micro_sd, data=data), encoding="utf-8")
     return path.name
 
 

@@ -8,11 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from tests.conformance.bench import Bench
+from tests.techniques.every_technique import TECHNIQUES
 
-__all__ = ["Arguments", "Check", "Row", "cli_words"]
+__all__ = ["ALL", "Arguments", "Check", "Row", "cli_words"]
 
 Arguments = dict[str, Any]
 Check = Callable[[Bench, Arguments], None]
+
+# a plain LoRA is what every row is tried with
+ALL = tuple(name for name in TECHNIQUES if name != "lora")
+"""Names of all techniques, for `Row.techniques`."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,8 @@ class Row:
         verdict: What becomes of it.
         words: The same on the command line; None derives them from plain arguments, and a text
             is taken as it is. Empty if there is no such call.
-        techniques: Whether the check is made over all techniques too.
+        techniques: Names of techniques with which the check is made too: all where the option and a
+            technique act on the same thing, else some that learn different things.
         needs: Package without which the row is skipped.
         slow: Whether it takes more than about two seconds.
     """
@@ -40,7 +46,7 @@ class Row:
     check: Check | None = None
     verdict: Literal["works", "refused", "not tried here"] = "works"
     words: tuple[str, ...] | None = None
-    techniques: bool = False
+    techniques: tuple[str, ...] = ()
     needs: str = ""
     slow: bool = False
 

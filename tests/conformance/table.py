@@ -17,7 +17,7 @@ from tests.commands.test_one_truth import (
     OF_TECHNIQUES,
 )
 from tests.conformance.callback_rows import CALLBACK_ROWS, LOGGER_ROWS
-from tests.conformance.row import Row
+from tests.conformance.row import ALL, Row
 from tests.conformance.trainer_rows import TRAINER_ROWS
 
 __all__ = ["ROWS", "page"]
@@ -32,7 +32,8 @@ What the Trainer does is the Trainer's. This table holds every parameter of
 matter. Each either works as Lightning documents it, or is refused by a sentence before the first
 step: with exit code 2 by `sdtune check`, `sdtune fit` and `lightning run`, and as an exception in
 Python. The tests try each row and make this page (`python -m tests.conformance.table`), so it says
-what was seen. All rows are tried with a small LoRA; those marked **all** with every technique.
+what was seen. All rows are tried with a small LoRA; those marked **all** with every technique, and
+some with techniques that are named.
 """
 
 _FORMS = """\
@@ -63,11 +64,15 @@ def _section(title: str, rows: Iterable[Row]) -> str:
     lines = [f"## {title}", "", "| option | value | | with | what was checked, or is said |"]
     lines.append("|---|---|---|---|---|")
     for row in rows:
-        tried = {"not tried here": ""}.get(row.verdict, "**all**" if row.techniques else "LoRA")
+        tried = {"not tried here": ""}.get(row.verdict, _tried_with(row))
         what = f"“{row.what}”" if row.verdict == "refused" else row.what
         cells = (f"`{row.option}`", f"`{row.value}`", row.verdict, tried, what)
         lines.append("| " + " | ".join(each.replace("|", "\\|") for each in cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _tried_with(row: Row) -> str:
+    return "**all**" if row.techniques == ALL else ", ".join(("LoRA", *row.techniques))
 
 
 def _calls(calls: Iterable[str]) -> str:

@@ -24,9 +24,12 @@ from tests.techniques.every_technique import TECHNIQUES, Build
 
 ROOT = Path(__file__).parents[2]
 TRIED = [row for row in ROWS if row.verdict != "not tried here"]
-OVER_TECHNIQUES = [row for row in TRIED if row.techniques]
-# a plain LoRA is what `test_a_row_holds` trains
-OTHERS = {name: build for name, build in TECHNIQUES.items() if name != "lora"}
+OVER_TECHNIQUES = [
+    pytest.param(row, TECHNIQUES[name], id=f"{name}-{row.name}")
+    for row in TRIED
+    for name in row.techniques
+]
+_CHANGES_OTHERS = ("barebones", "fast_dev_run", "limit_train_batches", "overfit_batches")
 RECIPE = """\
 trainer: {{accelerator: cpu, max_epochs: 1, limit_val_batches: 0, logger: false}}
 model:
@@ -64,9 +67,8 @@ def test_a_row_holds(row: Row, bench: Bench) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("row", _cases(OVER_TECHNIQUES))
-@pytest.mark.parametrize("build", OTHERS.values(), ids=OTHERS)
-def test_a_row_holds_for_every_technique(row: Row, build: Build, bench: Bench) -> None:
+@pytest.mark.parametrize(("row", "build"), OVER_TECHNIQUES)
+def test_a_row_holds_for_other_techniques(row: Row, build: Build, bench: Bench) -> None:
     pictures = make_picture_folder(bench.folder.parent / "four_discs")
     every = replace(bench, build=build, pictures=pictures)
     every.plain()
@@ -105,12 +107,42 @@ def test_what_is_refused_is_refused_by_the_commands(
         assert row.what in " ".join(capsys.readouterr().err.split())
 
 
+def _calls() -> list[object]:
+    """Put rows of different options into one call, which takes as long for eight as for one."""
+    calls: list[list[Row]] = []
+    for row in TRIED:
+        if row.check is None or not row.call_words():
+            continue
+        fitting = (call for call in calls if _fits(row, call))
+        call = next(fitting, None)
+        if call is None:
+            calls.append(call := [])
+        call.append(row)
+    return [pytest.param(call, id=", ".join(row.name for row in call)) for call in calls]
+
+
+def _fits(row: Row, call: list[Row]) -> bool:
+    rows = [row, *call]
+    if len(rows) > 8 or any(each.needs or each.option in _CHANGES_OTHERS for each in rows):
+        return False
+    return not any(_keys(row) & _keys(each) for each in call)
+
+
+def _keys(row: Row) -> set[str]:
+    return {word.split("=")[0].split(".")[1] for word in row.call_words()} - {
+        "callbacks+",
+        "callbacks",
+    }
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("row", _cases([row for row in TRIED if row.check and row.call_words()]))
-def test_what_works_is_accepted_by_the_commands(row: Row, bench: Bench) -> None:
-    if row.needs:
-        pytest.importorskip(row.needs)
-    assert main(["check", _recipe(bench), *row.call_words()]) == 0
+@pytest.mark.parametrize("call", _calls())
+def test_what_works_is_accepted_by_the_commands(call: list[Row], bench: Bench) -> None:
+    for row in call:
+        if row.needs:
+            pytest.importorskip(row.needs)
+    words = [word for row in call for word in row.call_words()]
+    assert main(["check", _recipe(bench), *words]) == 0
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from tests.conformance import trainer_checks as its
 from tests.conformance.checks import clips, same, takes, trains, validates_at
-from tests.conformance.row import Row
+from tests.conformance.row import ALL, Row
 
 __all__ = ["TRAINER_ROWS"]
 
@@ -83,12 +83,12 @@ _HARDWARE = (
 _PRECISIONS = (
     Row("precision", "None, '32-true', '32', 32", _SAME, {"precision": "32-true"}, same),
     Row("precision", "'bf16-mixed', 'bf16'", "the frozen UNet is bfloat16, what learns float32",
-        {"precision": "bf16-mixed"}, its.keeps_adapter_precise, techniques=True),
+        {"precision": "bf16-mixed"}, its.keeps_adapter_precise, techniques=ALL),
     Row("precision", "'16-mixed'", "as `bf16-mixed`: on a CPU Lightning takes bfloat16, "
         "with a warning", {"precision": "16-mixed"},
         its.keeps_adapter_precise),
     _refused("precision", "'16-true'", _PRECISION, {"precision": "16-true"}),
-    _refused("precision", "'bf16-true'", _PRECISION, {"precision": "bf16-true"}, techniques=True),
+    _refused("precision", "'bf16-true'", _PRECISION, {"precision": "bf16-true"}, techniques=ALL),
     _refused("precision", "'64-true', 64", _PRECISION, {"precision": "64-true"}),
     _untried("precision", "'transformer-engine', 'transformer-engine-float16'",
              "transformer_engine is not installed"),
@@ -115,7 +115,7 @@ _PRECISIONS = (
 
 _LENGTH = (
     Row("fast_dev_run", "True", "takes one step and leaves no files", {"fast_dev_run": True},
-        its.leaves_no_files(1), techniques=True),
+        its.leaves_no_files(1), techniques=("dreambooth", "pivotal_tuning")),
     Row("fast_dev_run", "2", "takes two steps and leaves no files", {"fast_dev_run": 2},
         its.leaves_no_files(2)),
     Row("max_epochs", "2", "takes two epochs", {"max_epochs": 2}, takes(8, epochs=2)),
@@ -131,7 +131,8 @@ _LENGTH = (
         lambda: {"min_steps": 10, "max_epochs": 4, "callbacks": _stopping()},
         its.takes_at_least(10), words=("--trainer.min_steps=10",)),
     Row("max_time", "{'milliseconds': 1}", "stops before the epoch ends, with what was learned",
-        {"max_time": {"milliseconds": 1}, "max_epochs": 100}, its.stops_early, techniques=True),
+        {"max_time": {"milliseconds": 1}, "max_epochs": 100}, its.stops_early,
+        techniques=("dropout", "dreambooth_full")),
     Row("max_time", "'00:00:00:00'", "takes no step", {"max_time": "00:00:00:00"}, takes(0)),
     Row("limit_train_batches", "2", "takes two batches of an epoch", {"limit_train_batches": 2},
         takes(2)),
@@ -149,7 +150,8 @@ _LENGTH = (
         "technique has a `forward`", {"limit_predict_batches": 1},
         its.has_no_prediction),
     Row("overfit_batches", "1", "every epoch is the same one batch",
-        {"overfit_batches": 1, "max_epochs": 3}, its.overfits(1), techniques=True),
+        {"overfit_batches": 1, "max_epochs": 3}, its.overfits(1),
+        techniques=("multi_concept", "pivotal_tuning_text_encoder")),
     Row("overfit_batches", "0.5", "every epoch is the same half of the batches",
         {"overfit_batches": 0.5, "max_epochs": 2}, its.overfits(2)),
     Row("reload_dataloaders_every_n_epochs", "1", "the order of the batches stays what it is",
@@ -187,13 +189,13 @@ _VALIDATION = (
 _LEARNING = (
     Row("accumulate_grad_batches", "2", "takes half the steps; two batches of one picture learn "
         "what one batch of two does", {"accumulate_grad_batches": 2}, its.accumulates,
-        techniques=True),
+        techniques=ALL),
     Row("accumulate_grad_batches", "3, of 4 batches", "the last step of an epoch has one batch",
         {"accumulate_grad_batches": 3, "max_epochs": 2}, takes(4, epochs=2)),
     _refused("accumulate_grad_batches", "0", "Expected `trainer.accumulate_grad_batches` to be a "
              "positive integer, but got 0.", {"accumulate_grad_batches": 0}),
     Row("gradient_clip_val", "1e-4", "no gradient's norm is above it, and it was",
-        {"gradient_clip_val": 1e-4}, clips("norms", 1e-4), techniques=True),
+        {"gradient_clip_val": 1e-4}, clips("norms", 1e-4), techniques=ALL),
     Row("gradient_clip_val", "0", _SAME, {"gradient_clip_val": 0}, same),
     _refused("gradient_clip_val", "'much'", "should be an int or a float",
              {"gradient_clip_val": "much"}),
@@ -208,7 +210,7 @@ _LEARNING = (
     Row("deterministic", "'warn'", "likewise", {"deterministic": "warn"}, its.is_deterministic),
     Row("benchmark", "True, False", _SAME, {"benchmark": True}, same),
     Row("detect_anomaly", "True", "torch's anomaly mode is on while training, and what is learned "
-        "is the same", {"detect_anomaly": True}, its.detects_anomalies),
+        "is the same", {"detect_anomaly": True}, its.detects_anomalies, slow=True),
 )  # fmt: skip
 
 _OUTPUT = (

@@ -23,7 +23,7 @@ _CAPTIONS = ["a picture 0", "a picture 1"]
         pytest.param("textual_inversion", {}, marks=pytest.mark.slow),
         pytest.param("lora", {"gradient_checkpointing": True}, marks=pytest.mark.slow),
         pytest.param("dreambooth_full", {}, marks=pytest.mark.slow),
-        ("lora", {"quantization": "nf4"}),
+        pytest.param("lora", {"quantization": "nf4"}, marks=pytest.mark.slow),
         pytest.param("lora_text_encoder", {"quantization": "int8"}, marks=pytest.mark.slow),
     ],
 )

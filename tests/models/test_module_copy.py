@@ -16,8 +16,10 @@ from sdtune.models.module_copy import QuicklyCopied
 CONSTANTS = (type(None), bool, int, float, str, type, torch.dtype, torch.device, torch.Size)
 
 
-@pytest.mark.parametrize("base", ["micro_sd", "shallow_xl"])
-@pytest.mark.parametrize("use_dora", [False, True])
+@pytest.mark.parametrize(
+    ("base", "use_dora"),
+    [("micro_sd", True), pytest.param("shallow_xl", False, marks=pytest.mark.slow)],
+)
 def test_it_is_the_copy_that_python_makes(base, use_dora, request, monkeypatch) -> None:
     model = load(request.getfixturevalue(base))
     add_lora(model, rank=2, alpha=2, text_encoder=True, target_modules="all", use_dora=use_dora)

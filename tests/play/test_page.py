@@ -6,6 +6,8 @@ import re
 import urllib.error
 import urllib.request
 from dataclasses import replace
+from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +21,12 @@ from tests.page_checks import faint_texts, unnamed
 from tests.play.browser_page import Watched
 from tests.report.browser import CHROMIUM
 
-pytest.importorskip("gradio")
 sync_api = pytest.importorskip("playwright.sync_api")
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed"),
+    pytest.mark.skipif(find_spec("gradio") is None, reason="gradio is not installed"),
 ]
 _PATIENCE = 60_000  # ms, where the cores are busy
 
@@ -57,34 +59,28 @@ def browser():
         found.close()
 
 
-@pytest.fixture
-def open_page(browser, served):
-    """Return a function that opens the page; what it complained of is looked at afterwards."""
-    opened = []
-
-    def open_one(width: int = 1200, scheme: str = "light"):
-        context = browser.new_context(
-            viewport={"width": width, "height": 1000}, color_scheme=scheme
-        )
-        page = context.new_page()
-        page.set_default_timeout(_PATIENCE)
-        opened.append((context, Watched(page)))
-        page.goto(served.address)
-        page.wait_for_selector("#draw")
-        return page
-
-    yield open_one
-    for context, watched in opened:
-        watched.page.wait_for_timeout(100)
-        assert watched.complaints == []
-        outside = [each for each in watched.requests if not each.startswith(served.address)]
-        assert outside == []
-        context.close()
+@pytest.fixture(scope="module")
+def context(browser):
+    """One for all, so that Gradio's scripts are fetched and read once."""
+    found = browser.new_context(viewport={"width": 1200, "height": 1000}, color_scheme="light")
+    yield found
+    found.close()
 
 
 @pytest.fixture
-def page(open_page):
-    return open_page()
+def page(context, served):
+    """The page, opened anew; what it complained of is looked at afterwards."""
+    opened = context.new_page()
+    opened.set_default_timeout(_PATIENCE)
+    watched = Watched(opened)
+    opened.goto(served.address)
+    opened.wait_for_selector("#draw")
+    yield opened
+    opened.wait_for_timeout(100)
+    assert watched.complaints == []
+    outside = [each for each in watched.requests if not each.startswith(served.address)]
+    assert outside == []
+    opened.close()
 
 
 def say(page, words: str) -> None:
@@ -178,17 +174,17 @@ def test_what_a_stranger_wrote_into_a_picture_is_text(page, first, tmp_path) -> 
     sync_api.expect(page.locator("#settings textarea")).to_have_value(re.compile("<img src=x"))
 
 
-@pytest.mark.parametrize("content", ["other", "none", "damaged"])
-def test_a_picture_without_settings_is_a_sentence(content, page, tmp_path) -> None:
-    path = tmp_path / "plain.png"
-    header = PngImagePlugin.PngInfo()
-    if content == "other":
-        header.add_text("parameters", "a cat\nSteps: 20")
-    Image.new("RGB", (8, 8)).save(path, pnginfo=header)
-    if content == "damaged":
-        path.write_bytes(path.read_bytes()[:20])
-    page.set_input_files("#drop input[type=file]", path)
-    say(page, "Expected plain.png to")
+def test_a_picture_without_settings_is_a_sentence(page, tmp_path) -> None:
+    for content in ("other", "none", "damaged"):
+        path = tmp_path / f"{content}.png"
+        header = PngImagePlugin.PngInfo()
+        if content == "other":
+            header.add_text("parameters", "a cat\nSteps: 20")
+        Image.new("RGB", (8, 8)).save(path, pnginfo=header)
+        if content == "damaged":
+            path.write_bytes(path.read_bytes()[:20])
+        page.set_input_files("#drop input[type=file]", path)
+        say(page, f"Expected {content}.png to")
 
 
 def test_what_is_wrong_is_a_sentence(page) -> None:
@@ -239,20 +235,20 @@ def test_a_picture_of_the_gallery_gives_its_settings(page, served) -> None:
     assert page.get_by_label("Prompt", exact=True).input_value() == "the older one"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1200, 400])
-def test_the_page_fits_and_everything_is_named_and_readable(width, scheme, open_page) -> None:
-    page = open_page(width, scheme)
-    draw(page, f"a {scheme} {width}")
+def test_the_page_fits_and_everything_is_named_and_readable(page) -> None:
+    draw(page, "a narrow one")
     page.get_by_text("More settings").click()
-    for tab in ("Picture", "Grid"):
-        page.get_by_role("tab", name=tab).click()
-        page.wait_for_timeout(300)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert unnamed(page) == []
-        assert faint_texts(page) == []
-    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert ground == ("rgb(23, 22, 20)" if scheme == "dark" else "rgb(251, 250, 247)")
+    for width, scheme in product((1200, 400), ("light", "dark")):
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.emulate_media(color_scheme=scheme)
+        for tab in ("Picture", "Grid"):
+            page.get_by_role("tab", name=tab).click()
+            page.wait_for_timeout(300)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert unnamed(page) == []
+            assert faint_texts(page) == []
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert ground == ("rgb(23, 22, 20)" if scheme == "dark" else "rgb(251, 250, 247)")
 
 
 def test_everything_is_reached_by_the_tab_key(page) -> None:

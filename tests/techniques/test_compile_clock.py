@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from sdtune.techniques import compile_clock
-from sdtune.techniques.compile_clock import CompileClock
+from sdtune.techniques.compile_clock import CompileClock, compile_seconds
 
 
 @pytest.fixture
@@ -14,6 +15,9 @@ def machine(monkeypatch):
 
     class Compiled:
         seconds, graphs, time = 100.0, 7, 0.0
+
+        def listen(self) -> None:
+            """It knows anyway."""
 
     found = Compiled()
     monkeypatch.setattr(compile_clock, "_of_process", lambda: found)
@@ -48,6 +52,14 @@ def test_what_is_compiled_later_is_said_by_itself(machine):
     machine.seconds, machine.graphs = 140.0, 16
     [line] = steps(clock, machine, 6, batches=2, total=None)
     assert "into 4 graphs in 10.0 s, which is as long as 10 steps take (1 s each)" in line
+
+
+def test_compiling_is_counted_after_dynamo_was_reset():
+    compile_seconds()
+    torch._dynamo.reset()
+    before = compile_seconds()
+    torch.compile(lambda values: values + 1, backend="eager")(torch.ones(1))
+    assert compile_seconds() > before
 
 
 def test_nothing_is_said_of_nothing(machine):

@@ -31,6 +31,6 @@ def test_training_reconstructs_better(sprites: Path) -> None:
     module = NanoAutoencoderModule(block_out_channels=(8, 8, 16))
     data = SceneDataModule(str(sprites), batch_size=8, validation_scenes=16)
     (before,) = quiet_trainer().validate(module, data, verbose=False)
-    quiet_trainer(max_steps=80).fit(module, data)
+    quiet_trainer(max_steps=50).fit(module, data)
     (after,) = quiet_trainer().validate(module, data, verbose=False)
     assert after["val/psnr"] > before["val/psnr"] + 1.5

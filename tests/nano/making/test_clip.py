@@ -25,7 +25,7 @@ def test_training_matches_better(sprites: Path, tokenizer: Path, rough_share: fl
     )
     data = SceneDataModule(str(sprites), batch_size=32, validation_scenes=100)
     (before,) = quiet_trainer().validate(module, data, verbose=False)
-    quiet_trainer(max_steps=120).fit(module, data)
+    quiet_trainer(max_steps=60).fit(module, data)
     (after,) = quiet_trainer().validate(module, data, verbose=False)
     assert before["val/top1_of_100"] < 0.06
     assert after["val/top1_of_100"] > 0.1

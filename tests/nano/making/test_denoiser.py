@@ -104,6 +104,7 @@ def test_the_text_encoder_learns_and_is_packed_when_it_has_a_rate(
     assert bool(changed) == (rate is not None)
 
 
+@pytest.mark.slow
 def test_the_timesteps_of_a_batch_are_spread_evenly(
     folder: Path, sprites: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
