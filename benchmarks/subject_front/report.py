@@ -35,10 +35,10 @@ _ENDS = {"base": "the base", "own": "the subject itself, on the prompts' backgro
 
 
 @lru_cache
-def results(arm: str, subject: str, seed: int, folder: Path = RESULTS) -> dict[str, Any] | None:
+def results(arm: str, subject: str, seed: int) -> dict[str, Any] | None:
     """Read the record of a run, None if it was not run; `base` and `own` are of no run."""
     name = f"base__{subject}" if arm in _ENDS else run_name(arm, subject, seed)
-    path = folder / f"{name}.json"
+    path = RESULTS / f"{name}.json"
     if not path.exists():
         return None
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
