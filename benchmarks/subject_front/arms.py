@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from benchmarks.subject_front.split import VARIED, background_words
-from sdtune.data.class_prompts import CAPTION
 
-__all__ = ["ARMS", "Arm", "Technique"]
+__all__ = ["ARMS", "CAPTIONS", "Arm", "Technique"]
 
 Technique = Literal["dreambooth", "textual_inversion", "pivotal_tuning"]
 
@@ -89,6 +88,30 @@ def _dreambooth(name: str, title: str, **changes: Any) -> Arm:
     return Arm(name, "dreambooth", model, data, steps, title=title)
 
 
+def _pivotal(name: str, weight: float, title: str) -> Arm:
+    """Tune beside class pictures: those of the DreamBooth recipe, half of each batch."""
+    return Arm(
+        name,
+        "pivotal_tuning",
+        {
+            "prior_loss_weight": weight,
+            "class_inference_steps": 20,
+            "class_guidance_scale": 2.0,
+        },
+        {"class_prompt": _RECIPE_CLASS, "class_count": 96, "batch_size": 4},
+        steps=200,
+        title=title,
+    )
+
+
+_RECIPE_CLASS = [
+    "a {class}",
+    "a {class} on a red background",
+    "a {class} on a dotted pink and white background",
+    "a grinning cat on a striped yellow and blue background",
+    "a dog face on a white background",
+    "a rabbit face on a checkered green and black background",
+]
 _DATA = {"captioner", "class_prompt", "caption_dropout", "flip", "batch_size", "instance_prompt"}
 _OTHERS = [
     "a cat face on a dotted yellow and red background",
@@ -97,7 +120,9 @@ _OTHERS = [
     "a rose on a pink background",
 ]
 _MANY = ["a {class}", *(f"a {{class}} {background_words(each)}" for each in VARIED)]
-_BOTH = [CAPTION, *_MANY, *_OTHERS]
+CAPTIONS = "{caption}"
+"""As a class prompt of an arm: the photos' captions, with the class in the subject's place."""
+_BOTH = [CAPTIONS, *_MANY, *_OTHERS]
 
 
 def _rates(rate: float) -> dict[str, Any]:
@@ -117,7 +142,7 @@ ARMS: dict[str, Arm] = {
         _script("db_script_2e-3_text", 2e-3, True, "a script, 2e-3, text encoder too"),
         _script("db_script_1e-3_captions", 1e-3, False, "a script, 1e-3, made captions", True),
         _dreambooth("db_many", "class on eight backgrounds", class_prompt=_MANY),
-        _dreambooth("db_captions", "class on the photos' backgrounds", class_prompt=[CAPTION]),
+        _dreambooth("db_captions", "class on the photos' backgrounds", class_prompt=[CAPTIONS]),
         _dreambooth(
             "db_both", "class on the photos' backgrounds and others", class_prompt=_BOTH
         ),
@@ -140,6 +165,7 @@ ARMS: dict[str, Arm] = {
             )
         ),
         _dreambooth("db_prior_0", "no prior", prior_loss_weight=0.0),
+        _dreambooth("db_300", "300 steps", steps=300),
         Arm("ti_recipe", "textual_inversion", title="recipes/textual_inversion.yaml"),
         Arm(
             "ti_alone", "textual_inversion", data={"captioner": "none"},
@@ -160,6 +186,9 @@ ARMS: dict[str, Arm] = {
             "pt_alone", "pivotal_tuning", data={"captioner": "none"},
             title="the recipe, no captions made",
         ),
+        Arm("pt_200", "pivotal_tuning", steps=200, title="200 steps"),
+        _pivotal("pt_prior", 1.0, "class pictures beside, 200 steps of 4 and 4"),
+        _pivotal("pt_prior_0.3", 0.3, "class pictures at 0.3, 200 steps of 4 and 4"),
         Arm("pt_5e-4", "pivotal_tuning", {"learning_rate": 5e-4}, title="LoRA at 5e-4"),
         Arm("pt_2e-3", "pivotal_tuning", {"learning_rate": 2e-3}, title="LoRA at 2e-3"),
         Arm(

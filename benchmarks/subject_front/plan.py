@@ -19,10 +19,12 @@ _CANDIDATES = (
     "db_both_5e-4", "ti_3", "ti_2e-3", "pt_5e-4", "db_many", "db_script_1e-3_captions",
     "db_both_text_5e-4", "pt_dropout",
 )  # fmt: skip
+_SHORT = ("pt_prior", "db_300", "pt_200")
 _ALONE = ("db_alone", "ti_alone", "pt_alone")
 _FURTHER = (
     "db_1e-3", "db_both_flip", "db_both_300", "db_both_prior_0.3", "db_both_attention",
     "db_both_text_off", "ti_1", "ti_dropout", "db_both_rank_4", "db_prior_0", "ti_2e-2", "pt_2e-3",
+    "pt_prior_0.3",
 )  # fmt: skip
 _LAST = ("db_script_2e-3_text", "db_script_1e-4", "db_script_1e-4_text")
 
@@ -35,6 +37,7 @@ def _planned() -> Iterator[Planned]:
         (_NEAREST, tuning, 42),
         (_WORDS, every, 42),
         (_RATES, every, 42),
+        (_SHORT, every, 42),
         (_CANDIDATES, tuning, 42),
         (_NEAREST, held_out, 42),
         (_ALONE, every, 42),
