@@ -13,12 +13,22 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.subject_front.arms import ARMS
-from benchmarks.subject_front.runs import RESULTS, WORK, run_name
+from benchmarks.subject_front.runs import RESULTS, SHEETS, WORK, run_name
 from benchmarks.subject_front.scoring import SIDE
 from benchmarks.subject_front.split import PROMPTS, SEEDS, SUBJECTS, Side, subjects_of
 from sdtune.metrics.intervals import Interval, Resamples, interval_of, resample
 
-__all__ = ["MEASURES", "compared", "each_subject", "look", "plot", "results", "table", "told"]
+__all__ = [
+    "MEASURES",
+    "compared",
+    "each_subject",
+    "interval",
+    "look",
+    "plot",
+    "results",
+    "table",
+    "told",
+]
 
 MEASURES: dict[str, tuple[str, int]] = {
     "placed": ("likeness", 2),
@@ -225,7 +235,7 @@ def look(arm: str, path: Path, subjects: Sequence[str] = tuple(SUBJECTS), seed: 
             small = Image.open(photo).convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)
             sheet.paste(small, (column * SIDE, row * SIDE))
         name = f"base__{subject}" if arm == "base" else run_name(arm, subject, seed)
-        file = RESULTS / "sheets" / f"{name}.jpg"
+        file = WORK / SHEETS / f"{name}.jpg"
         if file.exists():
             strip = Image.open(file).crop((0, 0, len(PROMPTS) * SIDE, SIDE))
             sheet.paste(strip, (2 * SIDE, row * SIDE))
