@@ -1,4 +1,4 @@
-"""The page of results: which arms are told beside which, and where."""
+"""The page of results: which arms are told beside which, and over which subjects."""
 
 from __future__ import annotations
 
@@ -7,46 +7,48 @@ from collections.abc import Sequence
 from benchmarks.subject_front.arms import ARMS
 from benchmarks.subject_front.report import compared, each_subject, look, plot, table
 from benchmarks.subject_front.runs import RESULTS
-from benchmarks.subject_front.split import SUBJECTS, Side, subjects_of
+from benchmarks.subject_front.split import SUBJECTS, subjects_of
 
-__all__ = ["write"]
+__all__ = ["UNSEEN", "write"]
+
+UNSEEN: tuple[str, ...] = tuple(name for name, subject in SUBJECTS.items() if subject.made != "set")
+"""Subjects that no recipe was tuned to: all but the two that ship."""
 
 _TECHNIQUES = {
     "db": ("DreamBooth", "db_script_1e-3"),
     "ti": ("Textual Inversion", "ti_script_5e-3"),
     "pt": ("Pivotal tuning", "pt_recipe"),
 }
-_SIDES: dict[Side, str] = {"held_out": "Held out", "tuning": "Tuning"}
-_LOOKS = ("base", "db_script_1e-3", "db_recipe", "ti_recipe", "pt_recipe")
+_OVER: dict[str, Sequence[str]] = {
+    "Six subjects that no recipe was tuned to": UNSEEN,
+    "The four that candidates were chosen on": subjects_of("tuning"),
+}
+_PANELS: dict[str, dict[str, str]] = {
+    "DreamBooth": {"db_script_1e-3": "a script", "db_recipe": "the recipe"},
+    "Textual Inversion": {"ti_script_5e-3": "a script", "ti_recipe": "the recipe"},
+    "Pivotal tuning": {"pt_recipe": "the recipe"},
+}
+_LOOKS = ("base", "db_script_1e-3", "db_recipe", "ti_script_5e-3", "ti_recipe", "pt_recipe")
 
 
 def write(seeds: Sequence[int]) -> None:
-    """Write `report.md`, `front.png` and what arms draw, beside the results.
+    """Write `report.md`, `likeness.png` and what arms draw, beside the results.
 
     Args:
         seeds: Seeds of training.
     """
     lines = ["# Results", ""]
-    for side, title in _SIDES.items():
-        subjects = subjects_of(side)
+    for title, subjects in _OVER.items():
+        told = f"Means over {', '.join(subjects)}, and their 95 % intervals; below each the paired"
+        lines += [f"## {title}", "", f"{told} difference from the first of each table.", ""]
         for prefix, (technique, against) in _TECHNIQUES.items():
-            arms = compared([arm for arm in ARMS if arm.startswith(prefix)], side, seeds)
-            if not arms:
-                continue
-            told = f"Means over {', '.join(subjects)}; below each the paired difference from "
-            told += f"{ARMS[against].title}."
-            lines += [f"## {title}: {technique}", "", told, ""]
-            lines += [*table(arms, subjects, against, seeds), ""]
+            arms = compared([arm for arm in ARMS if arm.startswith(prefix)], subjects, seeds)
+            if arms:
+                ordered = sorted(arms, key=lambda arm: arm != against)
+                lines += [f"### {technique}", "", *table(ordered, subjects, against, seeds), ""]
     lines += ["## Each subject", "", "Likeness / share of backgrounds right / CLIP-I.", ""]
     lines += [*each_subject(list(ARMS), list(SUBJECTS), seeds), ""]
     (RESULTS / "report.md").write_text("\n".join(lines), encoding="utf-8")
-    groups = {
-        f"{technique}, {side.replace('_', ' ')}": compared(
-            [arm for arm in ARMS if arm.startswith(prefix)], side, seeds
-        )
-        for side in ("held_out",)
-        for prefix, (technique, _) in _TECHNIQUES.items()
-    }
-    plot(groups, subjects_of("held_out"), RESULTS / "front.png", seeds)
+    plot(_PANELS, RESULTS / "likeness.png", seeds)
     for arm in _LOOKS:
         look(arm, RESULTS / f"look_{arm}.jpg")

@@ -15,7 +15,7 @@ from torch import Tensor
 from benchmarks.subject_front.arms import ARMS
 from benchmarks.subject_front.runs import RESULTS, SHEETS, WORK, run_name
 from benchmarks.subject_front.scoring import SIDE
-from benchmarks.subject_front.split import PROMPTS, SEEDS, SUBJECTS, Side, subjects_of
+from benchmarks.subject_front.split import PROMPTS, SEEDS, SUBJECTS
 from sdtune.metrics.intervals import Interval, Resamples, interval_of, resample
 
 __all__ = [
@@ -41,6 +41,11 @@ MEASURES: dict[str, tuple[str, int]] = {
 }
 """Metric of the records -> its name for readers, and how many places are told."""
 
+_MARKS = {
+    "the base": ("s", "0.6"),
+    "the recipe": ("o", "C0"),
+    "the subject itself": ("*", "C1"),
+}
 _ENDS = {"base": "the base", "own": "the subject itself, on the prompts' backgrounds"}
 
 
@@ -176,45 +181,48 @@ def each_subject(
     return lines
 
 
-def compared(arms: Sequence[str], side: Side, seeds: Sequence[int] = (42,)) -> list[str]:
-    """Name the arms that were run on all subjects of a side."""
-    subjects = subjects_of(side)
+def compared(
+    arms: Sequence[str], subjects: Sequence[str], seeds: Sequence[int] = (42,)
+) -> list[str]:
+    """Name the arms that were run on all of some subjects."""
     return [arm for arm in arms if _rows(arm, subjects, "clip_i", seeds) is not None]
 
 
-def plot(
-    groups: dict[str, Sequence[str]], subjects: Sequence[str], path: Path, seeds: Sequence[int]
-) -> None:
-    """Draw likeness against backgrounds that are right, a panel for each group of arms.
+def plot(groups: dict[str, dict[str, str]], path: Path, seeds: Sequence[int] = (42,)) -> None:
+    """Draw the likeness of each subject, a panel for each group of arms.
 
     Args:
-        groups: Title -> arms.
-        subjects: Over which the means are.
+        groups: Title -> arms and their names there.
         path: The picture to write.
         seeds: Seeds of training.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.2 * len(groups), 4.4), layout="constrained")
+    figure = Figure(figsize=(3.6 * len(groups) + 0.6, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
+    places = list(range(len(SUBJECTS)))[::-1]
     for number, (title, arms) in enumerate(groups.items()):
         axes = figure.add_subplot(1, len(groups), number + 1)
-        for arm in ("base", "own", *arms):
-            across, up = (_rows(arm, subjects, key, seeds) for key in ("placed", "background"))
-            if across is None or up is None:
-                continue
-            places = [interval(each) for each in (across, up)]
-            x, y = (each.value for each in places)
-            bars = [[[p.value - p.low], [p.high - p.value]] for p in places]
-            mark = {"base": "s", "own": "*"}.get(arm, "o")
-            axes.errorbar(x, y, yerr=bars[1], xerr=bars[0], fmt=mark, capsize=2, lw=0.8)
-            axes.annotate(
-                arm if arm in _ENDS else _title(arm), (x, y), fontsize=7,
-                xytext=(4, 4), textcoords="offset points",
-            )  # fmt: skip
-        axes.set(title=title, xlabel="likeness", ylabel="share of backgrounds right")
-        axes.set_ylim(0.0, 1.03)
+        axes.set(title=title, xlabel="likeness", xlim=(0.1, 1.02))
+        axes.set_yticks(places, SUBJECTS if number == 0 else [""] * len(places))
+        axes.grid(axis="y", lw=0.4)
+        for arm, name in {"base": "the base", **arms, "own": "the subject itself"}.items():
+            found = [values(arm, subject, "placed", seeds) for subject in SUBJECTS]
+            shown = [
+                (float(each.mean()), place)
+                for each, place in zip(found, places, strict=True)
+                if each is not None
+            ]
+            mark, colour = _MARKS.get(name, ("o", "C3"))
+            axes.plot(*zip(*shown, strict=True), mark, color=colour, ms=6, label=name, ls="")
+    every = [
+        label
+        for each in figure.axes
+        for label in zip(*each.get_legend_handles_labels(), strict=True)
+    ]
+    told = {label: handle for handle, label in every}
+    figure.legend(told.values(), told.keys(), loc="outside lower center", ncols=6, fontsize=8)
     figure.savefig(path, dpi=110)
 
 
