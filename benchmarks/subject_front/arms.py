@@ -10,6 +10,8 @@ from benchmarks.subject_front.split import VARIED, background_words
 
 __all__ = ["ARMS", "CAPTIONS", "Arm", "Technique"]
 
+_STEPS = 600  # of scripts and candidates, as the recipe had when they were run
+
 Technique = Literal["dreambooth", "textual_inversion", "pivotal_tuning"]
 
 
@@ -59,6 +61,7 @@ def _script(name: str, rate: float, text_encoder: bool, title: str, captions: bo
             "identifier": "qqq",
             "batch_size": 4,
         },
+        steps=_STEPS,
         is_script=True,
         title=title,
     )
@@ -76,6 +79,7 @@ def _inversion(name: str, rate: float, title: str) -> Arm:
             "flip": True,
             "batch_size": 8,
         },
+        steps=_STEPS,
         is_script=True,
         title=title,
     )
@@ -84,34 +88,10 @@ def _inversion(name: str, rate: float, title: str) -> Arm:
 def _dreambooth(name: str, title: str, **changes: Any) -> Arm:
     model = {key: value for key, value in changes.items() if key not in _DATA}
     data = {key: value for key, value in changes.items() if key in _DATA}
-    steps = model.pop("steps", None)
+    steps = model.pop("steps", _STEPS)
     return Arm(name, "dreambooth", model, data, steps, title=title)
 
 
-def _pivotal(name: str, weight: float, title: str) -> Arm:
-    """Tune beside class pictures: those of the DreamBooth recipe, half of each batch."""
-    return Arm(
-        name,
-        "pivotal_tuning",
-        {
-            "prior_loss_weight": weight,
-            "class_inference_steps": 20,
-            "class_guidance_scale": 2.0,
-        },
-        {"class_prompt": _RECIPE_CLASS, "class_count": 96, "batch_size": 4},
-        steps=200,
-        title=title,
-    )
-
-
-_RECIPE_CLASS = [
-    "a {class}",
-    "a {class} on a red background",
-    "a {class} on a dotted pink and white background",
-    "a grinning cat on a striped yellow and blue background",
-    "a dog face on a white background",
-    "a rabbit face on a checkered green and black background",
-]
 _DATA = {"captioner", "class_prompt", "caption_dropout", "flip", "batch_size", "instance_prompt"}
 _OTHERS = [
     "a cat face on a dotted yellow and red background",
@@ -133,6 +113,7 @@ ARMS: dict[str, Arm] = {
     arm.name: arm
     for arm in (
         Arm("db_recipe", "dreambooth", title="recipes/dreambooth.yaml"),
+        _dreambooth("db_600", "the recipe, 600 steps"),
         _dreambooth("db_alone", "the recipe, no captions made", captioner="none"),
         _script("db_script_1e-4", 1e-4, False, "a script, 1e-4"),
         _script("db_script_1e-3", 1e-3, False, "a script, 1e-3"),
@@ -165,7 +146,6 @@ ARMS: dict[str, Arm] = {
             )
         ),
         _dreambooth("db_prior_0", "no prior", prior_loss_weight=0.0),
-        _dreambooth("db_300", "300 steps", steps=300),
         Arm("ti_recipe", "textual_inversion", title="recipes/textual_inversion.yaml"),
         Arm(
             "ti_alone", "textual_inversion", data={"captioner": "none"},
@@ -183,12 +163,14 @@ ARMS: dict[str, Arm] = {
         ),
         Arm("pt_recipe", "pivotal_tuning", title="recipes/pivotal_tuning.yaml"),
         Arm(
+            "pt_400", "pivotal_tuning", {"prior_loss_weight": 0.0}, {"batch_size": 8}, 400,
+            title="no class pictures, 400 steps of 8",
+        ),
+        Arm("pt_prior_0.3", "pivotal_tuning", {"prior_loss_weight": 0.3}, title="prior weight 0.3"),
+        Arm(
             "pt_alone", "pivotal_tuning", data={"captioner": "none"},
             title="the recipe, no captions made",
         ),
-        Arm("pt_200", "pivotal_tuning", steps=200, title="200 steps"),
-        _pivotal("pt_prior", 1.0, "class pictures beside, 200 steps of 4 and 4"),
-        _pivotal("pt_prior_0.3", 0.3, "class pictures at 0.3, 200 steps of 4 and 4"),
         Arm("pt_5e-4", "pivotal_tuning", {"learning_rate": 5e-4}, title="LoRA at 5e-4"),
         Arm("pt_2e-3", "pivotal_tuning", {"learning_rate": 2e-3}, title="LoRA at 2e-3"),
         Arm(

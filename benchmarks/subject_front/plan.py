@@ -11,15 +11,14 @@ __all__ = ["PLAN", "Planned"]
 Planned = tuple[str, str, int]
 """Arm, subject and seed of the training."""
 
-_DREAMBOOTH = ("db_recipe", "db_script_1e-3", "db_both")
+_DREAMBOOTH = ("db_recipe", "db_600", "db_script_1e-3", "db_both")
 _NEAREST = ("db_both_1e-3", "db_both_dropout", "db_captions")
-_WORDS = ("ti_recipe", "ti_script_5e-3", "pt_recipe")
+_WORDS = ("ti_recipe", "ti_script_5e-3", "pt_recipe", "pt_400")
 _RATES = ("db_script_1e-3_text", "db_script_2e-3", "ti_script_5e-4")
 _CANDIDATES = (
     "db_both_5e-4", "ti_3", "ti_2e-3", "pt_5e-4", "db_many", "db_script_1e-3_captions",
     "db_both_text_5e-4", "pt_dropout",
 )  # fmt: skip
-_SHORT = ("pt_prior", "db_300", "pt_200")
 _ALONE = ("db_alone", "ti_alone", "pt_alone")
 _FURTHER = (
     "db_1e-3", "db_both_flip", "db_both_300", "db_both_prior_0.3", "db_both_attention",
@@ -37,7 +36,6 @@ def _planned() -> Iterator[Planned]:
         (_NEAREST, tuning, 42),
         (_WORDS, every, 42),
         (_RATES, every, 42),
-        (_SHORT, every, 42),
         (_CANDIDATES, tuning, 42),
         (_NEAREST, held_out, 42),
         (_ALONE, every, 42),
