@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from benchmarks.subject_front.arms import ARMS
 from benchmarks.subject_front.choice import choices
-from benchmarks.subject_front.report import compared, each_subject, look, plot, table
+from benchmarks.subject_front.report import compared, each_subject, look, plot, results, table
 from benchmarks.subject_front.runs import RESULTS
 from benchmarks.subject_front.split import SUBJECTS, subjects_of
 
@@ -18,18 +18,26 @@ UNSEEN: tuple[str, ...] = tuple(name for name, subject in SUBJECTS.items() if su
 _TECHNIQUES = {
     "db": ("DreamBooth", "db_script_1e-3"),
     "ti": ("Textual Inversion", "ti_script_5e-3"),
-    "pt": ("Pivotal tuning", "pt_400"),
+    "pt": ("Pivotal tuning", "pt_no_prior"),
 }
 _OVER: dict[str, Sequence[str]] = {
     "Six subjects that no recipe was tuned to": UNSEEN,
     "The four that candidates were chosen on": subjects_of("tuning"),
 }
 _PANELS: dict[str, dict[str, str]] = {
-    "DreamBooth": {"db_script_1e-3": "a script", "db_600": "the recipe"},
+    "DreamBooth": {"db_script_1e-3": "a script", "db_recipe": "the recipe"},
     "Textual Inversion": {"ti_script_5e-3": "a script", "ti_recipe": "the recipe"},
-    "Pivotal tuning": {"pt_400": "the recipe"},
+    "Pivotal tuning": {"pt_no_prior": "without class pictures"},
 }
-_LOOKS = ("base", "db_script_1e-3", "db_600", "ti_script_5e-3", "ti_recipe", "pt_400")
+_LOOKS = (
+    "base",
+    "db_script_1e-3",
+    "db_recipe",
+    "ti_script_5e-3",
+    "ti_recipe",
+    "pt_no_prior",
+    "pt_200",
+)
 
 
 def write(seeds: Sequence[int]) -> None:
@@ -53,8 +61,12 @@ def write(seeds: Sequence[int]) -> None:
         "The step that the recipes' rule takes of a run's thirds; likeness, copies; then the last."
     )
     lines += ["## The best checkpoint", "", told, ""]
-    lines += [*choices(["db_600", "db_both_300", "ti_recipe", "pt_400"], list(SUBJECTS)), ""]
+    lines += [
+        *choices(["db_recipe", "db_both_300", "ti_recipe", "pt_no_prior"], list(SUBJECTS)),
+        "",
+    ]
     (RESULTS / "report.md").write_text("\n".join(lines), encoding="utf-8")
     plot(_PANELS, RESULTS / "likeness.png", seeds)
     for arm in _LOOKS:
-        look(arm, RESULTS / f"look_{arm}.jpg")
+        shown = [name for name in SUBJECTS if results(arm, name, 42)]
+        look(arm, RESULTS / f"look_{arm}.jpg", shown)

@@ -11,9 +11,9 @@ __all__ = ["PLAN", "Planned"]
 Planned = tuple[str, str, int]
 """Arm, subject and seed of the training."""
 
-_DREAMBOOTH = ("db_recipe", "db_600", "db_script_1e-3", "db_both")
+_DREAMBOOTH = ("db_recipe", "db_script_1e-3", "db_both")
 _NEAREST = ("db_both_1e-3", "db_both_dropout", "db_captions")
-_WORDS = ("ti_recipe", "ti_script_5e-3", "pt_recipe", "pt_400")
+_WORDS = ("ti_recipe", "ti_script_5e-3", "pt_recipe", "pt_no_prior")
 _RATES = ("db_script_1e-3_text", "db_script_2e-3", "ti_script_5e-4")
 _CANDIDATES = (
     "db_both_5e-4", "ti_3", "ti_2e-3", "pt_5e-4", "db_many", "db_script_1e-3_captions",
@@ -23,7 +23,7 @@ _ALONE = ("db_alone", "ti_alone", "pt_alone")
 _FURTHER = (
     "db_1e-3", "db_both_flip", "db_both_300", "db_both_prior_0.3", "db_both_attention",
     "db_both_text_off", "ti_1", "ti_dropout", "db_both_rank_4", "db_prior_0", "ti_2e-2", "pt_2e-3",
-    "pt_prior_0.3",
+    "pt_prior_0.3", "pt_200",
 )  # fmt: skip
 _LAST = ("db_script_2e-3_text", "db_script_1e-4", "db_script_1e-4_text")
 

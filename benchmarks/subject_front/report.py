@@ -44,6 +44,7 @@ MEASURES: dict[str, tuple[str, int]] = {
 _MARKS = {
     "the base": ("s", "0.6"),
     "the recipe": ("o", "C0"),
+    "without class pictures": ("o", "C2"),
     "the subject itself": ("*", "C1"),
 }
 _ENDS = {"base": "the base", "own": "the subject itself, on the prompts' backgrounds"}
