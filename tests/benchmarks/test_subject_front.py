@@ -11,6 +11,7 @@ import torch
 
 from benchmarks.subject_front import report
 from benchmarks.subject_front.arms import ARMS
+from benchmarks.subject_front.choice import chosen
 from benchmarks.subject_front.figures import car, robot
 from benchmarks.subject_front.plan import PLAN
 from benchmarks.subject_front.split import (
@@ -96,4 +97,28 @@ def test_tables_leave_out_what_was_not_run_on_all(
         "| DreamBooth: recipes/dreambooth.yaml",
     ]
     assert "+0.00 (+0.00 to +0.00)" in lines[-1]
+    report.results.cache_clear()
+
+
+def test_the_rule_takes_the_likest_checkpoint_that_copies_little(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng, count = np.random.default_rng(0), len(PROMPTS) * len(SEEDS)
+
+    def point(clip_i: float, copies: int) -> dict[str, list[float]]:
+        return {
+            "clip_i": (clip_i + 0.01 * rng.random(count)).tolist(),
+            "clip_score": (80 + rng.random(count)).tolist(),
+            "memorised_share": [1.0] * copies + [0.0] * (count - copies),
+        }
+
+    base = {"base": point(0.4, 0)}
+    (tmp_path / "base__robot.json").write_text(json.dumps({"points": base}))
+    steps = {"200": point(0.6, 2), "400": point(0.7, 10), "600": point(0.8, 40)}
+    run = {"steps": 600, "points": steps}
+    (tmp_path / "db_recipe__robot__42.json").write_text(json.dumps(run))
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    report.results.cache_clear()
+    assert chosen("db_recipe", "robot") == "400"
+    assert chosen("ti_recipe", "robot") is None
     report.results.cache_clear()
