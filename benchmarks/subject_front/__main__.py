@@ -9,11 +9,12 @@ import torch
 from jsonargparse import auto_cli
 
 from benchmarks.subject_front.arms import ARMS
+from benchmarks.subject_front.pages import write
 from benchmarks.subject_front.runs import RESULTS, prepare, run
 from benchmarks.subject_front.split import SUBJECTS
 from benchmarks.subject_front.worker import work, worker
 
-__all__ = ["one"]
+__all__ = ["one", "report"]
 
 
 def one(arm: str, subject: str, seed: int = 42, device: str = "cpu", out: Path = RESULTS) -> None:
@@ -33,6 +34,15 @@ def one(arm: str, subject: str, seed: int = 42, device: str = "cpu", out: Path =
     run(arm, subject, seed, device=device, out=out)
 
 
+def report(seeds: list[int] | None = None) -> None:
+    """Write the tables, the plot and the pictures of all that was run.
+
+    Args:
+        seeds: Seeds of training whose mean counts, as far as they were run; None for 42.
+    """
+    write(seeds or [42])
+
+
 if __name__ == "__main__":
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    auto_cli([prepare, work, worker, one])
+    auto_cli([prepare, work, worker, one, report])

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from benchmarks.subject_front.split import VARIED, background_words
-from sdtune.data.class_prompts import CAPTION
 
-__all__ = ["ARMS", "Arm", "Technique"]
+__all__ = ["ARMS", "CAPTIONS", "Arm", "Technique"]
+
+_STEPS = 600  # of scripts and candidates, as the recipe has
 
 Technique = Literal["dreambooth", "textual_inversion", "pivotal_tuning"]
 
@@ -60,6 +61,7 @@ def _script(name: str, rate: float, text_encoder: bool, title: str, captions: bo
             "identifier": "qqq",
             "batch_size": 4,
         },
+        steps=_STEPS,
         is_script=True,
         title=title,
     )
@@ -77,6 +79,7 @@ def _inversion(name: str, rate: float, title: str) -> Arm:
             "flip": True,
             "batch_size": 8,
         },
+        steps=_STEPS,
         is_script=True,
         title=title,
     )
@@ -85,7 +88,7 @@ def _inversion(name: str, rate: float, title: str) -> Arm:
 def _dreambooth(name: str, title: str, **changes: Any) -> Arm:
     model = {key: value for key, value in changes.items() if key not in _DATA}
     data = {key: value for key, value in changes.items() if key in _DATA}
-    steps = model.pop("steps", None)
+    steps = model.pop("steps", _STEPS)
     return Arm(name, "dreambooth", model, data, steps, title=title)
 
 
@@ -97,7 +100,9 @@ _OTHERS = [
     "a rose on a pink background",
 ]
 _MANY = ["a {class}", *(f"a {{class}} {background_words(each)}" for each in VARIED)]
-_BOTH = [CAPTION, *_MANY, *_OTHERS]
+CAPTIONS = "{caption}"
+"""As a class prompt of an arm: the photos' captions, with the class in the subject's place."""
+_BOTH = [CAPTIONS, *_MANY, *_OTHERS]
 
 
 def _rates(rate: float) -> dict[str, Any]:
@@ -117,7 +122,7 @@ ARMS: dict[str, Arm] = {
         _script("db_script_2e-3_text", 2e-3, True, "a script, 2e-3, text encoder too"),
         _script("db_script_1e-3_captions", 1e-3, False, "a script, 1e-3, made captions", True),
         _dreambooth("db_many", "class on eight backgrounds", class_prompt=_MANY),
-        _dreambooth("db_captions", "class on the photos' backgrounds", class_prompt=[CAPTION]),
+        _dreambooth("db_captions", "class on the photos' backgrounds", class_prompt=[CAPTIONS]),
         _dreambooth(
             "db_both", "class on the photos' backgrounds and others", class_prompt=_BOTH
         ),
@@ -156,6 +161,12 @@ ARMS: dict[str, Arm] = {
             title="captions left out in 1 of 10",
         ),
         Arm("pt_recipe", "pivotal_tuning", title="recipes/pivotal_tuning.yaml"),
+        Arm(
+            "pt_no_prior", "pivotal_tuning", {"prior_loss_weight": 0.0}, {"batch_size": 8},
+            title="no class pictures, 8 photos a step",
+        ),
+        Arm("pt_200", "pivotal_tuning", steps=200, title="the recipe, 200 steps"),
+        Arm("pt_prior_0.3", "pivotal_tuning", {"prior_loss_weight": 0.3}, title="prior weight 0.3"),
         Arm(
             "pt_alone", "pivotal_tuning", data={"captioner": "none"},
             title="the recipe, no captions made",

@@ -13,12 +13,22 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.subject_front.arms import ARMS
-from benchmarks.subject_front.runs import RESULTS, WORK, run_name
+from benchmarks.subject_front.runs import RESULTS, SHEETS, WORK, run_name
 from benchmarks.subject_front.scoring import SIDE
-from benchmarks.subject_front.split import PROMPTS, SEEDS, SUBJECTS, Side, subjects_of
+from benchmarks.subject_front.split import PROMPTS, SEEDS, SUBJECTS
 from sdtune.metrics.intervals import Interval, Resamples, interval_of, resample
 
-__all__ = ["MEASURES", "compared", "each_subject", "look", "plot", "results", "table", "told"]
+__all__ = [
+    "MEASURES",
+    "compared",
+    "each_subject",
+    "interval",
+    "look",
+    "plot",
+    "results",
+    "table",
+    "told",
+]
 
 MEASURES: dict[str, tuple[str, int]] = {
     "placed": ("likeness", 2),
@@ -31,14 +41,20 @@ MEASURES: dict[str, tuple[str, int]] = {
 }
 """Metric of the records -> its name for readers, and how many places are told."""
 
+_MARKS = {
+    "the base": ("s", "0.6"),
+    "the recipe": ("o", "C0"),
+    "without class pictures": ("o", "C2"),
+    "the subject itself": ("*", "C1"),
+}
 _ENDS = {"base": "the base", "own": "the subject itself, on the prompts' backgrounds"}
 
 
 @lru_cache
-def results(arm: str, subject: str, seed: int, folder: Path = RESULTS) -> dict[str, Any] | None:
+def results(arm: str, subject: str, seed: int) -> dict[str, Any] | None:
     """Read the record of a run, None if it was not run; `base` and `own` are of no run."""
     name = f"base__{subject}" if arm in _ENDS else run_name(arm, subject, seed)
-    path = folder / f"{name}.json"
+    path = RESULTS / f"{name}.json"
     if not path.exists():
         return None
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -166,45 +182,48 @@ def each_subject(
     return lines
 
 
-def compared(arms: Sequence[str], side: Side, seeds: Sequence[int] = (42,)) -> list[str]:
-    """Name the arms that were run on all subjects of a side."""
-    subjects = subjects_of(side)
+def compared(
+    arms: Sequence[str], subjects: Sequence[str], seeds: Sequence[int] = (42,)
+) -> list[str]:
+    """Name the arms that were run on all of some subjects."""
     return [arm for arm in arms if _rows(arm, subjects, "clip_i", seeds) is not None]
 
 
-def plot(
-    groups: dict[str, Sequence[str]], subjects: Sequence[str], path: Path, seeds: Sequence[int]
-) -> None:
-    """Draw likeness against backgrounds that are right, a panel for each group of arms.
+def plot(groups: dict[str, dict[str, str]], path: Path, seeds: Sequence[int] = (42,)) -> None:
+    """Draw the likeness of each subject, a panel for each group of arms.
 
     Args:
-        groups: Title -> arms.
-        subjects: Over which the means are.
+        groups: Title -> arms and their names there.
         path: The picture to write.
         seeds: Seeds of training.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.2 * len(groups), 4.4), layout="constrained")
+    figure = Figure(figsize=(3.6 * len(groups) + 0.6, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
+    places = list(range(len(SUBJECTS)))[::-1]
     for number, (title, arms) in enumerate(groups.items()):
         axes = figure.add_subplot(1, len(groups), number + 1)
-        for arm in ("base", "own", *arms):
-            across, up = (_rows(arm, subjects, key, seeds) for key in ("placed", "background"))
-            if across is None or up is None:
-                continue
-            places = [interval(each) for each in (across, up)]
-            x, y = (each.value for each in places)
-            bars = [[[p.value - p.low], [p.high - p.value]] for p in places]
-            mark = {"base": "s", "own": "*"}.get(arm, "o")
-            axes.errorbar(x, y, yerr=bars[1], xerr=bars[0], fmt=mark, capsize=2, lw=0.8)
-            axes.annotate(
-                arm if arm in _ENDS else _title(arm), (x, y), fontsize=7,
-                xytext=(4, 4), textcoords="offset points",
-            )  # fmt: skip
-        axes.set(title=title, xlabel="likeness", ylabel="share of backgrounds right")
-        axes.set_ylim(0.0, 1.03)
+        axes.set(title=title, xlabel="likeness", xlim=(0.1, 1.02))
+        axes.set_yticks(places, SUBJECTS if number == 0 else [""] * len(places))
+        axes.grid(axis="y", lw=0.4)
+        for arm, name in {"base": "the base", **arms, "own": "the subject itself"}.items():
+            found = [values(arm, subject, "placed", seeds) for subject in SUBJECTS]
+            shown = [
+                (float(each.mean()), place)
+                for each, place in zip(found, places, strict=True)
+                if each is not None
+            ]
+            mark, colour = _MARKS.get(name, ("o", "C3"))
+            axes.plot(*zip(*shown, strict=True), mark, color=colour, ms=6, label=name, ls="")
+    every = [
+        label
+        for each in figure.axes
+        for label in zip(*each.get_legend_handles_labels(), strict=True)
+    ]
+    told = {label: handle for handle, label in every}
+    figure.legend(told.values(), told.keys(), loc="outside lower center", ncols=6, fontsize=8)
     figure.savefig(path, dpi=110)
 
 
@@ -225,7 +244,7 @@ def look(arm: str, path: Path, subjects: Sequence[str] = tuple(SUBJECTS), seed: 
             small = Image.open(photo).convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)
             sheet.paste(small, (column * SIDE, row * SIDE))
         name = f"base__{subject}" if arm == "base" else run_name(arm, subject, seed)
-        file = RESULTS / "sheets" / f"{name}.jpg"
+        file = WORK / SHEETS / f"{name}.jpg"
         if file.exists():
             strip = Image.open(file).crop((0, 0, len(PROMPTS) * SIDE, SIDE))
             sheet.paste(strip, (2 * SIDE, row * SIDE))

@@ -32,10 +32,12 @@ from sdtune import LoRAStyleModule
 from sdtune.evaluation.suite import Scores
 from sdtune.evaluation.undisturbed import undisturbed
 
-__all__ = ["RESULTS", "WORK", "prepare", "run", "run_name"]
+__all__ = ["RESULTS", "SHEETS", "WORK", "prepare", "run", "run_name"]
 
 RESULTS = Path(__file__).parent / "results"
 WORK = Path("runs/subject_front")
+SHEETS = "sheets"
+"""Folder of what runs drew, a picture each: in `WORK`, or in another folder of results."""
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +82,7 @@ def run(
             )
         points[str(trainer.global_step)], _ = judge.score(drawn, base)
         if trainer.global_step == steps:
-            contact_sheet(drawn, out / "sheets" / f"{name}.jpg")
+            contact_sheet(drawn, _sheets(out) / f"{name}.jpg")
         scored += time.time() - began
 
     train(module, data, steps, thirds, watch, device)
@@ -107,8 +109,12 @@ def prepare(out: Path = RESULTS) -> None:
             "base": _judge(name).score(drawn)[0],
             "own": _judge(name).score(Drawn(own, drawn.of_class))[0],
         }
-        contact_sheet(drawn, out / "sheets" / f"base__{name}.jpg")
+        contact_sheet(drawn, _sheets(out) / f"base__{name}.jpg")
         _write(path, {"subject": name, "points": points})
+
+
+def _sheets(out: Path) -> Path:
+    return (WORK if out == RESULTS else out) / SHEETS
 
 
 def _pictures(subject: str) -> Path:

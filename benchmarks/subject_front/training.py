@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 import yaml
 from lightning.pytorch import Callback, Trainer
 
-from benchmarks.subject_front.arms import Arm
+from benchmarks.subject_front.arms import CAPTIONS, Arm
 from benchmarks.subject_front.split import SUBJECTS
 from sdtune import DreamBoothModule, PivotalTuningModule, SubjectDataModule, TextualInversionModule
 from sdtune.data.class_pictures import Draw
@@ -39,8 +40,32 @@ class _SubjectData(SubjectDataModule):
     """Draws class pictures once, whatever else runs at the same time."""
 
     def _drawn(self, concept: Concept, draw: Draw, key: str) -> Sequence[Any]:
+        if CAPTIONS in (concept.class_prompts or []):
+            told = self._captions_of_class()
+            prompts = [
+                each
+                for prompt in concept.class_prompts or []
+                for each in (told if prompt == CAPTIONS else [prompt])
+            ]
+            concept = replace(concept, class_prompt=prompts)
         with locked(self._cache_folder() / "class_pictures.lock"):
             return super()._drawn(concept, draw, key)
+
+    def _captions_of_class(self) -> list[str]:
+        """Give the photos' captions with the class in the subject's place."""
+        (subject,) = self.subjects
+        assert subject is not None
+        captions = (each.caption for each in self._scanned()[0].instance.pictures)
+        return list(dict.fromkeys(each.replace(subject.tuned, subject.noun) for each in captions))
+
+    def _filled(self) -> Sequence[Concept]:
+        """Fill all fields but that of the captions, which the data module does not know."""
+        (concept,) = self.concepts
+        prompts = concept.class_prompt
+        if not isinstance(prompts, list) or CAPTIONS not in prompts:
+            return super()._filled()
+        known = [each.replace("{class}", str(concept.class_noun)) for each in prompts]
+        return [replace(concept, class_prompt=known)]
 
 
 class _Watched(Callback):

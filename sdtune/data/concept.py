@@ -9,7 +9,6 @@ from pathlib import Path
 
 from sdtune._checks import check_all, check_positive
 from sdtune._prompt_fields import PromptFields, Subject
-from sdtune.data.class_prompts import CAPTION, check_captions_of_class, with_captions
 from sdtune.data.concept_checks import (
     check_noun,
     check_one_prompt,
@@ -44,9 +43,8 @@ class Concept:
         class_dir: Folder with pictures of the class, all of which are used; kohya's regularisation
             folders are recognised.
         class_prompt: What class pictures show, such as "a photo of a cat", or a list of such
-            texts, which the pictures to be drawn take in turn. A text `{caption}` is the caption
-            of each picture of the subject, with its class in the subject's place. None reads the
-            captions in `class_dir`; without one, there are no class pictures.
+            texts, which the pictures to be drawn take in turn. None reads the captions in
+            `class_dir`; without one, there are no class pictures.
         class_count: Number of class pictures to draw, when there is no `class_dir`.
         prompt_templates: Texts with `{}` where an instance's prompt or caption goes; each sample
             draws one of them. `object` and `style` are those of `sdtune.data.prompt_templates`;
@@ -94,7 +92,6 @@ class Concept:
             lambda: check_noun(self.class_noun, self.subject_name),
             lambda: check_texts("class_prompt", self.class_prompts),
             lambda: check_one_prompt(self.class_prompts, self.class_dir),
-            lambda: check_captions_of_class(self.class_prompts, self.class_noun, self.class_dir),
             lambda: check_positive("class_count", self.class_count, of="integer"),
             lambda: check_templates(self._named_templates),
             lambda: check_replacements(self.caption_replacements, self.instance_prompt),
@@ -151,7 +148,7 @@ class Concept:
         """List the texts that may hold fields, by the names of their arguments."""
         return {
             "instance_prompt": [self.instance_prompt] if self.instance_prompt else [],
-            "class_prompt": [each for each in self.class_prompts or [] if each != CAPTION],
+            "class_prompt": self.class_prompts or [],
             "prompt_templates": self.templates,
             "caption_replacements": list((self.caption_replacements or {}).values()),
         }
@@ -178,22 +175,13 @@ class Concept:
             self,
             instance_prompt=tuned("instance_prompt", self.instance_prompt or "") or None,
             class_prompt=self.class_prompts
-            and [
-                each if each == CAPTION else fields.plain(each, f"{key}.class_prompt")
-                for each in self.class_prompts
-            ],
+            and [fields.plain(each, f"{key}.class_prompt") for each in self.class_prompts],
             prompt_templates=(
                 [tuned("prompt_templates", each) for each in templates] if templates else None
             ),
             caption_replacements=replacements
             and {n: tuned("caption_replacements", each) for n, each in replacements.items()},
         )
-
-    def with_captions(self, pictures: Sequence[Picture], subject: Subject | None) -> Concept:
-        """Put what captions of the subject's pictures say of the class into `class_prompt`."""
-        captions = (caption for each in pictures for caption in each.captions)
-        told = with_captions(self.class_prompts or [], captions, subject)
-        return replace(self, class_prompt=told or None)
 
     def scan(
         self,

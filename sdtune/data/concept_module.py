@@ -361,12 +361,9 @@ class ConceptPicturesModule(PictureDataModule):
         train, validation = self._built_datasets()[:2]
         if not isinstance(train, ConceptDataset):
             raise TypeError(f"Expected a ConceptDataset, but got {type(train).__name__}.")
-        every = zip(self._filled(), self._scanned(), self.subjects, strict=True)
         pictures = [
-            pair.of_class.pictures
-            if concept.class_dir
-            else self._drawn(concept.with_captions(pair.instance.pictures, subject), draw, key)
-            for concept, pair, subject in every
+            pair.of_class.pictures if concept.class_dir else self._drawn(concept, draw, key)
+            for concept, pair in zip(self._filled(), self._scanned(), strict=True)
         ]
         if len(train.pictures) > len(train.originals):  # beside mixed pictures stand those of all
             pictures.append([picture for each in pictures for picture in each])

@@ -29,9 +29,8 @@ class SubjectDataModule(ConceptPicturesModule):
         class_dir: Folder with pictures of the class, all of which are used; kohya's regularisation
             folders are recognised.
         class_prompt: What class pictures show, such as "a photo of a cat", or a list of such
-            texts, which the pictures to be drawn take in turn. A text `{caption}` is the caption
-            of each picture of the subject, with its class in the subject's place. None reads the
-            captions in `class_dir`; without one, there are no class pictures.
+            texts, which the pictures to be drawn take in turn. None reads the captions in
+            `class_dir`; without one, there are no class pictures.
         class_count: Number of class pictures to draw, when there is no `class_dir`.
         prompt_templates: Texts with `{}` where an instance's prompt or caption goes; each sample
             draws one of them. `object` and `style` are those of `sdtune.data.prompt_templates`;

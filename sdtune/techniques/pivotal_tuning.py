@@ -13,6 +13,7 @@ from sdtune.techniques.base import DiffusionFineTuningModule
 from sdtune.techniques.learned_lora import LearnedLoRA
 from sdtune.techniques.learned_words import LearnedWords, word_of
 from sdtune.techniques.method import Method
+from sdtune.techniques.prior_preservation import PriorPreservation
 
 __all__ = ["PivotalTuningModule"]
 
@@ -44,6 +45,11 @@ class PivotalTuningModule(DiffusionFineTuningModule):
             A1111 and ComfyUI read, and diffusers does not.
         learning_rate: Rate of the UNet's LoRA.
         text_encoder_learning_rate: Rate of the text encoder's LoRA; None for none.
+        prior_loss_weight: Factor of the class pictures' loss, 0 or more. Above 0 every step sees
+            as many pictures of the class as of the subject, as in `DreamBoothModule`: without
+            them the LoRA takes the class along.
+        class_inference_steps: Steps of the noise scheduler for class pictures.
+        class_guidance_scale: Strength of classifier-free guidance for class pictures.
         **kwargs: See `DiffusionFineTuningModule`.
 
     Raises:
@@ -68,6 +74,9 @@ class PivotalTuningModule(DiffusionFineTuningModule):
         adapter_type: AdapterType = "lora",
         learning_rate: float = 1e-4,
         text_encoder_learning_rate: float | None = None,
+        prior_loss_weight: float = 0.0,
+        class_inference_steps: int = 25,
+        class_guidance_scale: float = 7.5,
         **kwargs: Any,
     ) -> None:
         word = word_of(placeholder_token, num_vectors, initializer_token)
@@ -83,6 +92,7 @@ class PivotalTuningModule(DiffusionFineTuningModule):
                 "learning_rate": learning_rate,
                 "text_encoder_learning_rate": text_encoder_learning_rate,
             },
+            prior=PriorPreservation(prior_loss_weight, class_inference_steps, class_guidance_scale),
             checks=[lambda: _check_stop_fraction(embedding_stop_fraction)],
         )
         super().__init__(method, base=base, **kwargs)

@@ -232,14 +232,3 @@ def test_black_class_pictures_are_told(make_data):
     black = data.make_class_pictures(lambda prompts, seeds: torch.zeros(len(seeds), 3, 8, 8), "x")
     assert black is None
     assert len(data.survey().of_class.marks_of("duplicate")) == 2
-
-
-def test_class_pictures_can_show_what_the_captions_say(make_data):
-    data = make_data(
-        class_noun="cat", identifier="qqq", class_prompt=["{caption}", "a dog"], class_count=10
-    )
-    own = [each.caption for each in data.train_dataset.pictures]
-    shown = [each.caption for each in _with_class(data).train_dataset.class_datasets[0].pictures]
-    assert all("qqq" in each for each in own)
-    of_class = dict.fromkeys(each.replace("qqq ", "") for each in own)
-    assert shown[: len(of_class) + 1] == [*of_class, "a dog"]

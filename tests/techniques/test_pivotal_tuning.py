@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sdtune.data.style import StyleDataModule
+from sdtune.data.subject import SubjectDataModule
 from sdtune.techniques.number_watch import NotFiniteError
 from sdtune.techniques.pivotal_tuning import PivotalTuningModule
 from tests.picture_folders import make_picture_folder
@@ -81,6 +82,33 @@ def test_the_word_stops_and_the_lora_goes_on(
     moved = [not a.equal(b) for a, b in zip(watch.rows, watch.rows[1:], strict=False)]
     assert moved == [True, False, False, False]  # 0.4 of 5 steps: two of them
     assert all(not a.equal(b) for a, b in zip(watch.lora, watch.lora[1:], strict=False))
+
+
+def test_it_can_learn_beside_class_pictures(micro_sd: Path, folder: Path) -> None:
+    points = []
+
+    class Curves(Watch):
+        def on_train_batch_end(self, trainer: pl.Trainer, *rest: Any, **more: Any) -> None:
+            super().on_train_batch_end(trainer, *rest, **more)
+            points.append({name: float(each) for name, each in trainer.logged_metrics.items()})
+
+    watch, module = Curves(), _module(micro_sd, prior_loss_weight=0.5, class_inference_steps=1)
+    data = SubjectDataModule(
+        str(folder / "discs"),
+        "a <disc>",
+        class_prompt="a c",
+        class_count=2,
+        resolution=64,
+        batch_size=2,
+        cache_dir=str(folder / "cache"),
+    )
+    quiet_trainer(max_steps=STEPS, callbacks=[watch], min_steps=1).fit(module, data)
+    for point in points:
+        total = point["train/instance_loss"] + 0.5 * point["train/class_loss"]
+        assert point["train/loss"] == pytest.approx(total, rel=1e-6)
+    assert len(list((folder / "cache").rglob("class_pictures/*/*.png"))) == 2
+    moved = [not a.equal(b) for a, b in zip(watch.rows, watch.rows[1:], strict=False)]
+    assert moved == [True, False, False, False]  # the word stops as ever
 
 
 def test_its_gradients_are_watched(micro_sd: Path, folder: Path) -> None:
