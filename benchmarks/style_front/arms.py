@@ -28,6 +28,8 @@ ARMS: dict[str, Arm] = {
     for arm in (
         Arm("plain", title="the recipe, nothing kept"),
         Arm("keep_85", _keep(0.85), title="the base's predictions above 85 %"),
+        Arm("colour_85", _keep(0.85), candidate={"name": "all_but_colour"}),
+        Arm("shift_85", _keep(0.85), candidate={"name": "all_but_style_colour"}),
         Arm("keep_70", _keep(0.7), title="the base's predictions above 70 %"),
         Arm("bridge_75", _keep(0.75), candidate={"name": "bridge"}),
         Arm("bridge_60", _keep(0.6), candidate={"name": "bridge"}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from sdtune import LoRAStyleModule
 from sdtune.functional import add_noise, copied_to, counter_randn
 from sdtune.functional.randomness import Stream
 from sdtune.models import Conditioning
+from sdtune.techniques.content_preservation import ContentPreservation
 
 __all__ = ["CANDIDATES"]
 
@@ -55,6 +57,70 @@ class OtherCaptions(LoRAStyleModule):
         for row in self.method.content.rows(timesteps, self.model.num_train_timesteps):
             captions[row] = batch["caption"][row - 1]
         return super()._losses({**batch, "caption": captions}, latents, noise, timesteps, training)
+
+
+class _AllButColour(ContentPreservation):
+    """Keeps the base's predictions but for their mean over the picture, which the data have."""
+
+    def target(
+        self,
+        technique: Any,
+        captions: Sequence[str],
+        noisy_latents: Tensor,
+        timesteps: Tensor,
+        conditioning: Conditioning,
+        target: Tensor,
+    ) -> Tensor:
+        kept = super().target(technique, captions, noisy_latents, timesteps, conditioning, target)
+        rows = self.rows(timesteps, technique.model.num_train_timesteps)
+        shift = (target - kept).mean(dim=(2, 3), keepdim=True)  # 0 below the level
+        return kept + self.shift(technique, shift, rows)
+
+    def shift(self, technique: Any, shift: Tensor, rows: Sequence[int]) -> Tensor:
+        """Say which mean is added, (B, C, 1, 1), to those of some rows."""
+        del technique, rows
+        return shift
+
+
+class _AllButStyleColour(_AllButColour):
+    """The same, but only for what of the mean all pictures have in common."""
+
+    def shift(self, technique: Any, shift: Tensor, rows: Sequence[int]) -> Tensor:
+        known: list[Tensor] = technique.__dict__.setdefault("_shifts", [])
+        known.extend(shift[row] for row in rows)
+        common = torch.zeros_like(shift)
+        if rows:
+            common[list(rows)] = torch.stack(known).mean(dim=0)
+        return common
+
+
+class AllButColour(LoRAStyleModule):
+    """Above `keep_content_above` the mean colour of a picture is learned as below it.
+
+    What is light or dark is decided at the highest noise: a style on dark grounds is hardly learned
+    where all of the base is kept.
+    """
+
+    kept: type[ContentPreservation] = _AllButColour
+
+    def _losses(
+        self,
+        batch: dict[str, Any],
+        latents: Tensor,
+        noise: Tensor,
+        timesteps: Tensor,
+        training: bool = True,
+    ) -> Tensor:
+        content = self.method.content
+        if content is not None and not isinstance(content, self.kept):
+            self.method = replace(self.method, content=self.kept(content.above))
+        return super()._losses(batch, latents, noise, timesteps, training)
+
+
+class AllButStyleColour(AllButColour):
+    """The same, for what the mean colours of all pictures have in common."""
+
+    kept = _AllButStyleColour
 
 
 class SoftLevel(LoRAStyleModule):
@@ -223,6 +289,8 @@ CANDIDATES: Mapping[str, type[LoRAStyleModule]] = {
     "more_below": MoreBelow,
     "other_captions": OtherCaptions,
     "soft_level": SoftLevel,
+    "all_but_colour": AllButColour,
+    "all_but_style_colour": AllButStyleColour,
     "bridge": Bridge,
     "bridge_at_once": BridgeAtOnce,
     "bridge_at_once_more_below": BridgeAtOnceMoreBelow,

@@ -7,7 +7,7 @@ style score, content as the share of the base's CLIP score that is kept.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +15,16 @@ from torch import Tensor
 
 from sdtune.metrics.intervals import Interval, Resamples, interval_of, resample
 
-__all__ = ["LEAST_KEPT", "Curve", "Pictures", "area", "intervals", "style_at"]
+__all__ = [
+    "LEAST_KEPT",
+    "Curve",
+    "Pictures",
+    "area",
+    "intervals",
+    "kept_more",
+    "same_style_interval",
+    "style_at",
+]
 
 LEAST_KEPT = 0.5
 """Share of the base's CLIP score from which on content counts in the area."""
@@ -116,21 +125,78 @@ def intervals(
     Returns:
         The figure with its 95 % interval.
     """
-    count = len(curves)
-    drawn = pictures.resampled()
+
+    def of_each(weights: Tensor) -> Tensor:
+        found = _of_each(measure, curves, weights)
+        return found if less is None else found - _of_each(measure, less, weights)
+
+    return _over_styles(of_each, len(curves), pictures, draw_styles)
+
+
+def same_style_interval(
+    curves: Sequence[Curve],
+    others: Sequence[Curve],
+    pictures: Pictures,
+    draw_styles: bool = True,
+) -> Interval:
+    """Give the mean, over styles, of how much more is kept than by another way at the same style.
+
+    Args:
+        curves: One per style.
+        others: Of the other way, of the same styles and pictures.
+        pictures: What these are.
+        draw_styles: As in `intervals`.
+
+    Returns:
+        The difference of `kept_more` with its 95 % interval.
+    """
+
+    def of_each(weights: Tensor) -> Tensor:
+        pairs = zip(curves, others, strict=True)
+        found = [kept_more(*own.places(weights), *other.places(weights)) for own, other in pairs]
+        return torch.stack(found, dim=1)
+
+    return _over_styles(of_each, len(curves), pictures, draw_styles)
+
+
+def kept_more(gained: Tensor, kept: Tensor, others_gained: Tensor, others_kept: Tensor) -> Tensor:
+    """Compare what two ways keep at the same style, up to the most that both of them reach.
+
+    Args:
+        gained: (R, L) style gained by the one.
+        kept: (R, L) share of the content that it keeps.
+        others_gained: (R, M) style gained by the other.
+        others_kept: (R, M) share that it keeps.
+
+    Returns:
+        (R,), the mean difference of the most that is kept with that much style or more.
+    """
+    most = torch.minimum(gained.amax(dim=1), others_gained.amax(dim=1)).clamp(0.0, 1.0)
+    styles = torch.linspace(0.0, 1.0, _BETWEEN + 1, dtype=gained.dtype)[1:] * most[:, None]
+    return (_kept_at(gained, kept, styles) - _kept_at(others_gained, others_kept, styles)).mean(1)
+
+
+def _kept_at(gained: Tensor, kept: Tensor, styles: Tensor) -> Tensor:
+    ordered, order = gained.sort(dim=1)
+    best = kept.gather(1, order).flip(1).cummax(dim=1).values.flip(1)
+    places = torch.searchsorted(ordered.contiguous(), styles.contiguous())
+    return best.gather(1, places.clamp(max=gained.shape[1] - 1))
+
+
+def _over_styles(
+    of_each: Callable[[Tensor], Tensor], count: int, pictures: Pictures, draw_styles: bool
+) -> Interval:
+    """Give the mean over styles of what is found of each: (R, N) weights -> (R, styles)."""
+    drawn, many = pictures.resampled(), len(pictures.prompts)
     times = resample(list(range(count)), [0] * count, seed=1).weights if draw_styles else None
     levels = min(count, drawn.levels) if draw_styles else drawn.levels
     # rows: how often each picture counts, and behind it how often each style does
     rows = torch.ones(len(drawn.weights), count, dtype=torch.float64) if times is None else times
     both = Resamples(torch.cat([drawn.weights, rows], dim=1), levels)
-    many = len(pictures.prompts)
 
     def figure(weights: Tensor) -> Tensor:
-        own, styles = weights[:, :many], weights[:, many:]
-        found = _of_each(measure, curves, own)
-        if less is not None:
-            found = found - _of_each(measure, less, own)
-        return (found * styles).sum(dim=1) / styles.sum(dim=1)
+        styles = weights[:, many:]
+        return (of_each(weights[:, :many]) * styles).sum(dim=1) / styles.sum(dim=1)
 
     return interval_of(figure, both)
 

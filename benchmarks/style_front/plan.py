@@ -33,7 +33,7 @@ _COUNTED = ("ink", "mono", "mosaic", "stitch", "glass", "chalk", "neon", "riso",
 _WAYS = ("plain", "keep_85", "at_once_60")
 _SCRIPTS = ("script_1e-3", "script_2e-3", "script_1e-4")
 _VARIANTS = (
-    "at_once_60_more_kept", "at_once_60_half", "at_once_60_kept", "at_once_60_more",
+    "shift_85", "at_once_60_more_kept", "at_once_60_half", "at_once_60_kept", "at_once_60_more",
     "bridge_60", "keep_70", "soft_60_95", "at_once_85", "at_once_50", "at_once_70", "more_below_70",
 )  # fmt: skip
 
@@ -46,14 +46,13 @@ def _each(arms: Sequence[str], styles: Sequence[str], *seeds: int) -> list[Plann
 
 
 _TUNED = ("openmoji", "line")
-_FIRST = _each((*_WAYS, *_SCRIPTS), _COUNTED, 42, 43)
+_FIRST = [*_each((*_WAYS, *_SCRIPTS), _COUNTED, 42, 43), *_each(_VARIANTS[:1], _COUNTED, 42, 43)]
 _CHOICE = _each((*_WAYS, *_VARIANTS), _TUNED, 42, 43)
 _THEN = [
-    *_each(_VARIANTS[:4], _COUNTED, 42),
-    *_each(_WAYS, _COUNTED, 44),
-    *_each(_VARIANTS[:4], _COUNTED, 43),
+    *_each((*_WAYS, *_VARIANTS[:1]), _COUNTED, 44),
+    *_each(_VARIANTS[1:5], _COUNTED, 42, 43),
     *_each(_SCRIPTS, _COUNTED, 44),
-    *_each(_VARIANTS[4:], _COUNTED, 42),
+    *_each(_VARIANTS[5:], _COUNTED, 42),
 ]
 _OFF = [Planned("plain", "openmoji", points={"off": off}) for off in _WITHOUT]
 
@@ -63,18 +62,21 @@ PLAN: dict[str, list[Planned]] = {
     "both": [*_FIRST, *_CHOICE, *_THEN],
 }
 
+_STRENGTHS = ("0.7", "1", "1.4")
+
 # What is compared: title -> arms, and the strengths of each, that make a line from the base on.
 COMPARED: dict[str, dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "tuning": {
-        "nothing kept": (("plain",), ("0.7", "1", "1.4")),
-        "kept above 85 %": (("keep_85",), ("0.7", "1", "1.4")),
-        "bridge from 60 %": (("bridge_60",), ("0.7", "1", "1.4")),
-        "bridge at once from 60 %": (("at_once_60",), ("0.7", "1", "1.4")),
+        "nothing kept": (("plain",), _STRENGTHS),
+        "kept above 85 %": (("keep_85",), _STRENGTHS),
+        "bridge from 60 %": (("bridge_60",), _STRENGTHS),
+        "bridge at once from 60 %": (("at_once_60",), _STRENGTHS),
     },
     "held_out": {
-        "nothing kept": (("plain",), ("0.7", "1", "1.4")),
-        "kept above 85 %": (("keep_85",), ("0.7", "1", "1.4")),
-        "bridge at once from 60 %": (("at_once_60",), ("0.7", "1", "1.4")),
+        "nothing kept": (("plain",), _STRENGTHS),
+        "kept above 85 %": (("keep_85",), _STRENGTHS),
+        "kept above 85 % but for the style's colour": (("shift_85",), _STRENGTHS),
+        "bridge at once from 60 %": (("at_once_60",), _STRENGTHS),
         "a common script": (
             ("script_1e-4", "script_1e-3", "script_2e-3"),
             ("1",),

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.style_front.front import Curve, Pictures, area, intervals, style_at
+from benchmarks.style_front.front import (
+    Curve,
+    Pictures,
+    area,
+    intervals,
+    same_style_interval,
+    style_at,
+)
 from benchmarks.style_front.runs import RESULTS
 from benchmarks.style_front.split import PROMPTS, SEEDS, Side, styles_of
 from sdtune.metrics.intervals import Interval
@@ -32,7 +39,12 @@ __all__ = [
 _COLUMNS = 5  # of the plot
 _LEAST_ACCURACY = 0.75  # of the style axis: below it what it says of a style is no style
 
-_MEASURES = {"area": area, "style at -10 % CLIP": style_at}
+# Title -> the measure, and what of the content it counts.
+_MEASURES: Mapping[str, tuple[Callable[..., torch.Tensor], str]] = {
+    "area": (area, "clip"),
+    "style at -10 % CLIP": (style_at, "clip"),
+    "area of objects": (area, "named"),
+}
 
 
 def results(arm: str, style: str, seed: int = 42) -> dict[str, Any] | None:
@@ -57,6 +69,7 @@ def curve(
     strengths: Sequence[str],
     trainings: Sequence[int] = (42,),
     seeds: int = len(SEEDS),
+    content: str = "clip",
 ) -> Curve:
     """Join the base and the points of one or more arms.
 
@@ -66,6 +79,7 @@ def curve(
         strengths: Labels of their points, in the order of the line.
         trainings: Seeds of the trainings whose pictures are counted.
         seeds: How many seeds of each prompt are counted.
+        content: `clip`, or `named` for the objects that are named right.
     """
     base = results("base", style)
     if base is None:
@@ -78,9 +92,9 @@ def curve(
         points += [[each["points"][label] for each in records if each] for label in strengths]
     stacked = {
         name: torch.stack([torch.cat([_first(each[name], seeds) for each in p]) for p in points])
-        for name in ("style", "clip")
+        for name in ("style", content)
     }
-    return Curve(stacked["style"], stacked["clip"])
+    return Curve(stacked["style"], stacked[content])
 
 
 def listing(every: Sequence[Way], seeds: int) -> list[str]:
@@ -125,9 +139,10 @@ def _pooled(
     }
 
 
-def told(figure: Interval) -> str:
-    """Write a figure with its interval."""
-    return f"{figure.value:.2f} ({figure.low:.2f} to {figure.high:.2f})"
+def told(figure: Interval, times: float = 1.0) -> str:
+    """Write a figure, or some times of it, with its interval."""
+    value, low, high = (times * each for each in (figure.value, figure.low, figure.high))
+    return f"{value:.2f} ({low:.2f} to {high:.2f})"
 
 
 @dataclass(frozen=True)
@@ -148,9 +163,10 @@ class Way:
     trainings: Sequence[int]
     styles: Sequence[str]
 
-    def curves(self, styles: Sequence[str], seeds: int) -> list[Curve]:
+    def curves(self, styles: Sequence[str], seeds: int, content: str = "clip") -> list[Curve]:
         """Read its line on each of some styles."""
-        return [curve(self.arms, each, self.strengths, self.trainings, seeds) for each in styles]
+        line = (self.strengths, self.trainings, seeds, content)
+        return [curve(self.arms, style, *line) for style in styles]
 
 
 def ways(
@@ -200,19 +216,24 @@ def table(every: Sequence[Way], seeds: int) -> list[str]:
     """
     three = ("{}", "difference", "on just these styles")
     heads = ["styles", *(head.format(name) for name in _MEASURES for head in three)]
+    heads += ["CLIP score kept at the same style, %", "on just these styles"]
     lines = ["| | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
     first = every[0]
     for way in every:
         both = [style for style in way.styles if style in first.styles]
-        own, others = way.curves(both, seeds), first.curves(both, seeds)
         pictures = _pictures(way.trainings, seeds)
         over_styles = len(both) > 2
         cells = [f"{len(both)}"]
-        for measure in _MEASURES.values():
+        for measure, content in _MEASURES.values():
+            own, others = (each.curves(both, seeds, content) for each in (way, first))
             cells.append(told(intervals(measure, own, pictures, draw_styles=over_styles)))
             for draw_styles in (over_styles, False):
                 less = intervals(measure, own, pictures, others, draw_styles)
                 cells.append("" if way is first else told(less))
+        own, others = (each.curves(both, seeds) for each in (way, first))
+        for draw_styles in (over_styles, False):
+            less = same_style_interval(own, others, pictures, draw_styles)
+            cells.append("" if way is first else told(less, 100.0))
         lines.append(f"| {way.title} | " + " | ".join(cells) + " |")
     return lines
 
@@ -230,11 +251,11 @@ def by_style(every: Sequence[Way], seeds: int) -> list[str]:
     for style in first.styles:
         cells = []
         for way in every[1:]:
-            for measure in _MEASURES.values():
+            for measure, content in _MEASURES.values():
                 if style not in way.styles:
                     cells.append("")
                     continue
-                own, others = way.curves([style], seeds), first.curves([style], seeds)
+                own, others = (each.curves([style], seeds, content) for each in (way, first))
                 pictures = _pictures(way.trainings, seeds)
                 cells.append(told(intervals(measure, own, pictures, others, draw_styles=False)))
         lines.append(f"| {style} | " + " | ".join(cells) + " |")

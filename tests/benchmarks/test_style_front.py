@@ -7,7 +7,15 @@ import torch
 from torch import Tensor
 
 from benchmarks.style_front.arms import ARMS
-from benchmarks.style_front.front import Curve, Pictures, area, intervals, style_at
+from benchmarks.style_front.front import (
+    Curve,
+    Pictures,
+    area,
+    intervals,
+    kept_more,
+    same_style_interval,
+    style_at,
+)
 from benchmarks.style_front.plan import COMPARED, PLAN
 from benchmarks.style_front.split import PROMPTS, STYLES, UNSEEN, styles_of
 
@@ -46,6 +54,16 @@ def test_style_at_a_loss_is_where_the_line_crosses_it() -> None:
     line = _curve((0.1, 80.0), (0.9, 64.0))  # 0.8 of style at a loss of 20 %
     assert _of(style_at, line) == pytest.approx(0.4, abs=0.01)
     assert _of(style_at, line, loss=0.05) == pytest.approx(0.2, abs=0.01)
+
+
+def test_two_ways_are_compared_as_far_as_both_reach() -> None:
+    # at a style of x the one keeps 1 - x / 2 and the other 1 - x, on average 0.25 * 0.4 more to 0.4
+    mild, harsh = _curve((0.0, 80.0), (0.8, 48.0)), _curve((0.0, 80.0), (0.4, 48.0))
+    found = kept_more(*mild.places(_ONES), *harsh.places(_ONES))
+    assert float(found) == pytest.approx(0.1, abs=0.01)
+    assert float(kept_more(*harsh.places(_ONES), *mild.places(_ONES))) == -float(found)
+    both = same_style_interval([mild] * 2, [harsh] * 2, _PICTURES)
+    assert (both.low, both.value, both.high) == pytest.approx((float(found),) * 3)
 
 
 def test_a_way_that_is_compared_with_itself_has_no_difference() -> None:
