@@ -18,6 +18,7 @@ from benchmarks.style_front.plan import Planned
 from benchmarks.style_front.split import PROMPTS
 from sdtune import StyleDataModule
 from sdtune.models.step_graphs import StepGraphs
+from tests.fast_part import some_fast
 from tests.pass_recorder import PassRecorder
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
@@ -57,7 +58,7 @@ def test_a_run_is_taken_once_and_none_is_begun_that_would_end_late() -> None:
     assert late.taken(3) is None
 
 
-@pytest.mark.parametrize("name", CANDIDATES)
+@pytest.mark.parametrize("name", some_fast(CANDIDATES, ("bridge_at_once",)))
 def test_a_candidate_learns_the_same_where_passes_are_recorded(
     micro_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
