@@ -16,15 +16,16 @@ from tests.techniques.every_technique import TECHNIQUES
 _CAPTIONS = ["a picture 0", "a picture 1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
         ("lora", {}),
-        pytest.param("textual_inversion", {}, marks=pytest.mark.slow),
-        pytest.param("lora", {"gradient_checkpointing": True}, marks=pytest.mark.slow),
-        pytest.param("dreambooth_full", {}, marks=pytest.mark.slow),
-        pytest.param("lora", {"quantization": "nf4"}, marks=pytest.mark.slow),
-        pytest.param("lora_text_encoder", {"quantization": "int8"}, marks=pytest.mark.slow),
+        ("textual_inversion", {}),
+        ("lora", {"gradient_checkpointing": True}),
+        ("dreambooth_full", {}),
+        ("lora", {"quantization": "nf4"}),
+        ("lora_text_encoder", {"quantization": "int8"}),
     ],
 )
 def test_a_step_is_counted_as_the_allocator_saw_it(

@@ -32,6 +32,7 @@ def norms_as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(F, name, _as_on_a_gpu(getattr(F, name)))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("norms_as_on_a_gpu")
 def test_norms_of_a_half_base_cost_no_copies(tiny_sd: Path) -> None:
     module = small_module(tiny_sd)

@@ -53,7 +53,7 @@ def test_words_without_meaning_change_little() -> None:
                 model,
                 [f"a {word}{name} on a green background" for name in names],
                 seeds=[0] * len(names),
-                num_inference_steps=15,
+                num_inference_steps=8,
                 guidance_scale=3.0,
             )
         )

@@ -60,6 +60,7 @@ def test_nothing_is_recorded_where_it_is_switched_off(
     assert recorder.replays == 0
 
 
+@pytest.mark.slow
 def test_a_quantised_base_is_recorded_too(
     micro_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

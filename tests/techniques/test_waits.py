@@ -23,7 +23,7 @@ from tests.techniques.every_technique import TECHNIQUES
 _CAPTIONS = ["a <disc> in red", "a <disc> in blue"]
 
 
-@pytest.mark.parametrize("name", some_fast(TECHNIQUES, ("lora", "textual_inversion", "dreambooth")))
+@pytest.mark.parametrize("name", some_fast(TECHNIQUES, ("lora", "dreambooth")))
 def test_a_step_copies_little_and_waits_for_nothing(micro_sd: Path, name: str) -> None:
     module = TECHNIQUES[name](str(micro_sd))
     module.min_snr_gamma, module.noise_offset = 5.0, 0.1
