@@ -27,7 +27,10 @@ _OVER: dict[str, Sequence[str]] = {
 _PANELS: dict[str, dict[str, str]] = {
     "DreamBooth": {"db_script_1e-3": "a script", "db_recipe": "the recipe"},
     "Textual Inversion": {"ti_script_5e-3": "a script", "ti_recipe": "the recipe"},
-    "Pivotal tuning": {"pt_no_prior": "without class pictures"},
+    "Pivotal tuning": {
+        "pt_no_prior": "without class pictures",
+        "pt_200": "beside class pictures, 200 steps",
+    },
 }
 _LOOKS = (
     "base",

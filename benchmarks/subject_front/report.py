@@ -45,6 +45,7 @@ _MARKS = {
     "the base": ("s", "0.6"),
     "the recipe": ("o", "C0"),
     "without class pictures": ("o", "C2"),
+    "beside class pictures, 200 steps": ("o", "C0"),
     "the subject itself": ("*", "C1"),
 }
 _ENDS = {"base": "the base", "own": "the subject itself, on the prompts' backgrounds"}
