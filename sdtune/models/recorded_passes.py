@@ -12,6 +12,7 @@ from sdtune.functional import copied_to
 from sdtune.models.conditioning import Conditioning
 from sdtune.models.families import Family
 from sdtune.models.forward_graphs import ForwardGraphs
+from sdtune.models.recorded_calls import RecordedCalls
 from sdtune.models.step_graphs import StepGraphs
 
 if TYPE_CHECKING:
@@ -41,8 +42,13 @@ class RecordedPasses:
             unet: The UNet.
             text_encoders: All of them.
         """
-        of_part = ((self._of_unet, unet), (self._of_text, text_encoders))
-        for graphs, part in ((each, part) for both, part in of_part for each in both):
+        of_part: list[tuple[RecordedCalls[Any], nn.Module]] = [
+            (self.of_unet, unet),
+            (self.of_base_unet, unet),
+            (self.of_text, text_encoders),
+            (self.of_base_text, text_encoders),
+        ]
+        for graphs, part in of_part:
             graphs.clear()
             every = list(part.parameters())
             graphs.parameters = [each for each in every if each.requires_grad]
@@ -52,7 +58,8 @@ class RecordedPasses:
 
     def stop(self) -> None:
         """Record no more, and free the memory of what was recorded."""
-        for graphs in (*self._of_unet, *self._of_text):
+        every: list[RecordedCalls[Any]] = [self.of_unet, self.of_text]
+        for graphs in (*every, self.of_base_unet, self.of_base_text):
             graphs.clear()
             graphs.is_on = False
 
@@ -94,7 +101,8 @@ class RecordedPasses:
             return (family.predict(unet, latents, steps, told),)
 
         inputs = (noisy_latents, timesteps, *_tensors(conditioning))
-        [prediction] = self._of_unet[self._is_base](predict, inputs, names)
+        graphs: RecordedCalls[Any] = self.of_base_unet if self._is_base else self.of_unet
+        [prediction] = graphs(predict, inputs, names)
         return prediction
 
     def encode(
@@ -113,16 +121,9 @@ class RecordedPasses:
 
         pairs = zip(token_ids, text_encoders, strict=True)
         ids = [copied_to(each, encoder.device) for each, encoder in pairs]
-        hidden_states, *added = self._of_text[self._is_base](encode, ids, clip_skip)
+        graphs: RecordedCalls[Any] = self.of_base_text if self._is_base else self.of_text
+        hidden_states, *added = graphs(encode, ids, clip_skip)
         return Conditioning(hidden_states, dict(zip(self._added_names, added, strict=True)))
-
-    @property
-    def _of_unet(self) -> tuple[StepGraphs, ForwardGraphs]:
-        return self.of_unet, self.of_base_unet
-
-    @property
-    def _of_text(self) -> tuple[StepGraphs, ForwardGraphs]:
-        return self.of_text, self.of_base_text
 
 
 def _tensors(conditioning: Conditioning) -> tuple[Tensor, ...]:
