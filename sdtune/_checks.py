@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
+from math import inf
 
 __all__ = [
     "ArgumentsError",
@@ -52,12 +53,12 @@ def check_all(*checks: Callable[[], object]) -> None:
 
 
 def check_not_negative(name: str, value: float) -> None:
-    """Check that an argument is 0 or more.
+    """Check that an argument is 0 or more, and finite.
 
     Raises:
         ValueError: If it is not.
     """
-    if not value >= 0:
+    if not 0 <= value < inf:
         raise ValueError(f"Expected `{name}` to be 0 or more, but got {value}.")
 
 

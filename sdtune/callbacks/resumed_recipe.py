@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from enum import Enum
+from inspect import signature
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -71,7 +72,11 @@ def check_recipe(
         **dict(_arguments("data", _mapping(checkpoint.get("datamodule_hyper_parameters")))),
         **next((_mapping(each["recipe"]) for each in states if "recipe" in each), {}),
     }
-    changes = recipe_changes(before, recipe_of(trainer, module, data))
+    now = recipe_of(trainer, module, data)
+    for part, made in (("model", module), ("data", data)):
+        if any(key.startswith(f"{part}.") for key in before):
+            before = {**_defaults(part, type(made)), **before}
+    changes = recipe_changes(before, now)
     rates_follow = bool(getattr(module, "rates_follow_recipe", False))
     problems = refusals(changes, int(checkpoint["global_step"]), rates_follow)
     if problems:
@@ -83,6 +88,13 @@ def _arguments(part: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]
     for name, value in values.items():
         if not str(name).startswith("_"):  # what Lightning's command line notes for itself
             yield f"{part}.{name}", _plain(value)
+
+
+def _defaults(part: str, made: type) -> dict[str, Any]:
+    """Give what arguments mean that an older sdtune did not know: what they do by default."""
+    known = signature(made).parameters.values()
+    told = {each.name: each.default for each in known if each.default is not each.empty}
+    return dict(_arguments(part, told))
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -165,7 +165,10 @@ def _count(values: dict[str, Any], said: str) -> float:
         for name, value in values.items()
         if name.startswith("model.") and name != "model.base"
     }
-    module = values["model"](base="nano", **arguments)
+    try:
+        module = values["model"](base="nano", **arguments)
+    except (TypeError, ValueError) as error:
+        raise CallError(getattr(error, "problems", [str(error)])) from error
     module.name_subjects(values["data"])  # words to learn may be made of its nouns
     counted = count_memory(
         module,

@@ -15,6 +15,7 @@ from sdtune.estimation.live_memory import LiveMemory
 from sdtune.functional.flop_counter import flop_counter
 from sdtune.functional.tensor_bytes import bytes_of
 from sdtune.techniques.base import DiffusionFineTuningModule
+from sdtune.techniques.content_preservation import ContentPreservation
 from sdtune.techniques.learned_words import LearnedWords
 from sdtune.techniques.optimization.optimizers import build_optimizer
 from sdtune.techniques.trainer_problems import BASE_DTYPES
@@ -23,6 +24,14 @@ __all__ = ["MemoryCount", "count_memory", "dtype_of"]
 
 _HALF_STATES = ("adamw8bit", "lion8bit")
 _IN_ANY = "a"  # one token of any vocabulary of bytes
+
+
+class _AllRows(ContentPreservation):
+    """Has the base predict every sample, which is the most that a step has of it."""
+
+    def rows(self, timesteps: Tensor, num_train_timesteps: int) -> list[int]:
+        """List all rows: timesteps have no values here."""
+        return list(range(len(timesteps)))
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,8 @@ def count_memory(
         if isinstance(part, LearnedWords):  # what they start from is of their own base's vocabulary
             part.words = [replace(word, initializer_token=_IN_ANY) for word in part.words]
     module.build_on(hollow_model(base, base_dtype))
+    if module.method.content is not None:
+        module.method = replace(module.method, content=_AllRows(module.method.content.above))
     model = module.model
     held: list[nn.Module] = [model.unet]
     if module.encodes_prompts_every_step:

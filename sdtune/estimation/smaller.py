@@ -34,6 +34,8 @@ def smaller_settings(recipe: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     while size > 1:
         size = next(each for each in range(size // 2, 0, -1) if together % each == 0)
         yield {"data.batch_size": size, "trainer.accumulate_grad_batches": together // size}
+    if recipe.get("model.cuda_graphs") is True:
+        yield {"model.cuda_graphs": False}
     kept = recipe.get("model.quantization", "")
     if not recipe.get("model.full_finetune"):
         yield from ({"model.quantization": each} for each in _FEWER_BITS.get(kept, ()))

@@ -87,8 +87,7 @@ def recipe_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Ch
     """List what differs.
 
     Args:
-        before: The checkpoint's recipe, key -> value. What only one of both has is of another
-            version of sdtune, and left out.
+        before: The checkpoint's recipe, key -> value. What only one of both has is left out.
         now: The recipe to resume with.
 
     Returns:

@@ -356,6 +356,22 @@ def test_what_cannot_change_is_refused_all_at_once(tmp_path):
     assert read_resumes(tmp_path) == []
 
 
+def test_an_argument_that_a_checkpoint_did_not_know_had_its_default(tmp_path):
+    class Newer(Deterministic):
+        def __init__(self, learning_rate: float = 0.1, seed: int = 0, extra: float = 0.0):
+            super().__init__(learning_rate, seed)
+            self.save_hyperparameters()
+
+    Newer.__name__ = Deterministic.__name__
+    fit(tmp_path, ResumeCheckpoint(2), max_steps=4)
+    checkpoint = tmp_path / "checkpoints" / "last.ckpt"
+    again = {"ckpt_path": checkpoint, "max_steps": 6}
+    with pytest.raises(RecipeChangedError, match=r"`model.extra` to stay `0.0` after step 4"):
+        fit(tmp_path, ResumeCheckpoint(2), technique=Newer(extra=1.0), **again)
+    fit(tmp_path, ResumeCheckpoint(2), technique=Newer(), **again)
+    assert saved_step(tmp_path) == 6
+
+
 def test_what_may_change_is_written_down(tmp_path):
     fit(tmp_path, ResumeCheckpoint(2), max_steps=4)
     checkpoint = tmp_path / "checkpoints" / "last.ckpt"

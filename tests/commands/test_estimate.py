@@ -17,6 +17,7 @@ _RECIPE = str(Path(__file__).parents[2] / "recipes" / "style_lora.yaml")
     [
         ([], "Expected a recipe"),
         ([_RECIPE, "--data.batch_size=-4"], f"`sdtune check {_RECIPE}` with the same options"),
+        ([_RECIPE, "--model.rank", "0"], "Expected `rank` to be a positive integer, but got 0"),
         ([_RECIPE, "--gpu"], "Expected `--gpu` to be followed by a size"),
         ([_RECIPE, "--gpu", "much"], "Expected `--gpu` to be a size such as 12GB, but got `much`"),
         (

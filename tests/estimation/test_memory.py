@@ -11,6 +11,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from sdtune.estimation.memory import MemoryCount, count_memory, dtype_of
 from sdtune.techniques.base import DiffusionFineTuningModule
+from sdtune.techniques.lora_style import LoRAStyleModule
 from tests.techniques.every_technique import TECHNIQUES
 
 _CAPTIONS = ["a picture 0", "a picture 1"]
@@ -61,6 +62,15 @@ def test_half_precision_and_checkpointing_take_less(micro_sd: Path) -> None:
     assert 0.4 * plain.step < half.step < 0.75 * plain.step
     assert recomputed.step < 0.7 * plain.step
     assert recomputed.flops > 1.2 * plain.flops
+
+
+@pytest.mark.slow
+def test_what_the_base_predicts_beside_is_counted(micro_sd: Path) -> None:
+    plain = _count(micro_sd, torch.float32)
+    module = LoRAStyleModule(str(micro_sd), rank=4, keep_content_above=0.85)
+    kept = count_memory(module, str(micro_sd), resolution=256, batch_size=2)
+    assert kept.flops > 1.2 * plain.flops
+    assert kept.step == pytest.approx(plain.step, rel=0.1)  # it comes before what is kept
 
 
 def test_precisions() -> None:

@@ -22,6 +22,13 @@ def test_the_cheapest_come_first_and_the_batch_stays_as_large() -> None:
     )
 
 
+def test_what_is_recorded_is_given_up_before_weights_are_rounded() -> None:
+    recipe = {"model.cuda_graphs": True, "model.quantization": None, "data.batch_size": 2}
+    *_, recorded, _, _ = smaller_settings(recipe)
+    assert words_of(recorded) == "--model.cuda_graphs false"
+    assert {"model.cuda_graphs": False} not in list(smaller_settings({"model.cuda_graphs": False}))
+
+
 def test_the_bases_weights_are_rounded_last_of_all() -> None:
     recipe = {"model.quantization": None, "data.batch_size": 2, "model.full_finetune": False}
     *_, eight, four = smaller_settings(recipe)
