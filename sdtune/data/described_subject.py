@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 
 from sdtune._prompt_fields import Subject
-from sdtune.data.subject_captions import made_caption, with_article
+from sdtune.data.subject_captions import SMALL_WORDS, made_caption, with_article
 
 __all__ = ["described"]
 
@@ -49,10 +50,10 @@ def described(text: str, subject: Subject) -> str:
         it, or what such things are called in general: "a toy on a table". Where none of these is
         there, the subject stands before all: "a photo of {subject}, a table".
     """
-    text = " ".join(text.replace("{", "(").replace("}", ")").split())
+    text = " ".join(_composed(text.replace("{", "(").replace("}", ")")).split())
     if not text:
         return made_caption(subject, "")
-    for pattern in _patterns(subject.noun):
+    for pattern in _patterns(_composed(subject.noun)):
         if found := pattern.search(text):
             article = (found["article"] or "a").lower()
             if article in ("a", "an"):
@@ -61,13 +62,19 @@ def described(text: str, subject: Subject) -> str:
     return f"a photo of {{subject}}, {text.removeprefix(', ')}"
 
 
+def _composed(text: str) -> str:
+    """Write each letter with its accents as one, however they were typed."""
+    return unicodedata.normalize("NFC", text)
+
+
 def _patterns(noun: str) -> Iterator[re.Pattern[str]]:
     """List what may name the subject, the surest first."""
     parts = noun.lower().split()
     kinds = [names for names in _KINDS if parts[-1] in names]
     yield _called([noun], ends=_ENDS)
     yield _called([noun], start="^")  # "a robot walks on grass"
-    for part in reversed(parts if len(parts) > 1 else []):
+    alone = [each for each in parts if each not in SMALL_WORDS] if len(parts) > 1 else []
+    for part in reversed(alone):
         yield _called([part], ends=_ENDS)
     yield _called([name for names in kinds or [_THINGS] for name in names], ends=_ENDS)
 
@@ -75,5 +82,6 @@ def _patterns(noun: str) -> Iterator[re.Pattern[str]]:
 def _called(names: list[str], start: str = "", ends: str = "") -> re.Pattern[str]:
     either = "|".join(map(re.escape, names))
     again = rf"(?:\s+(?:{either}|{'|'.join(_THINGS)})\b)*"  # "a robot toy", "a robot robot"
-    called = rf"\b(?:(?P<article>{_ARTICLES})\s+{_LOOK})?(?:{either})\b{again}"
+    # a noun may begin and end with what is no letter: "Erica's mug!"
+    called = rf"(?<!\w)(?:(?P<article>{_ARTICLES})\s+{_LOOK})?(?:{either})(?!\w){again}"
     return re.compile(f"{start}{called}{ends}", re.IGNORECASE)

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 
 from sdtune._prompt_fields import Subject
 
-__all__ = ["SubjectCaptions", "made_caption", "with_article"]
+__all__ = ["SMALL_WORDS", "SubjectCaptions", "made_caption", "with_article"]
+
+SMALL_WORDS = (
+    *("a", "an", "the", "my", "your", "his", "her", "its", "our", "their", "of", "in", "on", "at"),
+    *("to", "for", "from", "with", "and", "or"),
+)
+"""Words of a noun, such as "bottle of wine", that do not stand for it."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +44,8 @@ class SubjectCaptions:
 
         Returns:
             "a qqq robot on grass". Where the whole noun is missing, the first of its words that is
-            there is taken for it; a caption without any begins with the subject: "a qqq robot, on
-            grass".
+            there is taken for it, "of" and "my" apart; a caption without any begins with the
+            subject: "a qqq robot, on grass".
         """
         if self.replacements:
             return self._replaced(caption, self.replacements)
@@ -57,7 +63,7 @@ class SubjectCaptions:
             return caption
         if found := _whole(subject.noun).search(caption):
             return caption[: found.start()] + subject.tuned + caption[found.end() :]
-        for word in subject.noun.split():
+        for word in (each for each in subject.noun.split() if each.lower() not in SMALL_WORDS):
             # an identifier stands before what the caption calls the subject
             if found := _whole(word).search(caption):
                 words = subject.name or subject.placeholder or f"{subject.identifier} {found[0]}"

@@ -8,6 +8,7 @@ VASE = Subject("red vase", placeholder="<red-vase>")
 DOG = Subject("dog", "erica")
 MAN = Subject("man", "qqq")
 CAT = Subject("cat toy", "qqq")
+BOTTLE = Subject("bottle of wine", "qqq")
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,11 @@ CAT = Subject("cat toy", "qqq")
         (MAN, "a person wearing cat ears", "a {subject} wearing cat ears"),
         (VASE, "a red table with a vase on it", "a red table with a {subject} on it"),
         (CAT, "a stuffed cat on a bed", "a {subject} on a bed"),
+        (BOTTLE, "a bottle on a table of wood", "a {subject} on a table of wood"),
+        # what is no letter, and letters that are typed in two ways
+        (Subject("mug!", "qqq"), "a mug! on a red table", "a {subject} on a red table"),
+        (Subject("घड़ी", "qqq"), "a घड़ी on a table", "a {subject} on a table"),
+        (Subject("cafe\u0301", "qqq"), "a caf\xe9 on a hill", "a {subject} on a hill"),
         # nothing that is it
         (ROBOT, "a table", "a photo of {subject}, a table"),
         (ROBOT, "a woman wearing robot ears", "a photo of {subject}, a woman wearing robot ears"),

@@ -5,6 +5,7 @@ from sdtune.data.subject_captions import SubjectCaptions, made_caption, with_art
 
 ROBOT = Subject("robot", "qqq")
 WORD = Subject("cat", placeholder="<cat>")
+BOTTLE = Subject("bottle of wine", "qqq")
 NAMED = Subject("cat face", placeholder="<erica>", name="<erica> face")
 
 
@@ -23,6 +24,9 @@ NAMED = Subject("cat face", placeholder="<erica>", name="<erica> face")
         (NAMED, "a cat face on grass", "a <erica> face on grass"),
         (NAMED, "a crying cat on grass", "a crying <erica> on grass"),
         (NAMED, "a sad face", "a sad <erica> face"),
+        (BOTTLE, "a picture of a red drink", "a qqq bottle of wine, a picture of a red drink"),
+        (BOTTLE, "a bottle on a table", "a qqq bottle on a table"),
+        (Subject("my dog", "qqq"), "a mug in my garden", "a qqq my dog, a mug in my garden"),
     ],
 )
 def test_the_noun_is_replaced_by_the_subject_s_words(subject, caption, named):
