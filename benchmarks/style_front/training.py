@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import Trainer
 from safetensors.torch import load_file, save_file
 
+from benchmarks.quiet_training import quiet_training
 from benchmarks.style_front.candidates import CANDIDATES
 from sdtune import LoRAStyleModule, StyleDataModule
 
@@ -80,7 +77,7 @@ def trained(
     data = StyleDataModule(str(pictures), seed=seed, **{**_DATA, **arm.data})
     if hasattr(module, "data_folder"):
         module.data_folder = pictures
-    with _quiet():
+    with quiet_training():
         trainer = Trainer(
             max_steps=arm.steps,
             accelerator={"cpu": "cpu", "cuda": "gpu"}[device],
@@ -126,19 +123,3 @@ def _callbacks(arm: Arm) -> list[Any]:
     from lightning.pytorch.callbacks import EMAWeightAveraging
 
     return [EMAWeightAveraging(decay=arm.averaged)]
-
-
-@contextmanager
-def _quiet() -> Any:
-    names = ("lightning.pytorch", "lightning.fabric", "transformers", "sdtune")
-    levels = {name: logging.getLogger(name).level for name in names}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for name in names:
-            logging.getLogger(name).setLevel(logging.ERROR)
-        try:
-            with torch.random.fork_rng(devices=[]):
-                yield
-        finally:
-            for name, level in levels.items():
-                logging.getLogger(name).setLevel(level)

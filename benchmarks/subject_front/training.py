@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import fcntl
-import logging
 import re
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import torch
 import yaml
 from lightning.pytorch import Callback, Trainer
 
+from benchmarks.quiet_training import quiet_training
 from benchmarks.subject_front.arms import CAPTIONS, Arm
 from benchmarks.subject_front.split import SUBJECTS
 from sdtune import DreamBoothModule, PivotalTuningModule, SubjectDataModule, TextualInversionModule
@@ -117,7 +115,7 @@ def train(
         watch: Takes the trainer, the technique and the data.
         device: `cpu` or `cuda`.
     """
-    with _quiet():
+    with quiet_training():
         trainer = Trainer(
             max_steps=steps,
             accelerator="gpu" if device == "cuda" else "cpu",
@@ -149,19 +147,3 @@ def _numbers(arguments: dict[str, Any]) -> dict[str, Any]:
         key: float(each) if isinstance(each, str) and _NUMBER.fullmatch(each) else each
         for key, each in arguments.items()
     }
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    names = ("lightning.pytorch", "lightning.fabric", "transformers", "sdtune")
-    levels = {name: logging.getLogger(name).level for name in names}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for name in names:
-            logging.getLogger(name).setLevel(logging.ERROR)
-        try:
-            with torch.random.fork_rng(devices=[]):
-                yield
-        finally:
-            for name, level in levels.items():
-                logging.getLogger(name).setLevel(level)
