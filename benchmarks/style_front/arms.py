@@ -17,6 +17,7 @@ _NO_READING = [  # all but what reads the prompt
     "conv1", "conv2", "conv_shortcut", "time_emb_proj",
     "downsamplers.0.conv", "upsamplers.0.conv",
 ]  # fmt: skip
+_ALL = {"name": "all_kept"}
 
 
 def _keep(above: float, **more: Any) -> dict[str, Any]:
@@ -27,10 +28,11 @@ ARMS: dict[str, Arm] = {
     arm.name: arm
     for arm in (
         Arm("plain", title="the recipe, nothing kept"),
-        Arm("keep_85", _keep(0.85), title="the base's predictions above 85 %"),
-        Arm("colour_85", _keep(0.85), candidate={"name": "all_but_colour"}),
-        Arm("shift_85", _keep(0.85), candidate={"name": "all_but_style_colour"}),
-        Arm("keep_70", _keep(0.7), title="the base's predictions above 70 %"),
+        Arm("shift_85", _keep(0.85), title="all but the style's colour kept above 85 %"),
+        Arm("shift_70", _keep(0.7), title="all but the style's colour kept above 70 %"),
+        Arm("keep_85", _keep(0.85), candidate=_ALL, title="the base's predictions above 85 %"),
+        Arm("keep_70", _keep(0.7), candidate=_ALL, title="the base's predictions above 70 %"),
+        Arm("colour_85", _keep(0.85), candidate={"name": "own_colour"}),
         Arm("bridge_75", _keep(0.75), candidate={"name": "bridge"}),
         Arm("bridge_60", _keep(0.6), candidate={"name": "bridge"}),
         Arm("bridge_50", _keep(0.5), candidate={"name": "bridge"}),
@@ -55,9 +57,8 @@ ARMS: dict[str, Arm] = {
         Arm("soft_60_95", _keep(0.6), candidate={"name": "soft_level", "end": 0.95}),
         Arm("below_70", candidate={"name": "below_only", "level": 0.7}),
         Arm("more_below_70", _keep(0.7), candidate={"name": "more_below", "share": 0.12}),
-        Arm("keep_85_fast", _keep(0.85, learning_rate=4e-3)),
-        Arm("keep_70_fast", _keep(0.7, learning_rate=4e-3)),
-        Arm("keep_70_rank_64", _keep(0.7, rank=64, alpha=64)),
+        Arm("shift_85_fast", _keep(0.85, learning_rate=4e-3)),
+        Arm("shift_85_rank_64", _keep(0.85, rank=64, alpha=64)),
         Arm("min_snr", {"min_snr_gamma": 5.0}),
     )
 }

@@ -13,7 +13,7 @@ from sdtune import LoRAStyleModule
 from sdtune.functional import add_noise, copied_to, counter_randn
 from sdtune.functional.randomness import Stream
 from sdtune.models import Conditioning
-from sdtune.techniques.content_preservation import ContentPreservation
+from sdtune.techniques.colour_shift import ColourShift
 
 __all__ = ["CANDIDATES"]
 
@@ -27,7 +27,41 @@ class BelowOnly(LoRAStyleModule):
         return (super()._timesteps(indices) * self.level).long()
 
 
-class MoreBelow(LoRAStyleModule):
+class _NoShift(ColourShift):
+    """The base's colours are kept too."""
+
+    def see(self, differences: Tensor, slopes: Tensor, places: Tensor | None) -> Tensor:
+        del slopes, places
+        return torch.zeros_like(differences.mean(dim=(2, 3), keepdim=True))
+
+
+class _OwnShift(ColourShift):
+    """Each picture's own mean colour is learned."""
+
+    def see(self, differences: Tensor, slopes: Tensor, places: Tensor | None) -> Tensor:
+        del slopes, places
+        return differences.mean(dim=(2, 3), keepdim=True)
+
+
+class AllKept(LoRAStyleModule):
+    """Above `keep_content_above` the base's predictions are learned as they are, colours too."""
+
+    colour: type[ColourShift] = _NoShift
+
+    def __init__(self, base: str = "nano", **kwargs: Any) -> None:
+        super().__init__(base, **kwargs)
+        if self.method.content is not None:
+            content = replace(self.method.content, colour=self.colour())
+            self.method = replace(self.method, content=content)
+
+
+class OwnColour(AllKept):
+    """Above `keep_content_above` the mean colour of a picture is learned as below it."""
+
+    colour = _OwnShift
+
+
+class MoreBelow(AllKept):
     """A share of the steps above `keep_content_above`, whatever part of the schedule that is."""
 
     share = 0.1
@@ -41,7 +75,7 @@ class MoreBelow(LoRAStyleModule):
         return (torch.where(place < 1.0 - self.share, below, above) * total).long()
 
 
-class OtherCaptions(LoRAStyleModule):
+class OtherCaptions(AllKept):
     """Above `keep_content_above` each sample has the caption of another one of its batch."""
 
     def _losses(
@@ -59,71 +93,7 @@ class OtherCaptions(LoRAStyleModule):
         return super()._losses({**batch, "caption": captions}, latents, noise, timesteps, training)
 
 
-class _AllButColour(ContentPreservation):
-    """Keeps the base's predictions but for their mean over the picture, which the data have."""
-
-    def target(
-        self,
-        technique: Any,
-        captions: Sequence[str],
-        noisy_latents: Tensor,
-        timesteps: Tensor,
-        conditioning: Conditioning,
-        target: Tensor,
-    ) -> Tensor:
-        kept = super().target(technique, captions, noisy_latents, timesteps, conditioning, target)
-        rows = self.rows(timesteps, technique.model.num_train_timesteps)
-        shift = (target - kept).mean(dim=(2, 3), keepdim=True)  # 0 below the level
-        return kept + self.shift(technique, shift, rows)
-
-    def shift(self, technique: Any, shift: Tensor, rows: Sequence[int]) -> Tensor:
-        """Say which mean is added, (B, C, 1, 1), to those of some rows."""
-        del technique, rows
-        return shift
-
-
-class _AllButStyleColour(_AllButColour):
-    """The same, but only for what of the mean all pictures have in common."""
-
-    def shift(self, technique: Any, shift: Tensor, rows: Sequence[int]) -> Tensor:
-        known: list[Tensor] = technique.__dict__.setdefault("_shifts", [])
-        known.extend(shift[row] for row in rows)
-        common = torch.zeros_like(shift)
-        if rows:
-            common[list(rows)] = torch.stack(known).mean(dim=0)
-        return common
-
-
-class AllButColour(LoRAStyleModule):
-    """Above `keep_content_above` the mean colour of a picture is learned as below it.
-
-    What is light or dark is decided at the highest noise: a style on dark grounds is hardly learned
-    where all of the base is kept.
-    """
-
-    kept: type[ContentPreservation] = _AllButColour
-
-    def _losses(
-        self,
-        batch: dict[str, Any],
-        latents: Tensor,
-        noise: Tensor,
-        timesteps: Tensor,
-        training: bool = True,
-    ) -> Tensor:
-        content = self.method.content
-        if content is not None and not isinstance(content, self.kept):
-            self.method = replace(self.method, content=self.kept(content.above))
-        return super()._losses(batch, latents, noise, timesteps, training)
-
-
-class AllButStyleColour(AllButColour):
-    """The same, for what the mean colours of all pictures have in common."""
-
-    kept = _AllButStyleColour
-
-
-class SoftLevel(LoRAStyleModule):
+class SoftLevel(AllKept):
     """A target that goes over, between two levels, from the data's to the base's prediction.
 
     `keep_content_above` has to be the lower level.
@@ -151,7 +121,7 @@ class SoftLevel(LoRAStyleModule):
         return weight * kept + (1.0 - weight) * plain
 
 
-class Bridge(LoRAStyleModule):
+class Bridge(AllKept):
     """Below the level the way leads from the base's own pictures to the style's.
 
     At the level noisy latents are those of what the base makes of a training picture, and at the
@@ -289,8 +259,8 @@ CANDIDATES: Mapping[str, type[LoRAStyleModule]] = {
     "more_below": MoreBelow,
     "other_captions": OtherCaptions,
     "soft_level": SoftLevel,
-    "all_but_colour": AllButColour,
-    "all_but_style_colour": AllButStyleColour,
+    "all_kept": AllKept,
+    "own_colour": OwnColour,
     "bridge": Bridge,
     "bridge_at_once": BridgeAtOnce,
     "bridge_at_once_more_below": BridgeAtOnceMoreBelow,

@@ -7,6 +7,7 @@ from sdtune.functional.diffusion import (
     add_noise,
     min_snr_weights,
     snr,
+    target_slope,
     training_target,
 )
 from sdtune.functional.losses import (
@@ -46,6 +47,7 @@ __all__ = [
     "min_snr_weights",
     "prior_preservation_loss",
     "snr",
+    "target_slope",
     "training_target",
     "weighed",
 ]

@@ -16,6 +16,7 @@ __all__ = [
     "add_noise",
     "min_snr_weights",
     "snr",
+    "target_slope",
     "training_target",
 ]
 
@@ -69,6 +70,33 @@ def training_target(
         return latents
     alpha_t, sigma_t = _scales(timesteps, alphas_cumprod, latents)
     return alpha_t * noise - sigma_t * latents
+
+
+def target_slope(
+    timesteps: Tensor, alphas_cumprod: Tensor, prediction_type: PredictionType
+) -> Tensor:
+    """Say how much the target changes with the latents, while the noisy latents stay.
+
+    With `noise` = (x_t - alpha_t * x_0) / sigma_t, each target of `training_target` is linear in x_0.
+
+    Args:
+        timesteps: (B,) int64 in [0, T).
+        alphas_cumprod: (T,) cumulative products of the noise schedule.
+        prediction_type: What the UNet predicts.
+
+    Returns:
+        (B,) float32: -alpha_t / sigma_t for `epsilon`, -1 / sigma_t for `v_prediction`, 1 for
+        `sample`.
+
+    Raises:
+        ValueError: If `prediction_type` is none of the three.
+    """
+    _check_prediction_type(prediction_type)
+    like = torch.empty(len(timesteps), dtype=torch.float32, device=timesteps.device)
+    alpha_t, sigma_t = _scales(timesteps, alphas_cumprod, like)
+    if prediction_type == "epsilon":
+        return -alpha_t / sigma_t
+    return torch.ones_like(sigma_t) if prediction_type == "sample" else -1.0 / sigma_t
 
 
 def snr(timesteps: Tensor, alphas_cumprod: Tensor) -> Tensor:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from sdtune.functional import copied_to
+from sdtune.functional import copied_to, target_slope
 from sdtune.models import Conditioning, StableDiffusion
+from sdtune.techniques.colour_shift import ColourShift
 
 __all__ = ["ContentPreservation"]
 
@@ -31,20 +32,24 @@ class _Learns(Protocol):
 
 @dataclass(frozen=True)
 class ContentPreservation:
-    """Learns to change nothing at high noise, where a picture's content is decided.
+    """Learns to change nothing but colours at high noise, where a picture's content is decided.
 
     Above a noise level the target is what the untuned base predicts, and not the noise that was
     added: a file of plain weights then keeps the base's objects, and takes on the style below the
     level, where it is decided how they are drawn. It is a distillation of the base (Hinton et al.
     2015, https://arxiv.org/abs/1503.02531) at some timesteps, in place of the prior's pictures
-    (Ruiz et al. 2023, https://arxiv.org/abs/2208.12242).
+    (Ruiz et al. 2023, https://arxiv.org/abs/2208.12242). How light a picture is, and of which tint,
+    is decided at high noise too, and belongs to a style: the base's predictions are moved by what
+    the data's mean colour differs from theirs, see `ColourShift`.
 
     Attributes:
         above: Share of the noise schedule above which the base's prediction is the target, in
             (0, 1): 0.7 is timesteps 700 to 999 of 1000.
+        colour: What was seen so far of the data's colour beside the base's.
     """
 
     above: float
+    colour: ColourShift = field(default_factory=ColourShift, compare=False)
 
     def check(self) -> None:
         """Check the range, by the name that a technique's argument has.
@@ -79,6 +84,7 @@ class ContentPreservation:
         timesteps: Tensor,
         conditioning: Conditioning,
         target: Tensor,
+        counted: Tensor | None = None,
     ) -> Tensor:
         """Put the base's predictions in the place of the target of the samples above the level.
 
@@ -89,23 +95,42 @@ class ContentPreservation:
             timesteps: (B,) int64, on the CPU.
             conditioning: Of B rows, as the technique encodes the captions.
             target: (B, C, h, w), what is learned below the level.
+            counted: (B, 1, h, w), how much each place counts, or None if all count alike.
 
         Returns:
             (B, C, h, w), without a gradient. The base computes only the samples above the level.
         """
         model = technique.model
         places = self.rows(timesteps, model.num_train_timesteps)
-        if not places:
-            return target
-        device = noisy_latents.device
-        rows = copied_to(torch.tensor(places), device)
-        with torch.no_grad(), technique.untuned(), model.passes.of_base():
+        device = target.device
+        rows = copied_to(torch.tensor(places, dtype=torch.int64), device)
+        drawn = copied_to(timesteps[places], device)
+        known = prediction = target[rows]
+        if places:
+            prediction = self._base(technique, captions, noisy_latents, drawn, conditioning, rows)
+        slopes = target_slope(drawn, model.alphas_cumprod, model.prediction_type)
+        shift = self.colour.see(
+            known - prediction, slopes, None if counted is None else counted[rows]
+        )
+        return target.index_copy(0, rows, (prediction + shift).to(target.dtype))
+
+    @torch.no_grad()
+    def _base(
+        self,
+        technique: _Learns,
+        captions: Sequence[str],
+        noisy_latents: Tensor,
+        timesteps: Tensor,
+        conditioning: Conditioning,
+        rows: Tensor,
+    ) -> Tensor:
+        """Predict some rows by the untuned base."""
+        model = technique.model
+        with technique.untuned(), model.passes.of_base():
             if technique.encodes_prompts_every_step:  # by the base's text encoder too
                 encoded = technique.encode(captions)
                 conditioning = Conditioning(
                     encoded.encoder_hidden_states,
                     conditioning.added_cond_kwargs | encoded.added_cond_kwargs,
                 )
-            kept = copied_to(timesteps[places], device)
-            prediction = model(noisy_latents[rows], kept, conditioning[rows])
-        return target.index_copy(0, rows, prediction.to(target))
+            return model(noisy_latents[rows], timesteps, conditioning[rows]).to(noisy_latents.dtype)

@@ -12,6 +12,8 @@ from sdtune.techniques.method import Method
 
 __all__ = ["LoRAStyleModule"]
 
+_COLOUR = "colour_shift"
+
 
 class LoRAStyleModule(DiffusionFineTuningModule):
     """Fine-tunes low-rank adapters on captioned pictures (Hu et al. 2021).
@@ -30,8 +32,9 @@ class LoRAStyleModule(DiffusionFineTuningModule):
         text_encoder_learning_rate: Rate of the text encoder's adapter; None leaves the text
             encoder frozen, and its outputs are then computed once.
         keep_content_above: Share of the noise schedule, in (0, 1), above which the untuned base's
-            own predictions are the target, so that the adapter changes how things are drawn and
-            not what is drawn: see `ContentPreservation`. None is off.
+            own predictions, but for the style's mean colour, are the target, so that the adapter
+            changes how things are drawn and not what is drawn: see `ContentPreservation`. None is
+            off.
         **kwargs: See `DiffusionFineTuningModule`.
 
     Raises:
@@ -65,3 +68,21 @@ class LoRAStyleModule(DiffusionFineTuningModule):
             content=None if keep_content_above is None else ContentPreservation(keep_content_above),
         )
         super().__init__(method, base=base, **kwargs)
+
+    def on_fit_start(self) -> None:
+        """See the data's colour anew, unless training goes on."""
+        super().on_fit_start()
+        if self.method.content and self.trainer.ckpt_path is None:
+            self.method.content.colour.restore(None)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what was seen of the data's colour."""
+        super().on_save_checkpoint(checkpoint)
+        if self.method.content:
+            checkpoint[_COLOUR] = self.method.content.colour.state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Recall what was seen of the data's colour."""
+        super().on_load_checkpoint(checkpoint)
+        if self.method.content:
+            self.method.content.colour.restore(checkpoint.get(_COLOUR))
