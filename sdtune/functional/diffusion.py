@@ -77,7 +77,7 @@ def target_slope(
 ) -> Tensor:
     """Say how much the target changes with the latents, while the noisy latents stay.
 
-    With `noise` = (x_t - alpha_t * x_0) / sigma_t, each target of `training_target` is linear in x_0.
+    As `noise` is (x_t - alpha_t * x_0) / sigma_t, each of the targets is linear in x_0.
 
     Args:
         timesteps: (B,) int64 in [0, T).

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from sdtune.functional import copied_to, target_slope
+from sdtune.functional import copied_to, latent_weights, target_slope
 from sdtune.models import Conditioning, StableDiffusion
 from sdtune.techniques.colour_shift import ColourShift
 
@@ -79,40 +79,42 @@ class ContentPreservation:
     def target(
         self,
         technique: _Learns,
-        captions: Sequence[str],
+        batch: Mapping[str, Any],
+        drawn: Tensor,
         noisy_latents: Tensor,
         timesteps: Tensor,
         conditioning: Conditioning,
         target: Tensor,
-        counted: Tensor | None = None,
     ) -> Tensor:
         """Put the base's predictions in the place of the target of the samples above the level.
 
         Args:
             technique: What learns, switched on.
-            captions: B captions.
+            batch: B samples, as in its `training_step`.
+            drawn: (B,) int64, the timesteps on the CPU.
             noisy_latents: (B, C, h, w).
-            timesteps: (B,) int64, on the CPU.
+            timesteps: (B,) int64, those where the base is.
             conditioning: Of B rows, as the technique encodes the captions.
             target: (B, C, h, w), what is learned below the level.
-            counted: (B, 1, h, w), how much each place counts, or None if all count alike.
 
         Returns:
             (B, C, h, w), without a gradient. The base computes only the samples above the level.
         """
         model = technique.model
-        places = self.rows(timesteps, model.num_train_timesteps)
-        device = target.device
-        rows = copied_to(torch.tensor(places, dtype=torch.int64), device)
-        drawn = copied_to(timesteps[places], device)
-        known = prediction = target[rows]
-        if places:
-            prediction = self._base(technique, captions, noisy_latents, drawn, conditioning, rows)
-        slopes = target_slope(drawn, model.alphas_cumprod, model.prediction_type)
-        shift = self.colour.see(
-            known - prediction, slopes, None if counted is None else counted[rows]
-        )
-        return target.index_copy(0, rows, (prediction + shift).to(target.dtype))
+        above = self.rows(drawn, model.num_train_timesteps)
+        rows = copied_to(torch.tensor(above, dtype=torch.int64), target.device)
+        timesteps, known = timesteps[rows], target[rows]
+        base = known
+        if above:
+            captions: Sequence[str] = batch["caption"]
+            base = self._base(technique, captions, noisy_latents, timesteps, conditioning, rows)
+        slopes = target_slope(timesteps, model.alphas_cumprod, model.prediction_type)
+        if weights := batch.get("sample_weights"):  # one that stands in is another process's
+            counts = torch.tensor([float(weights[row] > 0) for row in above])
+            slopes = slopes * copied_to(counts, slopes.device)
+        places = latent_weights(batch.get("loss_weights"), target)
+        shift = self.colour.see(known - base, slopes, None if places is None else places[rows])
+        return target.index_copy(0, rows, (base + shift).to(target.dtype))
 
     @torch.no_grad()
     def _base(

@@ -13,6 +13,7 @@ from sdtune.functional.diffusion import (
     add_noise,
     min_snr_weights,
     snr,
+    target_slope,
     training_target,
 )
 
@@ -161,3 +162,25 @@ def test_bad_arguments_are_refused(batch: tuple[Tensor, Tensor, Tensor]) -> None
         training_target(*batch, alphas_cumprod, "v")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="`gamma` to be a positive number, but got 0"):
         min_snr_weights(batch[2], alphas_cumprod, 0.0, "epsilon")
+
+
+@pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
+def test_the_slope_is_the_targets_derivative_beside_fixed_noisy_latents(
+    prediction_type: PredictionType,
+    noise_scheduler: DDPMScheduler,
+    batch: tuple[Tensor, Tensor, Tensor],
+) -> None:
+    latents, noise, timesteps = batch
+    alphas_cumprod = noise_scheduler.alphas_cumprod.double()
+    signal = alphas_cumprod[timesteps][:, None, None, None]
+    noisy = signal.sqrt() * latents + (1.0 - signal).sqrt() * noise
+
+    def target(latents: Tensor) -> Tensor:
+        added = (noisy - signal.sqrt() * latents) / (1.0 - signal).sqrt()
+        return training_target(latents, added, timesteps, alphas_cumprod, prediction_type)
+
+    _, derivative = torch.func.jvp(target, (latents.double(),), (torch.ones_like(noisy),))
+    slopes = target_slope(timesteps, alphas_cumprod, prediction_type)
+    torch.testing.assert_close(
+        derivative.mean(dim=(1, 2, 3)), slopes.double(), rtol=1e-4, atol=1e-6
+    )

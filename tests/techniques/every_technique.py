@@ -27,7 +27,11 @@ Build = Callable[[str], DiffusionFineTuningModule]
 TECHNIQUES: dict[str, Build] = {
     "lora": lambda base: LoRAStyleModule(base, rank=4, alpha=8, learning_rate=1e-2),
     "lora_text_encoder": lambda base: LoRAStyleModule(
-        base, rank=4, learning_rate=1e-2, text_encoder_learning_rate=1e-2
+        base,
+        rank=4,
+        learning_rate=1e-2,
+        text_encoder_learning_rate=1e-2,
+        keep_content_above=0.6,
     ),
     "dropout": lambda base: LoRAStyleModule(base, rank=4, dropout=0.3, learning_rate=1e-2),
     "dora": lambda base: LoRAStyleModule(base, rank=4, use_dora=True, learning_rate=1e-2),

@@ -1,4 +1,4 @@
-"""At high noise the target is what the untuned base predicts; below the level nothing changes."""
+"""At high noise the target is the untuned base's, but for colour; below the level the usual."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sdtune.functional import add_noise
+from sdtune.data.style import StyleDataModule
+from sdtune.functional import add_noise, target_slope, training_target
 from sdtune.techniques.content_preservation import ContentPreservation
 from sdtune.techniques.lora_style import LoRAStyleModule
+from tests.picture_folders import make_picture_folder
+from tests.quiet_trainer import quiet_trainer
 
 _BATCH = {"moments": torch.zeros(6, 8, 8, 8), "caption": ["a c", "b"] * 3, "index": list(range(6))}
 
@@ -36,32 +39,42 @@ def _inputs(module: LoRAStyleModule) -> tuple[Tensor, Tensor, Tensor]:
     return noisy, timesteps, module.model(noisy, timesteps, module.encode(_BATCH["caption"]))
 
 
+def _base_moved(module: LoRAStyleModule) -> tuple[Tensor, Tensor]:
+    """Of `_BATCH`'s samples above the level: which they are, and the base's, moved in colour."""
+    noisy, timesteps, _ = _inputs(module)
+    latents, noise = module._latents(_BATCH), module._noise(module._latents(_BATCH), range(6))
+    schedule = module.model.alphas_cumprod, module.model.prediction_type
+    with module.untuned(), torch.no_grad():
+        base = module.model(noisy, timesteps, module.encode(_BATCH["caption"]))
+    above = timesteps >= 500
+    differences = (training_target(latents, noise, timesteps, *schedule) - base)[above]
+    slopes = target_slope(timesteps[above], *schedule)[:, None]
+    step = torch.linalg.lstsq(slopes, differences.mean(dim=(2, 3))).solution
+    return above, base[above] + (slopes * step)[:, :, None, None]
+
+
 @pytest.mark.parametrize("text_encoder_rate", [None, 1e-4])
-def test_above_the_level_the_loss_is_the_distance_to_the_base(
+def test_above_the_level_the_loss_is_the_distance_to_the_base_but_for_colour(
     micro_sd: Path, text_encoder_rate: float | None
 ) -> None:
     rates = {"text_encoder_learning_rate": text_encoder_rate}
     module, plain = _module(micro_sd, 0.5, **rates), _module(micro_sd, None, **rates)
-    noisy, timesteps, learned = _inputs(module)
-    with module.untuned(), torch.no_grad():
-        base = module.model(noisy, timesteps, module.encode(_BATCH["caption"]))
+    _, timesteps, learned = _inputs(module)
+    above, base = _base_moved(module)
     losses, drawn = module.training_losses(_BATCH)
     usual, _ = plain.training_losses(_BATCH)
-    above = timesteps >= 500
     assert drawn.equal(timesteps)
     assert 0 < above.sum() < len(above)
-    expected = (learned - base).square().mean(dim=(1, 2, 3))
-    torch.testing.assert_close(losses[above], expected[above])
+    expected = (learned[above] - base).square().mean(dim=(1, 2, 3))
+    torch.testing.assert_close(losses[above], expected)
     torch.testing.assert_close(losses[~above], usual[~above])
 
 
 def test_the_base_has_no_gradient_and_what_learns_has_its_own(micro_sd: Path) -> None:
     module = _module(micro_sd, 0.5)
-    noisy, timesteps, learned = _inputs(module)
-    with module.untuned(), torch.no_grad():
-        base = module.model(noisy, timesteps, module.encode(_BATCH["caption"]))
-    above = timesteps >= 500
-    expected = (learned - base).square().mean(dim=(1, 2, 3))[above].sum()
+    learned = _inputs(module)[2]
+    above, base = _base_moved(module)
+    expected = (learned[above] - base).square().mean(dim=(1, 2, 3)).sum()
     parameters = [each for each in module.parameters() if each.requires_grad]
     gradients = torch.autograd.grad(expected, parameters)
     losses, _ = module.training_losses(_BATCH)
@@ -70,12 +83,36 @@ def test_the_base_has_no_gradient_and_what_learns_has_its_own(micro_sd: Path) ->
         torch.testing.assert_close(one, other)
 
 
-def test_a_fresh_adapter_has_nothing_to_learn_above_the_level(micro_sd: Path) -> None:
+def test_a_fresh_adapter_has_colour_alone_to_learn_above_the_level(micro_sd: Path) -> None:
     module = LoRAStyleModule(str(micro_sd), rank=2, keep_content_above=0.5)
     module.load_base()
-    losses, timesteps = module.training_losses(_BATCH)
-    assert losses[timesteps >= 500].detach().abs().max() < 1e-10
-    assert losses[timesteps < 500].detach().min() > 1e-3
+    base = _inputs(module)[2]
+    above, moved = _base_moved(module)
+    losses, _ = module.training_losses(_BATCH)
+    shift = (moved - base[above]).mean(dim=(2, 3))
+    torch.testing.assert_close(losses[above], shift.square().mean(dim=1))
+    assert losses[~above].detach().min() > 1e-3
+
+
+def test_what_was_seen_of_the_colour_is_kept_and_seen_anew_in_another_fit(
+    micro_sd: Path, tmp_path: Path
+) -> None:
+    folder = make_picture_folder(tmp_path / "pictures", count=4)
+
+    def fit(module: LoRAStyleModule, **arguments: Any) -> Tensor:
+        trainer = quiet_trainer(max_steps=3, default_root_dir=tmp_path)
+        data = StyleDataModule(folder, resolution=64, batch_size=2)
+        trainer.fit(module, data, **arguments)
+        trainer.save_checkpoint(tmp_path / "last.ckpt")
+        kept: Tensor = torch.load(tmp_path / "last.ckpt", weights_only=True)["colour_shift"]
+        return kept
+
+    module = LoRAStyleModule(str(micro_sd), rank=2, keep_content_above=0.1)
+    first = fit(module)
+    assert first.shape == (5,)
+    assert fit(module).equal(first)
+    other = LoRAStyleModule(str(micro_sd), rank=2, keep_content_above=0.1)
+    assert fit(other, ckpt_path=tmp_path / "last.ckpt").equal(first)  # nothing left to train
 
 
 def test_the_base_computes_what_is_above_the_level_alone(
