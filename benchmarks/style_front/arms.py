@@ -60,5 +60,8 @@ ARMS: dict[str, Arm] = {
         Arm("shift_85_fast", _keep(0.85, learning_rate=4e-3)),
         Arm("shift_85_rank_64", _keep(0.85, rank=64, alpha=64)),
         Arm("min_snr", {"min_snr_gamma": 5.0}),
+        Arm("shift_85_min_snr", _keep(0.85, min_snr_gamma=5.0)),
+        Arm("ema_99", averaged=0.99),
+        Arm("decay", {"weight_decay": 1.0}),
     )
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
@@ -26,12 +26,25 @@ _HALF_STATES = ("adamw8bit", "lion8bit")
 _IN_ANY = "a"  # one token of any vocabulary of bytes
 
 
+@dataclass(frozen=True)
 class _AllRows(ContentPreservation):
-    """Has the base predict every sample, which is the most that a step has of it."""
+    """Has the base predict every sample, which is the most that a step has of it.
+
+    Attributes:
+        flops: What the base's predictions computed.
+    """
+
+    flops: list[int] = field(default_factory=list)
 
     def rows(self, timesteps: Tensor, num_train_timesteps: int) -> list[int]:
         """List all rows: timesteps have no values here."""
         return list(range(len(timesteps)))
+
+    def _base(self, *args: Any) -> Tensor:
+        with flop_counter() as counter:
+            predicted = super()._base(*args)
+        self.flops.append(int(counter.get_total_flops()))
+        return predicted
 
 
 @dataclass(frozen=True)
@@ -44,7 +57,7 @@ class MemoryCount:
         optimizer: The optimizer's state.
         step: The most that a step holds beside these at once: activations, gradients and what
             operations need in between.
-        flops: Floating-point operations of a step, forwards and backwards.
+        flops: Floating-point operations of a step, forwards and backwards, in the mean over steps.
     """
 
     weights: int
@@ -87,8 +100,8 @@ def count_memory(
         if isinstance(part, LearnedWords):  # what they start from is of their own base's vocabulary
             part.words = [replace(word, initializer_token=_IN_ANY) for word in part.words]
     module.build_on(hollow_model(base, base_dtype))
-    if module.method.content is not None:
-        module.method = replace(module.method, content=_AllRows(module.method.content.above))
+    content = None if module.method.content is None else _AllRows(module.method.content.above)
+    module.method = replace(module.method, content=content)
     model = module.model
     held: list[nn.Module] = [model.unet]
     if module.encodes_prompts_every_step:
@@ -112,12 +125,13 @@ def count_memory(
             loss.backward()
         optimizer = _state_bytes(module)
     adapter = bytes_of(learned)
+    not_drawn = sum(content.flops) * content.above if content else 0  # timesteps are drawn evenly
     return MemoryCount(
         weights=bytes_of(every) - adapter,
         adapter=adapter,
         optimizer=optimizer,
         step=live.peak,
-        flops=int(counter.get_total_flops()),
+        flops=int(counter.get_total_flops() - not_drawn),
     )
 
 

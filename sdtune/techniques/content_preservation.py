@@ -135,4 +135,5 @@ class ContentPreservation:
                     encoded.encoder_hidden_states,
                     conditioning.added_cond_kwargs | encoded.added_cond_kwargs,
                 )
-            return model(noisy_latents[rows], timesteps, conditioning[rows]).to(noisy_latents.dtype)
+            prediction: Tensor = model(noisy_latents[rows], timesteps, conditioning[rows])
+        return prediction.to(noisy_latents.dtype)
