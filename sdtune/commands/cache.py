@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from sdtune._wording import counted
 from sdtune.commands.call import read_call
 from sdtune.commands.errors import CallError, nearest
 from sdtune.commands.recipe import part_options
@@ -74,7 +75,7 @@ def info(*, folder: Path | None = None) -> None:
     found = {name: sizes for name in _PARTS if (sizes := _sizes(root / name))}
     show(f"{root}: {size_words(sum(map(sum, found.values())))}")
     for name, sizes in found.items():
-        files = "1 file" if len(sizes) == 1 else f"{len(sizes)} files"
+        files = counted(len(sizes), "file")
         show(f"  {name:15} {size_words(sum(sizes)):>9}  {files:>13}  {_PARTS[name]}")
     show(f"features are limited to {size_words(cache_limit())} (SDTUNE_CACHE_LIMIT)")
 

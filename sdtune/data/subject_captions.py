@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sdtune._prompt_fields import Subject
+from sdtune._wording import with_article
 
-__all__ = ["SMALL_WORDS", "SubjectCaptions", "made_caption", "with_article"]
+__all__ = ["SMALL_WORDS", "SubjectCaptions", "chosen_words", "made_caption"]
 
 SMALL_WORDS = (
     *("a", "an", "the", "my", "your", "his", "her", "its", "our", "their", "of", "in", "on", "at"),
@@ -79,6 +80,20 @@ class SubjectCaptions:
         return re.sub(pattern, lambda match: replacements[match[0]], caption)
 
 
+def chosen_words(subject: Subject, initializer: str) -> str:
+    """Say which words were chosen for a subject.
+
+    Args:
+        subject: The subject.
+        initializer: What the word that is learned for it starts from; empty where none is.
+    """
+    word = f", a new word that starts from `{initializer}`," if initializer else ""
+    return (
+        f"prompts and captions call the subject `{subject.tuned}`{word} and its class "
+        f"`{subject.noun}`; base and judges read the latter for both."
+    )
+
+
 def made_caption(subject: Subject, beside: str) -> str:
     """Put together a caption for a picture that has none.
 
@@ -93,11 +108,6 @@ def made_caption(subject: Subject, beside: str) -> str:
     article = with_article(subject.tuned).split()[0]
     joint = "" if beside[:1] in ("", ",") else " "
     return f"{article} {{subject}}{joint}{beside}"
-
-
-def with_article(words: str) -> str:
-    """Put "a" or "an" before words, by their first letter."""
-    return f"{'an' if words[:1].lower() in ('a', 'e', 'i', 'o') else 'a'} {words}"
 
 
 def _whole(words: str) -> re.Pattern[str]:
