@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
@@ -19,6 +19,8 @@ import sdtune
 from sdtune._prompt_fields import PromptFields
 from sdtune.callbacks.adapter_checkpoint import AdapterCheckpoint
 from sdtune.callbacks.hyperparameters import Hyperparameters
+from sdtune.callbacks.periodic import is_trial
+from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
 from sdtune.callbacks.resumed_recipe import check_recipe
 from sdtune.commands.annotations import Seed, annotation_words
 from sdtune.commands.building import (
@@ -47,7 +49,13 @@ from sdtune.run_folder.run_lock import RunLock
 
 __all__ = ["RecipeCLI", "recipe_fields", "recipe_problems"]
 
-_UNWRITTEN = "The adapter is written too: `trainer.callbacks` names no sdtune.AdapterCheckpoint."
+_UNWRITTEN = (
+    "The adapter is written too, after each validation, or else each epoch: `trainer.callbacks` "
+    "names no sdtune.AdapterCheckpoint."
+)
+_UNRESUMED = "{}: `trainer.callbacks` names no sdtune.ResumeCheckpoint."
+_BY_FILE = "The run can be resumed by a file of Lightning's ModelCheckpoint alone, `--resume FILE`"
+_NEVER = "The run cannot be resumed"
 _ENDS = {"trainer.max_epochs", "trainer.max_steps", "trainer.max_time"}
 _MEANT_FOR = {"accelerator": ("devices", "num_nodes", "strategy")}
 _FLUSHED = 5  # seconds, not TensorBoard's two minutes: `sdtune watch` shows what is in its files
@@ -229,6 +237,7 @@ class RecipeCLI(LightningCLI):
             kwargs["logger"] = self._run_logger()
         trainer = super().instantiate_trainer(**kwargs)
         self._keep_adapter(trainer)
+        self._say_what_resumes(trainer)
         return trainer
 
     def _check_chosen(self) -> None:
@@ -322,6 +331,14 @@ class RecipeCLI(LightningCLI):
         # Lightning wants its own checkpoints last
         callbacks.insert(0, AdapterCheckpoint())
         self.notes.append(_UNWRITTEN)
+
+    def _say_what_resumes(self, trainer: Trainer) -> None:
+        """Say that a run cannot be gone on with while it can still be changed."""
+        kept = trainer.checkpoint_callbacks
+        if is_trial(trainer) or any(isinstance(each, ResumeCheckpoint) for each in kept):
+            return
+        has_files = any(isinstance(each, ModelCheckpoint) for each in kept)
+        self.notes.append(_UNRESUMED.format(_BY_FILE if has_files else _NEVER))
 
     def _run_logger(self) -> TensorBoardLogger:
         folder = self.run_folder
