@@ -335,7 +335,9 @@ class RecipeCLI(LightningCLI):
     def _say_what_resumes(self, trainer: Trainer) -> None:
         """Say that a run cannot be gone on with while it can still be changed."""
         kept = trainer.checkpoint_callbacks
-        if is_trial(trainer) or any(isinstance(each, ResumeCheckpoint) for each in kept):
+        if is_trial(trainer) or not is_technique(self.model):
+            return
+        if any(isinstance(each, ResumeCheckpoint) for each in kept):
             return
         has_files = any(isinstance(each, ModelCheckpoint) for each in kept)
         self.notes.append(_UNRESUMED.format(_BY_FILE if has_files else _NEVER))
