@@ -10,17 +10,14 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 import sdtune
 from sdtune._prompt_fields import PromptFields
-from sdtune.callbacks.adapter_checkpoint import AdapterCheckpoint
 from sdtune.callbacks.hyperparameters import Hyperparameters
-from sdtune.callbacks.periodic import is_trial
-from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
 from sdtune.callbacks.resumed_recipe import check_recipe
 from sdtune.commands.annotations import Seed, annotation_words
 from sdtune.commands.building import (
@@ -31,6 +28,7 @@ from sdtune.commands.building import (
     refused_option,
 )
 from sdtune.commands.errors import CallError, on_one_line
+from sdtune.commands.kept_results import keep_results
 from sdtune.commands.problems import ROOT_TYPES, class_missing, diagnose, unchosen
 from sdtune.commands.quiet import quiet_devices, quiet_loader_advice
 from sdtune.commands.recipe import CALL_KEYS, CLASS_KEYS, options, read_yaml
@@ -41,25 +39,15 @@ from sdtune.commands.shipped_recipes import name_recipes
 from sdtune.commands.trust import split_trust, trust
 from sdtune.estimation.smaller import memory_advice
 from sdtune.evaluation.settings import fields_of
-from sdtune.evaluation.technique import is_technique
-from sdtune.evaluation.whole_model import splits_model
 from sdtune.files.regular_file import special_kind
 from sdtune.run_folder.checkpoint_file import read_content
 from sdtune.run_folder.run_lock import RunLock
 
 __all__ = ["RecipeCLI", "recipe_fields", "recipe_problems"]
 
-_UNWRITTEN = (
-    "The adapter is written too, after each validation, or else each epoch: `trainer.callbacks` "
-    "names no sdtune.AdapterCheckpoint."
-)
-_UNRESUMED = "{}: `trainer.callbacks` names no sdtune.ResumeCheckpoint."
-_BY_FILE = "The run can be resumed by a file of Lightning's ModelCheckpoint alone, `--resume FILE`"
-_NEVER = "The run cannot be resumed"
 _ENDS = {"trainer.max_epochs", "trainer.max_steps", "trainer.max_time"}
 _MEANT_FOR = {"accelerator": ("devices", "num_nodes", "strategy")}
 _FLUSHED = 5  # seconds, not TensorBoard's two minutes: `sdtune watch` shows what is in its files
-_SPLIT = "No adapter is written, only Lightning's checkpoints: {} splits the model up."
 
 
 class RecipeCLI(LightningCLI):
@@ -236,8 +224,7 @@ class RecipeCLI(LightningCLI):
         if logger in (None, True):
             kwargs["logger"] = self._run_logger()
         trainer = super().instantiate_trainer(**kwargs)
-        self._keep_adapter(trainer)
-        self._say_what_resumes(trainer)
+        self.notes += keep_results(trainer, self.model)
         return trainer
 
     def _check_chosen(self) -> None:
@@ -319,28 +306,6 @@ class RecipeCLI(LightningCLI):
             else:
                 self._checkpoint = content
         self.save_config_kwargs = {"config_filename": self.run_folder.config_filename()}
-
-    def _keep_adapter(self, trainer: Trainer) -> None:
-        """Let what is trained be written, also when other callbacks took the recipe's place."""
-        callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
-        if not is_technique(self.model) or any(isinstance(c, AdapterCheckpoint) for c in callbacks):
-            return
-        if splits_model(trainer):
-            self.notes.append(_SPLIT.format(type(trainer.strategy).__name__))
-            return
-        # Lightning wants its own checkpoints last
-        callbacks.insert(0, AdapterCheckpoint())
-        self.notes.append(_UNWRITTEN)
-
-    def _say_what_resumes(self, trainer: Trainer) -> None:
-        """Say that a run cannot be gone on with while it can still be changed."""
-        kept = trainer.checkpoint_callbacks
-        if is_trial(trainer) or not is_technique(self.model):
-            return
-        if any(isinstance(each, ResumeCheckpoint) for each in kept):
-            return
-        has_files = any(isinstance(each, ModelCheckpoint) for each in kept)
-        self.notes.append(_UNRESUMED.format(_BY_FILE if has_files else _NEVER))
 
     def _run_logger(self) -> TensorBoardLogger:
         folder = self.run_folder

@@ -1,6 +1,6 @@
 """The objects that nano can draw: the words of its captions and the emoji that show them."""
 
-from sdtune import _wording
+from sdtune._wording import with_article as put_article
 
 __all__ = ["OBJECTS", "WELL_KNOWN", "object_label", "with_article"]
 
@@ -73,4 +73,4 @@ def with_article(name: str) -> str:
     """Return an object's name with its indefinite article, such as "an apple"; a plural alone."""
     if name in {"grapes", "cherries", "french fries", "pancakes", "scissors", "sunglasses"}:
         return name
-    return _wording.with_article(name)
+    return put_article(name)
