@@ -223,9 +223,7 @@ def _of_each(place: _Place) -> str:
         of = get_args(annotation)[0] if get_origin(annotation) is list else None
         if is_dataclass(of) and place.name in {each.name for each in fields(of)}:
             key = f"{place.key.rpartition('.')[0]}.{name}"
-            return (
-                f": each of `{key}` has one, --{key} '[{{{place.name}: …}}, {{{place.name}: …}}]'."
-            )
+            return f": each of the list `{key}` has a `{place.name}` of its own."
     return ""
 
 

@@ -22,5 +22,5 @@ def test_parts_that_do_not_are_told_apart(parts: StableDiffusion) -> None:
     xl = families()[1]
     with pytest.raises(ValueError, match="one tokenizer per text encoder, but got 2 tokenizers"):
         check_parts(parts.family, unet, vae, encoders, parts.tokenizers * 2, "here")
-    with pytest.raises(ValueError, match="text_encoder_2 of a .*, but got 1 text encoders"):
+    with pytest.raises(ValueError, match=r"text_encoder_2 of a .*, but got 1 text encoders"):
         check_parts(xl, unet, vae, encoders, parts.tokenizers, "here")
