@@ -23,11 +23,12 @@ _PARTS = {
     "class_pictures": "pictures of classes that bases drew",
     "mixed_pictures": "pictures of two subjects",
     "base_pictures": "pictures that bases drew to be compared with",
+    "scores": "what judges have seen of pictures that do not change",
     "random_bases": "what `sdtune bench` trains where a base is not there",
     "problems": "lists of what is wrong with data",
     "latents": "latents of earlier versions, which are read no more",
 }
-_CLEARED = ("features", "manifests", "problems", "latents")
+_CLEARED = ("features", "manifests", "scores", "problems", "latents")
 
 _USAGE = "sdtune cache info, sdtune cache clear or sdtune cache fill RECIPE.yaml"
 _HELP = f"""\
@@ -90,7 +91,8 @@ def clear(
       sdtune cache clear --limit 20GB             the features that were not used for longest
 
     Args:
-        what: Parts to delete; by default `features`, `manifests`, `problems` and `latents`.
+        what: Parts to delete; by default `features`, `manifests`, `scores`, `problems` and
+            `latents`.
         limit: Delete features alone, until they take no more than this.
         folder: The cache; by default `$SDTUNE_CACHE` or `~/.cache/sdtune`.
 
