@@ -4,6 +4,7 @@ import os
 from argparse import ArgumentError
 from collections.abc import Sequence
 from contextlib import nullcontext
+from importlib import import_module
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any
@@ -30,6 +31,7 @@ from sdtune.commands.building import (
 from sdtune.commands.errors import CallError, on_one_line
 from sdtune.commands.kept_results import keep_results
 from sdtune.commands.problems import ROOT_TYPES, class_missing, diagnose, unchosen
+from sdtune.commands.quick_imports import quick_imports
 from sdtune.commands.quiet import quiet_devices, quiet_loader_advice
 from sdtune.commands.recipe import CALL_KEYS, CLASS_KEYS, options, read_yaml
 from sdtune.commands.recipe_classes import import_chosen
@@ -39,12 +41,14 @@ from sdtune.commands.shipped_recipes import name_recipes
 from sdtune.commands.trust import split_trust, trust
 from sdtune.estimation.smaller import memory_advice
 from sdtune.evaluation.settings import fields_of
+from sdtune.evaluation.technique import is_technique
 from sdtune.files.regular_file import special_kind
 from sdtune.run_folder.checkpoint_file import read_content
 from sdtune.run_folder.run_lock import RunLock
 
 __all__ = ["RecipeCLI", "recipe_fields", "recipe_problems"]
 
+_LIBRARIES = ("diffusers", "peft")
 _ENDS = {"trainer.max_epochs", "trainer.max_steps", "trainer.max_time"}
 _MEANT_FOR = {"accelerator": ("devices", "num_nodes", "strategy")}
 _FLUSHED = 5  # seconds, not TensorBoard's two minutes: `sdtune watch` shows what is in its files
@@ -106,6 +110,10 @@ class RecipeCLI(LightningCLI):
             FileExistsError: If another process trains in the run's folder.
             ValueError: If the checkpoint is not one of this recipe, or damaged within.
         """
+        if is_technique(self.model):
+            with quick_imports():  # which the base's loading would do, slower
+                for name in _LIBRARIES:
+                    import_module(name)
         logger = self.trainer.logger
         if not self.trainer.is_global_zero or not isinstance(logger, TensorBoardLogger):
             self._fit()
