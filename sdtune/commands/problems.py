@@ -218,8 +218,11 @@ def _of_each(place: _Place) -> str:
 
     Such as `class_noun`, which each of `data.concepts` has.
     """
-    for name in () if place.owner in (None, Trainer) else argument_names(place.owner):
-        annotation = annotation_of(place.owner, name)
+    owner = place.owner
+    if owner is None or owner is Trainer:
+        return ""
+    for name in argument_names(owner):
+        annotation = annotation_of(owner, name)
         of = get_args(annotation)[0] if get_origin(annotation) is list else None
         if is_dataclass(of) and place.name in {each.name for each in fields(of)}:
             key = f"{place.key.rpartition('.')[0]}.{name}"

@@ -31,10 +31,10 @@ def digest_of_judge(source: str | Path) -> str | None:
     """
     folder = nano_judge() if source == NANO else Path(source)
     if not folder.is_dir():
-        found = _cached(str(source))
-        if found is None:
+        cached = _cached(str(source))
+        if cached is None:
             return None
-        folder = found
+        folder = cached
     weights = next((found for each in _WEIGHTS if (found := sorted(folder.glob(each)))), [])
     settings = [path for each in _SETTINGS for path in sorted(folder.glob(each))]
     if not weights or not settings:
