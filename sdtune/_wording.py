@@ -3,12 +3,13 @@
 import re
 import unicodedata
 
-__all__ = ["counted", "with_article"]
+__all__ = ["counted", "fitting", "with_article"]
 
 # said with a vowel at the beginning: the silent h, and u but in "unicorn", "user", "ukulele"
 _VOWEL = re.compile(
     r"[aeio]|hour|hono|honest|heir|u(?!ni(?!n|m|d)|s[aeiu]|sb\b|t[eio]|ran|ri|ku|k\b|fo\b)"
 )
+_ARTICLE = re.compile(r"(?P<article>(?:^[Aa]|(?<=\s)a)n?)\s+$")
 _CONSONANT = re.compile(r"e[uw]|on(?:e|ce)\b")  # as "you" and "won" begin
 
 
@@ -24,6 +25,24 @@ def counted(number: int, one: str, several: str = "") -> str:
         Such as "1 picture" and "1,200 pictures".
     """
     return f"1 {one}" if number == 1 else f"{number:,} {several or f'{one}s'}"
+
+
+def fitting(before: str, words: str) -> str:
+    """Let an article at the end of a text fit the words that follow it.
+
+    Args:
+        before: Such as "a photo of a ".
+        words: Such as "umbrella". A word that is learned, `<umbrella>`, fits any article.
+
+    Returns:
+        "a photo of an ".
+    """
+    found = _ARTICLE.search(before)
+    if found is None or not words[:1].isalpha():
+        return before
+    article = with_article(words).split()[0]
+    article = article.capitalize() if found["article"][0] == "A" else article
+    return before[: found.start("article")] + article + before[found.end("article") :]
 
 
 def with_article(words: str) -> str:

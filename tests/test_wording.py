@@ -1,6 +1,6 @@
 import pytest
 
-from sdtune._wording import counted, with_article
+from sdtune._wording import counted, fitting, with_article
 
 
 def test_one_is_not_told_as_several() -> None:
@@ -28,3 +28,19 @@ def test_the_article_goes_by_how_a_word_is_said(article: str, words: str) -> Non
     assert {with_article(each) for each in words.split()} == {
         f"{article} {each}" for each in words.split()
     }
+
+
+@pytest.mark.parametrize(
+    ("before", "words", "fitted"),
+    [
+        ("a photo of a ", "umbrella", "a photo of an "),
+        ("An ", "qqq umbrella", "A "),
+        ("the ", "umbrella", "the "),
+        ("banana ", "umbrella", "banana "),
+        ("grade A ", "umbrella", "grade A "),
+        ("an ", "<robot>", "an "),
+        ("", "umbrella", ""),
+    ],
+)
+def test_an_article_fits_what_follows(before: str, words: str, fitted: str) -> None:
+    assert fitting(before, words) == fitted

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sdtune._prompt_fields import Subject
-from sdtune._wording import with_article
+from sdtune._wording import fitting, with_article
 
 __all__ = ["SMALL_WORDS", "SubjectCaptions", "chosen_words", "made_caption"]
 
@@ -63,14 +63,16 @@ class SubjectCaptions:
         if any(_whole(each).search(caption) for each in own if each):
             return caption
         if found := _whole(subject.noun).search(caption):
-            return caption[: found.start()] + subject.tuned + caption[found.end() :]
+            before = fitting(caption[: found.start()], subject.tuned)
+            return before + subject.tuned + caption[found.end() :]
         for word in (each for each in subject.noun.split() if each.lower() not in SMALL_WORDS):
             # an identifier stands before what the caption calls the subject
             if found := _whole(word).search(caption):
                 words = subject.name or subject.placeholder or f"{subject.identifier} {found[0]}"
                 if subject.name and subject.replaced == word:
                     words = subject.word
-                return caption[: found.start()] + words.strip() + caption[found.end() :]
+                before = fitting(caption[: found.start()], words.strip())
+                return before + words.strip() + caption[found.end() :]
         return None
 
     @staticmethod

@@ -157,6 +157,17 @@ def test_a_record_of_something_else_has_no_captions(text):
     assert recorded_captions(text) == {}
 
 
+def test_articles_fit_in_captions_and_in_their_files(make_data, captioner, photos):
+    words = {"class_noun": "umbrella"}
+    assert _set_up(make_data(**words, write_captions=True)).captions() == [
+        "a qqq umbrella on grass 24"
+    ]
+    assert (photos / "01.txt").read_text() == "an umbrella on grass 24\n"
+    later = make_data(**words, captioner="none", class_prompt="a {class}")
+    assert _set_up(later).captions() == ["a qqq umbrella on grass 24"]
+    assert later._filled()[0].class_prompt == ["an umbrella"]
+
+
 def test_they_are_written_beside_the_pictures_if_asked_for(make_data, captioner, photos):
     made = _set_up(make_data(write_captions=True)).captions()
     texts = {path.name: path.read_text().strip() for path in photos.glob("*.txt")}
