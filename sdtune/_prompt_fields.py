@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from sdtune._wording import fitting
 
 __all__ = ["PromptFields", "Reading", "Subject"]
 
@@ -131,8 +133,12 @@ class PromptFields:
         return self._filled(text, key, {n: each.tuned for n, each in self.readings.items()})
 
     def plain(self, text: str, key: str) -> str:
-        """Fill the fields of a prompt of the class, or for the base or a judge; see `tuned`."""
-        return self._filled(text, key, {n: each.plain for n, each in self.readings.items()})
+        """Fill the fields of a prompt of the class, or for the base or a judge; see `tuned`.
+
+        An article before a field fits what it reads: "a {class}" is "an umbrella".
+        """
+        values = {name: each.plain for name, each in self.readings.items()}
+        return self._filled(text, key, values, fits=fitting)
 
     def problems(self, texts: Sequence[str], key: str) -> list[str]:
         """List the fields of prompts that are not known, a sentence each.
@@ -163,14 +169,20 @@ class PromptFields:
         pairs = content.items() if isinstance(content, dict) else ()
         return cls({name: Reading(*pair) for name, pair in pairs if _is_pair(pair)})
 
-    def _filled(self, text: str, key: str, values: Mapping[str, str]) -> str:
+    def _filled(
+        self,
+        text: str,
+        key: str,
+        values: Mapping[str, str],
+        fits: Callable[[str, str], str] = lambda before, _: before,
+    ) -> str:
         filled, end = "", 0
         for found in _FIELD.finditer(text):
             if found[1] not in values:
                 raise ValueError(self._problem(found[1], key))
             filled += text[end : found.start()]
             value, end = values[found[1]], found.end()
-            filled = filled + value if value else _EMPTY.sub("", filled)
+            filled = fits(filled, value) + value if value else _EMPTY.sub("", filled)
         return (filled + text[end:]).strip() if end else text
 
     def _problem(self, name: str, key: str) -> str:

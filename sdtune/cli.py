@@ -169,6 +169,9 @@ def _run(name: str, arguments: Sequence[str]) -> int:
     if name not in COMMANDS:
         raise CallError([f"Expected a command, but got `{name}`{nearest(name, COMMANDS)}"])
     problems = import_module("sdtune.commands.packages").package_problems()
+    problems = problems or import_module("sdtune.commands.missing_recipes").missing_recipes(
+        name, arguments
+    )
     if problems:
         raise CallError(problems)
     stem = name.replace("-", "_")

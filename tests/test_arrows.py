@@ -85,13 +85,14 @@ ARROWS: dict[str, set[str]] = {
     "_checks": set(),
     "_imports": set(),
     "_prompt_fields": set(),
+    "_wording": set(),
 }
 """What a room may import; `OPEN_TO_ALL` are besides.
 
 `sdtune` is the package's public names.
 """
 
-OPEN_TO_ALL = {"_arguments", "_checks", "_imports", "_prompt_fields"}
+OPEN_TO_ALL = {"_arguments", "_checks", "_imports", "_prompt_fields", "_wording"}
 
 CIRCLES_ALLOWED: dict[tuple[str, str], str] = {
     ("sdtune", "*"): "the public names, for type checkers; imported when they are asked for",

@@ -285,3 +285,19 @@ def test_counted_sizes_are_the_same_in_table_recipe_and_page():
         page = (pages / f"{recipe}.md").read_text(encoding="utf-8")
         [cost] = re.findall(r"Stable Diffusion 1\.4 takes ([^:]*)", page)
         assert set(re.findall(r"([\d.]+) GB", cost)) <= sizes, recipe
+
+
+def test_counted_sizes_of_xl_are_the_same_in_table_recipe_and_page():
+    cells = r"^\| `(\w+)`[^|]*\|[^|]*\| ([\d.]+) GB \| ([\d.]+) GB \| ([\d.]+) GB \|$"
+    page = (ROOT / "docs" / "sdxl.md").read_text(encoding="utf-8")
+    rows = re.findall(cells, page, re.MULTILINE)
+    assert {name for name, *_ in rows} == {
+        path.stem for path in (ROOT / "recipes" / "sdxl").glob("*.yaml")
+    }
+    for name, training, without, samples in rows:
+        text = (ROOT / "recipes" / "sdxl" / f"{name}.yaml").read_text(encoding="utf-8")
+        header = " ".join(text.partition("\nseed:")[0].replace("\n#", " ").split())
+        assert f"Training takes {training} GB of a GPU, or {without} GB with --model.grad" in header
+        assert f"Samples take {samples} GB" in header
+        technique = (ROOT / "docs" / "techniques" / f"{name}.md").read_text(encoding="utf-8")
+        assert f"XL: {training} GB" in " ".join(technique.split()), name

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
+from sdtune._wording import counted
 from sdtune.adapters import registry
 from sdtune.adapters.layer_names import (
     LayerGroup,
@@ -276,7 +277,8 @@ def _notes(
         yield "It is a DoRA: magnitudes are apart from directions."
     unknown = [name for name in shapes if not is_of_module(name)]
     if unknown and len(unknown) < len(shapes):
-        yield f"{len(unknown)} tensors are of no module of a LoRA, such as `{unknown[0]}`."
+        are = counted(len(unknown), "tensor is", "tensors are")
+        yield f"{are} of no module of a LoRA, such as `{unknown[0]}`."
 
 
 def _as_base(path: Path) -> str:

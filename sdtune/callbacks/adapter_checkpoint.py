@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
+from sdtune._checks import check_positive
 from sdtune.adapters.adapter_set import AdapterSet
 from sdtune.adapters.lora.kohya_header import OUTPUT_NAME
 from sdtune.adapters.registry import written_files
@@ -65,8 +66,7 @@ class AdapterCheckpoint(PeriodicCallback):
         if dtype not in get_args(AdapterDtype):
             allowed = ", ".join(f"`{each}`" for each in get_args(AdapterDtype))
             raise ValueError(f"Expected `dtype` to be one of {allowed}, but got `{dtype}`.")
-        if keep is not None and keep < 1:
-            raise ValueError(f"Expected `keep` to be a positive integer or None, but got {keep}.")
+        check_positive("keep", keep, of="integer or None")
         self.keep = keep
         self.dtype: AdapterDtype = dtype
         self._record: dict[str, str] = {}

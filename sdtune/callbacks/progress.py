@@ -19,6 +19,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from sdtune._checks import check_all, check_not_negative, check_number, check_positive
+
 __all__ = ["Progress"]
 
 _REDRAWS_PER_SECOND = 5.0
@@ -43,6 +45,7 @@ class Progress(TQDMProgressBar):
         smoothing: Share in [0, 1) of the smoothed loss that is kept from one batch to the next.
 
     Raises:
+        TypeError: If an argument is no number.
         ValueError: If an argument is out of its range.
     """
 
@@ -58,15 +61,11 @@ class Progress(TQDMProgressBar):
         seconds_between_lines: float = 30.0,
         smoothing: float = 0.98,
     ) -> None:
-        if refresh_rate < 0:
-            raise ValueError(f"Expected `refresh_rate` to be 0 or more, but got {refresh_rate}.")
-        if seconds_between_lines <= 0:
-            raise ValueError(
-                "Expected `seconds_between_lines` to be a positive number, but got "
-                f"{seconds_between_lines}."
-            )
-        if not 0.0 <= smoothing < 1.0:
-            raise ValueError(f"Expected `smoothing` to be in [0, 1), but got {smoothing}.")
+        check_all(
+            lambda: check_not_negative("refresh_rate", refresh_rate),
+            lambda: check_positive("seconds_between_lines", seconds_between_lines),
+            lambda: _check_smoothing(smoothing),
+        )
         super().__init__(refresh_rate=refresh_rate)
         self.seconds_between_lines = seconds_between_lines
         self.smoothing = smoothing
@@ -278,6 +277,12 @@ class Progress(TQDMProgressBar):
             f"{_clock(self.seconds_left(step))} left"
             + (f", {self.data_wait:.0%} waiting for data" if self._waits_much() else "")
         )
+
+
+def _check_smoothing(smoothing: float) -> None:
+    check_number("smoothing", smoothing, "number in [0, 1)")
+    if not 0.0 <= smoothing < 1.0:
+        raise ValueError(f"Expected `smoothing` to be in [0, 1), but got {smoothing}.")
 
 
 def _waited(trainer: Trainer) -> float | None:

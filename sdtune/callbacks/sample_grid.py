@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sdtune._checks import check_all, check_not_negative, check_positive
 from sdtune._prompt_fields import PromptFields, Subject
+from sdtune._wording import counted
 from sdtune.adapters.words import learned_placeholders
 from sdtune.callbacks.periodic import PeriodicCallback, is_trial
 from sdtune.evaluation.base_pictures import BasePictures, describe_drawer
@@ -164,8 +165,9 @@ class SampleGrid(PeriodicCallback):
         images, lost = mark_lost(drawn)
         if lost:
             rank_zero_warn(
-                f"{lost} of {len(images)} pictures hold what is not a finite number: they are "
-                "striped in the grid."
+                f"{lost} of {counted(len(images), 'picture')} "
+                f"{'holds' if lost == 1 else 'hold'} what is not a finite number, striped in "
+                "the grid."
             )
         self._rows.write(step, images)
         self._publish(trainer, step or 0)

@@ -14,6 +14,7 @@ __all__ = ["find_ground"]
 _SIDE, _RING = 32, 3  # pixels: what is shown seldom reaches so far
 _SURE = 0.5  # share of the ring that a background must explain
 _HANDICAP = 0.05  # of a pattern, which can follow what is no background
+_GREY = 24  # levels of 255 between red, green and blue, below which a pixel has no colour
 _FAINT = 0.1  # share of the ring below which a colour is no part of a pattern
 
 _PERIODS = np.arange(0.14, 0.42, 0.02)  # of the picture's width
@@ -24,7 +25,8 @@ _ANGLES = np.deg2rad(np.arange(0, 180, 15))
 def find_ground(image: Image.Image) -> Background | None:
     """Find the background that explains most of a picture's edge.
 
-    Each pixel along the edges is taken for the nearest colour of `PALETTE`. One colour, or two of
+    Each pixel along the edges is taken for the nearest colour of `PALETTE`, a grey one for black,
+    white or gray, though brown and pink lie nearer to some greys. One colour, or two of
     the three most frequent ones in stripes, squares or dots of any size, phase and direction, are
     compared with that. The order of two colours means something for dots alone.
 
@@ -37,7 +39,10 @@ def find_ground(image: Image.Image) -> Background | None:
     inside = _ring()
     small = np.asarray(image.resize((_SIDE, _SIDE), Image.Resampling.BOX), dtype=np.float32)
     palette = np.array(list(PALETTE.values()), dtype=np.float32)
-    distances = ((small[inside][:, None] - palette) ** 2).sum(axis=-1)  # (N, colours)
+    pixels = small[inside]
+    distances = ((pixels[:, None] - palette) ** 2).sum(axis=-1)  # (N, colours)
+    is_grey, is_colour = np.ptp(pixels, axis=1) < _GREY, np.ptp(palette, axis=1) >= _GREY
+    distances[np.ix_(is_grey, is_colour)] = np.inf
     nearest = distances.argmin(axis=1)
     shares = np.bincount(nearest, minlength=len(palette)) / len(nearest)
     first, *others = np.argsort(-shares, kind="stable")[:3]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from sdtune._wording import counted
 from sdtune.commands.call import read_call
 from sdtune.commands.errors import CallError, nearest
 from sdtune.commands.recipe import part_options
@@ -22,11 +23,12 @@ _PARTS = {
     "class_pictures": "pictures of classes that bases drew",
     "mixed_pictures": "pictures of two subjects",
     "base_pictures": "pictures that bases drew to be compared with",
+    "scores": "what judges have seen of pictures that do not change",
     "random_bases": "what `sdtune bench` trains where a base is not there",
     "problems": "lists of what is wrong with data",
     "latents": "latents of earlier versions, which are read no more",
 }
-_CLEARED = ("features", "manifests", "problems", "latents")
+_CLEARED = ("features", "manifests", "scores", "problems", "latents")
 
 _USAGE = "sdtune cache info, sdtune cache clear or sdtune cache fill RECIPE.yaml"
 _HELP = f"""\
@@ -74,7 +76,7 @@ def info(*, folder: Path | None = None) -> None:
     found = {name: sizes for name in _PARTS if (sizes := _sizes(root / name))}
     show(f"{root}: {size_words(sum(map(sum, found.values())))}")
     for name, sizes in found.items():
-        files = "1 file" if len(sizes) == 1 else f"{len(sizes)} files"
+        files = counted(len(sizes), "file")
         show(f"  {name:15} {size_words(sum(sizes)):>9}  {files:>13}  {_PARTS[name]}")
     show(f"features are limited to {size_words(cache_limit())} (SDTUNE_CACHE_LIMIT)")
 
@@ -89,7 +91,8 @@ def clear(
       sdtune cache clear --limit 20GB             the features that were not used for longest
 
     Args:
-        what: Parts to delete; by default `features`, `manifests`, `problems` and `latents`.
+        what: Parts to delete; by default `features`, `manifests`, `scores`, `problems` and
+            `latents`.
         limit: Delete features alone, until they take no more than this.
         folder: The cache; by default `$SDTUNE_CACHE` or `~/.cache/sdtune`.
 

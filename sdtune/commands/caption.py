@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
+from sdtune._wording import counted
 from sdtune.commands.errors import CallError, on_one_line
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.files.printable_text import show
@@ -84,7 +85,8 @@ def caption(
     kept = f", {done.kept} had one and keep it" if done.kept else ""
     show(f"captions:    {len(done.written)} written{kept}")
     if done.problems:
-        show(f"sdtune: {len(done.problems)} pictures have no caption:", file=sys.stderr)
+        have = counted(len(done.problems), "picture has", "pictures have")
+        show(f"sdtune: {have} no caption:", file=sys.stderr)
         for problem in done.problems[:_LISTED]:
             show(f"  - {problem}", file=sys.stderr)
         if len(done.problems) > _LISTED:

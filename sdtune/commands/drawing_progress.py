@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from sdtune._wording import counted
 from sdtune.files.printable_text import show
 
 __all__ = ["DrawingProgress"]
@@ -66,7 +67,7 @@ class DrawingProgress:
         now = time.monotonic()
         if now - self._said >= _SECONDS_BETWEEN_LINES and self._written < self._pictures:
             self._said = now
-            show(f"{self._written} of {self._pictures} pictures are drawn.", file=sys.stderr)
+            show(f"{self._written} of {counted(self._pictures, 'picture')} drawn.", file=sys.stderr)
 
     def _show(self) -> None:
         self._bar.set_description_str(f"picture {self._written}/{self._pictures}")

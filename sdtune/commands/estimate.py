@@ -80,13 +80,16 @@ def estimate(recipe: str, *words: str, gpu: str | None = None, time: bool = Fals
     # only now: they bring torch along
     from sdtune.commands.quiet import quiet_devices, quiet_misleading_messages
     from sdtune.commands.timing import time_run
-    from sdtune.estimation.hollow_model import likely_architecture
+    from sdtune.estimation.hollow_model import likely_architecture, not_at_hand
     from sdtune.estimation.smaller import smaller_settings, words_of
 
     quiet_misleading_messages()
     with quiet_devices():
         values = _read(["--config", recipe, *words])
-    architecture = likely_architecture(values["model.base"])
+    try:
+        architecture = likely_architecture(values["model.base"])
+    except ValueError as error:
+        raise CallError([str(error)]) from error
     if time:
         _check_time(values, is_at_hand=architecture is None)
         # nothing is logged elsewhere than in the run's folder, if there is one
@@ -95,7 +98,7 @@ def estimate(recipe: str, *words: str, gpu: str | None = None, time: bool = Fals
         if available is None:
             return 0
     if architecture is not None:
-        show(f"{values['model.base']} is not at hand: counted as {architecture}.")
+        show(not_at_hand(values["model.base"]))
     needed = _count(values, "as it is")
     if available is None:
         return 0

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sdtune._wording import counted
 from sdtune.commands.call import read_call
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.commands.tools import precision_of, recorded_base, refusing
@@ -62,9 +63,11 @@ def main(arguments: Sequence[str]) -> int:
     if call.grid and album.drawn:
         show(album.write_grid())
     if album.lost:
+        hold = counted(
+            album.lost, "picture is black, for it holds", "pictures are black, for they hold"
+        )
         show(
-            f"sdtune: {album.lost} pictures hold what is not a number, and are black: try "
-            "`--precision float32`.",
+            f"sdtune: {hold} what is not a number: try `--precision float32`.",
             file=sys.stderr,
         )
     return 1 if album.lost else 0

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sdtune._wording import counted
 from sdtune.commands.tools import refusing
 from sdtune.files.printable_text import show
 
@@ -50,7 +51,8 @@ def _as_json(found: "Sequence[InspectedFile]") -> str:
 def _lines(file: "InspectedFile") -> Iterator[str]:
     yield file.path
     layout = f"{file.kind} ({file.layout})" if file.kind else "not known"
-    yield f"  format   {layout}, {file.tensors} tensors, {' '.join(file.dtypes) or 'no types'}"
+    types = " ".join(file.dtypes) or "no types"
+    yield f"  format   {layout}, {counted(file.tensors, 'tensor')}, {types}"
     yield f"  base     {file.family}"
     if file.words:
         yield f"  words    {', '.join(file.words)}"

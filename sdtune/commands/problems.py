@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from itertools import groupby
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import lightning.pytorch.callbacks
 import lightning.pytorch.loggers
@@ -136,7 +136,7 @@ def _problem(
     of = f" of {place.owner.__name__}" if place.owner not in (None, Trainer) else ""
     known = _known(parser, place, before)
     if place.key not in known:
-        near = nearest(place.key, known)
+        near = _of_each(place) or nearest(place.key, known)
         return f"Expected a known key{of}, but got `{place.key}`{near}", False
     if wrong.file is None and wrong.value is None:
         return f"Expected `{wrong.word}` to be given a value, but it has none.", True
@@ -211,6 +211,23 @@ def _known(parser: RecipeParser, place: _Place, before: Namespace) -> list[str]:
         for name in argument_names(chosen)
     ]
     return [*roots, *below, *CLASS_KEYS, "trainer"]
+
+
+def _of_each(place: _Place) -> str:
+    """Say that a key is one of each of several things that a class takes, as the end of a sentence.
+
+    Such as `class_noun`, which each of `data.concepts` has.
+    """
+    owner = place.owner
+    if owner is None or owner is Trainer:
+        return ""
+    for name in argument_names(owner):
+        annotation = annotation_of(owner, name)
+        of = get_args(annotation)[0] if get_origin(annotation) is list else None
+        if is_dataclass(of) and place.name in {each.name for each in fields(of)}:
+            key = f"{place.key.rpartition('.')[0]}.{name}"
+            return f": each of the list `{key}` has a `{place.name}` of its own."
+    return ""
 
 
 def _class_problem(key: str, path: Any, error: str) -> str:

@@ -9,7 +9,15 @@ from sdtune.commands.shipped_recipes import find_recipe, shipped_recipes
 from sdtune.files.regular_file import special_kind
 from sdtune.files.text_file import parse_yaml_text, read_text
 
-__all__ = ["CALL_KEYS", "CLASS_KEYS", "LARGEST_RECIPE", "options", "part_options", "read_yaml"]
+__all__ = [
+    "CALL_KEYS",
+    "CLASS_KEYS",
+    "LARGEST_RECIPE",
+    "options",
+    "part_options",
+    "read_yaml",
+    "recipe_file",
+]
 
 CALL_KEYS = ("run", "resume")
 """Keys that belong to one call and not to the recipe."""
@@ -74,17 +82,17 @@ def part_options(
     return own, recipes
 
 
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a recipe's or a comparison's file.
+def recipe_file(path: str | Path) -> Path:
+    """Find a recipe's or a comparison's file.
 
     Args:
         path: The file, or the name of a recipe that comes with sdtune.
 
     Returns:
-        What it holds.
+        The file.
 
     Raises:
-        CallError: If it cannot be read or is not a mapping.
+        CallError: If there is no such file.
     """
     path = Path(find_recipe(str(path)))
     if kind := special_kind(path):
@@ -93,6 +101,22 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise CallError(
             [f"Expected a recipe file, but got `{path}`, which does not exist{_near(path)}"]
         )
+    return path
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a recipe's or a comparison's file.
+
+    Args:
+        path: See `recipe_file`.
+
+    Returns:
+        What it holds.
+
+    Raises:
+        CallError: If it cannot be read or is not a mapping.
+    """
+    path = recipe_file(path)
     try:
         content = parse_yaml_text(read_text(path, largest=LARGEST_RECIPE))
     except (OSError, ValueError) as error:

@@ -4,6 +4,7 @@ import os
 from argparse import ArgumentError
 from collections.abc import Sequence
 from contextlib import nullcontext
+from importlib import import_module
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any
@@ -17,7 +18,6 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 import sdtune
 from sdtune._prompt_fields import PromptFields
-from sdtune.callbacks.adapter_checkpoint import AdapterCheckpoint
 from sdtune.callbacks.hyperparameters import Hyperparameters
 from sdtune.callbacks.resumed_recipe import check_recipe
 from sdtune.commands.annotations import Seed, annotation_words
@@ -29,7 +29,9 @@ from sdtune.commands.building import (
     refused_option,
 )
 from sdtune.commands.errors import CallError, on_one_line
+from sdtune.commands.kept_results import keep_results
 from sdtune.commands.problems import ROOT_TYPES, class_missing, diagnose, unchosen
+from sdtune.commands.quick_imports import quick_imports
 from sdtune.commands.quiet import quiet_devices, quiet_loader_advice
 from sdtune.commands.recipe import CALL_KEYS, CLASS_KEYS, options, read_yaml
 from sdtune.commands.recipe_classes import import_chosen
@@ -40,18 +42,16 @@ from sdtune.commands.trust import split_trust, trust
 from sdtune.estimation.smaller import memory_advice
 from sdtune.evaluation.settings import fields_of
 from sdtune.evaluation.technique import is_technique
-from sdtune.evaluation.whole_model import splits_model
 from sdtune.files.regular_file import special_kind
 from sdtune.run_folder.checkpoint_file import read_content
 from sdtune.run_folder.run_lock import RunLock
 
 __all__ = ["RecipeCLI", "recipe_fields", "recipe_problems"]
 
-_UNWRITTEN = "The adapter is written too: `trainer.callbacks` names no sdtune.AdapterCheckpoint."
+_LIBRARIES = ("diffusers", "peft")
 _ENDS = {"trainer.max_epochs", "trainer.max_steps", "trainer.max_time"}
 _MEANT_FOR = {"accelerator": ("devices", "num_nodes", "strategy")}
 _FLUSHED = 5  # seconds, not TensorBoard's two minutes: `sdtune watch` shows what is in its files
-_SPLIT = "No adapter is written, only Lightning's checkpoints: {} splits the model up."
 
 
 class RecipeCLI(LightningCLI):
@@ -110,6 +110,10 @@ class RecipeCLI(LightningCLI):
             FileExistsError: If another process trains in the run's folder.
             ValueError: If the checkpoint is not one of this recipe, or damaged within.
         """
+        if is_technique(self.model):
+            with quick_imports():  # which the base's loading would do, slower
+                for name in _LIBRARIES:
+                    import_module(name)
         logger = self.trainer.logger
         if not self.trainer.is_global_zero or not isinstance(logger, TensorBoardLogger):
             self._fit()
@@ -228,7 +232,7 @@ class RecipeCLI(LightningCLI):
         if logger in (None, True):
             kwargs["logger"] = self._run_logger()
         trainer = super().instantiate_trainer(**kwargs)
-        self._keep_adapter(trainer)
+        self.notes += keep_results(trainer, self.model)
         return trainer
 
     def _check_chosen(self) -> None:
@@ -310,18 +314,6 @@ class RecipeCLI(LightningCLI):
             else:
                 self._checkpoint = content
         self.save_config_kwargs = {"config_filename": self.run_folder.config_filename()}
-
-    def _keep_adapter(self, trainer: Trainer) -> None:
-        """Let what is trained be written, also when other callbacks took the recipe's place."""
-        callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
-        if not is_technique(self.model) or any(isinstance(c, AdapterCheckpoint) for c in callbacks):
-            return
-        if splits_model(trainer):
-            self.notes.append(_SPLIT.format(type(trainer.strategy).__name__))
-            return
-        # Lightning wants its own checkpoints last
-        callbacks.insert(0, AdapterCheckpoint())
-        self.notes.append(_UNWRITTEN)
 
     def _run_logger(self) -> TensorBoardLogger:
         folder = self.run_folder

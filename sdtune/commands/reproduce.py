@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sdtune._wording import counted
 from sdtune.commands.call import read_call
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.commands.recipe import CLASS_KEYS, options, part_options
@@ -122,7 +123,7 @@ def _plan(found: "Recorded", cli: "RecipeCLI") -> Iterator[str]:
     shown = {key: config[key] for key in CLASS_KEYS} | {
         "trainer": {key: value for key, value in trainer.items() if value is not None}
     }
-    yield f"training again {found.files[-1]}: {found.steps} steps, by its record:"
+    yield f"training again {found.files[-1]}: {counted(found.steps, 'step')}, by its record:"
     text = yaml.safe_dump(shown, sort_keys=False)  # what a terminal would obey is escaped
     yield from (f"  {line}" for line in text.splitlines())
 
@@ -172,7 +173,8 @@ def _outcome(found: "TensorComparison") -> str:
         f"not equal: {found.before} and {found.now}; the largest difference is "
         f"{found.largest:.3g}, in `{found.name}`, whose largest value is {found.magnitude:.3g}"
     )
-    return f"{line}; {len(found.apart)} tensors are in one alone" if found.apart else line
+    are = counted(len(found.apart), "tensor is", "tensors are")
+    return f"{line}; {are} in one alone" if found.apart else line
 
 
 def _listed(title: str, lines: Sequence[str]) -> list[str]:

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from sdtune.commands.errors import CallError
+from sdtune.commands.recipe import read_yaml
 from sdtune.run_folder.checkpoints import Manifest, damage_of, find_checkpoint
 from sdtune.run_folder.fresh_folder import refuse_links
 from sdtune.run_folder.layout import CHECKPOINT, RunFolder, latest_checkpoint
 
 __all__ = ["DEFAULT_ROOT", "Destination", "choose_run_folder"]
+
+_KEEPS = "ResumeCheckpoint"
 
 DEFAULT_ROOT = "runs"
 """Folder below which run folders go, unless `trainer.default_root_dir` names another."""
@@ -110,10 +113,13 @@ def _resumed(root: Path, name: str, resume: str) -> Destination:
     if resume == "last":
         latest = latest_checkpoint(root / name)
         if latest is None:
+            runs = [path.parent for path in (root / name).glob("*/config.yaml")]
+            newest = max(runs, key=lambda run: run.stat().st_mtime, default=None)
+            why = "" if newest is None else _keeps_none(newest)
             raise CallError(
                 [
                     f"Expected a run with {CHECKPOINT} below `{root / name}` to resume, but there "
-                    "is none."
+                    f"is none{f': {why}' if why else ''}."
                 ]
             )
         checkpoint, notes = _newest_good(latest.parent)
@@ -146,13 +152,35 @@ def _newest_good(folder: Path) -> tuple[Path, tuple[str, ...]]:
     """Find the checkpoint to go on from, and say what is wrong with newer ones."""
     checkpoint, problems = find_checkpoint(folder)
     if checkpoint is None:
-        place = (
-            f"`{folder}` holds none that is good" if folder.is_dir() else f"`{folder}` is not there"
-        )
+        place = f"`{folder}` {'holds none that is good' if problems else _lacking(folder)}"
         raise CallError([*problems, f"Expected `--resume` to find a checkpoint, but {place}."])
     if not problems:
         return checkpoint, ()
     return checkpoint, (*problems, f"Training goes on from the one before, {checkpoint}.")
+
+
+def _lacking(folder: Path) -> str:
+    """Say why a folder has no checkpoint of ours."""
+    others = sorted(folder.glob(f"*{CHECKPOINT.suffix}"), key=lambda path: path.stat().st_mtime)
+    if others:
+        return f"holds none of sdtune.ResumeCheckpoint; give Lightning's by name, {others[-1]}"
+    if keeps_none := _keeps_none(folder.parent):
+        return f"is not there: {keeps_none}"
+    return "holds none that is good" if folder.is_dir() else "is not there"
+
+
+def _keeps_none(run: Path) -> str:
+    """Say that a run's recipe keeps nothing to resume from; empty if it does, or is not known."""
+    try:
+        trainer = read_yaml(RunFolder(run).latest_config).get("trainer")
+    except CallError:
+        return ""
+    named = trainer.get("callbacks") if isinstance(trainer, dict) else None
+    for each in named if isinstance(named, list) else []:
+        path = each.get("class_path") if isinstance(each, dict) else each
+        if str(path).rpartition(".")[2] == _KEEPS:
+            return ""
+    return f"`trainer.callbacks` of {run} named no sdtune.{_KEEPS}"
 
 
 def _is_sharded(path: Path) -> bool:

@@ -13,13 +13,14 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from PIL import Image
 
 from sdtune._prompt_fields import PromptFields, Subject
+from sdtune._wording import counted, with_article
 from sdtune.captioning.captioner import CaptionerSettings
 from sdtune.captioning.registry import CAPTIONERS, load_captioner
 from sdtune.data.caption_files import open_picture
 from sdtune.data.described_subject import described
 from sdtune.data.made_captions import MadeCaption, read_descriptions, write_descriptions
 from sdtune.data.pictures import Picture
-from sdtune.data.subject_captions import made_caption, with_article
+from sdtune.data.subject_captions import made_caption
 
 __all__ = ["AUTO", "NONE", "captioner_for", "captioner_words", "check_captioner", "make_captions"]
 
@@ -104,8 +105,8 @@ def make_captions(
                 raise
             told = PromptFields.of_subjects([subject]).tuned(alone, "captioner")
             rank_zero_warn(
-                f"No captions can be made, and each of {len(pictures)} pictures is told `{told}` "
-                f"and no more: {error} Or write captions beside the pictures, or give "
+                f"No captions can be made, and each of {counted(len(pictures), 'picture')} is told "
+                f"`{told}` and no more: {error} Or write captions beside the pictures, or give "
                 "`--data.captioner none`."
             )
             captioner, known = NONE, {}

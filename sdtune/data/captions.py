@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sdtune._checks import shortened
+from sdtune._wording import counted
 from sdtune.data.image_folder import find_files
 from sdtune.files.text_file import parse_json_text, read_text
 
@@ -116,7 +117,7 @@ def several_note(captions: Iterable[Sequence[str]]) -> list[str]:
     count = sum(len(each) > 1 for each in captions)
     if not count:
         return []
-    have = "1 picture has" if count == 1 else f"{count} pictures have"
+    have = counted(count, "picture has", "pictures have")
     return [f"{have} several captions, of which each sample draws one."]
 
 
@@ -277,9 +278,11 @@ def _missing(folder: Path, pictures: Sequence[Path], entries: Sequence[_Entry]) 
     captioned = {entry.picture for entry in entries}
     missing = [picture for picture in pictures if picture not in captioned]
     if missing and not captioned:
+        count = len(missing)
+        none = "its picture has no" if count == 1 else f"none of its {count:,} pictures has a"
         return [
-            f"{folder}: none of its {len(missing)} pictures has a caption; write one into a text "
-            f"file beside each ({missing[0].stem}.txt), or all into a metadata.jsonl with "
+            f"{folder}: {none} caption; write one into a text file beside each "
+            f"({missing[0].stem}.txt), or all into a metadata.jsonl with "
             f"`file_name` and `text`; or `sdtune caption {shlex.quote(str(folder))}` writes some."
         ]
     return [

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sdtune._checks import check_all, check_positive
 from sdtune._prompt_fields import PromptFields, Subject
+from sdtune._wording import counted, with_article
 from sdtune.data.concept_checks import (
     check_noun,
     check_one_prompt,
@@ -21,7 +22,7 @@ from sdtune.data.problems import OnProblem
 from sdtune.data.prompt_templates import OBJECT_TEMPLATES, STYLE_TEMPLATES, LearnableProperty
 from sdtune.data.scan import Scan, scan_folder
 from sdtune.data.sources.registry import check_source
-from sdtune.data.subject_captions import SubjectCaptions, with_article
+from sdtune.data.subject_captions import SubjectCaptions
 
 __all__ = ["Concept"]
 
@@ -248,7 +249,7 @@ class Concept:
         """Say which captions do not name the subject, and so begin with it."""
         if not without:
             return []
-        have = "1 caption does" if len(without) == 1 else f"{len(without)} captions do"
+        have = counted(len(without), "caption does", "captions do")
         return [
             f"{have} not name `{self.class_noun}`, and begin with the subject, such as that of "
             f"{without[0][0].name} ({without[0][1]})."

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sdtune._prompt_fields import PromptFields, Subject
+from sdtune._wording import counted, with_article
 from sdtune.captioning.blip import blip_problem
 from sdtune.data.caption_files import write_caption
 from sdtune.data.caption_making import (
@@ -25,7 +27,7 @@ from sdtune.data.made_captions import (
     write_made_captions,
 )
 from sdtune.data.pictures import Picture
-from sdtune.data.subject_captions import made_caption, with_article
+from sdtune.data.subject_captions import made_caption
 
 __all__ = ["ConceptCaptions", "Uncaptioned"]
 
@@ -66,6 +68,9 @@ class ConceptCaptions:
         self._asked = captioner
         self._beside = beside
         self._made: dict[str, MadeCaption] = {}
+        self._made_for: frozenset[Path] = frozenset()
+        self._file: Path | None = None
+        self._written_beside: set[Path] = set()
         self._recorded: dict[str, str] = {}
         self.base: str | None = None
 
@@ -88,6 +93,14 @@ class ConceptCaptions:
     def has(self, picture: Picture) -> bool:
         """Tell whether a caption was made for a picture."""
         return picture.sha256 in self._made
+
+    def made_for(self, picture: Picture) -> bool:
+        """Tell whether a picture had no caption before this run wrote one beside it."""
+        return picture.path in self._made_for
+
+    def read_anew(self) -> None:
+        """Take what is beside pictures from now on for captions of their own."""
+        self._made_for = frozenset()
 
     def caption(self, picture: Picture, of: Uncaptioned) -> str:
         """Say what a picture without a caption of its own is told.
@@ -129,9 +142,12 @@ class ConceptCaptions:
             folders = _folders(folder, trainer.ckpt_path)
             made = self._all(pairs, cache, folders) if trainer.is_global_zero else []
             made = trainer.strategy.broadcast(made)
-            if folder and trainer.is_global_zero and not trainer.fast_dev_run:
-                write_made_captions(Path(folder), made)
+            if folder and not trainer.fast_dev_run:
+                self._file = Path(folder) / CAPTIONS
+                if trainer.is_global_zero:
+                    write_made_captions(Path(folder), made)
         self._made = {each.sha256: each for each in made}
+        self._made_for = frozenset(each.path for of in pairs for each in of.pictures)
         if self._beside and (trainer is None or trainer.is_global_zero):
             self._write_beside(pairs)
         return True
@@ -156,27 +172,45 @@ class ConceptCaptions:
         without = {each.name for each in uncaptioned}
         lines = []
         if uncaptioned and self.has(uncaptioned[0]):
-            names = dict.fromkeys(self._made[each.sha256].captioner for each in uncaptioned)
-            said = " and ".join(map(captioner_words, names))
-            made = "are told" if names.keys() == {NONE} else "have captions that were made, by"
-            lines.append(f"{key}.captioner: {len(without)} pictures {made} {said}:")
+            lines.append(f"{key}.captioner: {self._made_words(uncaptioned)}:")
             lines += _listed([each for each in pictures if each.name in without], CAPTIONS)
         elif uncaptioned:
+            have = "has" if len(without) == 1 else "have"
             lines.append(
-                f"{key}.captioner: {len(without)} of {len(pictures)} pictures have no caption; "
-                f"{self._to_come(of)}"
+                f"{key}.captioner: {len(without)} of {counted(len(pictures), 'picture')} {have} no "
+                f"caption; {self._to_come(of)}"
             )
         others = [each for each in pictures if each.name not in without]
         if others:
-            lines.append(f"{key}.instance_dir: what {len(others)} pictures are told:")
+            told = counted(len(others), "picture is", "pictures are")
+            lines.append(f"{key}.instance_dir: what {told} told:")
             lines += _listed(others)
         sentences = sum(each.caption != of.subject.tuned for each in pictures)
         if of.in_templates and sentences:
+            are = "is a sentence, and is" if sentences == 1 else "are sentences, and are"
             lines.append(
-                f"{key}.prompt_templates: {sentences} of {len(pictures)} captions are sentences, "
-                f"and are told without a template; those go around `{of.subject.tuned}` alone."
+                f"{key}.prompt_templates: {sentences} of {counted(len(pictures), 'caption')} {are} "
+                f"told without a template; those go around `{of.subject.tuned}` alone."
             )
         return lines
+
+    def _made_words(self, uncaptioned: Sequence[Picture]) -> str:
+        """Say what made the captions of pictures, and where they were written."""
+        names = dict.fromkeys(self._made[each.sha256].captioner for each in uncaptioned)
+        count = len({each.name for each in uncaptioned})
+        if names.keys() == {NONE}:
+            have = counted(count, "picture is told", "pictures are told")
+        else:
+            have = counted(count, "picture has a caption", "pictures have captions")
+            have += f" that {'was' if count == 1 else 'were'} made, by"
+        beside = dict.fromkeys(
+            f"beside the pictures in {each.path.parent}"
+            for each in uncaptioned
+            if each.path.with_suffix(".txt") in self._written_beside
+        )
+        places = [*([f"in {self._file}"] if self._file else []), *beside]
+        written = f"; written {' and '.join(places)}" if places else ""
+        return f"{have} {' and '.join(map(captioner_words, names))}{written}"
 
     def _to_come(self, of: Uncaptioned) -> str:
         alone = f"`{self.caption(Picture(Path(), '', ''), of)}`"
@@ -224,14 +258,18 @@ class ConceptCaptions:
 
     def _write_beside(self, pairs: Sequence[Uncaptioned]) -> None:
         """Write captions beside pictures, with the noun for the subject; never over a file."""
+        names = Counter(each.path.with_suffix(".txt") for of in pairs for each in of.pictures)
         for pictures, subject, _ in pairs:
             plain = PromptFields.of_subjects([subject])
             for picture in pictures:
                 path = picture.path.with_suffix(".txt")
                 made = self._made[picture.sha256]
+                if names[path] > 1 or path.exists():
+                    log.warning("%s: %s would be of others, too; rename it.", picture.path, path)
+                    continue
                 try:
-                    if not path.exists():
-                        write_caption(path, plain.plain(made.caption, CAPTIONS))
+                    write_caption(path, plain.plain(made.caption, CAPTIONS))
+                    self._written_beside.add(path)
                 except OSError as error:
                     log.warning("%s cannot be written: %s.", path, error)
 

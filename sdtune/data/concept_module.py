@@ -21,6 +21,7 @@ from sdtune.data.masked_scan import with_masks
 from sdtune.data.picture_module import PictureDataModule
 from sdtune.data.pictures import Picture, PictureDataset
 from sdtune.data.scan import Scan
+from sdtune.data.subject_captions import chosen_words
 from sdtune.data.survey import Survey, survey_class_pictures
 
 __all__ = ["ConceptPicturesModule"]
@@ -188,7 +189,7 @@ class ConceptPicturesModule(PictureDataModule):
             subject = self.subjects[number]
             if subject is not None:
                 started = dict(enumerate(self._initializers)).get(number, "")
-                lines.append(f"{key}.class_noun: {_words_of(subject, started)}")
+                lines.append(f"{key}.class_noun: {chosen_words(subject, started)}")
                 lines += [f"{key}.subject_name: {each}" for each in concept.name_note]
                 lines += self._made_captions.lines(
                     key,
@@ -235,6 +236,7 @@ class ConceptPicturesModule(PictureDataModule):
             DataError: If there are problems, with all of them.
             ValueError: If a captioner that was asked for is not available here.
         """
+        self._made_captions.read_anew()
         self._build()
         pairs = [
             Uncaptioned(pair.uncaptioned, subject, concept.wraps_names)
@@ -287,13 +289,16 @@ class ConceptPicturesModule(PictureDataModule):
     def _scan(self, concept: Concept, subject: Subject | None) -> _Scans:
         how = self.cache_dir, self.on_problem
         scan = concept.scan(*how, subject)
-        uncaptioned = [each for each in scan.pictures if not each.caption] if subject else []
+        made = self._made_captions
+        uncaptioned = [
+            each for each in scan.pictures if subject and (not each.caption or made.made_for(each))
+        ]
         if subject is not None and uncaptioned:
             beside = Uncaptioned(uncaptioned, subject, concept.wraps_names)
-            captions = (self._made_captions.caption(each, beside) for each in scan.pictures)
+            without = {each.path for each in uncaptioned}
             told = [
-                replace(each, caption=each.caption or caption)
-                for each, caption in zip(scan.pictures, captions, strict=True)
+                replace(each, caption=made.caption(each, beside)) if each.path in without else each
+                for each in scan.pictures
             ]
             scan = replace(scan, pictures=told)
         scan = with_masks(scan, self.unmasked_weight, self.on_problem)
@@ -386,12 +391,3 @@ class ConceptPicturesModule(PictureDataModule):
             for path, prompt in zip(drawn.paths, drawn.prompts, strict=True)
             for known in [facts[path]]
         ]
-
-
-def _words_of(subject: Subject, initializer: str) -> str:
-    """Say which words were chosen for a subject."""
-    word = f", a new word that starts from `{initializer}`," if initializer else ""
-    return (
-        f"prompts and captions call the subject `{subject.tuned}`{word} and its class "
-        f"`{subject.noun}`; base and judges read the latter for both."
-    )

@@ -7,7 +7,8 @@ import unicodedata
 from collections.abc import Iterator
 
 from sdtune._prompt_fields import Subject
-from sdtune.data.subject_captions import SMALL_WORDS, made_caption, with_article
+from sdtune._wording import with_article
+from sdtune.data.subject_captions import SMALL_WORDS, made_caption
 
 __all__ = ["described"]
 

@@ -34,7 +34,7 @@ _FIELDS = PromptFields.of_subjects([Subject("")])
 """Those that a caption may have; what they read is another matter."""
 
 # raise it when the same captioner says something else of the same picture
-_SAID_VERSION = 2
+_SAID_VERSION = 3
 
 
 @dataclass(frozen=True)

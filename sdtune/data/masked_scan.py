@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from sdtune._wording import counted
 from sdtune.data.decoding import PictureError, header_size
 from sdtune.data.pictures import Picture
 from sdtune.data.problems import OnProblem
@@ -36,9 +37,10 @@ def with_masks(scan: Scan, unmasked_weight: float | None, on_problem: OnProblem)
     else:
         scan = replace(scan, problems=[*scan.problems, *problems])
     count = sum(picture.mask is not None for picture in scan.pictures)
+    have = "has" if count == 1 else "have"
     note = (
-        f"{count} of {len(scan.pictures)} pictures have a mask beside them; of the others their "
-        "transparency is the mask, if they have any."
+        f"{count} of {counted(len(scan.pictures), 'picture')} {have} a mask beside; of the others "
+        "their transparency is the mask, if they have any."
     )
     return replace(scan, notes=[*scan.notes, note])
 

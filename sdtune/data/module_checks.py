@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import get_args
 
-from sdtune._checks import check_switches
 from sdtune.data.buckets import BucketSettings
 from sdtune.data.pictures import Crop
 
-__all__ = ["check_buckets", "check_crop", "check_resolution", "check_switches"]
+__all__ = ["check_buckets", "check_crop", "check_resolution"]
 
 
 def check_resolution(resolution: int | None) -> None:

@@ -14,14 +14,14 @@ import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from sdtune._arguments import whole_signature
-from sdtune._checks import check_all, check_not_negative, check_positive, check_share
+from sdtune._checks import check_all, check_not_negative, check_positive, check_share, check_types
 from sdtune._prompt_fields import PromptFields
 from sdtune.data.buckets import DEFAULT_BUCKETS, BucketSettings
 from sdtune.data.caption_rules import CaptionRules
 from sdtune.data.keeps_features import KeepsFeatures
 from sdtune.data.left_out import left_out_notes, list_left_out
-from sdtune.data.module_checks import check_buckets, check_crop, check_resolution, check_switches
-from sdtune.data.order import Batches, BatchOrder, FixedBatchOrder, ResumableLoader
+from sdtune.data.module_checks import check_buckets, check_crop, check_resolution
+from sdtune.data.order import Batches, BatchOrder, FixedBatchOrder, ResumableLoader, as_it_is
 from sdtune.data.pictures import Crop, PictureDataset, crops_note
 from sdtune.data.problems import DataError, OnProblem, check_on_problem
 from sdtune.data.resume import resume_position
@@ -111,6 +111,12 @@ class PictureDataModule(KeepsFeatures):
         seed: int = 42,
     ) -> None:
         super().__init__()
+        # a subclass's own arguments too. Plain values alone: a class of ours in a checkpoint would
+        # need pickle to be read back. The seed is the model's hyperparameter too, and Lightning
+        # refuses two values for one name
+        ignored = ["seed", "cache_dir", "num_workers", "buckets"]
+        self.save_hyperparameters(ignore=[*self.made, *ignored], frame=currentframe())
+        check_types(type(self), {**self.hparams, "seed": seed, "num_workers": num_workers})
         rules = CaptionRules(caption_prefix, caption_suffix, shuffle_tags, tag_dropout, keep_tokens)
         check_all(
             lambda: check_resolution(resolution),
@@ -125,12 +131,6 @@ class PictureDataModule(KeepsFeatures):
             lambda: check_on_problem(on_problem),
             *checks,
         )
-        # a subclass's own arguments too. Plain values alone: a class of ours in a checkpoint would
-        # need pickle to be read back. The seed is the model's hyperparameter too, and Lightning
-        # refuses two values for one name
-        ignored = ["seed", "cache_dir", "num_workers", "buckets"]
-        self.save_hyperparameters(ignore=[*self.made, *ignored], frame=currentframe())
-        check_switches(type(self), self.hparams)
         self.save_plain(buckets=None if buckets is None else asdict(buckets))
         self.resolution = resolution
         self.batch_size = batch_size
@@ -351,7 +351,7 @@ class PictureDataModule(KeepsFeatures):
             ),
             num_workers=workers,
             persistent_workers=workers > 0,
-            collate_fn=_as_it_is,
+            collate_fn=as_it_is,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # else every epoch would draw from the global state
         )
@@ -393,7 +393,3 @@ class PictureDataModule(KeepsFeatures):
             log.warning("%s cannot be written.", Path(folder) / SURVEY)
         for tell in self.survey_listeners:
             tell(survey, Path(folder))
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch

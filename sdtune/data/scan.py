@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from sdtune._wording import counted
 from sdtune.data.image_folder import one_walk
 from sdtune.data.manifest import Manifest
 from sdtune.data.pictures import Picture
@@ -64,10 +65,12 @@ class Scan:
             return ""
         kinds = Counter(path.suffix.lower() or "no suffix" for path in self.passed_over)
         listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
-        return (
-            f"{len(self.passed_over)} files are neither pictures nor captions and are passed over "
-            f"({listed}), such as {self.passed_over[0]}."
+        are = counted(
+            len(self.passed_over),
+            "file is neither a picture nor a caption and is",
+            "files are neither pictures nor captions and are",
         )
+        return f"{are} passed over ({listed}), such as {self.passed_over[0]}."
 
     def lines(self, argument: str) -> list[str]:
         """Say what was found.

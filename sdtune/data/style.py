@@ -9,6 +9,7 @@ from typing import Any
 
 from sdtune._checks import check_not_negative, check_positive, check_share
 from sdtune._prompt_fields import PromptFields, Reading
+from sdtune._wording import counted
 from sdtune.data.masked_scan import with_masks
 from sdtune.data.picture_module import PictureDataModule
 from sdtune.data.pictures import Picture, PictureDataset
@@ -112,8 +113,9 @@ class StyleDataModule(PictureDataModule):
             where = self.folder if isinstance(self.folder, str) else ", ".join(self.folder)
             name = "validation_count" if self.validation_count else "validation_share"
             problems.append(
-                f"{where}: holding out {held} of {len(pictures)} pictures leaves none to train on "
-                f"(what looks alike stays on one side); lower `data.{name}`, or add pictures."
+                f"{where}: holding out {held} of {counted(len(pictures), 'picture')} leaves none "
+                "to train on (what looks alike stays on one side); lower "
+                f"`data.{name}`, or add pictures."
             )
         return problems
 

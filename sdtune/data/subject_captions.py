@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sdtune._prompt_fields import Subject
+from sdtune._wording import fitting, with_article
 
-__all__ = ["SMALL_WORDS", "SubjectCaptions", "made_caption", "with_article"]
+__all__ = ["SMALL_WORDS", "SubjectCaptions", "chosen_words", "made_caption"]
 
 SMALL_WORDS = (
     *("a", "an", "the", "my", "your", "his", "her", "its", "our", "their", "of", "in", "on", "at"),
@@ -62,14 +63,16 @@ class SubjectCaptions:
         if any(_whole(each).search(caption) for each in own if each):
             return caption
         if found := _whole(subject.noun).search(caption):
-            return caption[: found.start()] + subject.tuned + caption[found.end() :]
+            before = fitting(caption[: found.start()], subject.tuned)
+            return before + subject.tuned + caption[found.end() :]
         for word in (each for each in subject.noun.split() if each.lower() not in SMALL_WORDS):
             # an identifier stands before what the caption calls the subject
             if found := _whole(word).search(caption):
                 words = subject.name or subject.placeholder or f"{subject.identifier} {found[0]}"
                 if subject.name and subject.replaced == word:
                     words = subject.word
-                return caption[: found.start()] + words.strip() + caption[found.end() :]
+                before = fitting(caption[: found.start()], words.strip())
+                return before + words.strip() + caption[found.end() :]
         return None
 
     @staticmethod
@@ -77,6 +80,20 @@ class SubjectCaptions:
         words = sorted(replacements, key=len, reverse=True)
         pattern = rf"\b(?:{'|'.join(map(re.escape, words))})\b"
         return re.sub(pattern, lambda match: replacements[match[0]], caption)
+
+
+def chosen_words(subject: Subject, initializer: str) -> str:
+    """Say which words were chosen for a subject.
+
+    Args:
+        subject: The subject.
+        initializer: What the word that is learned for it starts from; empty where none is.
+    """
+    word = f", a new word that starts from `{initializer}`," if initializer else ""
+    return (
+        f"prompts and captions call the subject `{subject.tuned}`{word} and its class "
+        f"`{subject.noun}`; base and judges read the latter for both."
+    )
 
 
 def made_caption(subject: Subject, beside: str) -> str:
@@ -93,11 +110,6 @@ def made_caption(subject: Subject, beside: str) -> str:
     article = with_article(subject.tuned).split()[0]
     joint = "" if beside[:1] in ("", ",") else " "
     return f"{article} {{subject}}{joint}{beside}"
-
-
-def with_article(words: str) -> str:
-    """Put "a" or "an" before words, by their first letter."""
-    return f"{'an' if words[:1].lower() in ('a', 'e', 'i', 'o') else 'a'} {words}"
 
 
 def _whole(words: str) -> re.Pattern[str]:

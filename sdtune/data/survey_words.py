@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from sdtune._checks import shortened
+from sdtune._wording import counted
 from sdtune.data.manifest import DECODED_AT_MOST
 from sdtune.data.survey import BucketFigures, MarkKind, Survey
 from sdtune.files.line_list import cut_list
@@ -88,7 +89,7 @@ def bucket_line(bucket: BucketFigures) -> str:
     """Say how many pictures a bucket has, and how much of them is kept."""
     width, height = bucket.size
     kept = percent_kept(bucket.kept)
-    return f"{width}x{height}: {_count(bucket.pictures)}, {kept} of the pixels kept"
+    return f"{width}x{height}: {counted(bucket.pictures, 'picture')}, {kept} of the pixels kept"
 
 
 def percent_kept(share: float) -> str:
@@ -116,7 +117,8 @@ def _summary(survey: Survey, what: str) -> str:
     where = f"in {count} buckets" if count > 1 else f"at {width}x{height}"
     if what == _CLASS and count > 1:
         where = f"at the {count} sizes of those that they stand beside"
-    said = f"{what}: {_count(len(survey.pictures))} {where}; {kept} of the pixels are kept"
+    pictures = counted(len(survey.pictures), "picture")
+    said = f"{what}: {pictures} {where}; {kept} of the pixels are kept"
     worst = min(range(len(survey.kept)), key=survey.kept.__getitem__)
     least = percent_kept(survey.kept[worst])
     if least == kept:
@@ -130,7 +132,7 @@ def _unfilled(survey: Survey) -> list[str]:
         return []
     listed = ", ".join(f"{w}x{h}: {each.samples}" for each in unfilled[:5] for w, h in [each.size])
     more = f" and {len(unfilled) - 5} more" if len(unfilled) > 5 else ""
-    have = "1 bucket has" if len(unfilled) == 1 else f"{len(unfilled)} buckets have"
+    have = counted(len(unfilled), "bucket has", "buckets have")
     return [
         f"data: {have} fewer samples than a batch of {survey.batch_size} ({listed}{more}), so that "
         "their batches are never full; add pictures of these shapes, crop them to more usual ones, "
@@ -143,7 +145,8 @@ def _marked(survey: Survey, kind: MarkKind, most: int | None, what: str) -> list
     count = len({each.position for each in marks})
     if not count:
         return []
-    heading = f"{what}: {_count(count)} {_HEADINGS[kind][count > 1]}; {_REMEDIES[kind]}:"
+    pictures = counted(count, "picture")
+    heading = f"{what}: {pictures} {_HEADINGS[kind][count > 1]}; {_REMEDIES[kind]}:"
     lines = [f"{survey.pictures[each.position].path} {each.text}" for each in marks]
     return [heading, *(f"  {line}" for line in _cutter(most)(lines))]
 
@@ -155,7 +158,3 @@ def _cutter(most: int | None) -> Callable[[Sequence[str]], Sequence[str]]:
         *lines[:most],
         *([f"and {len(lines) - most} more, see `sdtune check`"] if len(lines) > most else []),
     ]
-
-
-def _count(pictures: int) -> str:
-    return "1 picture" if pictures == 1 else f"{pictures:,} pictures"

@@ -12,9 +12,10 @@ from sdtune.models import Part, StableDiffusion, check_base, load_tokenizers
 from sdtune.models.empty_parts import make_empty_part, read_config
 from sdtune.models.families import family_of_pipeline
 from sdtune.models.loading import find_configs
+from sdtune.models.repository import is_hub_id
 from sdtune.models.shipped import shipped_tokenizer
 
-__all__ = ["hollow_model", "likely_architecture"]
+__all__ = ["hollow_model", "likely_architecture", "not_at_hand"]
 
 _BY_NAME = {
     "xl": "stable_diffusion_xl",
@@ -22,8 +23,12 @@ _BY_NAME = {
     "2-base": "stable_diffusion_2_base",
     "diffusion-2": "stable_diffusion_2",
     "sd2": "stable_diffusion_2",
+    "v1-": "stable_diffusion_1",
+    "sd1": "stable_diffusion_1",
 }
 """Parts of names -> the configuration that such bases have; the first that is found counts."""
+
+_MOST_LIKELY = "stable_diffusion_1"
 
 
 def likely_architecture(base: str) -> str | None:
@@ -34,13 +39,38 @@ def likely_architecture(base: str) -> str | None:
 
     Returns:
         One of the configurations that come with sdtune; None if the base is at hand.
+
+    Raises:
+        ValueError: If it is no id on the hub, which others may have: as `check_base`.
     """
     try:
         check_base(base)
     except ValueError:
-        name = base.lower().replace("_", "-")
-        return next((each for part, each in _BY_NAME.items() if part in name), "stable_diffusion_1")
+        if not is_hub_id(base):
+            raise
+        return _named_architecture(base) or _MOST_LIKELY
     return None
+
+
+def not_at_hand(base: str) -> str:
+    """Say what a base is counted as that is not at hand, and whether its name tells it.
+
+    Args:
+        base: One for which `likely_architecture` gives an architecture.
+    """
+    named = _named_architecture(base)
+    if named is not None:
+        return f"{base} is not at hand: counted as {named}."
+    known = ", ".join(f"`{part}`" for part in _BY_NAME)
+    return (
+        f"{base} is not at hand, and its name does not tell what it is: counted as "
+        f"{_MOST_LIKELY}, which may be wrong. A name with one of {known} in it is counted as such."
+    )
+
+
+def _named_architecture(base: str) -> str | None:
+    name = base.lower().replace("_", "-")
+    return next((each for part, each in _BY_NAME.items() if part in name), None)
 
 
 def hollow_model(base: str, dtype: torch.dtype = torch.float32) -> StableDiffusion:

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor
 
-from sdtune.files.atomic_file import replaced_atomically
 from sdtune.files.cache_folder import default_cache_dir
+from sdtune.files.kept_tensors import KeptTensors
 from sdtune.models.quantization import quantization_of
 from sdtune.models.stable_diffusion import Part, StableDiffusion
 from sdtune.run_folder.picture_file import to_bytes
 
 __all__ = ["BasePictures", "Draw", "base_fingerprint", "describe_drawer"]
-
-log = logging.getLogger(__name__)
 
 Draw = Callable[[Sequence[str], Sequence[int]], Tensor]
 """From B prompts and seeds to (B, 3, H, W) in [0, 1]."""
@@ -42,7 +36,7 @@ class BasePictures:
 
     def __init__(self, drawer: Mapping[str, Any], folder: str | Path | None = None) -> None:
         self.drawer = dict(drawer)
-        self.folder = Path(folder) if folder else default_cache_dir() / "base_pictures"
+        self._kept = KeptTensors(folder or default_cache_dir() / "base_pictures")
 
     def get(self, prompts: Sequence[str], seeds: Sequence[int], draw: Draw) -> Tensor:
         """Read pictures, or draw and keep them.
@@ -60,8 +54,11 @@ class BasePictures:
 
     def find(self, prompts: Sequence[str], seeds: Sequence[int]) -> Tensor | None:
         """Read pictures, if they are kept; as in `get`."""
-        pictures = _read(self._path(prompts, seeds), len(prompts))
-        return None if pictures is None else pictures.float() / 255
+        found = self._kept.find(self._key(prompts, seeds)) or {}
+        pictures = found.get("pictures")
+        if pictures is None or pictures.dtype != torch.uint8 or len(pictures) != len(prompts):
+            return None
+        return pictures.float() / 255
 
     def keep(self, prompts: Sequence[str], seeds: Sequence[int], pictures: Tensor) -> Tensor:
         """Write pictures for later.
@@ -75,12 +72,11 @@ class BasePictures:
             What will be found, as in `get`.
         """
         levels = to_bytes(pictures)
-        _write(self._path(prompts, seeds), levels)
+        self._kept.keep(self._key(prompts, seeds), {"pictures": levels})
         return levels.float() / 255
 
-    def _path(self, prompts: Sequence[str], seeds: Sequence[int]) -> Path:
-        key = json.dumps([VERSION, self.drawer, list(prompts), list(seeds)], sort_keys=True)
-        return self.folder / f"{sha256(key.encode()).hexdigest()}.safetensors"
+    def _key(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Any]:
+        return [VERSION, self.drawer, list(prompts), list(seeds)]
 
 
 def describe_drawer(
@@ -136,20 +132,3 @@ def base_fingerprint(model: StableDiffusion) -> str:
     """
     parts: tuple[Part, ...] = ("unet", "vae", "text_encoders")
     return sha256(" ".join(model.fingerprint(each) for each in parts).encode()).hexdigest()
-
-
-def _read(path: Path, count: int) -> Tensor | None:
-    try:
-        pictures = load_file(path).get("pictures")
-    except (OSError, SafetensorError):
-        return None
-    is_whole = pictures is not None and pictures.dtype == torch.uint8 and len(pictures) == count
-    return pictures if is_whole else None
-
-
-def _write(path: Path, pictures: Tensor) -> None:
-    try:
-        with replaced_atomically(path, synced=False) as temporary:
-            temporary.write_bytes(save({"pictures": pictures}))  # an error of the disk is OSError
-    except OSError as error:
-        log.warning("The base's pictures are not kept: %s cannot be written to (%s).", path, error)

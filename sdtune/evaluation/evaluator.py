@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ from sdtune.evaluation.base_pictures import BasePictures, Draw, base_fingerprint
 from sdtune.evaluation.best import BestRule, choose_best
 from sdtune.evaluation.descriptions import describe_metrics
 from sdtune.evaluation.judges import missing_needs
+from sdtune.evaluation.kept_scores import KeptScores, digest_of_pictures
 from sdtune.evaluation.style import StyleJudge
 from sdtune.evaluation.suite import Scores, Suite
 from sdtune.evaluation.training_set import TrainingSet
@@ -126,13 +127,17 @@ class Evaluator:
             seeds = range(_STYLE_SEED, _STYLE_SEED + len(style))
             contrast = draw([each.caption for each in style], seeds) if style else None
         with self._timed("scoring"), self._judging():
+            kept = KeptScores(self.judges, self._device, self.cache)
+            about = None if contrast is None else self._about_style(model, style, contrast)
             self._suite = Suite(
                 self.training,
-                self._with_style(model, style, contrast),
+                self._with_style(model, style, contrast, kept, about),
                 [substitute(prompt, self.words) for prompt in self.protocol.prompts],
                 self.protocol.seeds,
                 len(self.protocol.class_prompts),
                 self._size,
+                kept,
+                about,
             )
             self._base_scores = self._suite.score(images, class_images)
         base = self._checkpoint(BASE_LABEL, 0, self._base_scores)
@@ -274,13 +279,31 @@ class Evaluator:
         class_prompts = self.protocol.class_prompts
         return all_of(self.protocol.prompts), all_of(class_prompts) if class_prompts else None
 
+    def _about_style(
+        self, model: StableDiffusion, style: Sequence[Picture], contrast: Tensor
+    ) -> dict[str, Any]:
+        """Say what the judge of style depends on."""
+        return {
+            "vae": [model.fingerprint("vae"), repr(sorted(model.vae.config.items()))],
+            "style": self.training.hashes(style),
+            "size": list(self._size),
+            "contrast": digest_of_pictures(contrast),
+        }
+
     def _with_style(
-        self, model: StableDiffusion, style: Sequence[Picture], contrast: Tensor | None
+        self,
+        model: StableDiffusion,
+        style: Sequence[Picture],
+        contrast: Tensor | None,
+        kept: KeptScores,
+        about: Mapping[str, Any] | None,
     ) -> Judges:
         """Add the judge of style, which compares with what the base drew of some captions."""
-        if contrast is not None:
+        if contrast is not None and about is not None:
             read = self.training.read(style, self._size)
-            return replace(self.judges, style=StyleJudge(model, read, contrast))
+            found = kept.get(about, lambda: StyleJudge(model, read, contrast).tensors())
+            axis = StyleJudge.from_tensors(found)
+            return replace(self.judges, style=StyleJudge(model, (), contrast, axis))
         missing = missing_needs(self.protocol, self.style_pictures)
         reason = missing.get("style", "it needs two training pictures with captions")
         return replace(self.judges, missing={**self.judges.missing, "style": reason})

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from torch import nn
+
 from sdtune._imports import TORCHVISION_AVAILABLE
 from sdtune.functional.randomness import isolated_random_state
 from sdtune.metrics.features import check_clip, check_dino, load_clip, load_dino
+from sdtune.metrics.judge_files import digest_of_judge
 from sdtune.metrics.judges import Judges
 from sdtune.metrics.lpips import Distance, load_lpips
 from sdtune.metrics.registry import needed
+from sdtune.models.fingerprint import fingerprint
 from sdtune.run_folder.record import EvaluationSettings
 
 __all__ = ["judge_problems", "load_judges", "missing_needs"]
@@ -68,12 +74,27 @@ def load_judges(clip: str, dino: str | None, num_seeds: int) -> Judges:
     missing = _missing_judges(dino, num_seeds)
     wanted = needed(missing)
     with isolated_random_state():
-        return Judges(
+        judges = Judges(
             clip=load_clip(clip) if "clip" in wanted else None,
             dino=load_dino(dino) if dino is not None and "dino" in wanted else None,
             lpips=_load_lpips(missing) if "lpips" in wanted else None,
             missing=missing,
         )
+    return replace(judges, identity=_identity(judges, clip, dino))
+
+
+def _identity(judges: Judges, clip: str, dino: str | None) -> dict[str, str] | None:
+    """Say what the networks are made of; None if that is not known of one of them."""
+    known: dict[str, str | None] = {}
+    if judges.clip is not None:
+        known["clip"] = digest_of_judge(clip)
+    if judges.dino is not None and dino is not None:
+        known["dino"] = digest_of_judge(dino)
+    if judges.lpips is not None:
+        network = judges.lpips
+        known["lpips"] = fingerprint(network) if isinstance(network, nn.Module) else None
+    told = {name: digest for name, digest in known.items() if digest is not None}
+    return told if len(told) == len(known) else None
 
 
 def _missing_judges(dino: str | None, num_seeds: int) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sdtune._checks import check_all, check_not_negative, check_positive
+from sdtune._checks import check_all, check_not_negative, check_number, check_positive
 from sdtune._prompt_fields import PromptFields
 from sdtune.run_folder.record import EvaluationSettings
 
@@ -131,6 +131,8 @@ def check_distinct(name: str, values: Sequence[Any]) -> None:
 
 
 def _check_side(name: str, side: int | None) -> None:
+    if side is not None:
+        check_number(name, side, "positive integer, a multiple of 8")
     if side is not None and (side <= 0 or side % 8):
         raise ValueError(f"Expected `{name}` to be a positive multiple of 8, but got {side}.")
 

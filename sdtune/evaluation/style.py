@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
 from sdtune.metrics.gram import GramEmbedder
-from sdtune.metrics.style_score import fit_style_axis, style_score
+from sdtune.metrics.style_score import StyleAxis, fit_style_axis, style_score
 from sdtune.models.stable_diffusion import StableDiffusion
 
 __all__ = ["StyleJudge"]
@@ -23,12 +23,20 @@ class StyleJudge:
         model: The base, whose VAE looks at the pictures.
         training: Training pictures, (b, 3, H, W) in [0, 1] a few at a time.
         contrast: (K, 3, H, W) in [0, 1], what the base draws of their captions.
+        axis: What was fitted on both before, see `from_tensors`; None fits it.
     """
 
     def __init__(
-        self, model: StableDiffusion, training: Iterable[Tensor], contrast: Tensor
+        self,
+        model: StableDiffusion,
+        training: Iterable[Tensor],
+        contrast: Tensor,
+        axis: StyleAxis | None = None,
     ) -> None:
         self.embedder = GramEmbedder(model.vae)
+        if axis is not None:
+            self.axis = axis
+            return
         # through the VAE, as the base's own pictures have come: what it cannot draw is no style
         passed = [self._embed(_through_vae(model, each)) for each in training]
         self.axis = fit_style_axis(torch.cat(passed), self._embed(contrast))
@@ -43,6 +51,17 @@ class StyleJudge:
             (B,) float32: 0 where the base draws, 1 where new pictures of the style lie.
         """
         return style_score(self._embed(images), self.axis)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Give the axis as tensors, to be kept."""
+        places = torch.tensor(self.axis[1:], dtype=torch.float64)
+        return {"direction": self.axis.direction, "places": places}
+
+    @staticmethod
+    def from_tensors(tensors: Mapping[str, Tensor]) -> StyleAxis:
+        """Make the axis of what `tensors` gave."""
+        zero, one, accuracy = tensors["places"].tolist()
+        return StyleAxis(tensors["direction"], zero, one, accuracy)
 
     def _embed(self, images: Tensor) -> Tensor:
         # as many pixels at once as one picture of 512 px: the VAE's maps are hundreds of channels

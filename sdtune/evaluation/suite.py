@@ -6,12 +6,14 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 
 from sdtune.data.buckets import Size
+from sdtune.evaluation.kept_scores import KeptScores, digest_of_pictures
 from sdtune.evaluation.training_set import TrainingSet
 from sdtune.metrics.intervals import (
     Interval,
@@ -34,6 +36,8 @@ from sdtune.run_folder.record import Difference, Figure, NearestPicture
 __all__ = ["Scores", "Suite"]
 
 log = logging.getLogger(__name__)
+
+_ROWS, _SEEN, _SEEN_OF_CLASS, _NEAREST = "rows.", "seen.", "seen_of_class.", "nearest"
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ class Suite:
         seeds: Every prompt is drawn once with each.
         num_class_prompts: How many class prompts are drawn, with the same seeds.
         size: Width and height of the samples, in pixels, in which training pictures are read too.
+        kept: What judges have seen before of the training pictures, and of the base's.
+        style: What the judge of style depends on, if there is one.
     """
 
     def __init__(
@@ -77,7 +83,10 @@ class Suite:
         seeds: Sequence[int],
         num_class_prompts: int,
         size: Size,
+        kept: KeptScores | None = None,
+        style: Mapping[str, Any] | None = None,
     ) -> None:
+        self._kept = kept or KeptScores()
         self.names = training.names
         self.prompt_ids = [number for number in range(len(prompts)) for _ in seeds]
         self.seeds = list(seeds) * len(prompts)
@@ -89,7 +98,17 @@ class Suite:
         compared = {
             need for each in self.metrics if "training" in each.needs for need in each.needs
         }
-        views, count = see(training.read(known, size), judges, compared), len(self.names)
+        self._about: dict[str, Any] = {
+            "training": training.hashes(training.pictures),
+            "held_out": training.hashes(training.held_out),
+            "size": list(size),
+        }
+        views = self._kept.get(
+            {**self._about, "views": sorted(compared)},
+            lambda: see(training.read(known, size), judges, compared),
+        )
+        self._about |= {"prompts": list(prompts), "seeds": self.seeds, "style": style}
+        count = len(self.names)
         self.reference = Reference(
             judges,
             list(prompts),
@@ -115,6 +134,30 @@ class Suite:
         Returns:
             The scores, on the CPU; without a metric whose values are not finite, which is told.
         """
+        measure = partial(self._measure, images, class_images, base)
+        if base is None:
+            pictures = [digest_of_pictures(each) for each in (images, class_images)]
+            found = self._kept.get({**self._about, "of": pictures}, measure, self.metrics)
+        else:
+            found = measure()
+        known = _below(_ROWS, found)
+        rows = {each.name: known[each.name] for each in self.metrics if each.name in known}
+        finite = {name: each for name, each in rows.items() if _is_finite(name, each)}
+        nearest = self._listed(found[_NEAREST]) if MEMORISED_SHARE.name in finite else []
+        seen = Pictures(_below(_SEEN, found), images)
+        of_class = Pictures(_below(_SEEN_OF_CLASS, found), class_images)
+        samples = Samples(
+            seen,
+            self.prompt_ids,
+            self.reference,
+            class_pictures=None if class_images is None else of_class,
+        )
+        return Scores(finite, samples, nearest)
+
+    def _measure(
+        self, images: Tensor, class_images: Tensor | None, base: Scores | None
+    ) -> dict[str, Tensor]:
+        """Show pictures to the judges, and compute all rows of all metrics, finite or not."""
         samples = Samples(
             self._see(images),
             self.prompt_ids,
@@ -125,10 +168,14 @@ class Suite:
         absent = {"base": samples.base, "class_pictures": samples.class_pictures}
         missing = {need for need, found in absent.items() if found is None}
         measured = [each for each in self.metrics if not missing & set(each.needs)]
-        rows = {each.name: _gathered(each, samples) for each in measured}
-        finite = {each.name: rows[each.name] for each in measured if _is_finite(each, rows)}
-        found = self._nearest(samples) if MEMORISED_SHARE.name in finite else []
-        return Scores(finite, samples, found)
+        found = {f"{_ROWS}{each.name}": _gathered(each, samples) for each in measured}
+        if f"{_ROWS}{MEMORISED_SHARE.name}" in found:
+            found[_NEAREST] = _nearest(samples)
+        found |= {f"{_SEEN}{name}": each for name, each in samples.pictures.views.items()}
+        if samples.class_pictures is not None:
+            views = samples.class_pictures.views
+            found |= {f"{_SEEN_OF_CLASS}{name}": each for name, each in views.items()}
+        return found
 
     def figures(self, scores: Scores) -> dict[str, Figure]:
         """Give each metric with its 95 % interval over prompts and seeds.
@@ -192,20 +239,35 @@ class Suite:
             return self.class_ids, self.class_seeds
         return self.prompt_ids, self.seeds
 
-    def _nearest(self, samples: Samples) -> list[NearestPicture]:
-        similarity, number = nearest(samples.once(clip_pairs))
-        ssim, memorised = samples.once(ssim_pairs), samples.once(copies)
+    def _listed(self, rows: Tensor) -> list[NearestPicture]:
         return [
             NearestPicture(
                 prompt=self.prompt_ids[sample],
                 seed=self.seeds[sample],
-                picture=self.names[picture],
-                similarity=float(similarity[sample]),
-                ssim=float(ssim[sample, picture]),
-                memorised=bool(memorised[sample]),
+                picture=self.names[int(picture)],
+                similarity=similarity,
+                ssim=ssim,
+                memorised=bool(memorised),
             )
-            for sample, picture in enumerate(number.tolist())
+            for sample, (picture, similarity, ssim, memorised) in enumerate(rows.tolist())
         ]
+
+
+def _nearest(samples: Samples) -> Tensor:
+    """Find the nearest training picture of each sample.
+
+    Returns:
+        (B, 4) float64: its place, its similarity, its SSIM, and 1 where the sample is a copy.
+    """
+    similarity, number = nearest(samples.once(clip_pairs))
+    ssim, memorised = samples.once(ssim_pairs), samples.once(copies)
+    of_nearest = ssim.gather(1, number[:, None])[:, 0]
+    columns = (number, similarity, of_nearest, memorised)
+    return torch.stack([each.double() for each in columns], dim=1)
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): each for n, each in tensors.items() if n.startswith(prefix)}
 
 
 def _measurable(judges: Judges, num_class_prompts: int) -> list[Metric]:
@@ -235,14 +297,13 @@ def _gathered(metric: Metric, samples: Samples) -> Tensor:
     return gathering.rows
 
 
-def _is_finite(metric: Metric, rows: Mapping[str, Tensor]) -> bool:
-    values = rows[metric.name].reshape(len(rows[metric.name]), -1)
-    bad = int((~values.isfinite()).any(dim=1).sum())
+def _is_finite(name: str, rows: Tensor) -> bool:
+    bad = int((~rows.reshape(len(rows), -1).isfinite()).any(dim=1).sum())
     if bad:
         log.warning(
             "Not measured here: %s (of %d of %d samples it is not a finite number).",
-            metric.title,
+            METRICS[name].title,
             bad,
-            len(values),
+            len(rows),
         )
     return not bad

@@ -128,9 +128,8 @@ class TrainingSet:
     def describe(self) -> TrainingPictures:
         """Say for the record what is trained on."""
         digest = sha256()
-        for name, picture in zip(self.names, self.pictures, strict=True):
+        for name, known in zip(self.names, self.hashes(self.pictures), strict=True):
             digest.update(name.encode())
-            known = picture.sha256 or sha256(picture.path.read_bytes()).hexdigest()
             digest.update(bytes.fromhex(known))
         read_from = self.location.get("folder")
         folder = str(Path(read_from)) if isinstance(read_from, str) else str(self.folder)
@@ -164,6 +163,11 @@ class TrainingSet:
         if count < 2:
             return []
         return [found[number * len(found) // count] for number in range(count)]
+
+    @staticmethod
+    def hashes(pictures: Sequence[Picture]) -> list[str]:
+        """Give the SHA-256 of each picture's file, in hexadecimal."""
+        return [each.sha256 or sha256(each.path.read_bytes()).hexdigest() for each in pictures]
 
     @staticmethod
     def read(pictures: Sequence[Picture], size: Size) -> Iterator[Tensor]:

@@ -7,7 +7,6 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from torch.nn import functional as F
 
 from sdtune.files.whole_weights import NotWholeError, load_whole
 from sdtune.metrics.images import Images, check_images
+from sdtune.metrics.judge_files import NANO, nano_judge
 
 if TYPE_CHECKING:
     from transformers import CLIPModel, CLIPTokenizer, PreTrainedModel
@@ -32,8 +32,6 @@ __all__ = [
     "load_clip",
     "load_dino",
 ]
-
-NANO = "nano"
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _PICTURES_AT_ONCE = 32
@@ -264,9 +262,8 @@ def _load_image_processor(path: str) -> Any:
 
 
 def _find(source: str | Path) -> str:
-    # a path and not an import: the metrics' room knows nothing of how nano is made
     is_nano = source == NANO
-    path = Path(str(files("sdtune"))) / "nano" / "evaluation_clip" if is_nano else Path(source)
+    path = nano_judge() if is_nano else Path(source)
     if is_nano and not path.is_dir():
         raise ValueError(f"nano's evaluation CLIP is missing from this installation: no {path}.")
     if not path.is_dir() and not _HUB_ID.fullmatch(str(source)):

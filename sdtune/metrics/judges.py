@@ -35,6 +35,8 @@ class Judges:
         lpips: For distances of two pictures.
         style: For the style, once the base has drawn what it compares with.
         missing: Judge -> why it cannot be had.
+        identity: Judge -> what it was made of, so that what it has seen can be kept; None if that
+            is not known of all.
     """
 
     clip: CLIPEmbedder | None = None
@@ -42,6 +44,7 @@ class Judges:
     lpips: Distance | None = None
     style: StyleScorer | None = None
     missing: Mapping[str, str] = field(default_factory=dict)
+    identity: Mapping[str, str] | None = None
 
     @contextmanager
     def on(self, device: torch.device | str) -> Iterator[None]:

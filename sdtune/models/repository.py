@@ -15,7 +15,8 @@ from sdtune.models.foreign import foreign_name_of_channels, foreign_name_of_pipe
 
 __all__ = ["Repository", "find_folder", "find_on_hub", "is_hub_id"]
 
-_HUB_ID = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+# no part of an id begins with a dot or a dash: `./models` is a folder
+_HUB_ID = re.compile(r"(?P<repository>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>[\w./-]+))?")
 _INDEX = "model_index.json"
 _LIBRARIES = ("diffusers", "transformers")
 

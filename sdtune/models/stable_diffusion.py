@@ -16,6 +16,7 @@ from sdtune.models.fingerprint import fingerprint
 from sdtune.models.half_norms import keep_norms_in_half
 from sdtune.models.module_copy import QuicklyCopied
 from sdtune.models.noise_schedulers import make_noise_scheduler
+from sdtune.models.part_checks import check_parts
 from sdtune.models.prompt_chunks import PromptSplitter, PromptTokens, encode_in_chunks
 from sdtune.models.recorded_passes import RecordedPasses
 from sdtune.models.substitution import substitute
@@ -86,27 +87,7 @@ class StableDiffusion(QuicklyCopied):
         super().__init__()
         self.family = family or StableDiffusionFamily()
         self.settings = dict(settings or {})
-        if len(text_encoders) != len(tokenizers):
-            raise ValueError(
-                f"Expected one tokenizer per text encoder, but got {len(tokenizers)} tokenizers "
-                f"and {len(text_encoders)} text encoders."
-            )
-        if len(text_encoders) != len(self.family.text_encoder_names):
-            raise ValueError(
-                f"Expected {', '.join(self.family.text_encoder_names)} of a {self.family.name}, "
-                f"but got {len(text_encoders)} text encoders."
-            )
-        if unet.config["in_channels"] != vae.config["latent_channels"]:
-            raise ValueError(
-                f"Expected a UNet for text to image, with {vae.config['latent_channels']} input "
-                f"channels, but got one with {unet.config['in_channels']}."
-            )
-        if vae.config.get("latents_mean") is not None:
-            raise ValueError(
-                f"Expected a VAE whose latents are scaled alone, but that of {source} also has "
-                "`latents_mean`: bases with it, such as Playground 2.5, are trained by another "
-                "noise schedule (EDM), which sdtune does not train."
-            )
+        check_parts(self.family, unet, vae, text_encoders, tokenizers, source)
         self.family.prepare(unet, text_encoders, tokenizers)
         self.unet = unet
         self.vae = vae

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from sdtune._wording import counted
 from sdtune.data.buckets import Size
 from sdtune.data.decoding import PictureError, read_part
 from sdtune.data.pictures import Picture
@@ -90,7 +91,7 @@ def write_contact_sheet(survey: Survey, path: Path, most: int = SHOWN) -> Path:
     return write_page(
         "contact_sheet.html",
         path,
-        title=f"{len(survey.pictures):,} pictures",
+        title=counted(len(survey.pictures), "picture"),
         summary=_sentence(summary),
         notices=[_sentence(line) for line in others if not line.startswith(" ")],
         parts=parts,

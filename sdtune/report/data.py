@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sdtune._wording import counted
 from sdtune.data.survey import BucketFigures
 from sdtune.data.survey_file import RecordedSurvey
 from sdtune.data.survey_words import count_words, percent_kept
@@ -38,7 +39,7 @@ def data_sentence(survey: RecordedSurvey) -> str:
     Returns:
         One or two sentences.
     """
-    pictures = "1 picture" if survey.pictures == 1 else f"{survey.pictures:,} pictures"
+    pictures = counted(survey.pictures, "picture")
     least = percent_kept(survey.smallest_kept)
     said = f"{pictures}; training sees {percent_kept(survey.kept)} of their pixels"
     said += "." if least == percent_kept(survey.kept) else f", and of one only {least}."

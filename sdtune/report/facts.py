@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 
+from sdtune._wording import counted
 from sdtune.data.survey_words import percent_kept
 from sdtune.evaluation.rounding import percent
 from sdtune.report.run import ReportedRun
@@ -20,7 +21,7 @@ def summary(run: ReportedRun) -> str:
     parts = [run.technique or "A technique that is not recorded"]
     parts.append(f"on {run.base}" if run.base else "")
     if run.evaluation is not None and run.evaluation.training_pictures.count:
-        parts.append(f"with {run.evaluation.training_pictures.count} pictures")
+        parts.append(f"with {counted(run.evaluation.training_pictures.count, 'picture')}")
     steps = f"{_steps_taken(run)}{of} steps"
     return " ".join(part for part in parts if part) + f", {steps}."
 
@@ -122,8 +123,9 @@ def _evaluation_facts(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
     share = f", {percent(cost.share_of_run)} of the run" if cost.share_of_run is not None else ""
     parts = f"{duration(cost.drawing_seconds)} to draw, {duration(cost.scoring_seconds)} to score"
     yield "evaluation took", f"{duration(cost.seconds)}{share}: {parts}"
-    drawn = f"{_count(protocol.prompts, 'prompt')}, {_count(protocol.seeds, 'seed')} for each"
-    steps = f"{protocol.num_inference_steps} steps, guidance {protocol.guidance_scale:g}"
+    prompts = counted(len(protocol.prompts), "prompt")
+    drawn = f"{prompts}, {counted(len(protocol.seeds), 'seed')} for each"
+    steps = f"{counted(protocol.num_inference_steps, 'step')}, guidance {protocol.guidance_scale:g}"
     size = f", {evaluation.size[0]}x{evaluation.size[1]}" if evaluation.size else ""
     yield "scored on", f"{drawn}, {steps}{size}"
     kept = evaluation.training_pictures.kept
@@ -132,10 +134,6 @@ def _evaluation_facts(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
     yield "judges", f"CLIP {protocol.clip}" + (f", DINO {protocol.dino}" if protocol.dino else "")
     versions = {"sdtune": evaluation.sdtune, **evaluation.run.versions}
     yield "versions", ", ".join(f"{name} {version}" for name, version in versions.items())
-
-
-def _count(things: Sequence[object], name: str) -> str:
-    return f"{len(things)} {name}" if len(things) == 1 else f"{len(things)} {name}s"
 
 
 def _steps_taken(run: ReportedRun) -> int:

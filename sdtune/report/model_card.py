@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from sdtune._prompt_fields import PromptFields
+from sdtune._wording import counted
 from sdtune.models import NANO
 from sdtune.report.figures import metric_rows
 from sdtune.report.run import ReportedRun
@@ -159,7 +160,7 @@ def _introduction(
     run: ReportedRun, checkpoint: Checkpoint | None, base: str, metadata: Mapping[str, str]
 ) -> Iterator[str]:
     count = metadata.get("sdtune.num_train_images")
-    of = f", from {count} pictures" if count else ""
+    of = f", from {count} {'picture' if count == '1' else 'pictures'}" if count else ""
     steps = step_name(checkpoint.label) if checkpoint else f"step {run.last_step}"
     yield f"{run.technique or 'An adapter'} on {base}{of}: {steps} of {run.recipe}, by sdtune."
     if base == NANO:
@@ -214,13 +215,14 @@ def _scores(run: ReportedRun, checkpoint: Checkpoint | None) -> Iterator[str]:
         yield from ("## Scores", "", "Nothing was measured.", "")
         return
     protocol = run.evaluation.protocol
+    prompts = counted(len(protocol.prompts), "prompt")
     yield from (
         "## Scores",
         "",
-        f"Of {len(protocol.prompts)} prompts with {len(protocol.seeds)} seeds each, "
-        f"{protocol.num_inference_steps} steps, guidance {protocol.guidance_scale:g}, judged by "
-        f"CLIP {public_base(protocol.clip)}. In brackets, bootstrap 95 % intervals over prompts "
-        "and seeds.",
+        f"Of {prompts} with {counted(len(protocol.seeds), 'seed')} "
+        f"each, {counted(protocol.num_inference_steps, 'step')}, guidance "
+        f"{protocol.guidance_scale:g}, judged by CLIP {public_base(protocol.clip)}. In brackets, "
+        "bootstrap 95 % intervals over prompts and seeds.",
         "",
         "| | base | with the adapter | difference | |",
         "|---|---|---|---|---|",

@@ -8,6 +8,8 @@ from math import ceil
 
 from PIL import Image, ImageDraw, ImageFont
 
+from sdtune._wording import counted
+
 __all__ = ["GridRow", "draw_grid", "sampling_caption"]
 
 _SMALLEST_TILE, _LARGEST_TILE = 128, 320  # pixels: readable at 64 px, and a file to send at 1024
@@ -98,7 +100,7 @@ def sampling_caption(num_inference_steps: int, guidance_scale: float, seeds: Seq
     """
     name = "seed" if len(seeds) == 1 else "seeds"
     listed = ", ".join(map(str, seeds))
-    return f"{num_inference_steps} steps, guidance {guidance_scale:g}, {name} {listed}"
+    return f"{counted(num_inference_steps, 'step')}, guidance {guidance_scale:g}, {name} {listed}"
 
 
 def _check_rows(rows: Sequence[GridRow], tiles: int) -> None:

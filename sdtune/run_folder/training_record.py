@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from sdtune._wording import counted
 from sdtune.files.json_file import JsonFileError, parse_json
 
 __all__ = ["RECORD_KEY", "TrainingRecord", "differences", "read_record"]
@@ -132,14 +133,14 @@ def _changed_files(before: list[str], now: list[str]) -> Iterator[str]:
         return
     old, new = ([each.partition(":")[0] for each in words] for words in (before, now))
     missing, added = sorted({*old} - {*new}), sorted({*new} - {*old})
-    for words, verb in ((missing, "are missing"), (added, "are new")):
+    for words, what in ((missing, "missing"), (added, "new")):
         if words:
             shown = ", ".join(f"{each}…" for each in words[:_LISTED])
-            yield f"data: {len(words)} files {verb}, by their sha256: {shown}"
+            yield f"data: {counted(len(words), 'file is', 'files are')} {what}, by sha256: {shown}"
     if not missing and not added:
         said = sum(each not in {*before} for each in now)
         yield (
-            f"data: captions or repeats of {said} pictures differ"
+            f"data: captions or repeats of {counted(said, 'picture')} differ"
             if said
             else "data: pictures are in another order"
         )

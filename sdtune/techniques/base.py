@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from sdtune._arguments import whole_signature
-from sdtune._checks import check_all, check_not_negative, check_positive, check_switches
+from sdtune._checks import check_all, check_not_negative, check_positive, check_types
 from sdtune.functional import (
     Stream,
     add_noise,
@@ -131,6 +131,9 @@ class DiffusionFineTuningModule(PromptEncodingModule):
             seed=seed,
             adapter=adapter,
         )
+        # a technique's own arguments too; Lightning would keep a frame that it finds by itself
+        self.save_hyperparameters(ignore="method", frame=currentframe())
+        check_types(type(self), self.hparams)
         check_all(
             lambda: method.check(base),
             lambda: check_base(base),
@@ -144,9 +147,6 @@ class DiffusionFineTuningModule(PromptEncodingModule):
             lambda: check_roll_backs(roll_backs, optimizer),
             lambda: method.check_quantization(quantization),
         )
-        # a technique's own arguments too; Lightning would keep a frame that it finds by itself
-        self.save_hyperparameters(ignore="method", frame=currentframe())
-        check_switches(type(self), self.hparams)
         self.method = method
         for name, rate in method.learning_rates.items():  # Lightning's rate finder may set another
             setattr(self, name, rate)

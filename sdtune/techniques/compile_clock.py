@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from sdtune._wording import counted
+
 __all__ = ["CompileClock", "compile_seconds"]
 
 _QUIET = 5
@@ -104,7 +106,7 @@ class CompileClock:
         """
         if _of_process().seconds == self._told:
             return None
-        return f"{self._compiled()[1]}; the run had {steps} steps."
+        return f"{self._compiled()[1]}; the run had {counted(steps, 'step')}."
 
     def _compiled(self) -> tuple[float, str]:
         found = _of_process()

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
+from sdtune._wording import counted
 from sdtune.files.cache_folder import size_words
 from sdtune.models import Conditioning, PromptCache
 from sdtune.models.devices import chosen_device
@@ -63,7 +64,10 @@ def encode_before_training(
         prompts.store.refresh()
     _remember(prompts, captions, encode, model, module.device)
     if captions:
-        rank_zero_info(f"The {len(captions)} captions that samples have are encoded once.")
+        are = counted(
+            len(captions), "caption that samples have is", "captions that samples have are"
+        )
+        rank_zero_info(f"{are} encoded once.")
     model.text_encoders.to("cpu")
     return prompts
 

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LearnedWords", "word_of"]
 
+_NAMELESS = Subject("").word
+
 
 @runtime_checkable
 class _HasCaptions(Protocol):
@@ -78,6 +80,7 @@ class LearnedWords(Learned):
         self.rate = rate
         self.is_learning = True
         self._norms: list[Tensor | None] = []
+        self._nouns: list[str] = []
 
     def rows(self, model: StableDiffusion) -> list[nn.Parameter]:
         """Find what learns.
@@ -118,6 +121,7 @@ class LearnedWords(Learned):
         """Name the words that have no name, and let them start from the nouns."""
         if self._is_added:
             return  # the model has them by their names
+        self._nouns = ["" if each is None else each.noun for each in subjects]
         self.words = [
             each if subject is None else _completed(each, subject, base)
             for each, subject in zip_longest(self._words_for(subjects), subjects)
@@ -251,14 +255,30 @@ class LearnedWords(Learned):
 
     def problems_with_words(self, base: str) -> list[str]:
         """List what is wrong with words that were made of nouns; loads tokenizers alone."""
-        made = [each for each in self.words if each not in self._given]
-        if self._missing() or not made:
+        if self._missing():
             return []
-        try:
-            check_all(*(partial(self._check_word, base, each) for each in made))
-        except (TypeError, ValueError) as error:
-            return list(getattr(error, "problems", [str(error)]))
-        return []
+        problems = []
+        for word, key, noun in zip(self.words, self._keys(), self._nouns, strict=False):
+            if word in self._given:
+                continue
+            if word.token == _NAMELESS:
+                problems.append(
+                    f"Expected `{key}` to hold letters or digits, of which a word to learn is "
+                    f"made, but got {noun!r}: give `model.placeholder_token`, such as `<robot>`."
+                )
+                continue
+            try:
+                self._check_word(base, word)
+            except (TypeError, ValueError) as error:
+                told = getattr(error, "problems", [str(error)])
+                problems += [f"{each} It was made of `{key}` {noun!r}." for each in told]
+        return problems
+
+    def _keys(self) -> list[str]:
+        """Say which argument of the data each word is made of."""
+        if len(self.words) == 1:
+            return ["data.class_noun"]
+        return [f"data.concepts[{number}].class_noun" for number in range(len(self.words))]
 
     def _check_word(self, base: str, word: Placeholder) -> None:
         check_token_embedding_arguments(

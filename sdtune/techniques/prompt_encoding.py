@@ -12,6 +12,7 @@ import torch
 
 from sdtune._checks import shortened
 from sdtune._prompt_fields import Subject
+from sdtune._wording import counted
 from sdtune.adapters.words import Placeholder
 from sdtune.models import Conditioning, PromptCache, load_tokenizers
 from sdtune.models.prompt_chunks import split_prompts
@@ -167,7 +168,7 @@ class PromptEncodingModule(WatchedModule):
         lost = list(self._cut(list(filter(None, data.captions()))))
         if not lost:
             return []
-        said = "1 caption is" if len(lost) == 1 else f"{len(lost)} captions are"
+        said = counted(len(lost), "caption is", "captions are")
         rest = [f"  and {len(lost) - _LINES} more"] if len(lost) > _LINES else []
         return [
             f"{said} longer than `model.max_prompt_chunks` {self.max_prompt_chunks} takes "

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import WeightAveraging
 from torch import Tensor, nn
 
 from sdtune._checks import ArgumentsError
@@ -75,7 +74,6 @@ class TunedModelModule(AveragedWeightsModule):
         self.seed = seed
         self.starts_from = adapter
         self._learned_names: frozenset[str] = frozenset()
-        self._has_exchanged = False
         self.register_load_state_dict_post_hook(_miss_nothing_frozen)  # type: ignore[no-untyped-call]
 
     @property
@@ -250,33 +248,6 @@ class TunedModelModule(AveragedWeightsModule):
             for each in self.learns:
                 stack.enter_context(each.switched_off(self.model))
             yield
-
-    @contextmanager
-    def averaged_weights(self) -> Iterator[None]:
-        """Put the average that an optimizer or a callback keeps into the module, for a while.
-
-        Such a callback is a `WeightAveraging`, as `EMAWeightAveraging` is. Without either this
-        does nothing.
-        """
-        averaging = [] if self._has_exchanged else self._averaging_callbacks
-        self._has_exchanged = self._has_exchanged or bool(averaging)
-        for each in averaging:
-            # it may stand behind the callback that asks, and not have counted this step yet
-            each.on_train_batch_end(self.trainer, self, None, None, 0)
-            # as the Trainer does it around a validation: the weights are exchanged, and back
-            each.on_validation_epoch_start(self.trainer, self)
-        try:
-            with super().averaged_weights():
-                yield
-        finally:
-            for each in averaging:
-                each.on_validation_epoch_end(self.trainer, self)
-                self._has_exchanged = False
-
-    @property
-    def _averaging_callbacks(self) -> list[WeightAveraging]:
-        callbacks: list[Any] = [] if self._trainer is None else self._trainer.callbacks  # type: ignore[attr-defined]
-        return [each for each in callbacks if isinstance(each, WeightAveraging)]
 
     def adapter_metadata(self) -> dict[str, str]:
         """Describe the run for the adapter's header, without any folder's name."""

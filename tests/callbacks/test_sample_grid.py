@@ -142,7 +142,7 @@ def test_pictures_that_are_no_numbers_are_striped_and_told(tmp_path, monkeypatch
         return images
 
     monkeypatch.setattr(FakeTechnique, "generate", lost)
-    with pytest.warns(UserWarning, match="1 of 2 pictures hold what is not a finite number"):
+    with pytest.warns(UserWarning, match="1 of 2 pictures holds what is not a finite number"):
         fit(tmp_path, SampleGrid(PROMPTS, every_n_steps=6))
     with Image.open(tmp_path / "samples" / "rows" / "step_000006.png") as strip:
         pixels = np.asarray(strip)

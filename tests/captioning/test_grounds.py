@@ -70,6 +70,21 @@ def test_a_border_of_many_colours_is_no_background() -> None:
     assert find_ground(blocks) is None
 
 
+@pytest.mark.parametrize(
+    ("level", "name"),
+    [(40, "black"), (70, "black"), (90, "gray"), (110, "gray"), (170, "gray"), (200, "white")],
+)
+def test_a_grey_has_no_colour(level: int, name: str) -> None:
+    grey = Image.new("RGB", (48, 48), (level, level, level))
+    assert find_ground(grey) == Background("plain", (name,))
+
+
+def test_colours_are_named_as_they_look() -> None:
+    named = {(100, 60, 30): "brown", (255, 192, 203): "pink", (60, 200, 60): "green"}
+    for colour, name in named.items():
+        assert find_ground(Image.new("RGB", (48, 48), colour)) == Background("plain", (name,))
+
+
 def test_a_large_picture_is_looked_at_as_a_small_one() -> None:
     ground = Background("dotted", ("pink", "white"), period=0.25)
     drawn = Image.fromarray(ground.draw(64))

@@ -122,6 +122,11 @@ def test_a_base_that_is_not_at_hand_is_counted_by_its_architecture(
     assert verdict == "It fits into 12GB."
 
 
+def test_a_base_that_is_no_id_and_not_there_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["estimate", "style_lora", "--model.base", "nonesuch"]) == 2
+    assert "Expected `base` to be `nano`, a folder" in capsys.readouterr().err
+
+
 def test_memory_that_is_used_up_is_told_with_what_is_smaller(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -78,6 +78,18 @@ def test_every_problem_is_listed_at_once(recipe):
     ]
 
 
+def test_a_key_that_each_of_several_things_has_is_told_with_where_it_stands(tmp_path):
+    data = {
+        "class_path": "sdtune.ConceptsDataModule",
+        "init_args": {"concepts": [{"instance_dir": "photos"}], "class_noun": "robot"},
+    }
+    model = {"class_path": "sdtune.MultiConceptModule"}
+    assert problems_in(tmp_path, {"model": model, "data": data}, build=False) == [
+        "Expected a known key of ConceptsDataModule, but got `data.class_noun`: each of the list "
+        "`data.concepts` has a `class_noun` of its own."
+    ]
+
+
 def test_without_building_only_keys_and_types_are_checked(recipe):
     assert problems_of(recipe, "--model.rank=0", "--data.folder=nowhere", build=False) == []
 

@@ -1,4 +1,6 @@
 import gc
+import os
+import subprocess
 import sys
 
 import pytest
@@ -42,6 +44,31 @@ def test_an_import_that_fails_leaves_the_collector_on() -> None:
     with pytest.raises(ImportError), quick_imports():
         raise ImportError
     assert gc.isenabled()
+
+
+def test_the_compiler_is_there_again_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TORCHDYNAMO_DISABLE", raising=False)
+    with quick_imports():
+        assert os.environ["TORCHDYNAMO_DISABLE"] == "1"
+    assert "TORCHDYNAMO_DISABLE" not in os.environ
+    monkeypatch.setenv("TORCHDYNAMO_DISABLE", "0")  # somebody's own
+    with quick_imports():
+        assert os.environ["TORCHDYNAMO_DISABLE"] == "0"
+    assert os.environ["TORCHDYNAMO_DISABLE"] == "0"
+
+
+@pytest.mark.slow
+def test_no_compiler_is_imported_and_what_is_compiled_later_is() -> None:
+    code = (
+        "import sys; from sdtune.commands.quick_imports import quick_imports\n"
+        "with quick_imports(): import sdtune.commands.fit, peft\n"
+        "print('bitsandbytes' in sys.modules, 'torch._inductor.lowering' in sys.modules)\n"
+        "import torch; seen = []\n"
+        "def backend(graph, _): seen.append(graph); return graph.forward\n"
+        "torch.compile(lambda x: x + 1, backend=backend)(torch.ones(2)); print(len(seen))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False", "1"]
 
 
 def test_who_has_switched_it_off_keeps_it_off() -> None:

@@ -118,7 +118,7 @@ def test_what_differs_is_listed_and_is_a_code_of_its_own(here, tmp_path, capsys)
     printed = capsys.readouterr().out
     for line in (
         "  - recipe: model.learning_rate was `0.01`, is `0.02`",
-        "  - data: captions or repeats of 1 pictures differ",
+        "  - data: captions or repeats of 1 picture differ",
     ):
         assert printed.count(line) == 2  # before and after
     assert "not equal: runs/style/plain/" in printed

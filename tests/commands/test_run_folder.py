@@ -1,4 +1,5 @@
 import os
+import re
 import zipfile
 from pathlib import Path
 
@@ -111,6 +112,31 @@ def test_a_run_with_a_link_out_of_it_is_not_resumed(tmp_path):
     Path("runs/toy/first/samples").symlink_to(tmp_path)
     with pytest.raises(CallError, match="samples is a link that leads out of it"):
         choose_run_folder({"resume": "runs/toy/first"}, RECIPES)
+
+
+@pytest.mark.parametrize("resume", ["last", "runs/toy/version_0"])
+@pytest.mark.parametrize("callbacks", ["null", "[{class_path: sdtune.Progress}]"])
+def test_a_run_that_kept_nothing_is_told_with_what_its_recipe_lacked(resume, callbacks):
+    make_run("version_0").unlink()
+    Path("runs/toy/version_0/checkpoints").rmdir()
+    config = Path("runs/toy/version_0/config.yaml")
+    config.write_text(f"trainer:\n  callbacks: {callbacks}\n")
+    lacks = "`trainer.callbacks` of runs/toy/version_0 named no sdtune.ResumeCheckpoint."
+    with pytest.raises(CallError, match=re.escape(lacks)):
+        choose_run_folder({"resume": resume}, RECIPES)
+    config.write_text("trainer:\n  callbacks: [{class_path: sdtune.ResumeCheckpoint}]\n")
+    with pytest.raises(CallError) as caught:
+        choose_run_folder({"resume": resume}, RECIPES)
+    assert "named no" not in str(caught.value)
+
+
+@pytest.mark.parametrize("resume", ["last", "runs/toy/version_0"])
+def test_a_checkpoint_of_lightning_s_is_named(resume):
+    checkpoint = make_run("version_0")
+    other = checkpoint.rename(checkpoint.with_name("epoch=0-step=3.ckpt"))
+    with pytest.raises(CallError, match=re.escape(f"give Lightning's by name, {other}.")):
+        choose_run_folder({"resume": resume}, RECIPES)
+    assert choose_run_folder({"resume": str(other)}, RECIPES).checkpoint == other
 
 
 @pytest.mark.parametrize("resume", ["last", "missing.ckpt"])

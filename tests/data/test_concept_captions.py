@@ -157,11 +157,58 @@ def test_a_record_of_something_else_has_no_captions(text):
     assert recorded_captions(text) == {}
 
 
+def test_articles_fit_in_captions_and_in_their_files(make_data, captioner, photos):
+    words = {"class_noun": "umbrella"}
+    assert _set_up(make_data(**words, write_captions=True)).captions() == [
+        "a qqq umbrella on grass 24"
+    ]
+    assert (photos / "01.txt").read_text() == "an umbrella on grass 24\n"
+    later = make_data(**words, captioner="none", class_prompt="a {class}")
+    assert _set_up(later).captions() == ["a qqq umbrella on grass 24"]
+    assert later._filled()[0].class_prompt == ["an umbrella"]
+
+
 def test_they_are_written_beside_the_pictures_if_asked_for(make_data, captioner, photos):
     made = _set_up(make_data(write_captions=True)).captions()
     texts = {path.name: path.read_text().strip() for path in photos.glob("*.txt")}
     assert texts == {f"0{number}.txt": "a robot on grass 24" for number in range(3)}
     assert _set_up(make_data(captioner="none")).captions() == made
+
+
+@pytest.mark.parametrize("write", [False, True])
+def test_they_are_shown_with_where_they_were_written(make_data, captioner, photos, tmp_path, write):
+    data = _set_up(make_data(write_captions=write), run=Run(tmp_path / "run"))
+    beside = f" and beside the pictures in {photos}" if write else ""
+    assert data.found()[2:] == [
+        "data.captioner: 3 pictures have captions that were made, by `clip`, nano's words for "
+        f"backgrounds; written in {tmp_path / 'run' / CAPTIONS}{beside}:",
+        *(f"  0{number}.png: a qqq robot on grass 24" for number in range(3)),
+    ]
+
+
+def test_a_caption_that_is_written_anew_beside_a_picture_counts_from_the_next_setup_on(
+    make_data, captioner, photos
+):
+    data = _set_up(make_data(write_captions=True))
+    (photos / "01.txt").write_text("a robot in snow")
+    assert "a qqq robot in snow" not in data.captions()
+    assert "a qqq robot in snow" in _set_up(data).captions()
+
+
+def test_no_file_is_written_that_two_pictures_would_read(make_data, captioner, photos, caplog):
+    (photos / "00.webp").write_bytes((photos / "01.png").read_bytes())
+    _set_up(make_data(write_captions=True))
+    assert sorted(each.name for each in photos.glob("*.txt")) == ["01.txt", "02.txt"]
+    assert f"{photos / '00.webp'}: {photos / '00.txt'} would be of others, too" in caplog.text
+
+
+def test_one_picture_is_told_in_the_singular(make_data, captioner, photos):
+    for number in (1, 2):
+        (photos / f"0{number}.png").unlink()
+    data = make_data()
+    data.name_subjects([], "nano")
+    assert data.found()[-1].startswith("data.captioner: 1 of 1 picture has no caption; captions")
+    assert _set_up(data).found()[2].startswith("data.captioner: 1 picture has a caption that was")
 
 
 def test_none_names_the_subject_alone(make_data, captioner):
@@ -189,7 +236,7 @@ def test_templates_go_around_the_name_and_no_sentence(make_data, captioner, phot
     assert set(told) == {"a qqq robot in snow", "that qqq robot again", "a large qqq robot"}
     assert set(mixed.captions()) == set(told)
     assert mixed.found()[-1] == (
-        "data.prompt_templates: 1 of 3 captions are sentences, and are told without a template; "
+        "data.prompt_templates: 1 of 3 captions is a sentence, and is told without a template; "
         "those go around `qqq robot` alone."
     )
     made = _set_up(make_data(prompt_templates=templates))

@@ -45,7 +45,7 @@ def test_a_module_says_what_masks_there_are_and_lists_bad_ones(folder, tmp_path,
 
     module = make(unmasked_weight=0.1)
     assert module.problems() == []
-    assert "1 of 3 pictures have a mask beside them" in module.found()[-1]
+    assert "1 of 3 pictures has a mask beside" in module.found()[-1]
     for dataset in (module.train_dataset, module.val_dataset):
         assert all("loss_weights" in dataset[index] for index in range(len(dataset)))
     Image.new("L", (16, 16), 255).save(folder / "00_mask.png")

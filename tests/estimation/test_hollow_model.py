@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sdtune.estimation.hollow_model import hollow_model, likely_architecture
+from sdtune.estimation.hollow_model import hollow_model, likely_architecture, not_at_hand
 from sdtune.models import load
 
 
@@ -18,6 +18,17 @@ from sdtune.models import load
 )
 def test_a_base_that_is_not_at_hand_is_counted_by_its_name(base: str, architecture: str) -> None:
     assert likely_architecture(base) == architecture
+
+
+def test_a_name_that_tells_nothing_is_said_and_what_is_no_id_refused() -> None:
+    assert likely_architecture("someone/dreams") == "stable_diffusion_1"
+    assert not_at_hand("someone/dreams").startswith(
+        "someone/dreams is not at hand, and its name does not tell what it is: counted as stable_di"
+    )
+    assert not_at_hand("a/sd1.5") == "a/sd1.5 is not at hand: counted as stable_diffusion_1."
+    for base in ("nonesuch", "./nonesuch", "/nonesuch/model.safetensors"):
+        with pytest.raises(ValueError, match=f"Expected `base` to be .*{base}"):
+            likely_architecture(base)
 
 
 def test_a_base_at_hand_has_its_own_sizes_and_no_values(micro_sd: Path) -> None:

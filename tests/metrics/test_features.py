@@ -112,7 +112,7 @@ def test_a_folder_without_preprocessing_gives_one_sentence(clip_folder, tmp_path
 
 
 def test_nano_s_clip_missing_is_said(monkeypatch, tmp_path):
-    monkeypatch.setattr(features, "files", lambda package: tmp_path)
+    monkeypatch.setattr("sdtune.metrics.judge_files.files", lambda package: tmp_path)
     with pytest.raises(ValueError, match="nano's evaluation CLIP is missing"):
         load_clip()
 

@@ -71,15 +71,15 @@ def test_each_difference_is_a_line():
         "machine: instructions was `AVX2`, is `AVX512`",
         "base: unet was `aa`, is `bb`",
         "run: threads was `2`, is `1`",
-        "data: 1 files are missing, by their sha256: one…",
-        "data: 1 files are new, by their sha256: three…",
+        "data: 1 file is missing, by sha256: one…",
+        "data: 1 file is new, by sha256: three…",
     ]
 
 
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        (["one:said", "two:other"], "data: captions or repeats of 1 pictures differ"),
+        (["one:said", "two:other"], "data: captions or repeats of 1 picture differ"),
         (["two:said", "one:said"], "data: pictures are in another order"),
         ([], "data: other pictures or captions"),
     ],

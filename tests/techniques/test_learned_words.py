@@ -90,6 +90,28 @@ def test_a_noun_that_is_too_many_tokens_is_a_problem_with_what_to_do(
     module.name_subjects(data)
     [problem] = module.problems_with(data)
     assert "`initializer_token` to be 1 token for `num_vectors` 1, but `disc` is 4" in problem
+    assert problem.endswith("It was made of `data.class_noun` 'disc'.")
+
+
+def test_a_noun_of_signs_alone_is_told_by_the_key_that_was_typed(tmp_path: Path) -> None:
+    folders = [make_picture_folder(tmp_path / name) for name in ("a", "b")]
+    data = SubjectDataModule(folders[0], class_noun="🤖", cache_dir=str(tmp_path))
+    module = TextualInversionModule(num_vectors=8)
+    module.name_subjects(data)
+    assert module.problems_with(data) == [
+        "Expected `data.class_noun` to hold letters or digits, of which a word to learn is made, "
+        "but got '🤖': give `model.placeholder_token`, such as `<robot>`."
+    ]
+    given = TextualInversionModule("<robot>", num_vectors=8)
+    given.name_subjects(data)
+    assert given.problems_with(data) == []
+    concepts = [Concept(folders[0], class_noun="disc"), Concept(folders[1], class_noun="🤖")]
+    several = ConceptsDataModule(concepts, cache_dir=str(tmp_path))
+    both = MultiConceptModule(num_vectors=8)
+    both.name_subjects(several)
+    assert [each.split("`")[1] for each in both.problems_with(several)] == [
+        "data.concepts[1].class_noun"
+    ]
 
 
 def test_module_and_data_agree_on_words_and_the_checkpoint_has_them(tmp_path: Path) -> None:

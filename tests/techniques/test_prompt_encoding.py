@@ -79,7 +79,7 @@ def test_few_forms_are_encoded_once_and_many_at_every_step(
     few = _data(folder, tag_dropout=0.5, keep_tokens=4)
     module.encode_once(few)
     # 4 x (red disc, round, flat, even + any of plain, dull), and without a colour the one more
-    assert said == [f"The {len(few.captions())} captions that samples have are encoded once."]
+    assert said == [f"{len(few.captions())} captions that samples have are encoded once."]
     assert len(few.captions()) == 4 * 4 + 2
     with monkeypatch.context() as patch:
         patch.setattr(module, "encode", None)  # all that can be drawn is known

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sdtune._wording import counted
 from sdtune.adapters.format import AdapterFormat
 from sdtune.adapters.lora.adapter import LoRAAdapter
 from sdtune.adapters.lora.layers import (
@@ -118,7 +119,7 @@ def _compare_layers(path: Path, trained: nn.Module, loaded: nn.Module, dtype: to
     if expected.keys() != found.keys():
         names = sorted(expected.keys() ^ found.keys())
         raise AdapterVerificationError(
-            f"Expected {path} to hold {len(expected)} layers of the "
+            f"Expected {path} to hold {counted(len(expected), 'layer')} of the "
             f"{type(trained).__name__}, but it holds {len(found)}; the first that differs is "
             f"`{names[0]}`."
         )

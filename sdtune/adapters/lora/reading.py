@@ -9,6 +9,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from sdtune._wording import counted
 from sdtune.adapters.lora.base_kind import guess_family
 from sdtune.adapters.lora.names import find_module, spellings
 from sdtune.adapters.lora.peft_sizes import least_rank
@@ -72,8 +73,8 @@ def read_updates(
         kinds[kind] = tensor
     if homeless:
         raise refusal(
-            f"{len(homeless)} of its {len(tensors)} tensors have no place in it, such as "
-            f"`{homeless[0]}`"
+            f"{len(homeless)} of its {counted(len(tensors), 'tensor')} "
+            f"{'has' if len(homeless) == 1 else 'have'} no place in it, such as `{homeless[0]}`"
         )
     updates: Updates = {}
     for (name, module), kinds in found.items():

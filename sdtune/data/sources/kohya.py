@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from sdtune._wording import counted
 from sdtune.data.captions import METADATA_NAMES, read_sidecars, several_note
 from sdtune.data.decoding import IMAGE_SUFFIXES
 from sdtune.data.image_folder import is_folder, list_files
@@ -138,9 +139,11 @@ def _left_out(folder: Path, meant: set[Path], inside: list[Path], masks: set[Pat
             "the name does not begin with a number of repeats and `_`."
         )
     if beside or deeper:
+        do = counted(beside + deeper, "picture does", "pictures do")
+        are = "is" if beside + deeper == 1 else "are"
         notes.append(
-            f"{folder}: {beside + deeper} pictures do not lie in a folder `<repeats>_<name>` "
-            "itself and are left out; `data.source: folder` reads all."
+            f"{folder}: {do} not lie in a folder `<repeats>_<name>` itself and {are} left out; "
+            "`data.source: folder` reads all."
         )
     return notes
 

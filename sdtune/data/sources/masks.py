@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from sdtune._wording import counted
+
 __all__ = ["masks_note", "masks_of"]
 
 _ENDINGS = ("_mask", "-masklabel")
@@ -40,7 +42,9 @@ def masks_note(count: int) -> list[str]:
     """Say how many masks were found, in a sentence or none."""
     if not count:
         return []
-    return [f"{count} masks lie beside pictures; they count where `data.unmasked_weight` is given."]
+    one, several = "mask lies beside a picture; it counts", "masks lie beside pictures; they count"
+    lie = counted(count, one, several)
+    return [f"{lie} where `data.unmasked_weight` is given."]
 
 
 def _stems_that_it_may_belong_to(path: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sdtune._checks import shortened
+from sdtune._wording import counted
 from sdtune.data.archive_member import ArchiveMember
 from sdtune.data.captions import caption_lines, several_note
 from sdtune.data.decoding import IMAGE_SUFFIXES
@@ -83,17 +84,18 @@ class WebDatasetSource:
                         )
         if not pictures and not problems:
             problems = [f"{location}: its shards hold no pictures; name others."]
-        noun = "shard" if len(shards) == 1 else "shards"
         notes = several_note(each.captions for each in pictures)
         if beside:
+            are = counted(beside, "picture is", "pictures are")
             notes.append(
-                f"{location}: {beside} pictures of samples that hold several are left out: of "
-                "`0.png` and `0.mask.png` the first is read."
+                f"{location}: {are} left out, of samples that hold several: of `0.png` and "
+                "`0.mask.png` the first is read."
             )
         if loose := _loose_pictures(folder):
-            notes.append(f"{folder}: {loose} pictures beside the shards are left out.")
+            are = counted(loose, "picture beside the shards is", "pictures beside the shards are")
+            notes.append(f"{folder}: {are} left out.")
         root = folder if folder.is_dir() else _common_folder(shards)
-        return Listing(root, pictures, f"{len(shards)} {noun}", problems, notes)
+        return Listing(root, pictures, counted(len(shards), "shard"), problems, notes)
 
 
 @dataclass

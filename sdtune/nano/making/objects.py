@@ -1,5 +1,7 @@
 """The objects that nano can draw: the words of its captions and the emoji that show them."""
 
+from sdtune._wording import with_article as put_article
+
 __all__ = ["OBJECTS", "WELL_KNOWN", "object_label", "with_article"]
 
 # The objects of most scenes: drawn more often in training, so that they become sharp first.
@@ -68,8 +70,7 @@ def object_label(name: str) -> str:
 
 
 def with_article(name: str) -> str:
-    """Return an object's name with its indefinite article, such as "an apple"."""
+    """Return an object's name with its indefinite article, such as "an apple"; a plural alone."""
     if name in {"grapes", "cherries", "french fries", "pancakes", "scissors", "sunglasses"}:
         return name
-    vowel = name[0] in "aeio" or name.startswith("umbrella")
-    return f"{'an' if vowel else 'a'} {name}"
+    return put_article(name)

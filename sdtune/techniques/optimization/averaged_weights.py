@@ -40,12 +40,38 @@ class AveragedWeightsModule(pl.LightningModule):
     With an `AveragingOptimizer`, the average is in the module while it is validated and once
     training has ended, and inside `averaged_weights`. A checkpoint's `state_dict` is the average,
     and its `current_model_state` what training goes on with: the layout of Lightning's
-    `WeightAveraging`. With any other optimizer nothing happens.
+    `WeightAveraging`. With any other optimizer nothing happens, but that `averaged_weights` also
+    knows the average of such a callback.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._has_exchanged = False
 
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:
-        """Put the average into the module for a while, if there is one."""
+        """Put the average that an optimizer or a callback keeps into the module, for a while.
+
+        Such a callback is a `WeightAveraging`, as `EMAWeightAveraging` is. Without either this
+        does nothing.
+        """
+        averaging = [] if self._has_exchanged else self._averaging_callbacks
+        self._has_exchanged = self._has_exchanged or bool(averaging)
+        for each in averaging:
+            # it may stand behind the callback that asks, and not have counted this step yet
+            each.on_train_batch_end(self.trainer, self, None, None, 0)
+            # as the Trainer does it around a validation: the weights are exchanged, and back
+            each.on_validation_epoch_start(self.trainer, self)
+        try:
+            with self._average_of_optimizer():
+                yield
+        finally:
+            for each in averaging:
+                each.on_validation_epoch_end(self.trainer, self)
+                self._has_exchanged = False
+
+    @contextmanager
+    def _average_of_optimizer(self) -> Iterator[None]:
         if not self._averaging or self._holds_average:
             yield
             return
@@ -100,6 +126,11 @@ class AveragedWeightsModule(pl.LightningModule):
     def is_fitting(self) -> bool:
         """Whether a Trainer trains this module, validation meanwhile included."""
         return self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING
+
+    @property
+    def _averaging_callbacks(self) -> list[WeightAveraging]:
+        callbacks: list[Any] = [] if self._trainer is None else self._trainer.callbacks  # type: ignore[attr-defined]
+        return [each for each in callbacks if isinstance(each, WeightAveraging)]
 
     @property
     def _averaging(self) -> list[AveragingOptimizer]:

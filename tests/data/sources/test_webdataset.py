@@ -172,9 +172,9 @@ def test_an_archive_beside_pictures_makes_no_shards_of_them(write, shard):
     shard({"1.png": png(1), "1.txt": "two"}, "here/backup.tar")
     scan = scan_folder(folder)
     assert [each.caption for each in scan.pictures] == ["one"]
-    assert "1 files are neither pictures nor captions and are passed over (1 .tar)" in (
+    assert "1 file is neither a picture nor a caption and is passed over (1 .tar)" in (
         scan.passed_over_line()
     )
     forced = scan_folder(folder, source="webdataset")
     assert [each.caption for each in forced.pictures] == ["two"]
-    assert forced.notes == [f"{folder}: 1 pictures beside the shards are left out."]
+    assert forced.notes == [f"{folder}: 1 picture beside the shards is left out."]
