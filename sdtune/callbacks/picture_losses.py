@@ -29,7 +29,9 @@ class PictureLosses(Callback):
     A sample's loss depends mostly on its timestep: little noise is hard to tell, much is easy. A
     picture that happened to be drawn at low timesteps would look hard. `relative_loss` is
     therefore the mean, over a picture's samples, of the loss divided by the mean loss of all
-    samples in the same tenth of the noise schedule: 1 is ordinary, 2 is twice as hard.
+    samples in the same tenth of the noise schedule: 1 is ordinary, 2 is twice as hard. Where a
+    technique keeps content, what it learns of the base at high noise tells of no picture, and is
+    left out.
 
     Losses stay on their device and are fetched every 256 batches, so that no step waits for them.
     The sums are part of the checkpoint, and a resumed run counts on.
@@ -42,6 +44,7 @@ class PictureLosses(Callback):
         self._pending: list[tuple[Sequence[str], Tensor, Tensor, Sequence[float]]] = []
         self._folder = Path()
         self._total = 0
+        self._below = 1.0  # timesteps from here on tell of no picture
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check the module and learn the run folder."""
@@ -50,8 +53,9 @@ class PictureLosses(Callback):
         self._folder = Path(trainer.log_dir or trainer.default_root_dir)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Learn how long the noise schedule is."""
+        """Learn how long the noise schedule is, and which part of it tells of pictures."""
         self._total = as_technique(pl_module).model.num_train_timesteps
+        self._below = getattr(pl_module, "learns_pictures_below", 1.0) * self._total
 
     def on_train_batch_end(
         self,
@@ -103,13 +107,14 @@ class PictureLosses(Callback):
     def _count(self) -> None:
         if self._pending:
             names, losses, timesteps, weights = zip(*self._pending, strict=True)
-            counted = [weight > 0 for batch in weights for weight in batch]
+            drawn = torch.cat(timesteps)  # to read it waits for the device, once for many batches
+            counts = [weight > 0 for batch in weights for weight in batch]  # others only stand in
+            counted = [a and b for a, b in zip(counts, (drawn < self._below).tolist(), strict=True)]
             columns = (
                 [name for batch in names for name in batch],
-                torch.cat(losses).tolist(),  # waits for the device, once for many batches
-                (torch.cat(timesteps) * BINS // self._total).tolist(),
+                torch.cat(losses).tolist(),
+                (drawn * BINS // self._total).tolist(),
             )
-            # what only stands in is another process's
             self._own.add(*([*compress(column, counted)] for column in columns))
             self._pending.clear()
 

@@ -16,7 +16,8 @@ class ColourShift:
     `slope * d`. What is kept is the `d` that comes nearest to what lies between targets and the
     base's predictions, in the mean over their area: the least squares of all samples seen so far.
     It is a statistic of the data, and no weight: nothing of it is in the adapter. All processes
-    have the same one.
+    have the same one. One step serves for all noise levels, which it does where noise is high: in
+    less of it the base sees colours by itself, and the step it would need is smaller.
     """
 
     def __init__(self) -> None:
@@ -42,7 +43,9 @@ class ColourShift:
             counts = (total[:, 0] > 0).float()
         counts = counts * means.isfinite().all(dim=1)  # one that is not would be in all that follow
         means = torch.where(counts[:, None] > 0, means, 0.0)
-        sums = torch.cat([slopes @ means, (slopes.square() @ counts)[None]])  # (C + 1,)
+        # no matrix product: autocast would take it in half precision, whose sums come to a halt
+        steps, weights = slopes[:, None] * means, slopes.square() * counts
+        sums = torch.cat([steps.sum(dim=0), weights.sum()[None]])  # (C + 1,)
         if dist.is_available() and dist.is_initialized():
             dist.all_reduce(sums)
         self._sums = sums if self._sums is None else self._sums.to(sums.device) + sums

@@ -40,7 +40,9 @@ class ContentPreservation:
     2015, https://arxiv.org/abs/1503.02531) at some timesteps, in place of the prior's pictures
     (Ruiz et al. 2023, https://arxiv.org/abs/2208.12242). How light a picture is, and of which tint,
     is decided at high noise too, and belongs to a style: the base's predictions are moved by what
-    the data's mean colour differs from theirs, see `ColourShift`.
+    the data's mean colour differs from theirs, see `ColourShift`. That holds for high noise alone,
+    from some 80 % of the schedule on. Of `noise_offset` the base knows nothing, so that it works
+    below the level.
 
     Attributes:
         above: Share of the noise schedule above which the base's prediction is the target, in
@@ -109,7 +111,8 @@ class ContentPreservation:
             captions: Sequence[str] = batch["caption"]
             base = self._base(technique, captions, noisy_latents, timesteps, conditioning, rows)
         slopes = target_slope(timesteps, model.alphas_cumprod, model.prediction_type)
-        if weights := batch.get("sample_weights"):  # one that stands in is another process's
+        weights = batch.get("sample_weights")
+        if weights is not None:  # one that stands in is another process's
             counts = torch.tensor([float(weights[row] > 0) for row in above])
             slopes = slopes * copied_to(counts, slopes.device)
         places = latent_weights(batch.get("loss_weights"), target)

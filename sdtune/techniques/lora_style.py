@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+
 from sdtune.adapters.lora import AdapterType, LoRASettings, TargetModules
 from sdtune.techniques.base import DiffusionFineTuningModule
 from sdtune.techniques.content_preservation import ContentPreservation
@@ -33,8 +35,8 @@ class LoRAStyleModule(DiffusionFineTuningModule):
             encoder frozen, and its outputs are then computed once.
         keep_content_above: Share of the noise schedule, in (0, 1), above which the untuned base's
             own predictions, but for the style's mean colour, are the target, so that the adapter
-            changes how things are drawn and not what is drawn: see `ContentPreservation`. None is
-            off.
+            changes how things are drawn and not what is drawn: see `ContentPreservation`. 0.85 is
+            what was measured; None is off.
         **kwargs: See `DiffusionFineTuningModule`.
 
     Raises:
@@ -69,6 +71,11 @@ class LoRAStyleModule(DiffusionFineTuningModule):
         )
         super().__init__(method, base=base, **kwargs)
 
+    @property
+    def learns_pictures_below(self) -> float:
+        """Share of the noise schedule below which a loss tells of its picture; 1 is everywhere."""
+        return self.method.content.above if self.method.content else 1.0
+
     def on_fit_start(self) -> None:
         """See the data's colour anew, unless training goes on."""
         super().on_fit_start()
@@ -84,5 +91,11 @@ class LoRAStyleModule(DiffusionFineTuningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Recall what was seen of the data's colour."""
         super().on_load_checkpoint(checkpoint)
-        if self.method.content:
-            self.method.content.colour.restore(checkpoint.get(_COLOUR))
+        if self.method.content is None:
+            return
+        self.method.content.colour.restore(checkpoint.get(_COLOUR))
+        if self.is_fitting and _COLOUR not in checkpoint:
+            rank_zero_warn(
+                "The checkpoint is of a version in which `model.keep_content_above` kept the base's "
+                "colours too. From here on the style's mean colour is learned."
+            )

@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 
 import pytest
 import torch
@@ -43,6 +44,18 @@ def read(folder):
     record = json.loads((folder / "picture_losses.json").read_text(encoding="utf-8"))
     assert record["version"] == 1
     return record["pictures"]
+
+
+def test_what_is_learned_of_the_base_tells_of_no_picture(tmp_path):
+    technique = Losing()
+    technique.learns_pictures_below = 0.75  # of 20 timesteps
+    seen = fit(tmp_path, technique=technique)
+    pictures = read(tmp_path)
+    told = [sample for sample in seen if sample[2] < 15]
+    assert 0 < len(told) < len(seen)
+    assert {name: each["count"] for name, each in pictures.items()} == Counter(
+        name for name, _, _ in told
+    )
 
 
 def test_losses_are_compared_within_a_tenth_of_the_schedule(tmp_path):

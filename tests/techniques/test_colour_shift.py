@@ -48,6 +48,20 @@ def test_it_is_the_least_squares_of_all_samples_so_far() -> None:
     torch.testing.assert_close(found[:, :, 0, 0], slopes[4:, None] * step)
 
 
+def test_half_precision_does_not_reach_the_sums() -> None:
+    """Of many small steps a sum in half precision would miss most, under autocast too."""
+    slopes, differences = torch.full((8,), -0.1), torch.full((8, 2, 4, 4), 0.05)
+    shift = ColourShift()
+    with torch.autocast("cpu", torch.bfloat16):
+        for _ in range(500):
+            shift.see(differences.bfloat16(), slopes, None)
+    state = shift.state()
+    assert state is not None
+    assert state.dtype == torch.float32
+    expected = [-400 * 0.05, -400 * 0.05, 40.0]
+    torch.testing.assert_close(state, torch.tensor(expected), rtol=5e-3, atol=0)
+
+
 def test_only_what_counts_of_a_picture_has_a_colour() -> None:
     differences, slopes = torch.zeros(3, 2, 4, 4), torch.ones(3)
     differences[0, :, :2], differences[1, :, :, :1] = 1.0, 3.0

@@ -113,6 +113,15 @@ def test_what_was_seen_of_the_colour_is_kept_and_seen_anew_in_another_fit(
     assert fit(module).equal(first)
     other = LoRAStyleModule(str(micro_sd), rank=2, keep_content_above=0.1)
     assert fit(other, ckpt_path=tmp_path / "last.ckpt").equal(first)  # nothing left to train
+    checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    torch.save({k: v for k, v in checkpoint.items() if k != "colour_shift"}, tmp_path / "old.ckpt")
+    other = LoRAStyleModule(str(micro_sd), rank=2, keep_content_above=0.1)
+    with pytest.warns(UserWarning, match="kept the base's colours too"):
+        quiet_trainer(max_steps=3, default_root_dir=tmp_path).fit(
+            other,
+            StyleDataModule(folder, resolution=64, batch_size=2),
+            ckpt_path=tmp_path / "old.ckpt",
+        )
 
 
 def test_the_base_computes_what_is_above_the_level_alone(
