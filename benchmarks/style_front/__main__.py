@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from typing import Literal
 
 from jsonargparse import auto_cli
 
 from benchmarks.style_front.jobs import run_all
-from benchmarks.style_front.plan import COMPARED, PLAN, Planned
+from benchmarks.style_front.plan import COMPARED, PLAN, SHOWN, Planned
 from benchmarks.style_front.report import by_style, listing, plot, table, ways
 from benchmarks.style_front.runs import RESULTS, name_objects
 from benchmarks.style_front.split import STYLES
@@ -73,6 +74,10 @@ def report(
     lines = [line for part in parts for line in ("", *part)][1:]
     (RESULTS / f"{side}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     plot(every, seeds, RESULTS / f"{side}.png")
+    if side == "held_out":
+        by_title = {way.title: way for way in every}
+        shown = [replace(by_title[title], title=name) for title, name in SHOWN.items()]
+        plot(shown, seeds, RESULTS / "front.png")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["COMPARED", "PLAN", "Planned"]
+__all__ = ["COMPARED", "PLAN", "SHOWN", "Planned"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ COMPARED: dict[str, dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "tuning": {
         "nothing kept": (("plain",), _STRENGTHS),
         "kept above 85 %": (("keep_85",), _STRENGTHS),
+        "kept above 85 % but for the style's colour": (("shift_85",), _STRENGTHS),
         "bridge from 60 %": (("bridge_60",), _STRENGTHS),
         "bridge at once from 60 %": (("at_once_60",), _STRENGTHS),
     },
@@ -82,4 +83,11 @@ COMPARED: dict[str, dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
             ("1",),
         ),
     },
+}
+
+# What the project's README shows of it: title -> its name there.
+SHOWN = {
+    "kept above 85 % but for the style's colour": "the recipe",
+    "nothing kept": "the recipe without `keep_content_above`",
+    "a common script": "a common script at three rates",
 }

@@ -24,7 +24,7 @@ _FIRST = 8  # rounds that do not count
 
 
 def step_cost(
-    arms: tuple[str, ...] = ("keep_85", "at_once_60", "at_once_60_half", "at_once_60_more_kept"),
+    arms: tuple[str, ...] = ("shift_85", "at_once_60", "at_once_60_half", "at_once_60_more_kept"),
     base: str = "nano",
     rounds: int = 30,
     batch_size: int = 8,

@@ -96,6 +96,6 @@ class LoRAStyleModule(DiffusionFineTuningModule):
         self.method.content.colour.restore(checkpoint.get(_COLOUR))
         if self.is_fitting and _COLOUR not in checkpoint:
             rank_zero_warn(
-                "The checkpoint is of a version in which `model.keep_content_above` kept the base's "
-                "colours too. From here on the style's mean colour is learned."
+                "The checkpoint is of a version in which `model.keep_content_above` kept the "
+                "base's colours too. From here on the style's mean colour is learned."
             )
