@@ -40,8 +40,7 @@ class LiveMemory(TorchDispatchMode):
         self._alive: set[int] = set()
 
     def __enter__(self) -> Self:
-        """Begin; what is there already is not looked through for garbage."""
-        gc.collect()
+        """Begin; what is there already is not looked through for garbage, now or later."""
         gc.freeze()
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
