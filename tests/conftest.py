@@ -82,12 +82,6 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-def pytest_runtest_teardown() -> None:
-    """Leave it that again, after a test of what counts memory, which unfreezes all."""
-    if not gc.get_freeze_count():
-        gc.freeze()
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep caches away from the user's."""
