@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
@@ -34,11 +35,19 @@ _LONGEST = (
 # all else is imported in functions: the process that hands the tests out to others needs none of it
 
 
+_MEMORY = Path("/dev/shm")
+_ROOM = 8 * 2**30
+"""Bytes that the tests' files may take in memory: several times what they do."""
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Import the libraries where tests run, before pytest listens to what they log.
 
     Lightning looks for handlers of the root logger when it is imported, and keeps its stderr.
     """
+    if "PYTEST_DEBUG_TEMPROOT" not in os.environ and _has_room_in_memory():
+        # thousands of files are synced and folders deleted, and a disk lets each of them wait
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(_MEMORY)
     if config.getoption("numprocesses", 0) and not hasattr(config, "workerinput"):
         return
     gc.disable()  # it would look at all that is imported and collected again and again
@@ -48,6 +57,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
     # tiny tensors gain nothing from threads, and lose much when the cores are busy
     torch.set_num_threads(1)
+
+
+def _has_room_in_memory() -> bool:
+    try:
+        free = shutil.disk_usage(_MEMORY).free
+        with open("/proc/meminfo", encoding="ascii") as file:
+            told = dict(line.split(":") for line in file)
+    except OSError:
+        return False
+    available = 1024 * int(told["MemAvailable"].split()[0])
+    return os.access(_MEMORY, os.W_OK) and min(free, available) > _ROOM
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

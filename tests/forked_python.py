@@ -18,6 +18,7 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -171,10 +172,11 @@ def _run(call: list[Any], streams: list[int], executable: Path) -> int:
 
 
 def _forget_the_tests() -> None:
-    """Be as a process that has just started: seeds, signals, rank, and where messages go."""
+    """Be as one that has just started: seeds, signals, rank, temporary files, messages' place."""
     random.seed()
     np.random.seed()
     torch.manual_seed(_SEED)
+    tempfile.tempdir = None  # what TMPDIR says is read once
     signal.signal(signal.SIGINT, signal.default_int_handler)
     rank_zero_only.rank = _get_rank() or 0  # Lightning reads the environment when it is imported
     logging.getLogger().handlers.clear()

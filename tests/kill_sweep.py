@@ -29,9 +29,10 @@ from sdtune.run_folder.checkpoints import MANIFEST, Manifest, find_checkpoint
 from sdtune.run_folder.event_files import EVENT_FILES
 from sdtune.run_folder.resumes import RESUMES
 from tests.kill_bench import Bench, Tally
-from tests.killed_runs import spelled, torn_files
+from tests.killed_cases import STEPS
+from tests.killed_runs import outcome, spelled, torn_files
 
-__all__ = ["sweep"]
+__all__ = ["sample", "sweep"]
 
 _OWN_NAMES = re.compile(r"[0-9a-f]{32,}")
 _NEVER_WRITTEN_INTO = {".ckpt", ".safetensors", ".png", ".jsonl"}
@@ -67,17 +68,25 @@ def sweep(bench: Bench, case_name: str, tally: Tally, most: int) -> int:
     Returns:
         How many states are known and were not gone on from; 0 if none is left.
     """
-    expected = bench.reference(case_name)[0]
+    expected: dict[str, Any] = {}
     run, copies, kept = (bench.folder / name for name in ("sweep", "copies", "states"))
     shutil.rmtree(kept, ignore_errors=True)
     kept.mkdir()
     waiting, known, tried = [_State("undisturbed")], set[str](), Counter[str]()
+
+    def act(number: int) -> None:
+        if tried.total() <= most:  # from states of the last run none would be gone on
+            _copy(run, copies / str(number))
+
     while waiting and tried.total() <= most:
         state = min(reversed(waiting), key=lambda each: tried[each.checkpoint])
         waiting.remove(state)
         tried[state.checkpoint] += 1
         _restore(state, run)
-        ended = bench.start(case_name, run, act=lambda number: _copy(run, copies / str(number)))
+        copies.mkdir()
+        ended = bench.start(case_name, run, act=act)
+        if state.place is None and ended == 0:
+            expected = outcome(run / "run")
         is_equal = bench.is_equal(f"{case_name}, {state.story}", ended, run, expected, tally)
         if state.place is not None:
             tally.kills += 1
@@ -93,6 +102,43 @@ def sweep(bench: Bench, case_name: str, tally: Tally, most: int) -> int:
                 waiting.append(_State(story, place, _checkpoint_in(place)))
         shutil.rmtree(copies)
     return len(waiting)
+
+
+def sample(bench: Bench, case_name: str, tally: Tally, every: int = 8) -> None:
+    """Go on from one of the states that kills may leave, and compare with the run that went on.
+
+    Two runs in all: the first is what the second is compared with, and is copied on its way.
+
+    Args:
+        bench: What starts runs.
+        case_name: Which of `CASES`.
+        tally: Counts; the state is a kill.
+        every: Before each so many of its operations the first run is copied.
+    """
+    run, copies = bench.folder / "sampled", bench.folder / "samples"
+    for each in (run, copies):
+        shutil.rmtree(each, ignore_errors=True)
+
+    def act(number: int) -> None:
+        if number % every == 0:
+            _copy(run, copies / str(number))
+
+    if bench.start(case_name, run, act=act) != 0:
+        tally.failures.append(f"{case_name}: failed undisturbed\n{(run / 'log').read_text()}")
+        return
+    expected = outcome(run / "run")
+    numbers = sorted(int(each.name) for each in copies.iterdir())
+    torn = [each for number in numbers for each in torn_files(copies / str(number))]
+    tally.torn += len(torn)
+    going_on = [number for number in numbers if 0 < _step_in(copies / str(number)) < STEPS]
+    number = going_on[len(going_on) // 2]
+    place = copies / str(number)
+    _restore(_State(f"killed at {number}", place, _checkpoint_in(place)), run)
+    tally.kills += 1
+    tally.resumed += 1
+    ended = bench.start(case_name, run)
+    what = f"{case_name}, killed at {number}"
+    tally.survived += bench.is_equal(what, ended, run, expected, tally)
 
 
 def _distinct(copies: Path) -> dict[str, tuple[int, Path]]:
@@ -153,6 +199,11 @@ def _of_manifest(path: Path) -> list[Any]:
 def _checkpoint_in(run: Path) -> str:
     path, _ = find_checkpoint(run / "run" / "checkpoints")
     return "" if path is None else _content(path)
+
+
+def _step_in(run: Path) -> int:
+    manifest = Manifest.load(run / "run" / "checkpoints")
+    return manifest.checkpoints[0].step if manifest is not None and _checkpoint_in(run) else 0
 
 
 def _content(path: Path) -> str:

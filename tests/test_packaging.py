@@ -119,15 +119,20 @@ def built(tmp_path_factory):
     for path in ROOT.iterdir():
         if path.is_file() and path.name != ".git":
             shutil.copy(path, source)
-    isolation = ["--no-build-isolation"] if builds_without_network() else []
-    if isolation:
-        make = "from setuptools import build_meta; build_meta.build_sdist('..')"
-        subprocess.run([sys.executable, "-c", make], check=True, capture_output=True, cwd=source)
-        archive = folder / f"sdtune-{sdtune.__version__}.tar.gz"
-        shutil.unpack_archive(archive, folder / "unpacked", filter="data")
-        source = folder / "unpacked" / f"sdtune-{sdtune.__version__}"
-    pip("wheel", "--no-deps", *isolation, "--wheel-dir", folder, source)
+    if not builds_without_network():
+        pip("wheel", "--no-deps", "--wheel-dir", folder, source)
+        return folder
+    build("sdist", folder, source)
+    archive = folder / f"sdtune-{sdtune.__version__}.tar.gz"
+    shutil.unpack_archive(archive, folder / "unpacked", filter="data")
+    build("wheel", folder, folder / "unpacked" / f"sdtune-{sdtune.__version__}")
     return folder
+
+
+def build(what: str, folder: Path, source: Path) -> None:
+    """Build as pip does, in half of its time."""
+    make = f"from setuptools import build_meta; build_meta.build_{what}({str(folder)!r})"
+    subprocess.run([sys.executable, "-c", make], check=True, capture_output=True, cwd=source)
 
 
 def wheel_of(folder: Path) -> Path:

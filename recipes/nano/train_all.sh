@@ -74,6 +74,7 @@ train unet "${gpu[@]}" --model.base "$package/weights" --data.batch_size=512 \
 if [ ! "$package/README.md" -nt "$folder/unet.ckpt" ]; then
     python -m sdtune.nano unet "$folder/unet.ckpt" "$package/weights"
     python -m sdtune.nano card "$folder/sprites.zip" "--folder=$package" \
-        "--prompts=${NANO_PROMPTS:-200}" "--steps=${NANO_STEPS:-25}"
+        "--prompts=${NANO_PROMPTS:-200}" "--steps=${NANO_STEPS:-25}" \
+        "--scenes=${NANO_SCENES:-512}"
 fi
 echo "nano is done: $package holds weights, evaluation_clip and README.md, to copy into sdtune/nano."

@@ -38,18 +38,22 @@ class LiveMemory(TorchDispatchMode):
         self._known = {each.untyped_storage()._cdata for each in known}
         self._keeps = known  # an address stays theirs
         self._alive: set[int] = set()
+        self._was_frozen = False
 
     def __enter__(self) -> Self:
         """Begin; what is there already is not looked through for garbage."""
+        # counted once a step: it looks at each object
+        self._was_frozen = gc.get_freeze_count() > 0
         gc.collect()
         gc.freeze()
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
-        """End."""
+        """End; what others have left aside, such as the libraries' imports, stays aside."""
         super().__exit__(*error)  # type: ignore[no-untyped-call]
-        gc.unfreeze()
+        if not self._was_frozen:
+            gc.unfreeze()
 
     def __torch_dispatch__(
         self,

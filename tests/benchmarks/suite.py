@@ -109,18 +109,22 @@ TECHNIQUES = {
 }
 
 
-def measure_overhead(technique: Technique, folder: Path, rounds: int = 7) -> PairedTimer:
+def measure_overhead(
+    technique: Technique, folder: Path, rounds: int = 7, steps_per_round: int = 2
+) -> PairedTimer:
     """Train on nano as a recipe does, beside a bare loop.
 
     Args:
         technique: What to train.
         folder: Where curves, class pictures and latents go.
         rounds: See `PairedTimer`.
+        steps_per_round: Likewise.
 
     Returns:
         The timer, with a loop `bare`.
     """
-    timer = PairedTimer({"bare": lambda _: BareLoop(technique.make())}, rounds)
+    loops = {"bare": lambda _: BareLoop(technique.make())}
+    timer = PairedTimer(loops, rounds, steps_per_round)
     data = technique.data_module(**technique.data, cache_dir=folder / "cache")
     _train(technique.make(), data, timer, folder)
     return timer

@@ -58,19 +58,32 @@ def test_a_run_is_taken_once_and_none_is_begun_that_would_end_late() -> None:
     assert late.taken(3) is None
 
 
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_picture_folder(tmp_path_factory.mktemp("discs"), count=4)
+
+
+@pytest.fixture(scope="module")
+def plain(micro_sd: Path, pictures: Path) -> torch.Tensor:
+    """Losses of the technique that no candidate changes."""
+    return _learned(None, micro_sd, pictures)[0]
+
+
 @pytest.mark.parametrize("name", some_fast(CANDIDATES, ("bridge_at_once",)))
 def test_a_candidate_learns_the_same_where_passes_are_recorded(
-    micro_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    micro_sd: Path,
+    pictures: Path,
+    plain: torch.Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
 ) -> None:
-    make_picture_folder(tmp_path, count=4)
-    losses, learned = _learned(name, micro_sd, tmp_path)
+    losses, learned = _learned(name, micro_sd, pictures)
     recorder = PassRecorder()
     monkeypatch.setattr(sdtune.models.recorded_passes, "StepGraphs", lambda: StepGraphs(recorder))
-    also, found = _learned(name, micro_sd, tmp_path)
+    also, found = _learned(name, micro_sd, pictures)
     assert recorder.replays >= 3
     torch.testing.assert_close(also, losses, rtol=0, atol=0)
     torch.testing.assert_close(found, learned, rtol=0, atol=0)
-    plain, _ = _learned(None, micro_sd, tmp_path)
     assert not plain.equal(losses)
 
 

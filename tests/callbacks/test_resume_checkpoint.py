@@ -21,6 +21,7 @@ from sdtune.run_folder.recipe_changes import RecipeChangedError
 from sdtune.run_folder.resumes import read_resumes
 from sdtune.run_folder.run_process import training_process
 from tests.callbacks.fake_technique import FakeData, FakeTechnique, make_trainer
+from tests.equal_states import assert_equal_states
 
 
 @pytest.fixture(autouse=True)
@@ -123,8 +124,7 @@ def test_a_stopped_run_that_is_resumed_equals_a_whole_one(tmp_path, stopped_at):
     assert len(first.batches + second.batches) == len(whole.batches)
     if stopped_at % 5 == 0:  # elsewhere it is the data module that finds the place in the epoch
         assert first.batches + second.batches == whole.batches
-        for name, weight in whole.state_dict().items():
-            assert torch.equal(second.state_dict()[name], weight), name
+        assert_equal_states(whole, second)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
 from sdtune.callbacks.sample_grid import SampleGrid
 from sdtune.models import load
 from tests.callbacks.fake_technique import FakeData, FakeTechnique, make_trainer
+from tests.equal_states import assert_equal_states
 
 PROMPTS = ["a cat", "a red car"]
 
@@ -54,8 +55,7 @@ def test_training_is_bit_equal_with_and_without(tmp_path, every_n_steps, argumen
     alone = fit(tmp_path / "a", **arguments)
     seen = fit(tmp_path / "b", SampleGrid(PROMPTS, every_n_steps=every_n_steps), **arguments)
     assert len(seen.calls) == rows
-    for name, weight in alone.state_dict().items():
-        assert torch.equal(seen.state_dict()[name], weight), name
+    assert_equal_states(alone, seen)
 
 
 def test_tensorboard_shows_the_grid_and_every_prompt(tmp_path):

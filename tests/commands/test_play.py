@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import urllib.request
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from sdtune.cli import main
-from tests.drawn_run import make_run
 
 # not imported: that takes seconds, which each process that tests are handed to would spend
 pytestmark = pytest.mark.skipif(find_spec("gradio") is None, reason="gradio is not installed")
@@ -56,12 +54,13 @@ def test_without_gradio_the_extra_is_named(capsys, monkeypatch) -> None:
 
 
 @pytest.mark.slow
-def test_it_is_answered_here_ends_by_a_signal_and_leaves_nothing(micro_sd, tmp_path) -> None:
-    run = make_run(micro_sd, tmp_path / "runs")
+def test_it_is_answered_here_ends_by_a_signal_and_leaves_nothing(
+    drawn_run, tmp_path, quick_python
+) -> None:
     environment = os.environ | {"TMPDIR": str(tmp_path / "temporary"), "GRADIO_SHARE": "True"}
     (tmp_path / "temporary").mkdir()
     with subprocess.Popen(
-        [sys.executable, "-m", "sdtune", "play", run, "--device", "cpu"],
+        [quick_python, "-m", "sdtune", "play", drawn_run, "--device", "cpu"],
         stdout=subprocess.PIPE,
         text=True,
         env=environment,

@@ -16,8 +16,8 @@ from lightning.pytorch.strategies import StrategyRegistry
 
 from sdtune.cli import main
 from tests.conformance.bench import Bench
-from tests.conformance.checks import is_refused
-from tests.conformance.row import Row
+from tests.conformance.checks import is_refused, same
+from tests.conformance.row import Arguments, Row
 from tests.conformance.table import ROWS, page
 from tests.picture_folders import make_picture_folder
 from tests.techniques.every_technique import TECHNIQUES, Build
@@ -48,6 +48,25 @@ def _cases(rows: list[Row]) -> list[object]:
     return [pytest.param(row, id=row.name, marks=marks[row.name]) for row in rows]
 
 
+def _changes_nothing(row: Row) -> bool:
+    return row.check is same and not row.needs
+
+
+def _together(rows: list[Row]) -> list[object]:
+    """Put rows of different options into one run: what changed anything would be seen in it."""
+    runs: list[list[Row]] = []
+    given: list[set[str]] = []
+    for row in rows:
+        keys = row.made_arguments().keys() - {"callbacks"} or {row.option}
+        place = next((place for place, known in enumerate(given) if not keys & known), len(runs))
+        if place == len(runs):
+            runs.append([])
+            given.append(set())
+        runs[place].append(row)
+        given[place] |= keys
+    return [pytest.param(run, id=", ".join(row.name for row in run)) for run in runs]
+
+
 def test_every_option_callback_and_logger_has_a_row() -> None:
     options = {row.option for row in ROWS}
     assert set(inspect.signature(Trainer.__init__).parameters) - {"self"} <= options
@@ -61,9 +80,20 @@ def test_the_page_says_what_the_rows_say() -> None:
     )
 
 
-@pytest.mark.parametrize("row", _cases(TRIED))
+@pytest.mark.parametrize("row", _cases([row for row in TRIED if not _changes_nothing(row)]))
 def test_a_row_holds(row: Row, bench: Bench) -> None:
     _hold(row, bench)
+
+
+@pytest.mark.parametrize("rows", _together([row for row in TRIED if _changes_nothing(row)]))
+def test_rows_that_change_nothing_change_nothing_together(rows: list[Row], bench: Bench) -> None:
+    arguments: Arguments = {"callbacks": []}
+    for row in rows:
+        made = row.made_arguments()
+        given = made.pop("callbacks", [])
+        arguments["callbacks"] += given if isinstance(given, list) else [given]
+        arguments |= made
+    same(bench, arguments)
 
 
 @pytest.mark.slow

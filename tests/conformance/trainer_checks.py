@@ -27,8 +27,8 @@ def two_processes(bench: Bench, arguments: Arguments) -> None:
 
 
 def keeps_adapter_precise(bench: Bench, arguments: Arguments) -> None:
-    """Train with a UNet of less bits, and what learns in float32."""
-    run = trains(bench, arguments)
+    """Train a step with a UNet of less bits, on which CPUs are slow, and what learns in float32."""
+    run = trains(bench, {"limit_train_batches": 1, **arguments})
     kept = any(each.needs_float32 for each in run.module.learns)
     unet = run.module.model.unet
     frozen = {each.dtype for each in unet.parameters() if not each.requires_grad}

@@ -17,6 +17,12 @@ from tests.techniques.every_technique import TECHNIQUES
 _CAPTIONS = ["a picture 0", "a picture 1"]
 
 
+@pytest.fixture(scope="module")
+def plain(micro_sd: Path) -> MemoryCount:
+    """What a step of a LoRA takes in float32."""
+    return _count(micro_sd, torch.float32)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "settings"),
@@ -53,8 +59,7 @@ def test_a_step_is_counted_as_the_allocator_saw_it(
 
 
 @pytest.mark.slow
-def test_half_precision_and_checkpointing_take_less(micro_sd: Path) -> None:
-    plain = _count(micro_sd, torch.float32)
+def test_half_precision_and_checkpointing_take_less(micro_sd: Path, plain: MemoryCount) -> None:
     half = _count(micro_sd, torch.bfloat16)
     recomputed = _count(micro_sd, torch.float32, gradient_checkpointing=True)
     assert half.weights == pytest.approx(plain.weights / 2, rel=0.01)
@@ -65,8 +70,7 @@ def test_half_precision_and_checkpointing_take_less(micro_sd: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_the_base_predicts_beside_is_counted(micro_sd: Path) -> None:
-    plain = _count(micro_sd, torch.float32)
+def test_what_the_base_predicts_beside_is_counted(micro_sd: Path, plain: MemoryCount) -> None:
     module = LoRAStyleModule(str(micro_sd), rank=4, keep_content_above=0.85)
     kept = count_memory(module, str(micro_sd), resolution=256, batch_size=2)
     everywhere = LoRAStyleModule(str(micro_sd), rank=4, keep_content_above=1e-6)

@@ -27,7 +27,7 @@ def _call(
 ) -> subprocess.CompletedProcess[str]:
     path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
     variables = {"NANO_FOLDER": str(folder), "NANO_MINUTES": str(minutes), "NANO_PROMPTS": "2"}
-    variables["NANO_STEPS"] = "1"
+    variables |= {"NANO_STEPS": "1", "NANO_SCENES": "100"}
     variables["PATH"] = path
     return subprocess.run(
         ["bash", str(_ROOT / "recipes" / "nano" / "train_all.sh"), *options],

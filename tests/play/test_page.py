@@ -67,20 +67,42 @@ def context(browser):
     found.close()
 
 
-@pytest.fixture
-def page(context, served):
-    """The page, opened anew; what it complained of is looked at afterwards."""
-    opened = context.new_page()
-    opened.set_default_timeout(_PATIENCE)
-    watched = Watched(opened)
-    opened.goto(served.address)
-    opened.wait_for_selector("#draw")
-    yield opened
-    opened.wait_for_timeout(100)
+def opened(context, served) -> Watched:
+    page = context.new_page()
+    page.set_default_timeout(_PATIENCE)
+    watched = Watched(page)
+    page.goto(served.address)
+    page.wait_for_selector("#draw")
+    return watched
+
+
+def look_at(watched: Watched, served) -> None:
+    """See what it complained of and asked for."""
+    watched.page.wait_for_timeout(100)
     assert watched.complaints == []
     outside = [each for each in watched.requests if not each.startswith(served.address)]
     assert outside == []
-    opened.close()
+
+
+@pytest.fixture
+def page(context, served):
+    """The page, opened anew."""
+    watched = opened(context, served)
+    yield watched.page
+    look_at(watched, served)
+    watched.page.close()
+
+
+@pytest.fixture(scope="module")
+def opened_once(context, served):
+    return opened(context, served)
+
+
+@pytest.fixture
+def used_page(opened_once, served):
+    """The same for the tests that take it as they find it: to open it takes two seconds."""
+    yield opened_once.page
+    look_at(opened_once, served)
 
 
 def say(page, words: str) -> None:
@@ -159,7 +181,8 @@ def test_settings_of_a_dropped_picture_are_taken_over(page, served, asked, tmp_p
     assert not list(served.folder.rglob("dropped.png"))
 
 
-def test_what_a_stranger_wrote_into_a_picture_is_text(page, first, tmp_path) -> None:
+def test_what_a_stranger_wrote_into_a_picture_is_text(used_page, first, tmp_path) -> None:
+    page = used_page
     evil = "<img src=x onerror=alert(1)><script>alert(2)</script>"
     adapter = replace(first.adapters[0], name=evil, sha256="0" * 64)
     settings = replace(first, prompt=evil, adapters=[adapter], seed=2**60)
@@ -174,7 +197,8 @@ def test_what_a_stranger_wrote_into_a_picture_is_text(page, first, tmp_path) -> 
     sync_api.expect(page.locator("#settings textarea")).to_have_value(re.compile("<img src=x"))
 
 
-def test_a_picture_without_settings_is_a_sentence(page, tmp_path) -> None:
+def test_a_picture_without_settings_is_a_sentence(used_page, tmp_path) -> None:
+    page = used_page
     for content in ("other", "none", "damaged"):
         path = tmp_path / f"{content}.png"
         header = PngImagePlugin.PngInfo()
@@ -187,7 +211,8 @@ def test_a_picture_without_settings_is_a_sentence(page, tmp_path) -> None:
         say(page, f"Expected {content}.png to")
 
 
-def test_what_is_wrong_is_a_sentence(page) -> None:
+def test_what_is_wrong_is_a_sentence(used_page) -> None:
+    page = used_page
     draw(page, " ", "Expected a prompt, but it is empty: write what to draw.")
     assert page.locator("#status [role=alert]").count() == 1
     draw(page, "a {thing}", "but got `{thing}`")
@@ -251,7 +276,8 @@ def test_the_page_fits_and_everything_is_named_and_readable(page) -> None:
         assert ground == ("rgb(23, 22, 20)" if scheme == "dark" else "rgb(251, 250, 247)")
 
 
-def test_everything_is_reached_by_the_tab_key(page) -> None:
+def test_everything_is_reached_by_the_tab_key(used_page) -> None:
+    page = used_page
     page.wait_for_selector("#reuse")  # the last: a part whose script comes late is passed by
     page.get_by_label("Prompt", exact=True).focus()
     reached = set()

@@ -19,6 +19,7 @@ from sdtune.techniques import compiled_module
 from sdtune.techniques.compiled_blocks import compiled_blocks
 from sdtune.techniques.compiled_module import compiler_problems
 from sdtune.techniques.lora_style import LoRAStyleModule
+from tests.equal_states import assert_equal_states
 from tests.pass_recorder import PassRecorder
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
@@ -72,9 +73,8 @@ def test_losses_weights_and_pictures_are_those_of_a_run_without_it(micro_sd, tmp
         module, losses = fit(micro_sd, tmp_path, steps=8, compile=True)
     assert len(compiled_blocks(module)) == 4
     torch.testing.assert_close(losses, expected, rtol=1e-4, atol=1e-6)
-    assert module.state_dict().keys() == plain.state_dict().keys()
-    for name, value in plain.state_dict().items():
-        torch.testing.assert_close(module.state_dict()[name], value, rtol=1e-2, atol=1e-3)
+    learned = module.state_dict()
+    torch.testing.assert_close(dict(learned), dict(plain.state_dict()), rtol=1e-2, atol=1e-3)
     assert module.adapter().metadata["sdtune.compile"] == "True"
     for use_adapter in (True, False):
         drawn = [
@@ -102,8 +102,7 @@ def test_a_resumed_run_equals_a_whole_one(micro_sd, tmp_path):
     [last] = (tmp_path / "stopped").rglob("last.ckpt")
     resumed, later = run("stopped", resume=str(last))
     assert torch.equal(later, losses[4:])
-    for name, value in whole.state_dict().items():
-        assert torch.equal(resumed.state_dict()[name], value), name
+    assert_equal_states(whole, resumed)
 
 
 @pytest.mark.slow
@@ -131,8 +130,7 @@ def test_compiled_blocks_are_recorded_as_a_part_of_the_passes(
     module, losses = fit(micro_sd, tmp_path, trainer=half, compile=True)
     assert recorder.replays >= 3
     torch.testing.assert_close(losses, expected)
-    for name, value in plain.state_dict().items():
-        torch.testing.assert_close(module.state_dict()[name], value)
+    torch.testing.assert_close(dict(module.state_dict()), dict(plain.state_dict()))
 
 
 def test_it_is_off_by_default_and_only_training_compiles(micro_sd, traced):

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sdtune.models import load
 from sdtune.techniques.base import DiffusionFineTuningModule
+from tests.equal_states import assert_equal_states
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
 from tests.techniques.drawn_elsewhere import drawn
@@ -160,8 +161,7 @@ def test_a_checkpoint_is_small_names_its_base_and_is_gone_on_from_exactly(
     second = build(str(base))
     trainer = _fit(second, folder, tmp_path, max_steps=5, ckpt_path=path)
     assert trainer.global_step == 5
-    for name, value in _learned(whole).items():
-        assert torch.equal(value, _learned(second)[name]), name
+    assert_equal_states(whole, second)
     other = build(str(base))
     other.load_base()
     other.model.unet.conv_in.weight.data += 1

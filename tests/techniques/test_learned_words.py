@@ -16,6 +16,7 @@ from sdtune.data.subject import SubjectDataModule
 from sdtune.techniques.learned_words import LearnedWords, word_of
 from sdtune.techniques.multi_concept import MultiConceptModule
 from sdtune.techniques.textual_inversion import TextualInversionModule
+from tests.equal_states import assert_equal_states
 from tests.picture_folders import make_picture_folder
 
 
@@ -157,8 +158,7 @@ def test_a_state_names_the_words_to_a_process_that_has_seen_no_data(
     waiting.load_state_dict(state, strict=False)
     assert waiting.hparams.placeholder_token == "<c>"
     assert waiting.learns[0].words == trained.learns[0].words
-    for name, value in trained.state_dict().items():
-        assert torch.equal(waiting.state_dict()[name], value), name
+    assert_equal_states(trained, waiting)
     named = TextualInversionModule("<mine>", "c", str(micro_sd))
     named.load_state_dict(state)
     assert named.hparams.placeholder_token == "<mine>"

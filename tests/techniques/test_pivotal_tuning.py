@@ -14,6 +14,7 @@ from sdtune.data.style import StyleDataModule
 from sdtune.data.subject import SubjectDataModule
 from sdtune.techniques.number_watch import NotFiniteError
 from sdtune.techniques.pivotal_tuning import PivotalTuningModule
+from tests.equal_states import assert_equal_states
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
 
@@ -132,8 +133,7 @@ def test_resume_is_exact_before_at_and_after_the_stop(
         resumed, watch = _module(micro_sd, **arguments), Watch()
         _fit(resumed, folder, watch, ckpt_path=folder / f"{save_at}.ckpt")
         assert len(watch.rows) == STEPS - save_at
-        for name, value in whole.state_dict().items():
-            assert torch.equal(value, resumed.state_dict()[name]), name
+        assert_equal_states(whole, resumed)
 
 
 def test_a_word_that_stopped_is_encoded_once(

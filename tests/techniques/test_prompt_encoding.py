@@ -10,6 +10,7 @@ import torch
 from sdtune.data.style import StyleDataModule
 from sdtune.techniques.lora_style import LoRAStyleModule
 from sdtune.techniques.textual_inversion import TextualInversionModule
+from tests.equal_states import assert_equal_states
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
 from tests.techniques.small_lora import small_module
@@ -39,11 +40,6 @@ def _trained(base: Path, data: StyleDataModule, **arguments: object) -> LoRAStyl
     return module
 
 
-def _assert_equal(one: LoRAStyleModule, other: LoRAStyleModule) -> None:
-    for name, value in one.state_dict().items():
-        assert torch.equal(value, other.state_dict()[name]), name
-
-
 @pytest.mark.slow
 def test_drawn_captions_are_the_same_in_workers_and_after_a_resume(
     micro_sd: Path, folder: Path, tmp_path: Path
@@ -52,20 +48,21 @@ def test_drawn_captions_are_the_same_in_workers_and_after_a_resume(
     whole = _trained(micro_sd, _data(folder, **drawn))
     assert all(value.isfinite().all() for value in whole.state_dict().values())
     plain = _trained(micro_sd, _data(folder))
-    assert any(not v.equal(plain.state_dict()[name]) for name, v in whole.state_dict().items())
+    others = plain.state_dict()
+    assert any(not value.equal(others[name]) for name, value in whole.state_dict().items())
     module = LoRAStyleModule(str(micro_sd), rank=2, learning_rate=1e-2)
     trainer = quiet_trainer(max_steps=3, limit_val_batches=0)
     trainer.fit(module, _data(folder, **drawn))  # two steps an epoch: it stops within the second
     trainer.save_checkpoint(tmp_path / "last.ckpt")
     resumed = _trained(micro_sd, _data(folder, **drawn), ckpt_path=tmp_path / "last.ckpt")
-    _assert_equal(resumed, whole)
+    assert_equal_states(resumed, whole)
 
 
 @pytest.mark.slow
 def test_captions_drawn_by_workers_train_the_same(micro_sd: Path, folder: Path) -> None:
     drawn = {"shuffle_tags": True, "cache_latents": False}
     alone, two = (_trained(micro_sd, _data(folder, num_workers=n, **drawn)) for n in (0, 2))
-    _assert_equal(alone, two)
+    assert_equal_states(alone, two)
 
 
 def test_few_forms_are_encoded_once_and_many_at_every_step(

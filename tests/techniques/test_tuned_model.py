@@ -12,6 +12,7 @@ from sdtune.data.style import StyleDataModule
 from sdtune.models import Part
 from sdtune.models.fingerprint import fingerprint
 from sdtune.techniques.lora_style import LoRAStyleModule
+from tests.equal_states import assert_equal_states
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
 from tests.techniques.small_lora import small_batch, small_module
@@ -72,8 +73,7 @@ def test_a_checkpoint_alone_makes_the_module_again(
     trainer.save_checkpoint(tmp_path / "last.ckpt")
     loaded = LoRAStyleModule.load_from_checkpoint(tmp_path / "last.ckpt")
     assert loaded.hparams == module.hparams
-    for name, value in module.state_dict().items():
-        assert torch.equal(value, loaded.state_dict()[name]), name
+    assert_equal_states(module, loaded)
 
 
 @pytest.mark.parametrize("address", ["https://example.org/last.ckpt", "s3://bucket/last.ckpt"])

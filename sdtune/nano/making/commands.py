@@ -107,7 +107,13 @@ def subject_set(name: str, folder: Path, cache_dir: Path = _CACHE) -> None:
     build_subject_set(folder, cache_dir.expanduser(), name)
 
 
-def card(sprites: Path, folder: Path = _PACKAGE, prompts: int = 200, steps: int = 25) -> None:
+def card(
+    sprites: Path,
+    folder: Path = _PACKAGE,
+    prompts: int = 200,
+    steps: int = 25,
+    scenes: int = 512,
+) -> None:
     """Measure nano and write its model card.
 
     Args:
@@ -115,10 +121,11 @@ def card(sprites: Path, folder: Path = _PACKAGE, prompts: int = 200, steps: int 
         folder: Folder with `weights` and `evaluation_clip`; by default the installed package's.
         prompts: How many held-out captions are drawn, twice each.
         steps: Of the sampler.
+        scenes: How many held-out scenes pass the VAE; the judge sees whole hundreds of them.
     """
     from sdtune.nano.making.card import write_card
 
-    write_card(folder, sprites, prompts, steps)
+    write_card(folder, sprites, prompts, steps, scenes)
 
 
 def is_finished(checkpoint: Path, recipe: Path) -> None:

@@ -11,6 +11,7 @@ from sdtune.adapters.verification import AdapterVerificationError
 from sdtune.adapters.whole_unet import TunedUNet
 from sdtune.adapters.whole_unet.diffusers_format import DiffusersUNetFormat
 from sdtune.models import load
+from tests.equal_states import assert_equal_states
 
 
 @pytest.fixture
@@ -25,8 +26,7 @@ def tuned(micro_sd: Path):
 def test_diffusers_reads_what_was_saved(tuned, tmp_path):
     path = AdapterSet(TunedUNet.from_model(tuned)).save(tmp_path / "adapter", {"sdtune.steps": "3"})
     unet = UNet2DConditionModel.from_pretrained(path.parent)
-    for name, weight in tuned.unet.state_dict().items():
-        assert torch.equal(unet.state_dict()[name], weight), name
+    assert_equal_states(tuned.unet, unet)
 
 
 def test_no_folder_of_this_machine_is_written(tuned, micro_sd, tmp_path):
