@@ -57,7 +57,7 @@ usage: sdtune COMMAND [--help] [arguments ...]
 
 Fine-tune Stable Diffusion to a style or a subject, and measure how well it went. To begin with:
 
-  lightning run recipes/style_lora.yaml        # train: two minutes, without GPU and network
+  lightning run recipes/style_lora.yaml        # train: minutes, without GPU and network
   sdtune generate runs/style_lora/version_0    # draw with what was learned
   lightning run recipes/style_lora.yaml --data.folder my_pictures/
 
