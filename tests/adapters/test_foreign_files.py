@@ -311,7 +311,9 @@ def test_tuned_biases_of_the_base_are_refused(micro, fresh, tmp_path):
     # which PEFT 0.18 leaves out
     tensors.setdefault(name.replace("lora_A.weight", "base_layer.bias"), torch.zeros(8))
     save_file(tensors, path, {"format": "pt"})
-    with pytest.raises(ValueError, match=r"tensors ha(ve|s) no place in it, such as `.*conv1.*bias`"):
+    with pytest.raises(
+        ValueError, match=r"tensors ha(ve|s) no place in it, such as `.*conv1.*bias`"
+    ):
         load_adapter(fresh, tmp_path)
 
 
