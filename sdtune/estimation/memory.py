@@ -36,6 +36,11 @@ class _AllRows(ContentPreservation):
 
     flops: list[int] = field(default_factory=list)
 
+    @property
+    def spared(self) -> float:
+        """FLOP that a step does not compute of it in the mean: timesteps are drawn evenly."""
+        return sum(self.flops) * self.above
+
     def rows(self, timesteps: Tensor, num_train_timesteps: int) -> list[int]:
         """List all rows: timesteps have no values here."""
         return list(range(len(timesteps)))
@@ -125,13 +130,12 @@ def count_memory(
             loss.backward()
         optimizer = _state_bytes(module)
     adapter = bytes_of(learned)
-    not_drawn = sum(content.flops) * content.above if content else 0  # timesteps are drawn evenly
     return MemoryCount(
         weights=bytes_of(every) - adapter,
         adapter=adapter,
         optimizer=optimizer,
         step=live.peak,
-        flops=int(counter.get_total_flops() - not_drawn),
+        flops=int(counter.get_total_flops() - (content.spared if content else 0)),
     )
 
 

@@ -348,9 +348,10 @@ class DiffusionFineTuningModule(PromptEncodingModule):
         conditioning = self._conditioning(batch["caption"])
         conditioning = conditioning.with_inputs(self.model.picture_inputs(batch, latents))
         target = training_target(latents, noise, timesteps, alphas_cumprod, prediction_type)
+        places = latent_weights(batch.get("loss_weights"), latents)
         if training and self.method.content:  # before the pass that keeps its activations
             target = self.method.content.target(
-                self, batch, drawn, noisy_latents, timesteps, conditioning, target
+                self, batch, drawn, noisy_latents, timesteps, conditioning, target, places
             )
         model_pred = self.model(noisy_latents, timesteps, conditioning)
         weights = None
@@ -358,9 +359,7 @@ class DiffusionFineTuningModule(PromptEncodingModule):
             weights = min_snr_weights(
                 timesteps, alphas_cumprod, self.min_snr_gamma, prediction_type
             )
-        return diffusion_loss(
-            model_pred, target, weights, latent_weights(batch.get("loss_weights"), latents)
-        )
+        return diffusion_loss(model_pred, target, weights, places)
 
     def _latents(self, batch: dict[str, Any], validation: bool = False) -> Tensor:
         """Return scaled latents (B, C, h, w), drawn from the posterior, or its mean."""

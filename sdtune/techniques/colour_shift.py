@@ -23,6 +23,11 @@ class ColourShift:
     def __init__(self) -> None:
         self._sums: Tensor | None = None
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes wait for this one in `see`, also where it has no sample."""
+        return dist.is_available() and dist.is_initialized()
+
     def see(self, differences: Tensor, slopes: Tensor, places: Tensor | None) -> Tensor:
         """Take some samples into account; every process calls this at the same steps.
 
@@ -46,7 +51,7 @@ class ColourShift:
         # no matrix product: autocast would take it in half precision, whose sums come to a halt
         steps, weights = slopes[:, None] * means, slopes.square() * counts
         sums = torch.cat([steps.sum(dim=0), weights.sum()[None]])  # (C + 1,)
-        if dist.is_available() and dist.is_initialized():
+        if self.is_shared:
             dist.all_reduce(sums)
         self._sums = sums if self._sums is None else self._sums.to(sums.device) + sums
         step = self._sums[:-1] / self._sums[-1].clamp(min=torch.finfo(torch.float32).tiny)

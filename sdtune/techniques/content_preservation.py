@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from sdtune.functional import copied_to, latent_weights, target_slope
+from sdtune.functional import copied_to, target_slope
 from sdtune.models import Conditioning, StableDiffusion
 from sdtune.techniques.colour_shift import ColourShift
 
@@ -87,6 +87,7 @@ class ContentPreservation:
         timesteps: Tensor,
         conditioning: Conditioning,
         target: Tensor,
+        places: Tensor | None,
     ) -> Tensor:
         """Put the base's predictions in the place of the target of the samples above the level.
 
@@ -98,12 +99,15 @@ class ContentPreservation:
             timesteps: (B,) int64, those where the base is.
             conditioning: Of B rows, as the technique encodes the captions.
             target: (B, C, h, w), what is learned below the level.
+            places: (B, 1, h, w), how much each place counts, or None if all count alike.
 
         Returns:
             (B, C, h, w), without a gradient. The base computes only the samples above the level.
         """
         model = technique.model
         above = self.rows(drawn, model.num_train_timesteps)
+        if not above and not self.colour.is_shared:
+            return target
         rows = copied_to(torch.tensor(above, dtype=torch.int64), target.device)
         timesteps, known = timesteps[rows], target[rows]
         base = known
@@ -115,7 +119,6 @@ class ContentPreservation:
         if weights is not None:  # one that stands in is another process's
             counts = torch.tensor([float(weights[row] > 0) for row in above])
             slopes = slopes * copied_to(counts, slopes.device)
-        places = latent_weights(batch.get("loss_weights"), target)
         shift = self.colour.see(known - base, slopes, None if places is None else places[rows])
         return target.index_copy(0, rows, (base + shift).to(target.dtype))
 
