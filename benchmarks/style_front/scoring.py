@@ -53,7 +53,8 @@ class Judge:
             contact_sheet(drawn, len(some) // len(PROMPTS), file)
         self.device = module.model.device
         contrast = sheet(file).to(self.device)
-        self.style = StyleJudge(module.model, [_read(some, size).to(self.device)], contrast)
+        training = [_read(some, size).to(self.device)]
+        self.style = StyleJudge.fitted(module.model, training, contrast)
         self.unseen = [pictures / "unseen" / f"{name.replace(' ', '_')}.png" for name in _objects()]
         self.size = size
 

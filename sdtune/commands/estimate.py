@@ -9,6 +9,7 @@ from jsonargparse import ArgumentError, Namespace
 from sdtune.commands.call import read_call
 from sdtune.commands.errors import CallError
 from sdtune.commands.recipe import CALL_KEYS
+from sdtune.commands.tools import refusing
 from sdtune.files.printable_text import show
 
 __all__ = ["estimate", "main"]
@@ -86,10 +87,8 @@ def estimate(recipe: str, *words: str, gpu: str | None = None, time: bool = Fals
     quiet_misleading_messages()
     with quiet_devices():
         values = _read(["--config", recipe, *words])
-    try:
+    with refusing():
         architecture = likely_architecture(values["model.base"])
-    except ValueError as error:
-        raise CallError([str(error)]) from error
     if time:
         _check_time(values, is_at_hand=architecture is None)
         # nothing is logged elsewhere than in the run's folder, if there is one

@@ -301,9 +301,9 @@ class Evaluator:
         """Add the judge of style, which compares with what the base drew of some captions."""
         if contrast is not None and about is not None:
             read = self.training.read(style, self._size)
-            found = kept.get(about, lambda: StyleJudge(model, read, contrast).tensors())
-            axis = StyleJudge.from_tensors(found)
-            return replace(self.judges, style=StyleJudge(model, (), contrast, axis))
+            found = kept.get(about, lambda: StyleJudge.fitted(model, read, contrast).tensors())
+            style_judge = StyleJudge(model, StyleJudge.from_tensors(found))
+            return replace(self.judges, style=style_judge)
         missing = missing_needs(self.protocol, self.style_pictures)
         reason = missing.get("style", "it needs two training pictures with captions")
         return replace(self.judges, missing={**self.judges.missing, "style": reason})

@@ -21,25 +21,28 @@ class StyleJudge:
 
     Args:
         model: The base, whose VAE looks at the pictures.
-        training: Training pictures, (b, 3, H, W) in [0, 1] a few at a time.
-        contrast: (K, 3, H, W) in [0, 1], what the base draws of their captions.
-        axis: What was fitted on both before, see `from_tensors`; None fits it.
+        axis: From the base's own pictures to those of the style, see `fitted` and `from_tensors`.
     """
 
-    def __init__(
-        self,
-        model: StableDiffusion,
-        training: Iterable[Tensor],
-        contrast: Tensor,
-        axis: StyleAxis | None = None,
-    ) -> None:
+    def __init__(self, model: StableDiffusion, axis: StyleAxis) -> None:
         self.embedder = GramEmbedder(model.vae)
-        if axis is not None:
-            self.axis = axis
-            return
+        self.axis = axis
+
+    @classmethod
+    def fitted(
+        cls, model: StableDiffusion, training: Iterable[Tensor], contrast: Tensor
+    ) -> StyleJudge:
+        """Make the judge of a style.
+
+        Args:
+            model: The base.
+            training: Training pictures, (b, 3, H, W) in [0, 1] a few at a time.
+            contrast: (K, 3, H, W) in [0, 1], what the base draws of their captions.
+        """
+        embedder = GramEmbedder(model.vae)
         # through the VAE, as the base's own pictures have come: what it cannot draw is no style
-        passed = [self._embed(_through_vae(model, each)) for each in training]
-        self.axis = fit_style_axis(torch.cat(passed), self._embed(contrast))
+        passed = [_embed(embedder, _through_vae(model, each)) for each in training]
+        return cls(model, fit_style_axis(torch.cat(passed), _embed(embedder, contrast)))
 
     def scores(self, images: Tensor) -> Tensor:
         """Place pictures on the axis.
@@ -50,7 +53,7 @@ class StyleJudge:
         Returns:
             (B,) float32: 0 where the base draws, 1 where new pictures of the style lie.
         """
-        return style_score(self._embed(images), self.axis)
+        return style_score(_embed(self.embedder, images), self.axis)
 
     def tensors(self) -> dict[str, Tensor]:
         """Give the axis as tensors, to be kept."""
@@ -63,10 +66,11 @@ class StyleJudge:
         zero, one, accuracy = tensors["places"].tolist()
         return StyleAxis(tensors["direction"], zero, one, accuracy)
 
-    def _embed(self, images: Tensor) -> Tensor:
-        # as many pixels at once as one picture of 512 px: the VAE's maps are hundreds of channels
-        few = max(1, _PIXELS_AT_ONCE // (images.shape[-2] * images.shape[-1]))
-        return torch.cat([self.embedder.embed_images(each) for each in images.split(few)])
+
+def _embed(embedder: GramEmbedder, images: Tensor) -> Tensor:
+    # as many pixels at once as one picture of 512 px: the VAE's maps are hundreds of channels
+    few = max(1, _PIXELS_AT_ONCE // (images.shape[-2] * images.shape[-1]))
+    return torch.cat([embedder.embed_images(each) for each in images.split(few)])
 
 
 @torch.no_grad()

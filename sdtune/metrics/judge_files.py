@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from importlib.resources import files
 from pathlib import Path
 
@@ -42,9 +42,8 @@ def digest_of_judge(source: str | Path) -> str | None:
     total = sha256()
     for path in (*settings, *weights):
         total.update(f"{path.name} {path.stat().st_size}\0".encode())
-        with path.open("rb") as stream:
-            while chunk := stream.read(1 << 20):
-                total.update(chunk)
+        with path.open("rb") as file:
+            total.update(file_digest(file, "sha256").digest())
     return total.hexdigest()
 
 

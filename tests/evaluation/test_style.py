@@ -10,7 +10,7 @@ from tests.metrics.tiny_networks import random_images
 def test_it_is_the_style_score_on_training_pictures_through_the_vae(tiny_sd):
     model = load(tiny_sd)
     training, contrast = random_images(6, seed=0), random_images(6, seed=1)
-    judge = StyleJudge(model, training.split(4), contrast)
+    judge = StyleJudge.fitted(model, training.split(4), contrast)
     with torch.no_grad():
         moments = model.encode_images(2 * training - 1)
         passed = model.decode_latents(model.latents_from_moments(moments))
