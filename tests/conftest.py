@@ -15,6 +15,8 @@ from tempfile import TemporaryDirectory
 os.environ["HF_HUB_OFFLINE"] = "1"
 # for processes that tests start: beside another worker, threads wait for each other
 os.environ["OMP_NUM_THREADS"] = "1"
+# tests are of the CPU; and a build of PyTorch with CUDA that looks for devices cannot fork twice
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import pytest
 
@@ -57,6 +59,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
     # tiny tensors gain nothing from threads, and lose much when the cores are busy
     torch.set_num_threads(1)
+    # the first one starts a thread for each device, and a process with such threads cannot fork:
+    # there are none now, but eight when `FakeTensorMode` has pretended that there is CUDA
+    torch.ones(1, requires_grad=True).backward()
 
 
 def _has_room_in_memory() -> bool:

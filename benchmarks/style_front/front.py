@@ -78,7 +78,7 @@ def area(gained: Tensor, kept: Tensor) -> Tensor:
 
 def style_at(gained: Tensor, kept: Tensor, loss: float = 0.1) -> Tensor:
     """Find the most style at a loss of at most that share of the CLIP score: (R,)."""
-    allowed = kept >= 1.0 - loss
+    allowed = kept > 1.0 - loss - 1e-9  # a point of the grid may lie on it, but for rounding
     return torch.where(allowed, gained, torch.zeros_like(gained)).amax(dim=1)
 
 

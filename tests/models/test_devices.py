@@ -7,8 +7,11 @@ from torch import nn
 from sdtune.models.devices import brought_to, chosen_device
 
 
-def test_the_gpu_is_taken_where_there_is_one() -> None:
-    assert chosen_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_gpu_is_taken_where_there_is_one(monkeypatch, device: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: device == "cuda")
+    monkeypatch.setattr(torch, "empty", lambda *size, device: None)
+    assert chosen_device().type == device
     assert chosen_device("cpu") == torch.device("cpu")
 
 
