@@ -194,7 +194,10 @@ class Suite:
                 interval = interval_of(
                     partial(metric.figure, rows, self.reference), self._resamples()
                 )
-            found[metric.name] = Figure(interval.value, interval.low, interval.high, len(rows))
+            value = interval.value
+            low = min(value, max(interval.low, metric.lowest))
+            high = max(value, min(interval.high, metric.highest))
+            found[metric.name] = Figure(value, low, high, len(rows))
         return found
 
     def against_base(self, scores: Scores, base: Scores) -> dict[str, Difference]:

@@ -47,6 +47,8 @@ CLASS_DRIFT = SampleMetric(
         "base pictures of the class's prompts, in the space of a CLIP."
     ),
     limits="It does not say whether the change is for the better.",
+    lowest=0.0,
+    highest=2.0,
     needs=("clip", "class_pictures", "base"),
     values=_values,
     of_class=True,

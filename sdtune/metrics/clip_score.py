@@ -47,6 +47,8 @@ CLIP_SCORE = SampleMetric(
         "it counts; other programs judge its middle alone."
     ),
     limits="It does not say whether a picture is beautiful, nor in which style it is drawn.",
+    lowest=-100.0,
+    highest=100.0,
     needs=("clip",),
     values=_values,
 )

@@ -34,6 +34,8 @@ CLIP_I = SampleMetric(
         "of a CLIP. Pictures that are not square are squeezed into squares, whole."
     ),
     limits="It does not tell a likeness that was learned from a copy.",
+    lowest=-1.0,
+    highest=1.0,
     needs=("clip", "training"),
     values=lambda samples: image_similarity(samples.pictures.clip, samples.training.clip),
 )
@@ -47,6 +49,8 @@ DINO = SampleMetric(
         "pictures, squeezed likewise."
     ),
     limits="It does not tell a likeness that was learned from a copy.",
+    lowest=-1.0,
+    highest=1.0,
     needs=("dino", "training"),
     values=lambda samples: image_similarity(samples.pictures.dino, samples.training.dino),
 )

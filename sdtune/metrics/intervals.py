@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal, NamedTuple
 
 import torch
+from scipy.special import fdtr, stdtrit
 from torch import Tensor
 
 from sdtune.functional.randomness import Stream, counter_generator
@@ -26,6 +27,12 @@ __all__ = [
 ]
 
 Verdict = Literal["better", "worse", "no difference seen", "no interval"]
+
+_SEEN = 0.9
+"""Probability from which an effect of the seeds is taken to be seen."""
+
+_FEW = 6
+"""Fewer levels have no resamples as far out as Student's t asks."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +107,7 @@ def resample(
     start from the same noise. So whole prompts and whole seeds are drawn with replacement, and a
     sample counts as often as both of its own were drawn (Owen 2007, "The pigeonhole bootstrap",
     https://arxiv.org/abs/0712.1111). What there is one of is not resampled: an interval over one
-    seed speaks of that seed only. Measured on simulated figures of 8
-    prompts and 4 seeds, 95 % intervals hold the truth in 96 % of cases where prompts differ, in
-    99 % and more where neither prompts nor seeds do, and in 86 % where only the 4 seeds do.
+    seed speaks of that seed only.
 
     Args:
         prompts: N prompts, one per sample, or any names of them.
@@ -150,6 +155,13 @@ def bootstrap_interval(
 ) -> Interval:
     """Give the mean of samples with its interval over prompts and seeds.
 
+    The ends are percentiles, as `interval_of` finds them. Where each prompt comes with each seed
+    once, the interval is at least that of Student's t for a mean of random prompts and, where
+    seeds are seen to matter, random seeds: two that differ much say little, whatever is resampled.
+    Measured on simulated differences with none behind them, by `tests/metrics/test_intervals.py`,
+    2 to 12 prompts of 2 to 4 seeds give a verdict in 1 to 6 % of cases, and in up to 14 % where
+    nearly all is decided by the 2 seeds.
+
     Args:
         values: (N,) one figure per sample.
         prompts: N prompts, or any names of them.
@@ -158,7 +170,7 @@ def bootstrap_interval(
         seed: Seed of the draws; the same arguments give the same interval.
 
     Returns:
-        The mean and its interval, as `interval_of` finds it.
+        The mean and its interval.
 
     Raises:
         ValueError: If the numbers differ, or all samples are of one prompt and one seed.
@@ -167,9 +179,69 @@ def bootstrap_interval(
         raise ValueError(
             f"Expected one value per sample, but got {len(values)} for {len(prompts)} samples."
         )
+    _check(confidence)
     figures = values.detach().to("cpu", torch.float64)
     resamples = resample(prompts, seeds, seed=seed)
-    return interval_of(lambda rows: rows @ figures / rows.sum(dim=1), resamples, confidence)
+    means = resamples.weights @ figures / resamples.weights.sum(dim=1)
+    table = _table(figures, prompts, seeds)
+    if table is None:
+        return _of_few(float(figures.mean()), means, resamples.levels, confidence)
+    found = _percentiles(float(figures.mean()), means, resamples.levels, confidence)
+    return _at_least(found, *_random_effects(table))
+
+
+def _table(figures: Tensor, prompts: Sequence[Hashable], seeds: Sequence[int]) -> Tensor | None:
+    """Order figures by prompts and seeds: (P, S); None if not each comes with each once."""
+    rows, columns = (
+        {name: n for n, name in enumerate(dict.fromkeys(of))} for of in (prompts, seeds)
+    )
+    if len(figures) != len(rows) * len(columns):
+        return None
+    table = torch.full((len(rows), len(columns)), math.nan, dtype=torch.float64)
+    table[[rows[name] for name in prompts], [columns[name] for name in seeds]] = figures
+    return None if table.isnan().any() else table
+
+
+def _random_effects(table: Tensor) -> tuple[float, float]:
+    """Estimate the standard error of a table's mean, and its degrees of freedom.
+
+    Two crossed factors are random, prompts (rows) and seeds (columns), with one figure in a cell:
+    the mean has the variance (MS_rows + MS_columns - MS_rest) / N, and the degrees of freedom of
+    Satterthwaite (1946), https://doi.org/10.2307/3002019. Columns are left out where an F test
+    does not see them at 10 %: the mean square of two seeds has one degree of freedom, and would
+    make nearly every interval several times as wide for nothing.
+    """
+    rows, columns = table.shape
+    table = table - table.mean()
+    of_rows, of_columns = table.mean(dim=1, keepdim=True), table.mean(dim=0, keepdim=True)
+    by_rows = columns * float(of_rows.square().sum()) / max(rows - 1, 1)
+    by_columns = rows * float(of_columns.square().sum()) / max(columns - 1, 1)
+    if rows == 1 or columns == 1:
+        variance, freedom = by_rows + by_columns, rows * columns - 1.0
+    else:
+        free = (rows - 1) * (columns - 1)
+        by_rest = float((table - of_rows - of_columns).square().sum()) / free
+        if by_rest and fdtr(columns - 1, free, by_columns / by_rest) < _SEEN:
+            variance, freedom = by_rows, rows - 1.0
+        elif by_rows <= by_rest:
+            variance, freedom = by_columns, columns - 1.0
+        else:
+            variance = by_rows + by_columns - by_rest
+            spread = by_rows**2 / (rows - 1) + by_columns**2 / (columns - 1)
+            freedom = max(1.0, variance**2 / spread) if spread else 1.0
+    return math.sqrt(variance / table.numel()), freedom
+
+
+def _check(confidence: float) -> None:
+    if not 0.0 < confidence < 1.0:
+        raise ValueError(f"Expected `confidence` to be in (0, 1), but got {confidence}.")
+
+
+def _at_least(interval: Interval, error: float, freedom: float) -> Interval:
+    """Widen an interval to that of a standard error and its degrees of freedom."""
+    half = float(stdtrit(freedom, (1.0 + interval.confidence) / 2)) * error
+    low, high = interval.value - half, interval.value + half
+    return replace(interval, low=min(interval.low, low), high=max(interval.high, high))
 
 
 def interval_of(
@@ -179,6 +251,8 @@ def interval_of(
 
     The ends are percentiles of the resampled figures, moved out as Student's t asks for few
     prompts (Hesterberg 2014, the "expanded percentile interval", https://arxiv.org/abs/1411.5279).
+    No resample of a handful of prompts lies far enough out; there the interval is at least that of
+    Student's t with the spread of the resampled figures.
 
     Args:
         statistic: From (R, N) weights of the samples to (R,) figures, not a number where a
@@ -192,13 +266,25 @@ def interval_of(
     Raises:
         ValueError: If `confidence` is not in (0, 1).
     """
-    if not 0.0 < confidence < 1.0:
-        raise ValueError(f"Expected `confidence` to be in (0, 1), but got {confidence}.")
-    value = statistic(torch.ones_like(resamples.weights[:1]))
-    tail = _expanded_tail((1.0 - confidence) / 2, resamples.levels)
+    _check(confidence)
+    value = float(statistic(torch.ones_like(resamples.weights[:1])))
+    figures = statistic(resamples.weights).double().cpu()
+    return _of_few(value, figures, resamples.levels, confidence)
+
+
+def _of_few(value: float, figures: Tensor, levels: int, confidence: float) -> Interval:
+    found = _percentiles(value, figures, levels, confidence)
+    if levels >= _FEW:
+        return found
+    spread = float(figures[~figures.isnan()].std(correction=0))
+    return _at_least(found, spread * math.sqrt(levels / (levels - 1)), levels - 1.0)
+
+
+def _percentiles(value: float, figures: Tensor, levels: int, confidence: float) -> Interval:
+    tail = _expanded_tail((1.0 - confidence) / 2, levels)
     ends = torch.tensor([tail, 1.0 - tail], dtype=torch.float64)
-    low, high = statistic(resamples.weights).double().cpu().nanquantile(ends).tolist()
-    return Interval(float(value), low, high, confidence)
+    low, high = figures.nanquantile(ends).tolist()
+    return Interval(value, low, high, confidence)
 
 
 def _expanded_tail(tail: float, levels: int) -> float:

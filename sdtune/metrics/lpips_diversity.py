@@ -54,6 +54,7 @@ LPIPS_DIVERSITY = SampleMetric(
         "gives the same picture."
     ),
     limits="It does not say whether any of the pictures is good.",
+    lowest=0.0,
     needs=("lpips",),
     values=_values,
 )

@@ -126,6 +126,8 @@ MEMORISED_SHARE = SampleMetric(
         "to each other, and so may be copies."
     ),
     limits="It does not prove a copy: look at the pairs below.",
+    lowest=0.0,
+    highest=1.0,
     needs=("clip", "grey", "training"),
     values=lambda samples: samples.once(copies).float(),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ class Metric(ABC):
         limits: What it does not mean, in one sentence.
         needs: What it reads of the samples besides their pixels. Where one of these is absent the
             metric is not measured, and that is told.
+        lowest: The least that a figure can be; no interval goes below it.
+        highest: The most that it can be.
     """
 
     name: str
@@ -35,6 +38,8 @@ class Metric(ABC):
     meaning: str
     limits: str
     needs: Sequence[Need] = ()
+    lowest: float = -math.inf
+    highest: float = math.inf
 
     @abstractmethod
     def rows(self, samples: Samples) -> Tensor:

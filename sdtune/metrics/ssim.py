@@ -88,6 +88,8 @@ SSIM = SampleMetric(
         "mean over all of them."
     ),
     limits="It compares pixels in place: the same thing drawn elsewhere scores low.",
+    lowest=-1.0,
+    highest=1.0,
     needs=("grey", "training"),
     values=lambda samples: samples.once(ssim_pairs).mean(dim=1),
 )
@@ -101,6 +103,8 @@ SSIM_NEAREST = SampleMetric(
         "a copy."
     ),
     limits="It compares pixels in place: a copy that was moved or mirrored scores low.",
+    lowest=-1.0,
+    highest=1.0,
     needs=("grey", "training"),
     values=lambda samples: samples.once(ssim_pairs).amax(dim=1),
 )

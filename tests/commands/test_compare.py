@@ -83,7 +83,7 @@ def test_a_comparison_ends_with_a_table_and_is_not_repeated(toys, started, capsy
     assert started[1][4:7] == ["--model.rank=8", "--seed=3", "--trainer.max_steps=2"]
     assert "four finished" in printed
     assert "| run | base | four | Rank 8 |" in printed
-    assert printed.count("★ 31.5 (") == 1
+    assert printed.count("★ 32 (") == 1
     content = json.loads(Path("runs/toys/comparison.json").read_text(encoding="utf-8"))
     assert content["command"] == "sdtune compare toys.yaml --budget-steps 2 --seed=3"
     assert Path("runs/toys/report.html").is_file()
@@ -102,7 +102,7 @@ def test_a_failed_run_is_a_row_and_an_exit_code(toys, started, capsys):
     assert main(["compare", toys]) == 1
     printed = capsys.readouterr().out
     assert (
-        "<br>+10.0 (no interval) | failed: Expected the loss to be finite, but got nan. |"
+        "<br>+10 (no interval) | failed: Expected the loss to be finite, but got nan. |"
         in printed
     )
     assert main(["compare", toys]) == 1

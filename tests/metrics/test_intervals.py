@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from sdtune.metrics.intervals import (
+    _FEW,
     Interval,
+    Resamples,
     _expanded_tail,
+    _random_effects,
     bootstrap_interval,
     has_spread,
     interval_of,
@@ -63,6 +66,73 @@ def test_the_interval_holds_the_truth_at_least_as_often_as_it_says(of_prompts, o
     assert share > 0.912
 
 
+@pytest.mark.parametrize(
+    ("prompts", "seeds", "of_prompts", "of_seeds", "rest", "most"),
+    [
+        (2, 2, 1.0, 0.3, 1.0, 0.05),
+        (3, 2, 1.0, 0.3, 1.0, 0.07),
+        (3, 2, 1.0, 0.0, 0.3, 0.09),
+        (4, 1, 1.0, 0.0, 0.3, 0.09),
+        (1, 3, 0.0, 1.0, 0.3, 0.09),
+        (6, 2, 0.1, 1.0, 0.3, 0.16),  # two seeds by which nearly all is decided
+    ],
+)
+def test_a_difference_that_is_none_is_hardly_ever_seen(
+    prompts, seeds, of_prompts, of_seeds, rest, most
+):
+    generator = torch.Generator().manual_seed(7)
+    names = list(zip(*itertools.product(range(prompts), range(seeds)), strict=True))
+    wrong = 0
+    for _ in range(200):
+        values = of_prompts * torch.randn(prompts, 1, generator=generator)
+        values = values + of_seeds * torch.randn(1, seeds, generator=generator)
+        values = values + rest * torch.randn(prompts, seeds, generator=generator)
+        difference = bootstrap_interval(values.flatten(), *names)
+        wrong += verdict(difference, higher_is_better=True) in ("better", "worse")
+    assert wrong / 200 <= most
+
+
+@pytest.mark.parametrize("of_seeds", [False, True])
+def test_of_one_factor_it_is_at_least_student_s(of_seeds):
+    values = torch.tensor([1.0, 2.0, 4.0, 9.0], dtype=torch.float64)
+    many, one = list(range(4)), [0] * 4
+    interval = bootstrap_interval(values, *((one, many) if of_seeds else (many, one)))
+    half = 3.182446 * float(values.std()) / 2  # t of 3 degrees of freedom
+    assert (interval.low, interval.high) == pytest.approx((4.0 - half, 4.0 + half), rel=0.02)
+
+
+def test_a_mean_of_prompts_and_seeds_has_the_variance_of_random_effects():
+    generator = torch.Generator().manual_seed(0)
+    means, variances = [], []
+    for _ in range(2000):
+        table = torch.randn(5, 1, generator=generator) + torch.randn(1, 3, generator=generator)
+        table = table.double() + 0.3 * torch.randn(5, 3, generator=generator)
+        means.append(table.mean())
+        variances.append(_random_effects(table)[0] ** 2)
+    expected = 1 / 5 + 1 / 3 + 0.09 / 15
+    assert float(torch.stack(means).var()) == pytest.approx(expected, rel=0.1)
+    assert float(torch.tensor(variances).mean()) == pytest.approx(expected, rel=0.05)
+
+
+def test_seeds_count_where_they_are_seen_to_matter():
+    generator = torch.Generator().manual_seed(0)
+    rest = torch.randn(8, 2, generator=generator, dtype=torch.float64)
+    prompts_alone = float(rest.mean(dim=1).var() / 8) ** 0.5
+    assert _random_effects(rest) == (pytest.approx(prompts_alone), 7.0)
+    error, freedom = _random_effects(rest + torch.tensor([3.0, -3.0]))
+    assert error == pytest.approx(3.0, rel=0.2)  # of two values 6 apart
+    assert freedom == pytest.approx(1.0, abs=0.1)
+
+
+def test_where_a_pair_is_missing_the_bootstrap_s_spread_decides():
+    prompts, seeds = ["a", "a", "b", "b", "c"], [0, 1, 0, 1, 0]
+    values = torch.tensor([1.0, 2.0, 4.0, 5.0, 9.0])
+    resamples = resample(prompts, seeds)
+    expected = interval_of(lambda rows: rows @ values.double() / rows.sum(dim=1), resamples)
+    assert bootstrap_interval(values, prompts, seeds) == expected
+    assert expected.high - expected.value > 4.3 * 1.0  # t of 2 degrees of freedom
+
+
 @pytest.mark.parametrize(("levels", "t"), [(6, 2.5706), (13, 2.1788), (1001, 1.9623)])
 def test_the_tail_is_student_s(levels, t):
     wanted = NormalDist().cdf(-t * (levels / (levels - 1)) ** 0.5)
@@ -111,7 +181,10 @@ def test_resamples_without_a_figure_are_left_out():
     prompts, seeds = ["a", "b"], [0, 1]
     weights = resample(prompts, seeds).weights
     assert (weights.sum(dim=1) == 0).any()
-    interval = bootstrap_interval(torch.tensor([0.0, 1.0]), prompts, seeds)
+    figures = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    interval = interval_of(
+        lambda rows: rows @ figures / rows.sum(dim=1), Resamples(weights, levels=_FEW)
+    )
     assert (interval.low, interval.value, interval.high) == (0.0, 0.5, 1.0)
 
 
