@@ -80,9 +80,9 @@ class BestRule:
         """
         return (
             f"The {_extreme(fidelity)} {METRICS[fidelity].title} among the checkpoints whose CLIP "
-            "score is not "
-            f"seen to be more than {self.max_clip_score_drop:.0%} below the base's and of whose "
-            f"pictures at most {self.max_memorised_share:.0%} are taken for copies."
+            f"score is not seen to fall, or is at most {self.max_clip_score_drop:.0%} below the "
+            f"base's, and of whose pictures at most {self.max_memorised_share:.0%} are taken for "
+            "copies."
         )
 
     def why_not(self, checkpoint: Checkpoint) -> str | None:
