@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from sdtune.adapters import registry
 from sdtune.adapters.adapter_set import AdapterSet
@@ -13,6 +13,7 @@ from sdtune.adapters.keys_values import CrossAttentionAdapter, add_tuned_project
 from sdtune.adapters.lora import LoRAAdapter, add_lora
 from sdtune.adapters.pipeline import load_adapter, load_pipeline
 from sdtune.adapters.words import TokenEmbeddingAdapter, add_token_embedding
+from sdtune.files import tensor_file
 
 
 @pytest.fixture
@@ -65,6 +66,22 @@ def test_one_file_is_named_by_the_user(saved: Path, base, micro_sd: Path, tmp_pa
     assert form.name == "kohya"
     with pytest.raises(ValueError, match="to be a folder, for the adapter is a folder in the peft"):
         convert_adapters(source, "peft", tmp_path / "other.safetensors", micro_sd)
+
+
+def test_a_header_leads_out_of_no_folder(saved: Path, micro_sd: Path, tmp_path: Path) -> None:
+    source = saved / "adapter" / "kohya_lora.safetensors"
+    victim = tmp_path / "victim.safetensors"
+    tensor_file.write(victim, {"own": torch.ones(1)}, {})
+    content = victim.read_bytes()
+    strange = tmp_path / "strange.safetensors"
+    save_file(load_file(source), strange, {"ss_output_name": str(victim.with_suffix(""))})
+    written = convert_adapters(strange, "kohya", tmp_path / "out", micro_sd)
+    assert list(written.values()) == [tmp_path / "out" / victim.name]
+    assert victim.read_bytes() == content
+    assert tensor_file.read_metadata(written[Path()])["ss_output_name"] == "victim"
+    (tmp_path / "out" / victim.name).write_text("somebody's")
+    with pytest.raises(FileExistsError, match="that sdtune did not write"):
+        convert_adapters(strange, "kohya", tmp_path / "out", micro_sd)
 
 
 def test_words_go_with_their_lora(model, micro_sd: Path, tmp_path: Path) -> None:
