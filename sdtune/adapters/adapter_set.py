@@ -156,6 +156,10 @@ class AdapterSet:
             is_numbered = number < len(kinds) and kinds.count(type(adapter)) > 1
             for form in forms:
                 path = form.path_in(folder, header)
+                others = [each.file_name for each in registry.formats() if each is not form]
+                others += [each.name for *_, each in places]
+                if path.name.casefold() in map(str.casefold, others):  # a header may ask for it
+                    path = folder / form.file_name
                 if is_numbered:
                     path = path.with_name(f"{path.stem}_{number}{path.suffix}")
                 places.append((adapter, form, path))

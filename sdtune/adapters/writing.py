@@ -14,7 +14,8 @@ from sdtune.adapters.lora.format import LoRAFormat
 from sdtune.adapters.lora.layers import tunable_parts
 from sdtune.adapters.lora.placement import place_updates
 from sdtune.adapters.words.adapter import TokenEmbeddingAdapter
-from sdtune.adapters.words.layers import add_token_embedding
+from sdtune.adapters.words.layers import put_token_embedding
+from sdtune.adapters.words.placeholder import Placeholder
 from sdtune.files import tensor_file
 from sdtune.models.stable_diffusion import StableDiffusion
 
@@ -88,17 +89,9 @@ def put_words(model: StableDiffusion, words: Iterable[TokenEmbeddingAdapter]) ->
         ValueError: If one is in the vocabulary already, or for other text encoders.
     """
     for word in words:
-        rows = add_token_embedding(model, word.placeholder_token, "a", word.num_vectors)
-        shapes = [tuple(each.shape) for each in rows]
-        if shapes != [tuple(each.shape) for each in word.vectors]:
-            raise ValueError(
-                f"Expected the word `{word.placeholder_token}` to be for text encoders of width "
-                f"{', '.join(str(shape[1]) for shape in shapes)}, but it is not: give the base "
-                "that it was trained on."
-            )
-        for each, vectors in zip(rows, word.vectors, strict=True):
-            each.data.copy_(vectors)
-            each.requires_grad_(False)
+        placeholder = Placeholder(word.placeholder_token, word.num_vectors, word.initializer_token)
+        for rows in put_token_embedding(model, placeholder, word.vectors):
+            rows.requires_grad_(False)
 
 
 def carried_metadata(path: Path) -> dict[str, str]:

@@ -1,8 +1,9 @@
-"""Paths that a file names: none leads out of the folder that the file came with."""
+"""Paths and names in a file: none leads out of the folder that it is joined to."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path, PurePath
 from typing import Annotated
@@ -10,7 +11,18 @@ from typing import Annotated
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
-__all__ = ["ConfinedPath", "is_confined", "lies_within", "links_out_of", "roots"]
+__all__ = [
+    "ConfinedPath",
+    "confined_name",
+    "is_confined",
+    "lies_within",
+    "links_out_of",
+    "roots",
+]
+
+_MOST_BYTES = (
+    180  # of 255 that systems allow; the rest is for a suffix and a temporary name's parts
+)
 
 
 def is_confined(path: str) -> bool:
@@ -24,6 +36,21 @@ def is_confined(path: str) -> bool:
     """
     pure = PurePath(path)
     return bool(pure.parts) and not pure.anchor and ".." not in pure.parts and "\0" not in path
+
+
+def confined_name(text: str) -> str:
+    """Make the name of one file, without its suffix, of what a file says.
+
+    Args:
+        text: A text of somebody else's, such as `styles/ink v2`.
+
+    Returns:
+        Its last part, such as `ink v2`, without what cannot be printed, dots and spaces at its
+        ends, and what is too long for a name; empty if nothing is left.
+    """
+    last = re.split(r"[/\\]", text)[-1]  # which parts it on one system parts it on all
+    shown = "".join(each for each in last if each.isprintable()).strip(" .")
+    return shown.encode()[:_MOST_BYTES].decode(errors="ignore").rstrip(" .")
 
 
 def lies_within(path: Path, folder: Path) -> bool:

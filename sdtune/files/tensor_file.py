@@ -61,7 +61,7 @@ def write(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str
     _check_metadata(metadata)
     path = Path(path)
     for name, tensor in tensors.items():
-        if not tensor.isfinite().all():
+        if not _is_finite(tensor):
             raise ValueError(
                 f"Expected finite numbers for {path}, but `{name}` holds some that are not, and is "
                 "not written."
@@ -147,12 +147,18 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
                 f"get it again. ({error})"
             ) from error
     for name, tensor in tensors.items():
-        if not tensor.isfinite().all():
+        if not _is_finite(tensor):
             raise ValueError(
                 f"Expected all numbers in {path} to be finite, but `{name}` holds some that are "
                 "not: the training that made it has failed; take an earlier checkpoint."
             )
     return tensors
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    # torch cannot ask numbers of 8 bits
+    asked = tensor.float() if tensor.dtype.itemsize == 1 else tensor
+    return bool(asked.isfinite().all())
 
 
 def _is_safetensors(path: str | Path) -> bool:

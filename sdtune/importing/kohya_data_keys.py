@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,14 +42,18 @@ def is_subject(settings: KohyaSettings) -> bool:
 
 def _prompt(subset: Subset) -> str | None:
     """Give what pictures without captions show, if none of them has one."""
-    return None if _has_captions(subset.folder) else subset.class_tokens
+    return subset.class_tokens if _has_captions(subset.folder) is False else None
 
 
-def _has_captions(folder: str) -> bool:
-    try:
-        return any(each.suffix in _CAPTIONS for each in Path(folder).iterdir())
-    except OSError:
-        return False
+def _has_captions(folder: str) -> bool | None:
+    """Tell whether there are captions, as data sources look for them; None if nobody can look."""
+    if not Path(folder).is_dir() or not os.access(folder, os.R_OK | os.X_OK):
+        return None
+    from sdtune.data.captions import CAPTION_SUFFIXES, NOTES  # with torch: few settings need them
+    from sdtune.data.image_folder import find_files
+
+    files = find_files(Path(folder), CAPTION_SUFFIXES)
+    return any(each.stem.lower() not in NOTES for each in files)
 
 
 def _one(subsets: Sequence[Subset], kind: str, settings: KohyaSettings) -> Subset:
@@ -93,6 +98,13 @@ def _repeats(_: Any, settings: KohyaSettings) -> Outcome:
 
 
 def _tokens(_: Any, settings: KohyaSettings) -> Outcome:
+    for each in (*settings.instance, *settings.regularisation):
+        if each.class_tokens and _has_captions(each.folder) is None:
+            raise UnfitError(
+                "of a folder that is here, for whether its pictures have captions decides the "
+                f"recipe (`{each.folder}` is not, or cannot be read: call this where it is; or "
+                "leave `class_tokens` out, if every picture has a caption)"
+            )
     ours = {}
     prompts = [_prompt(each) for each in settings.instance]
     if any(prompts):

@@ -83,16 +83,26 @@ def _alpha(value: Any, settings: KohyaSettings) -> Outcome:
     return Outcome("taken over", {"model.alpha": alpha})
 
 
-def _convolutions_alike(name: str, here: str) -> Entry:
-    def convert(value: Any, settings: KohyaSettings) -> Outcome:
-        other = settings.get(name, {"network_dim": 4, "network_alpha": 1}[name])
-        if number(least=0)(value) == 0 and settings.get("network_module") == "networks.lora":
-            return Outcome("taken over", note="0: not those of residual blocks")
-        if number(least=0)(value) == number_or(0, other):
-            return Outcome("taken over", note=f"convolutions have that of `{name}`, too")
-        return Outcome("no equal", note=f"convolutions get that of `{name}`, {other}")
+def _conv_dim(value: Any, settings: KohyaSettings) -> Outcome:
+    if number(least=0)(value) == 0 and settings.get("network_module") == "networks.lora":
+        return Outcome("taken over", note="0: not those of residual blocks")
+    return _alike(value, "network_dim", number_or(4, settings.get("network_dim")))
 
-    return special(here, convert)
+
+def _conv_alpha(value: Any, settings: KohyaSettings) -> Outcome:
+    found, other = number(least=0)(value), number_or(1, settings.get("network_alpha"))
+    rank = number_or(4, settings.get("network_dim"))
+    if found == 0:  # the rank there, or in LyCORIS the other alpha
+        is_lycoris = settings.get("network_module") == "lycoris.kohya"
+        own_rank = number_or(0, settings.get("network_args.conv_dim"))
+        found = other if is_lycoris else own_rank
+    return _alike(found or rank, "network_alpha", other or rank)
+
+
+def _alike(value: Any, name: str, other: float) -> Outcome:
+    if number(least=0)(value) == other:
+        return Outcome("taken over", note=f"convolutions have that of `{name}`, too")
+    return Outcome("no equal", note=f"convolutions get that of `{name}`, {other:g}")
 
 
 def _dropout(value: Any, settings: KohyaSettings) -> Outcome:
@@ -206,11 +216,11 @@ MODEL_KEYS: dict[str, Entry] = {
     "network_train_text_encoder_only": special("refused if true", _text_encoder_only),
     "network_args.algo": special("`model.adapter_type`: `lora`, `loha`, `lokr`", _algo),
     "network_args.preset": take("model.target_modules", choice(_PRESETS)),
-    "network_args.conv_dim": _convolutions_alike(
-        "network_dim", "`model.target_modules` `all`, with the rank of all"
+    "network_args.conv_dim": special(
+        "`model.target_modules` `all`, with the rank of all", _conv_dim
     ),
-    "network_args.conv_alpha": _convolutions_alike(
-        "network_alpha", "`model.target_modules` `all`, with the alpha of all"
+    "network_args.conv_alpha": special(
+        "`model.target_modules` `all`, with the alpha of all; 1 if not given, as there", _conv_alpha
     ),
     "network_args.dora_wd": special("`model.use_dora`", _dora),
     "network_args.use_dora": special("`model.use_dora`", _dora),

@@ -17,7 +17,7 @@ from sdtune.importing.kohya_data_keys import is_subject, sides_of
 from sdtune.importing.kohya_settings import KohyaSettings
 from sdtune.importing.kohya_table import KEYS
 from sdtune.importing.kohya_training_keys import DEFAULT_RATE, DEFAULT_STEPS
-from sdtune.importing.outcome import Fate, Outcome, UnfitError
+from sdtune.importing.outcome import Fate, Outcome, UnfitError, number_or
 
 __all__ = ["ImportedRecipe", "Told", "import_kohya"]
 
@@ -62,7 +62,7 @@ class ImportedRecipe:
     Attributes:
         content: The recipe.
         told: What became of every key that was given, each once.
-        defaults: What sd-scripts has where nothing is given, and the recipe has to say.
+        defaults: What sd-scripts has where nothing is given, and the recipe has to say or cannot.
         name: Of the file that it comes from.
     """
 
@@ -81,7 +81,8 @@ class ImportedRecipe:
             fate: [each for each in self.told if each.outcome.fate == fate]
             for fate in get_args(Fate)
         }
-        groups["default"] = list(self.defaults)
+        groups["default"] = [each for each in self.defaults if each.outcome.ours]
+        groups["no equal"] += [each for each in self.defaults if not each.outcome.ours]
         for fate, heading in _HEADINGS.items():
             if groups[fate]:
                 yield f"{heading} ({len(groups[fate])}):"
@@ -130,7 +131,7 @@ def import_kohya(settings: KohyaSettings) -> ImportedRecipe:
     for key, value, reason, changes in settings.set_aside:
         fate: Fate = "no equal" if changes else "meaningless here"
         told.append(Told(key, value, Outcome(fate, note=reason)))
-    shown = [each for each in defaults if each.outcome.ours]
+    shown = [each for each in defaults if each.outcome.ours or each.outcome.fate == "no equal"]
     return ImportedRecipe(_assembled(ours, settings), told, shown, settings.path.name)
 
 
@@ -168,6 +169,9 @@ def _defaults(settings: KohyaSettings) -> dict[str, Any]:
     }
     if settings.is_adapter:
         found |= {"network_dim": 4, "network_alpha": 1}
+    has_own_alpha = str(settings.get("network_module")).startswith("networks.")  # LyCORIS has not
+    if has_own_alpha and number_or(0, settings.get("network_args.conv_dim")) > 0:
+        found["network_args.conv_alpha"] = 1
     if settings.get("enable_bucket") is True and _has_usual_buckets(settings):
         found |= {"min_bucket_reso": 256, "max_bucket_reso": 1024, "bucket_reso_steps": 64}
     beside = {

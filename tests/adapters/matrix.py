@@ -119,9 +119,11 @@ programs there is no file.
   likewise; tests/adapters/test_other_diffusers.py says how to try another release.
 - **kohya.** `ss_base_model_version`, `ss_v2`, `ss_output_name`, `ss_clip_skip`,
   `ss_num_train_images`, rank, alpha, rates, `sshs_model_hash`, `sshs_legacy_hash` (of the tensors'
-  bytes alone) and ModelSpec's keys. No folder and no path. Stable Diffusion XL's UNet is named as
-  in its first code. A LoKr whose two matrices are whole has its scale worked in, because readers
-  leave its alpha aside. A DoRA by outputs is read alike by too few programs, so none is written.
+  bytes alone) and ModelSpec's keys. No folder and no path: in an adapter's folder, the file has the
+  last part of `ss_output_name`, or is `kohya_lora` where that is no name, or another file's. Stable
+  Diffusion XL's UNet is named as in its first code. A LoKr whose two matrices are whole has its
+  scale worked in, because readers leave its alpha aside. A DoRA by outputs is read alike by too few
+  programs, so none is written.
 - **PEFT.** A folder for each part, for `PeftModel.from_pretrained`.
 
 `AdapterCheckpoint(dtype="float16")` halves LoRA files; the last line of a run says by how much

@@ -96,6 +96,28 @@ def test_all_layouts_are_written_and_the_model_left_as_it_was(tmp_path, tuned):
     assert adapter.left_out() == []
 
 
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("../../evil", "evil"),
+        ("/", "kohya_lora"),
+        ("Pytorch_LoRA_weights", "kohya_lora"),
+        ("learned_embeds", "kohya_lora"),
+        ("learned_embeds_1", "kohya_lora"),
+    ],
+)
+def test_the_name_in_a_header_is_of_a_file_of_its_own_in_the_folder(tmp_path, model, name, file):
+    for word in ("<one>", "<two>"):
+        add_token_embedding(model, word, "c")
+    add_lora(model, rank=2, alpha=2.0)
+    words = take(model, ["<one>", "<two>"])
+    adapter = AdapterSet(*words, LoRAAdapter.from_model(model), metadata={"ss_output_name": name})
+    places = [path for *_, path in adapter._places(tmp_path, adapter.metadata)]
+    assert all(path.parent == tmp_path for path in places)
+    assert len({path.name for path in places}) == 5
+    assert places[-2] == tmp_path / f"{file}.safetensors"
+
+
 @pytest.mark.parametrize("lossy", ["pytorch_lora_weights.safetensors", "kohya_lora.safetensors"])
 def test_a_file_that_loses_something_is_found(tmp_path, tuned, lossy):
     adapter = LoRAAdapter.from_model(tuned)

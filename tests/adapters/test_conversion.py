@@ -4,15 +4,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from sdtune.adapters import registry
 from sdtune.adapters.adapter_set import AdapterSet
 from sdtune.adapters.conversion import convert_adapters, find_adapters
 from sdtune.adapters.keys_values import CrossAttentionAdapter, add_tuned_projections
 from sdtune.adapters.lora import LoRAAdapter, add_lora
-from sdtune.adapters.pipeline import load_adapter, load_pipeline
+from sdtune.adapters.lora_tools import merge_loras, resize_lora
+from sdtune.adapters.pipeline import find_adapter_files, load_adapter, load_pipeline
 from sdtune.adapters.words import TokenEmbeddingAdapter, add_token_embedding
+from sdtune.files import tensor_file
 
 
 @pytest.fixture
@@ -67,6 +69,22 @@ def test_one_file_is_named_by_the_user(saved: Path, base, micro_sd: Path, tmp_pa
         convert_adapters(source, "peft", tmp_path / "other.safetensors", micro_sd)
 
 
+def test_a_header_leads_out_of_no_folder(saved: Path, micro_sd: Path, tmp_path: Path) -> None:
+    source = saved / "adapter" / "kohya_lora.safetensors"
+    victim = tmp_path / "victim.safetensors"
+    tensor_file.write(victim, {"own": torch.ones(1)}, {})
+    content = victim.read_bytes()
+    strange = tmp_path / "strange.safetensors"
+    save_file(load_file(source), strange, {"ss_output_name": str(victim.with_suffix(""))})
+    written = convert_adapters(strange, "kohya", tmp_path / "out", micro_sd)
+    assert list(written.values()) == [tmp_path / "out" / victim.name]
+    assert victim.read_bytes() == content
+    assert tensor_file.read_metadata(written[Path()])["ss_output_name"] == "victim"
+    (tmp_path / "out" / victim.name).write_text("somebody's")
+    with pytest.raises(FileExistsError, match="that sdtune did not write"):
+        convert_adapters(strange, "kohya", tmp_path / "out", micro_sd)
+
+
 def test_words_go_with_their_lora(model, micro_sd: Path, tmp_path: Path) -> None:
     for word in ("<one>", "<two>"):
         add_token_embedding(model, word, "c")
@@ -76,6 +94,60 @@ def test_words_go_with_their_lora(model, micro_sd: Path, tmp_path: Path) -> None
     convert_adapters(tmp_path / "in", "kohya", tmp_path / "out", micro_sd)
     vocabulary = load_pipeline(micro_sd, tmp_path / "out").tokenizer.get_vocab()
     assert {"<one>", "<two>"} <= vocabulary.keys()
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "count", "word"),
+    [
+        ("EasyNegative.safetensors", "emb_params", 2, "EasyNegative"),
+        ("badhand.safetensors", "emb_params", 16, "badhand"),
+        ("x.pt", "string_to_param.*", 1, "my-style-1500"),
+    ],
+)
+def test_words_of_other_programs_are_as_they_are_named(
+    file: str, name: str, count: int, word: str, micro_sd: Path, tmp_path: Path
+) -> None:
+    vectors = torch.randn(count, 16, generator=torch.Generator().manual_seed(0))
+    path = tmp_path / file
+    if path.suffix == ".pt":
+        torch.save({"string_to_param": {"*": vectors}, "name": word}, path)
+    else:
+        save_file({name: vectors}, path)
+    [written] = convert_adapters(path, "diffusers", tmp_path / "out", micro_sd).values()
+    [found] = registry.read_words([written])
+    assert found.placeholder_token == word
+    assert torch.equal(found.vectors[0], vectors)
+    use = registry.recognise(written).use("diffusers", written, "mine")
+    assert use.words == ({word: f"{word} {word}_1"} if word == "EasyNegative" else {})
+
+
+def test_a_word_in_the_file_of_a_lora_is_put_beside_it(
+    saved: Path, micro_sd: Path, tmp_path: Path
+) -> None:
+    vectors = torch.ones(2, 16)
+    tensors = load_file(saved / "adapter" / "kohya_lora.safetensors")
+    bundle = tmp_path / "bundle.safetensors"
+    save_file({**tensors, "bundle_emb.Erica.string_to_param.*": vectors}, bundle)
+    convert_adapters(bundle, "diffusers", tmp_path / "out", micro_sd)
+    for adapters in (
+        merge_loras(micro_sd, [bundle, saved / "adapter" / "best"])[0],
+        resize_lora(micro_sd, bundle, 1)[0],
+    ):
+        assert adapters.adapters[0].placeholder_token == "Erica"
+    [found] = registry.read_words(find_adapter_files(tmp_path / "out"))
+    assert found.placeholder_token == "Erica"
+    assert torch.equal(found.vectors[0], vectors)
+
+
+def test_a_word_that_the_base_has_or_of_another_base(micro_sd: Path, tmp_path: Path) -> None:
+    for word, width, message in (
+        ("<|endoftext|>", 16, "the word `<.endoftext.>` to be a new one.* give the file another"),
+        ("new", 32, "`new` to be for text encoders of width 16, but it is 2 x 32"),
+    ):
+        path = tmp_path / "word.safetensors"
+        save_file({word: torch.ones(2, width)}, path)
+        with pytest.raises(ValueError, match=message):
+            convert_adapters(path, "diffusers", tmp_path / "out", micro_sd)
 
 
 def test_what_a_format_cannot_hold_is_refused(model, base, micro_sd: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from sdtune.adapters import registry
+from sdtune.adapters.inspection import inspect_adapter
 from sdtune.adapters.lora import LoRAAdapter, add_lora, lora_layers, lora_parameters
 from sdtune.adapters.lora.kohya_format import KohyaFormat
 from sdtune.adapters.lora.peft_format import PEFTFormat
@@ -95,6 +96,25 @@ def test_a_pickle_of_kohyas_is_read_whole(micro, fresh, tmp_path):
     for name, layer in wanted.items():
         delta = layer.get_delta_weight("default")
         torch.testing.assert_close(found[name].get_delta_weight("default"), delta)
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_numbers_of_8_bits_mean_what_they_say(fresh, tmp_path, dtype):
+    down, up = draw(2, 8).to(dtype), draw(8, 2, seed=1).to(dtype)
+    path = tmp_path / "float8.safetensors"
+    alpha = torch.tensor(1.0).to(dtype)
+    tensors = {"lora_down.weight": down, "lora_up.weight": up, "alpha": alpha}
+    save_file({f"{QUERY}.{name}": each for name, each in tensors.items()}, path)
+    load_adapter(fresh, path)
+    wanted = 0.5 * up.float() @ down.float()
+    torch.testing.assert_close(change(fresh, f"{BLOCK}.to_q"), wanted)
+    adapter = LoRAAdapter.from_model(fresh)
+    for form in registry.formats_of(LoRAAdapter):
+        form.write(adapter, tmp_path / form.file_name, {})
+        assert form.verify(adapter, tmp_path / form.file_name, fresh) < 1e-5
+    [told] = inspect_adapter(path)
+    assert told.dtypes == [str(dtype).removeprefix("torch.")]
+    assert not told.is_damaged
 
 
 def test_a_pickle_that_holds_more_than_tensors_is_not_run(fresh, tmp_path):

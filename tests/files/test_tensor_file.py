@@ -79,3 +79,19 @@ def test_a_pipe_is_never_waited_for(tmp_path):
     assert not tensor_file.is_ours(path)
     with pytest.raises(FileExistsError, match=r"lora\.safetensors to be free"):
         tensor_file.write(path, TENSORS, {})
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2, torch.int8])
+def test_numbers_of_8_bits_are_read_and_written(tmp_path, dtype):
+    path = tmp_path / "a.safetensors"
+    tensor_file.write(path, {"a": torch.ones(2, 2).to(dtype)}, {})
+    found = tensor_file.read_tensors(path)["a"]
+    assert found.dtype == dtype
+    assert found.float().tolist() == [[1.0, 1.0], [1.0, 1.0]]
+    if dtype.is_floating_point:
+        lost = torch.tensor([float("nan")]).to(dtype)
+        with pytest.raises(ValueError, match="finite numbers"):
+            tensor_file.write(path, {"a": lost}, {})
+        save_file({"a": lost}, path)
+        with pytest.raises(ValueError, match="to be finite, but `a`"):
+            tensor_file.read_tensors(path)

@@ -261,6 +261,45 @@ def test_every_key_is_in_one_list_or_refused(key, tmp_path):
             assert fate(recipe, key) in (["taken over"], ["no equal"], ["meaningless here"])
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"network_alpha": 16, "network_args": ["conv_dim=4"]}, True),
+        ({**LYCORIS, "network_alpha": 16, "network_args": ["conv_dim=4"]}, False),
+        (
+            {"network_module": "networks.loha", "network_alpha": 2, "network_args": ["conv_dim=4"]},
+            True,
+        ),
+        ({"network_args": ["conv_dim=4"]}, False),
+        ({"network_alpha": 16, "network_args": ["conv_dim=0"]}, False),
+        ({"network_alpha": 16, "network_args": ["conv_dim=4", "conv_alpha=16"]}, False),
+    ],
+    ids=str,
+)
+def test_an_alpha_of_convolutions_that_is_not_given_is_1_there(given, expected, tmp_path):
+    lines = list(imported(tmp_path, **given).lists())
+    told = [each for each in lines if each.strip().startswith("network_args.conv_alpha = 1: ")]
+    assert len(told) == expected
+    if expected:
+        heading = max(n for n, each in enumerate(lines[: lines.index(told[0])]) if each[0] != " ")
+        assert lines[heading].startswith("Has no equal here")
+        alpha = given["network_alpha"]
+        assert told[0].endswith(f"convolutions get that of `network_alpha`, {alpha}")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"network_alpha": 0, "network_args": ["conv_dim=4", "conv_alpha=0"]}, "taken over"),
+        ({"network_alpha": 1, "network_args": ["conv_dim=4", "conv_alpha=0"]}, "no equal"),
+        ({**LYCORIS, "network_args": ["conv_dim=4", "conv_alpha=0"]}, "taken over"),
+    ],
+    ids=str,
+)
+def test_an_alpha_of_0_is_the_rank(given, expected, tmp_path):
+    assert fate(imported(tmp_path, **given), "network_args.conv_alpha") == [expected]
+
+
 def test_unknown_keys_are_named_with_what_was_probably_meant(tmp_path):
     recipe = imported(tmp_path, network_dimm=4, whatever="x")
     assert fate(recipe, "network_dimm") == fate(recipe, "whatever") == ["unknown"]

@@ -72,7 +72,10 @@ def test_folders_keep_their_own_repeats(tmp_path):
     assert said(one).items() >= {"data.folder": "a", "data.repeats": 3}.items()
 
 
-def test_regularisation_pictures_make_it_dreambooth(tmp_path):
+def test_regularisation_pictures_make_it_dreambooth(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
     recipe = read(
         tmp_path,
         {"image_dir": "a", "num_repeats": 3, "class_tokens": "sks cat"},
@@ -92,13 +95,34 @@ def test_regularisation_pictures_make_it_dreambooth(tmp_path):
     assert fate(recipe, "flip_aug") == ["no equal"]
 
 
-def test_captions_go_before_class_tokens(tmp_path):
+@pytest.mark.parametrize("name", ["a.txt", "A.TXT", "a.Caption", "below/a.txt"])
+def test_captions_go_before_class_tokens(name, tmp_path):
     folder = tmp_path / "pictures"
-    folder.mkdir()
-    (folder / "a.txt").write_text("a cat")
+    (folder / name).parent.mkdir(parents=True)
+    (folder / name).write_text("a cat")
     recipe = read(tmp_path, {"image_dir": str(folder), "class_tokens": "sks cat"})
     assert recipe.content["model"]["class_path"] == "sdtune.LoRAStyleModule"
     assert fate(recipe, "class_tokens") == ["no equal"]
+
+
+@pytest.mark.parametrize("name", ["README.txt", ".a.txt", "a.md"])
+def test_other_texts_are_no_captions(name, tmp_path):
+    (tmp_path / name).write_text("mine")
+    recipe = read(tmp_path, {"image_dir": str(tmp_path), "class_tokens": "sks cat"})
+    assert recipe.content["model"]["class_path"] == "sdtune.DreamBoothModule"
+    assert said(recipe)["data.instance_prompt"] == "sks cat"
+
+
+def test_whether_a_folder_elsewhere_has_captions_is_not_guessed(tmp_path):
+    nowhere = {"image_dir": "/data/nowhere", "class_tokens": "sks cat"}
+    for subsets in ([nowhere], [nowhere, {"image_dir": "b"}], [{"image_dir": "b"}, nowhere]):
+        with pytest.raises(ArgumentsError) as caught:
+            read(tmp_path, *subsets)
+        [problem] = caught.value.problems
+        assert "Expected `class_tokens` to be of a folder that is here" in problem
+        assert "(`/data/nowhere` is not, or cannot be read: call this where it is" in problem
+    recipe = read(tmp_path, {"image_dir": "/data/nowhere"})
+    assert recipe.content["model"]["class_path"] == "sdtune.LoRAStyleModule"
 
 
 def test_without_a_network_the_whole_unet_learns(tmp_path):
@@ -131,7 +155,9 @@ def test_what_one_recipe_cannot_say_is_refused(subsets, values, message, tmp_pat
     assert any(message in each for each in caught.value.problems), caught.value.problems
 
 
-def test_one_text_for_all_pictures_is_not_for_several_folders(tmp_path):
+def test_one_text_for_all_pictures_is_not_for_several_folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bare").mkdir()
     captioned = tmp_path / "captioned"
     captioned.mkdir()
     (captioned / "a.txt").write_text("a cat")

@@ -22,6 +22,7 @@ from sdtune.adapters.usage import Program, Use
 from sdtune.adapters.words.adapter import TokenEmbeddingAdapter
 from sdtune.adapters.words.loading import BUNDLE, bundled_words, load_word
 from sdtune.files import tensor_file
+from sdtune.files.confined_path import confined_name
 from sdtune.files.tensor_file import TensorHeader
 from sdtune.models.stable_diffusion import StableDiffusion
 
@@ -43,8 +44,11 @@ class KohyaFormat(LoRAFormat):
         return any(name.startswith(_PREFIXES) for name in header.shapes)
 
     def path_in(self, folder: Path, metadata: Mapping[str, str]) -> Path:
-        """Take the run's name, which is what is written into a prompt."""
-        name = metadata.get(OUTPUT_NAME)
+        """Take the run's name, which is what is written into a prompt.
+
+        A converted file's is whatever its header says, so that it is one name in this folder.
+        """
+        name = confined_name(metadata.get(OUTPUT_NAME, ""))
         return folder / (f"{name}.safetensors" if name else self.file_name)
 
     def find(self, folder: Path) -> Path | None:

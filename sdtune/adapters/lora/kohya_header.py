@@ -10,6 +10,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from sdtune.adapters.lora.adapter import LoRAAdapter
+from sdtune.files.confined_path import confined_name
 
 __all__ = ["OUTPUT_NAME", "kohya_header"]
 
@@ -57,7 +58,9 @@ def kohya_header(
     for ours, theirs in _SAME.items():
         if metadata.get(ours, "None") != "None":
             header |= dict.fromkeys(theirs, metadata[ours])
-    base, output_name = adapter.base, metadata.get(OUTPUT_NAME, "")
+    base, output_name = adapter.base, confined_name(metadata.get(OUTPUT_NAME, ""))
+    if OUTPUT_NAME in header:  # of a converted file it may be a path on somebody's machine
+        header[OUTPUT_NAME] = output_name
     header |= _network(adapter)
     header |= {
         "ss_base_model_version": base.version,

@@ -16,6 +16,7 @@ from sdtune.adapters.words.placeholder import (
     Placeholder,
     check_token_embedding_arguments,
     initial_ids,
+    tokens_in_vocabulary,
 )
 from sdtune.models.stable_diffusion import StableDiffusion
 
@@ -27,6 +28,7 @@ __all__ = [
     "add_token_embedding",
     "find_token_embeddings",
     "learned_placeholders",
+    "put_token_embedding",
     "remove_token_embeddings",
     "target_norms",
     "without_token_embeddings",
@@ -95,15 +97,53 @@ def add_token_embedding(
     check_token_embedding_arguments(placeholder_token, initializer_token, num_vectors)
     placeholder = Placeholder(placeholder_token, num_vectors, initializer_token)
     ids = [initial_ids(tokenizer, placeholder) for tokenizer in model.tokenizers]
+    pairs = zip(_frozen_tables(model), ids, strict=True)
+    return put_token_embedding(
+        model, placeholder, [_initial_rows(table, known, num_vectors) for table, known in pairs]
+    )
+
+
+def put_token_embedding(
+    model: StableDiffusion, placeholder: Placeholder, vectors: Sequence[Tensor]
+) -> list[nn.Parameter]:
+    """Add a word with its vectors, however it is written: other programs' have other names.
+
+    Args:
+        model: A bundle, with or without other new words.
+        placeholder: The word.
+        vectors: (num_vectors, d) for each text encoder.
+
+    Returns:
+        float32 rows with these values for each text encoder, which learn.
+
+    Raises:
+        ValueError: If the word is in a vocabulary, or the vectors do not fit the text encoders.
+    """
+    for tokenizer in model.tokenizers:
+        if known := tokens_in_vocabulary(tokenizer, placeholder):
+            raise ValueError(
+                f"Expected the word `{placeholder.token}` to be a new one, but `{known[0]}` is in "
+                "the vocabulary already: if its file names no word, give the file another name."
+            )
+    shapes = [(placeholder.num_vectors, each.weight.shape[1]) for each in _frozen_tables(model)]
+    found = [tuple(each.shape) for each in vectors]
+    if found != shapes:
+        raise ValueError(
+            f"Expected the word `{placeholder.token}` to be for text encoders of width "
+            f"{', '.join(str(width) for _, width in shapes)}, but it is "
+            f"{' and '.join(f'{rows} x {width}' for rows, width in found)}: give the base that it "
+            "was trained on."
+        )
     embeddings = find_token_embeddings(model) or _wrap(model)
     parameters = []
-    for embedding, tokenizer, known in zip(embeddings, model.tokenizers, ids, strict=True):
-        parameter = nn.Parameter(_initial_rows(embedding.frozen_table, known, num_vectors))
+    for embedding, tokenizer, values in zip(embeddings, model.tokenizers, vectors, strict=True):
+        device = embedding.frozen_table.weight.device
+        parameter = nn.Parameter(values.detach().to(device, torch.float32, copy=True))
         embedding.rows.append(parameter)
         embedding.placeholders.append(placeholder)
         tokenizer.add_tokens(placeholder.tokens)
         parameters.append(parameter)
-    model.substitutions[placeholder_token] = placeholder.expanded
+    model.substitutions[placeholder.token] = placeholder.expanded
     return parameters
 
 
@@ -189,6 +229,14 @@ def target_norms(rows: Tensor, table: Tensor, embedding_norm: EmbeddingNorm) -> 
         return norms
     mean: Tensor = torch.linalg.vector_norm(table.detach().float(), dim=1).mean()
     return mean.expand_as(norms).clone()
+
+
+def _frozen_tables(model: StableDiffusion) -> list[nn.Embedding]:
+    tables = [cast("CLIPTextModel", each).get_input_embeddings() for each in model.text_encoders]
+    return [
+        each.frozen_table if isinstance(each, TokenEmbedding) else cast(nn.Embedding, each)
+        for each in tables
+    ]
 
 
 def _wrap(model: StableDiffusion) -> list[TokenEmbedding]:

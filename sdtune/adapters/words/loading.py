@@ -92,7 +92,7 @@ def vectors_of(tensors: Mapping[str, Tensor]) -> list[Tensor] | None:
         found = list(named.values())
         if len(found) != 1:
             return None
-    if not found or any(each.ndim not in (1, 2) for each in found):
+    if not found or any(each.ndim not in (1, 2) or not each.numel() for each in found):
         return None
     return [torch.atleast_2d(each).float().contiguous() for each in found]
 

@@ -18,6 +18,7 @@ __all__ = [
     "Placeholder",
     "check_token_embedding_arguments",
     "initial_ids",
+    "tokens_in_vocabulary",
 ]
 
 MAX_VECTORS = 8
@@ -117,9 +118,22 @@ def _check_initial_ids(
         )
 
 
-def _check_new(tokenizer: CLIPTokenizer, placeholder: Placeholder) -> None:
+def tokens_in_vocabulary(tokenizer: CLIPTokenizer, placeholder: Placeholder) -> list[str]:
+    """Find the tokens of a word that mean something already.
+
+    Args:
+        tokenizer: The base's, with other words or not.
+        placeholder: The word.
+
+    Returns:
+        Those that a new word may not have.
+    """
     vocabulary = tokenizer.get_vocab()
-    known = [token for token in placeholder.tokens if token in vocabulary]
+    return [token for token in placeholder.tokens if token in vocabulary]
+
+
+def _check_new(tokenizer: CLIPTokenizer, placeholder: Placeholder) -> None:
+    known = tokens_in_vocabulary(tokenizer, placeholder)
     if known:
         raise ValueError(
             f"Expected `placeholder_token` to be a new word, but `{known[0]}` is in the "

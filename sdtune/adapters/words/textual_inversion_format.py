@@ -26,10 +26,12 @@ from sdtune.adapters.words.adapter import TokenEmbeddingAdapter
 from sdtune.adapters.words.format import WordsFormat
 from sdtune.adapters.words.layers import remove_token_embeddings
 from sdtune.adapters.words.loading import ENCODERS, load_word, vectors_of
+from sdtune.adapters.words.placeholder import Placeholder
 from sdtune.files import tensor_file
 from sdtune.files.tensor_file import TensorHeader
 from sdtune.functional.randomness import isolated_random_state
 from sdtune.models.stable_diffusion import StableDiffusion
+from sdtune.models.substitution import substitute
 
 __all__ = ["TextualInversionFormat"]
 
@@ -166,7 +168,7 @@ class TextualInversionFormat(WordsFormat):
             expected = model.encode_prompts([prompt]).encoder_hidden_states
             fresh = (shared or SharedCopy(model)).without(remove_token_embeddings)
             self.load(fresh, path)
-            found = _encode_with_diffusers(fresh, prompt)
+            found = _encode_with_diffusers(fresh, _as_diffusers_reads(fresh, prompt, token))
         return check_same_output(path, "text encoder", expected, found, expected.dtype)
 
     def use(self, program: Program, path: Path, name: str) -> Use:
@@ -184,10 +186,13 @@ class TextualInversionFormat(WordsFormat):
     def _use_in_diffusers(self, path: Path) -> Use:
         adapter = self.read(path)
         where, token = literal(shown(path)), literal(adapter.placeholder_token)
+        word = Placeholder(adapter.placeholder_token, adapter.num_vectors)
+        # see `_as_diffusers_reads`
+        words = {} if word.token == word.token.lower() else {word.token: word.expanded}
         if len(adapter.vectors) == 1:
             is_named = adapter.placeholder_token in tensor_file.read_header(path).shapes
             named = "" if is_named else f", token={token}"
-            return Use((f"pipeline.load_textual_inversion({where}{named})",))
+            return Use((f"pipeline.load_textual_inversion({where}{named})",), words=words)
         lines = [f"vectors = load_file({where})"]
         for name, end in zip(ENCODERS, ("", "_2"), strict=True):
             lines += [
@@ -201,7 +206,18 @@ class TextualInversionFormat(WordsFormat):
         lines.append(
             "pipeline.text_encoder_2.text_model.eos_token_id = pipeline.tokenizer_2.eos_token_id"
         )
-        return Use(tuple(lines), imports=("from safetensors.torch import load_file",))
+        imports = ("from safetensors.torch import load_file",)
+        return Use(tuple(lines), imports=imports, words=words)
+
+
+def _as_diffusers_reads(model: StableDiffusion, prompt: str, token: str) -> str:
+    """Write a word of several vectors out where diffusers does not.
+
+    It looks for the word among the tokens of the prompt, which are in lower case; with a capital
+    in it, all of `EasyNegative EasyNegative_1` has to be written.
+    """
+    is_found = token in model.tokenizers[0].tokenize(prompt)
+    return prompt if is_found else substitute(prompt, model.substitutions)
 
 
 def _encode_with_diffusers(model: StableDiffusion, prompt: str) -> Tensor:
