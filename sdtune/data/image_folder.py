@@ -59,7 +59,7 @@ def check_picture(path: Path) -> tuple[int, int]:
         path: The picture.
 
     Returns:
-        Width and height in pixels, after EXIF rotation.
+        Width and height in pixels, as it is meant to be seen.
 
     Raises:
         PictureError: If the picture does not open.
@@ -74,7 +74,7 @@ def picture_size(path: Path) -> tuple[int, int]:
         path: The picture.
 
     Returns:
-        Width and height in pixels, after EXIF rotation.
+        Width and height in pixels, as it is meant to be seen.
 
     Raises:
         PictureError: If the header cannot be read.

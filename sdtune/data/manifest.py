@@ -27,7 +27,7 @@ __all__ = ["DECODED_AT_MOST", "FileFacts", "Manifest", "perceptual_hash"]
 log = logging.getLogger(__name__)
 
 # part of every manifest: raise it when something else is found out of a file
-VERSION = 1
+VERSION = 2
 
 # more pictures than this are not decoded to see whether they are whole: it takes a minute here
 # and an hour for a million, whose damaged ones show when they are read
@@ -42,7 +42,7 @@ class FileFacts:
     """What is known of a picture's file.
 
     Attributes:
-        size: Width and height in pixels, after EXIF rotation; (0, 0) if it does not open.
+        size: Width and height in pixels, as it is meant to be seen; (0, 0) if it does not open.
         sha256: Of the file's bytes, in hexadecimal; empty if it cannot be read.
         problem: Why it does not open, as a sentence that begins with the path; else empty.
         perceptual: See `perceptual_hash`; None if the picture was not decoded.
