@@ -149,7 +149,8 @@ def read_part(path: Path, target: tuple[int, int], box: Box) -> Image.Image:
 def read_mask(path: Path) -> Image.Image:
     """Read a mask: white is what counts.
 
-    Transparent places are black, and one of the levels 0 and 1 alone is black and white.
+    Transparent places are black, and one of the levels 0 and 1 alone is black and white. Levels up
+    to 255 are those of 8 bits, however many they are stored in: labels are often saved as 16 bits.
 
     Args:
         path: The mask.
@@ -163,7 +164,9 @@ def read_mask(path: Path) -> Image.Image:
     with _opened(path) as image:
         mask = upright(path, image)
         if mask.mode.startswith("I"):
-            mask = _to_eight_bits(mask)
+            levels = np.asarray(mask.convert("I"))
+            is_wider = levels.max(initial=0) > 255
+            mask = _to_eight_bits(mask) if is_wider else Image.fromarray(_clipped(levels))
         if mask.has_transparency_data:
             mask = mask.convert("RGBA")
             mask = Image.alpha_composite(Image.new("RGBA", mask.size, "black"), mask)
@@ -264,8 +267,11 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
     levels = np.asarray(image.convert("I"))
     brightest = int(levels.max(initial=0))
     bits = next((bits for bits in (10, 12, 14) if brightest < 2**bits), 16)
-    scaled = levels * (255.0 / (2**bits - 1))
-    return Image.fromarray(np.clip(scaled + 0.5, 0, 255).astype(np.uint8))
+    return Image.fromarray(_clipped(levels * (255.0 / (2**bits - 1)) + 0.5))
+
+
+def _clipped(levels: np.ndarray) -> np.ndarray:
+    return np.clip(levels, 0, 255).astype(np.uint8)
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None, path: Path) -> Image.Image:

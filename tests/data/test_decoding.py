@@ -405,3 +405,22 @@ def test_no_damage_raises_anything_else(tmp_path, suffix):
             header_size(path)
         with suppress(PictureError):
             assert read_picture(path).mode == "RGB"
+
+
+@pytest.mark.parametrize("white", [1, 255, 1023, 65535])
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_white_of_a_sixteen_bit_mask_is_white(tmp_path, white, suffix):
+    levels = np.zeros((8, 8), np.uint16)
+    levels[:, 4:] = white
+    Image.fromarray(levels).save(tmp_path / f"a.{suffix}")
+    found = np.asarray(read_mask(tmp_path / f"a.{suffix}"))
+    assert (found == np.where(levels, 255, 0)).all()
+
+
+def test_greys_of_a_mask_of_eight_bits_in_sixteen_stay(tmp_path):
+    levels = np.arange(256, dtype=np.uint16).reshape(16, 16)
+    Image.fromarray(levels).save(tmp_path / "a.png")
+    Image.fromarray(levels.astype(np.uint8)).save(tmp_path / "b.png")
+    wide, narrow = (np.asarray(read_mask(tmp_path / name)) for name in ("a.png", "b.png"))
+    assert (wide == narrow).all()
+    assert (wide == levels).all()

@@ -35,6 +35,16 @@ def test_masks_that_do_not_fit_are_problems(folder):
     assert [each.name for each in skipped.pictures] == ["02.png"]
 
 
+def test_masks_that_are_black_everywhere_are_told(folder):
+    assert not any("black" in each for each in with_masks(scan_folder(folder), 0.0, "error").notes)
+    for number in (1, 2):
+        Image.new("L", (24, 16)).save(folder / f"{number:02}_mask.png")
+    scan = with_masks(scan_folder(folder), 0.0, "error")
+    assert scan.problems == []
+    told = next(each for each in scan.notes if "black" in each)
+    assert told.startswith(f"2 masks are black everywhere, such as {folder}/01_mask.png: ")
+
+
 @pytest.mark.parametrize("kind", ["style", "subject"])
 def test_a_module_says_what_masks_there_are_and_lists_bad_ones(folder, tmp_path, kind):
     def make(**arguments):
