@@ -84,6 +84,43 @@ def test_links_out_of_the_folder_are_refused_and_those_within_are_not(make_folde
     assert "secret" not in problems.replace("secret.png", "")
 
 
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="no links here")
+def test_links_to_folders_of_pictures_are_told(make_folder, tmp_path):
+    folder = make_folder(2)
+    (tmp_path / "else").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "else" / "more.png")
+    (tmp_path / "notes").mkdir()
+    (folder / "notes").symlink_to(tmp_path / "notes")
+    (folder / "circle").symlink_to(folder)
+    scan = scan_folder(folder)
+    assert scan.problems == []
+    assert [each.name for each in scan.pictures] == ["00.png", "01.png"]
+    assert scan.notes == [
+        f"{folder}: 1 link leads to a folder within, such as circle; the pictures there are read "
+        "once."
+    ]
+    (folder / "cats").symlink_to(tmp_path / "else")
+    told = (
+        f"{folder}/cats: is a link to a folder outside, whose pictures are not read; copy them "
+        "there, or name their folder as well."
+    )
+    assert scan_folder(folder).problems == [told]
+    skipped = scan_folder(folder, on_problem="skip")
+    assert (skipped.problems, skipped.left_out) == ([], [told])
+    assert [each.name for each in skipped.pictures] == ["00.png", "01.png"]
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="no links here")
+def test_a_folder_of_nothing_but_a_link_to_pictures_says_so(tmp_path):
+    (tmp_path / "else").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "else" / "a.png")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "cats").symlink_to(tmp_path / "else")
+    empty, linked = scan_folder(tmp_path / "data").problems
+    assert empty.startswith(f"{tmp_path}/data: holds no pictures")
+    assert linked.startswith(f"{tmp_path}/data/cats: is a link to a folder outside")
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 def test_pipes_in_place_of_pictures_and_captions_are_not_waited_for(make_folder):
     folder = make_folder(2)
