@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -32,6 +33,9 @@ __all__ = [
 
 # captioners look at 224 to 448 pixels: memory and time of a photo's further ones are saved
 _LONGEST_SIDE = 1024
+
+# what keeps all files from being written, and not one
+_NO_ROOM = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 
 _READ_BESIDE = ("folder", "kohya")
 
@@ -87,7 +91,7 @@ def caption_folder(
         What was written, and what could not be.
 
     Raises:
-        OSError: If a file cannot be written.
+        OSError: If nothing more can be written: the disk is full, or may only be read.
     """
     done = CaptionedFolder()
     jobs = list(_jobs(folder, overwrite, done))
@@ -104,8 +108,7 @@ def caption_folder(
                 if isinstance(found, str):
                     done.problems.append(found)
                 elif caption := " ".join(next(captions).split()):
-                    write_caption(path, caption)
-                    done.written[path] = caption
+                    _write(path, caption, done)
                 else:
                     done.problems.append(
                         f"{picture}: nothing is found in it; write a caption, or lower the "
@@ -113,6 +116,20 @@ def caption_folder(
                     )
             progress.update(len(batch))
     return done
+
+
+def _write(path: Path, caption: str, done: CaptionedFolder) -> None:
+    try:
+        write_caption(path, caption)
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise
+        done.problems.append(
+            f"{path}: cannot be written ({error.strerror}); allow it, or rename the picture, and "
+            "call again."
+        )
+    else:
+        done.written[path] = caption
 
 
 def _jobs(folder: Path, overwrite: bool, done: CaptionedFolder) -> Iterator[tuple[Path, Path]]:
