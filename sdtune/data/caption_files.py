@@ -17,7 +17,7 @@ from sdtune.captioning.captioner import Captioner
 from sdtune.data.captions import CAPTION_SUFFIXES, read_metadata
 from sdtune.data.decoding import PictureError, header_size, read_part
 from sdtune.data.image_folder import find_pictures
-from sdtune.data.sources.folder import folder_links, links_out
+from sdtune.data.sources.folder import folder_links, links_out, no_pictures, no_such_folder
 from sdtune.data.sources.masks import masks_of
 from sdtune.data.sources.registry import choose_source
 from sdtune.files.atomic_file import replaced_atomically
@@ -58,8 +58,7 @@ class CaptionedFolder:
 def folder_problems(folder: Path) -> list[str]:
     """Say why captions beside the pictures of a folder would be of no use, in lines or none."""
     if not folder.is_dir():
-        what = "is a file, and " if folder.is_file() else ""
-        return [f"{folder}: {what}there is no such folder; name the one with the pictures."]
+        return [str(no_such_folder(str(folder)))]
     choice = choose_source(str(folder))
     if choice is not None and choice.source.name not in _READ_BESIDE:
         return [
@@ -68,7 +67,7 @@ def folder_problems(folder: Path) -> list[str]:
         ]
     if not find_pictures(folder):
         linked, _ = folder_links(folder)
-        return [f"{folder}: holds no pictures; put PNG, JPEG or WebP files into it.", *linked]
+        return [str(each) for each in (no_pictures(folder), *linked)]
     return []
 
 

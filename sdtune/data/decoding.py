@@ -271,7 +271,7 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _clipped(levels: np.ndarray) -> np.ndarray:
-    return np.clip(levels, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(levels, 0, 255), np.uint8)
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None, path: Path) -> Image.Image:

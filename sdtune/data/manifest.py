@@ -44,7 +44,7 @@ class FileFacts:
     Attributes:
         size: Width and height in pixels, as it is meant to be seen; (0, 0) if it does not open.
         sha256: Of the file's bytes, in hexadecimal; empty if it cannot be read.
-        problem: Why it does not open, as a sentence that begins with the path; else empty.
+        problem: Why it does not open, as a `Problem` says it but for what to do; else empty.
         perceptual: See `perceptual_hash`; None if the picture was not decoded.
     """
 
@@ -207,9 +207,9 @@ def _look_at(path: Path, decode: bool) -> FileFacts:
                 size, hashlib.file_digest(file, "sha256").hexdigest(), perceptual=perceptual
             )
     except PictureError as error:
-        return FileFacts((0, 0), "", str(error))
+        return FileFacts((0, 0), "", f"does not open: {error.reason}")
     except OSError as error:
-        return FileFacts((0, 0), "", str(PictureError(path, str(error))))
+        return FileFacts((0, 0), "", f"does not open: {error}")
 
 
 def _parse(line: str) -> _Entry:

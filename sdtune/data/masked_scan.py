@@ -12,7 +12,7 @@ from sdtune._wording import counted
 from sdtune.data.decoding import PictureError, header_size, read_mask
 from sdtune.data.manifest import DECODED_AT_MOST
 from sdtune.data.pictures import Picture
-from sdtune.data.problems import OnProblem
+from sdtune.data.problems import OnProblem, Problem
 from sdtune.data.scan import Scan
 
 __all__ = ["with_masks"]
@@ -30,7 +30,7 @@ def with_masks(scan: Scan, unmasked_weight: float | None, on_problem: OnProblem)
         on_problem: With "skip" pictures whose masks have problems are left out.
 
     Returns:
-        The scan, with a line for each mask that does not open or is of another shape than its
+        The scan, with a problem for each mask that does not open or is of another shape than its
         picture, and a note of how many there are, and of those that are black everywhere.
     """
     if unmasked_weight is None:
@@ -49,20 +49,22 @@ def with_masks(scan: Scan, unmasked_weight: float | None, on_problem: OnProblem)
     return replace(scan, notes=[*scan.notes, *_black_note(scan.pictures), note])
 
 
-def _problems(pictures: Sequence[Picture]) -> Iterator[str]:
+def _problems(pictures: Sequence[Picture]) -> Iterator[Problem]:
     for picture in pictures:
         if picture.mask is None:
             continue
         try:
             width, height = header_size(picture.mask)
         except PictureError as error:
-            yield f"{str(error).removesuffix('.')}; save it again as PNG, or delete it."
+            what = f"does not open: {error.reason}; save it again as PNG, or delete it."
+            yield Problem(str(picture.mask), what)
             continue
         own = picture.size[0] / picture.size[1]
         if abs(width / height / own - 1) > _SHAPES_DIFFER_ABOVE:
-            yield (
-                f"{picture.mask}: is {width}x{height} pixels, another shape than its picture's "
-                f"{picture.size[0]}x{picture.size[1]}; cut it as the picture is, or delete it."
+            yield Problem(
+                str(picture.mask),
+                f"is {width}x{height} pixels, another shape than its picture's "
+                f"{picture.size[0]}x{picture.size[1]}; cut it as the picture is, or delete it.",
             )
 
 

@@ -102,7 +102,7 @@ class TrainingSet:
         captioned = scan_folder(folder, **how).pictures
         scan = scan_folder(folder, caption="", **how)
         if scan.problems:
-            raise ValueError(" ".join(cut_list(scan.problems)))
+            raise ValueError(" ".join(cut_list(list(map(str, scan.problems)))))
         if on_problem == "skip" and captioned:
             return cls(captioned, location={"folder": plain_location(folder), **how})
         by_name = {each.name: each for each in captioned}

@@ -26,10 +26,10 @@ def test_masks_that_do_not_fit_are_problems(folder):
     found = scan_folder(folder)
     assert with_masks(found, None, "error").problems == []
     problems = with_masks(found, 0.1, "error").problems
-    assert problems[0].startswith(
+    assert str(problems[0]).startswith(
         f"{folder}/00_mask.png: is 16x16 pixels, another shape than its picture's 24x16"
     )
-    assert problems[1].startswith(f"{folder}/01_mask.png: does not open")
+    assert str(problems[1]).startswith(f"{folder}/01_mask.png: does not open")
     skipped = with_masks(found, 0.1, "skip")
     assert (skipped.problems, skipped.left_out) == ([], problems)
     assert [each.name for each in skipped.pictures] == ["02.png"]

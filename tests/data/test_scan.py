@@ -6,6 +6,7 @@ from PIL import Image
 
 from sdtune.data import manifest as manifest_module
 from sdtune.data.pictures import Picture
+from sdtune.data.problems import Problem
 from sdtune.data.scan import Scan, scan_folder, scan_pictures
 
 
@@ -77,7 +78,7 @@ def test_links_out_of_the_folder_are_refused_and_those_within_are_not(make_folde
     (folder / "01.txt").symlink_to(tmp_path / "passwords")
     scan = scan_folder(folder)
     assert [each.name for each in scan.pictures] == ["00.png"]
-    problems = "\n".join(scan.problems)
+    problems = "\n".join(map(str, scan.problems))
     assert f"{folder}/out.png: is a link out of the folder; copy the picture there." in problems
     assert f"{folder}/in.txt: cannot be read as UTF-8 text (it is not a file)" in problems
     assert f"{folder}/01.txt: cannot be read as UTF-8 text (it is a link out of the f" in problems
@@ -100,9 +101,10 @@ def test_links_to_folders_of_pictures_are_told(make_folder, tmp_path):
         "once."
     ]
     (folder / "cats").symlink_to(tmp_path / "else")
-    told = (
-        f"{folder}/cats: is a link to a folder outside, whose pictures are not read; copy them "
-        "there, or name their folder as well."
+    told = Problem(
+        f"{folder}/cats",
+        "is a link to a folder outside, whose pictures are not read; copy them there, or name "
+        "their folder as well.",
     )
     assert scan_folder(folder).problems == [told]
     skipped = scan_folder(folder, on_problem="skip")
@@ -117,8 +119,8 @@ def test_a_folder_of_nothing_but_a_link_to_pictures_says_so(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "cats").symlink_to(tmp_path / "else")
     empty, linked = scan_folder(tmp_path / "data").problems
-    assert empty.startswith(f"{tmp_path}/data: holds no pictures")
-    assert linked.startswith(f"{tmp_path}/data/cats: is a link to a folder outside")
+    assert str(empty).startswith(f"{tmp_path}/data: holds no pictures")
+    assert str(linked).startswith(f"{tmp_path}/data/cats: is a link to a folder outside")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
@@ -128,9 +130,23 @@ def test_pipes_in_place_of_pictures_and_captions_are_not_waited_for(make_folder)
     (folder / "00.txt").unlink()
     os.mkfifo(folder / "00.txt")
     problems = scan_folder(folder).problems
-    assert [problem.split(": ")[0].rpartition("/")[2] for problem in problems] == [
+    assert [problem.about.rpartition("/")[2] for problem in problems] == [
         "pipe.png",
         "00.txt",
         "00.png",
         "pipe.png",
     ]
+
+
+def test_what_is_left_out_may_have_any_name(make_folder):
+    """A path may hold what ends it in a line."""
+    folder = make_folder(2)
+    (folder / "00.png").rename(folder / "Art: one.png")
+    (folder / "00.txt").rename(folder / "Art: one.txt")
+    (folder / "metadata.jsonl").write_text('{"file_name": "Art: one.png", "text": "other"}\n')
+    (told,) = scan_folder(folder).problems
+    assert told.about == f"{folder}/Art: one.png"
+    assert str(told).startswith(f"{folder}/Art: one.png: its captions disagree, in ")
+    skipped = scan_folder(folder, on_problem="skip")
+    assert [each.name for each in skipped.pictures] == ["01.png"]
+    assert (skipped.problems, skipped.left_out) == ([], [told])

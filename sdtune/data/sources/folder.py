@@ -17,6 +17,7 @@ from sdtune.data.captions import (
 )
 from sdtune.data.decoding import IMAGE_SUFFIXES
 from sdtune.data.image_folder import holds_pictures, linked_folders, list_files, name_below
+from sdtune.data.problems import Problem
 from sdtune.data.sources.masks import masks_note, masks_of
 from sdtune.data.sources.source import Asked, Listed, Listing, Sign
 from sdtune.files.confined_path import roots
@@ -27,6 +28,8 @@ __all__ = [
     "folder_links",
     "link_problem",
     "links_out",
+    "no_pictures",
+    "no_such_folder",
     "passed_over",
 ]
 
@@ -57,7 +60,7 @@ class FolderSource:
         if not folder.is_dir():
             return Listing(
                 folder,
-                problems=[f"{folder}: there is no such folder; name the one with the pictures."],
+                problems=[no_such_folder(location)],
             )
         files = list_files(folder)
         paths = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
@@ -66,7 +69,7 @@ class FolderSource:
             return Listing(
                 folder,
                 problems=[
-                    f"{folder}: holds no pictures; put PNG, JPEG or WebP files into it.",
+                    no_pictures(folder),
                     *link_problems,
                 ],
             )
@@ -153,21 +156,35 @@ def links_out(folder: Path, paths: Sequence[Path]) -> set[Path]:
     }
 
 
-def folder_links(folder: Path) -> tuple[list[str], list[str]]:
+def no_such_folder(location: str) -> Problem:
+    """Say that a location is none, and what to do."""
+    what = "is a file, and " if Path(location).is_file() else ""
+    return Problem(location, f"{what}there is no such folder; name the one with the pictures.")
+
+
+def no_pictures(folder: Path) -> Problem:
+    """Say that a folder has nothing to train on, and what to do."""
+    return Problem(str(folder), "holds no pictures; put PNG, JPEG or WebP files into it.")
+
+
+def folder_links(folder: Path) -> tuple[list[Problem], list[str]]:
     """Find the links to folders of pictures, into which nothing looks.
 
     Args:
         folder: The folder that they are in, at any depth.
 
     Returns:
-        A line for each that leads out of the folder, and a sentence or none on those that do not,
-        whose pictures are found where they are.
+        A problem for each that leads out of the folder, and a sentence or none on those that do
+        not, whose pictures are found where they are.
     """
     links = [each for each in linked_folders(folder) if holds_pictures(each)]
     outside = links_out(folder, links)
     problems = [
-        f"{each}: is a link to a folder outside, whose pictures are not read; copy them there, or "
-        "name their folder as well."
+        Problem(
+            str(each),
+            "is a link to a folder outside, whose pictures are not read; copy them there, or name "
+            "their folder as well.",
+        )
         for each in sorted(outside)
     ]
     inside = [each for each in links if each not in outside]
@@ -180,6 +197,6 @@ def folder_links(folder: Path) -> tuple[list[str], list[str]]:
     ]
 
 
-def link_problem(path: Path) -> str:
+def link_problem(path: Path) -> Problem:
     """Say that a file is a link out of its folder, and what to do."""
-    return f"{path}: is a link out of the folder; copy the picture there."
+    return Problem(str(path), "is a link out of the folder; copy the picture there.")
