@@ -84,7 +84,7 @@ class Manifest:
         self.of = of
         root = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
         key = str(self.folder.resolve()) + (f"\0{of}" if of else "")
-        digest = hashlib.sha256(key.encode()).hexdigest()
+        digest = hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()
         self.path = root / "manifests" / f"{digest}.jsonl"
 
     def facts(self, paths: Sequence[Path], decode: bool | None = None) -> dict[Path, FileFacts]:

@@ -109,6 +109,9 @@ def _list_subject(
         written, wrong = read_sidecars(subject.folder, paths)
         captions.update(written)
         problems += wrong
+        if len(written) < len(paths) and not _is_text(subject.class_tokens):
+            what = "its name is no UTF-8, and captions are made of it; rename it."
+            problems.append(Problem(str(subject.folder), what))
     return (
         [
             Listed(
@@ -123,6 +126,15 @@ def _list_subject(
         problems,
         set(masks.values()),
     )
+
+
+def _is_text(name: str) -> bool:
+    """Tell whether a name can be a caption; one out of an old archive may hold any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _summary(subjects: list[_Subject]) -> str:
