@@ -26,9 +26,9 @@ class BucketSettings:
 
     Args:
         step: Both sides of every bucket are multiples of it; None for 64, or an eighth of a
-            resolution below 512.
-        smallest: Shortest side; None for half the resolution.
-        largest: Longest side; None for twice the resolution.
+            resolution below 512, rounded down to a multiple of 8.
+        smallest: Shortest side, rounded down to `step`; None for half the resolution.
+        largest: Longest side, rounded up to `step`; None for twice the resolution.
         enlarge: Whether pictures with less area than the square of the resolution are enlarged to
             it. If not, each has a bucket of its own size, rounded down to `step`.
     """
@@ -50,7 +50,7 @@ class BucketSettings:
         Raises:
             ValueError: If the sides are out of order.
         """
-        step = self.step or min(64, max(8, resolution // 8))
+        step = self.step or min(64, max(8, resolution // 64 * 8))
         smallest = self.smallest or max(resolution // 2, step)
         largest = self.largest or resolution * 2
         sides = (step, smallest, resolution, largest)
@@ -59,6 +59,7 @@ class BucketSettings:
                 "Expected `buckets` to have a step that is a multiple of 8, and step <= smallest "
                 f"<= resolution <= largest, but got {', '.join(map(str, sides))}."
             )
+        smallest, largest = smallest // step * step, -(-largest // step) * step
         return Buckets(resolution, step, smallest, largest, self.enlarge)
 
     def check(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from sdtune.captioning.captioner import Captioner
 from sdtune.data.captions import CAPTION_SUFFIXES, read_metadata
 from sdtune.data.decoding import PictureError, header_size, read_part
 from sdtune.data.image_folder import find_pictures
-from sdtune.data.sources.folder import links_out
+from sdtune.data.sources.folder import folder_links, links_out, no_pictures, no_such_folder
 from sdtune.data.sources.masks import masks_of
 from sdtune.data.sources.registry import choose_source
 from sdtune.files.atomic_file import replaced_atomically
@@ -32,6 +33,9 @@ __all__ = [
 
 # captioners look at 224 to 448 pixels: memory and time of a photo's further ones are saved
 _LONGEST_SIDE = 1024
+
+# what keeps all files from being written, and not one
+_NO_ROOM = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 
 _READ_BESIDE = ("folder", "kohya")
 
@@ -52,10 +56,9 @@ class CaptionedFolder:
 
 
 def folder_problems(folder: Path) -> list[str]:
-    """Say why captions beside the pictures of a folder would be of no use, in a line or none."""
+    """Say why captions beside the pictures of a folder would be of no use, in lines or none."""
     if not folder.is_dir():
-        what = "is a file, and " if folder.is_file() else ""
-        return [f"{folder}: {what}there is no such folder; name the one with the pictures."]
+        return [str(no_such_folder(str(folder)))]
     choice = choose_source(str(folder))
     if choice is not None and choice.source.name not in _READ_BESIDE:
         return [
@@ -63,7 +66,8 @@ def folder_problems(folder: Path) -> list[str]:
             "beside pictures are read in plain folders and kohya's alone."
         ]
     if not find_pictures(folder):
-        return [f"{folder}: holds no pictures; put PNG, JPEG or WebP files into it."]
+        linked, _ = folder_links(folder)
+        return [str(each) for each in (no_pictures(folder), *linked)]
     return []
 
 
@@ -86,7 +90,7 @@ def caption_folder(
         What was written, and what could not be.
 
     Raises:
-        OSError: If a file cannot be written.
+        OSError: If nothing more can be written: the disk is full, or may only be read.
     """
     done = CaptionedFolder()
     jobs = list(_jobs(folder, overwrite, done))
@@ -103,8 +107,7 @@ def caption_folder(
                 if isinstance(found, str):
                     done.problems.append(found)
                 elif caption := " ".join(next(captions).split()):
-                    write_caption(path, caption)
-                    done.written[path] = caption
+                    _write(path, caption, done)
                 else:
                     done.problems.append(
                         f"{picture}: nothing is found in it; write a caption, or lower the "
@@ -112,6 +115,20 @@ def caption_folder(
                     )
             progress.update(len(batch))
     return done
+
+
+def _write(path: Path, caption: str, done: CaptionedFolder) -> None:
+    try:
+        write_caption(path, caption)
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise
+        done.problems.append(
+            f"{path}: cannot be written ({error.strerror}); allow it, or rename the picture, and "
+            "call again."
+        )
+    else:
+        done.written[path] = caption
 
 
 def _jobs(folder: Path, overwrite: bool, done: CaptionedFolder) -> Iterator[tuple[Path, Path]]:

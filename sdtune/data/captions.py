@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from sdtune._checks import shortened
 from sdtune._wording import counted
 from sdtune.data.image_folder import find_files
+from sdtune.data.problems import Problem
 from sdtune.files.text_file import parse_json_text, read_text
 
 __all__ = [
@@ -45,7 +46,7 @@ class _Entry(NamedTuple):
 
 def read_captions(
     folder: Path, pictures: Sequence[Path], column: str | None = None, *, optional: bool = False
-) -> tuple[dict[Path, list[str]], list[str]]:
+) -> tuple[dict[Path, list[str]], list[Problem]]:
     """Join pictures with their captions.
 
     Captions are the lines of a UTF-8 file beside the picture with the picture's stem (`cat.png`:
@@ -62,7 +63,7 @@ def read_captions(
         optional: Whether a picture may have none.
 
     Returns:
-        The distinct captions of each picture that has some; and a line for each picture without
+        The distinct captions of each picture that has some; and a problem for each picture without
         caption, caption without picture, unreadable or empty caption, and pair of places that
         disagree.
     """
@@ -90,7 +91,7 @@ def read_metadata(folder: Path, pictures: Sequence[Path]) -> dict[Path, list[str
 
 def read_sidecars(
     folder: Path, pictures: Sequence[Path]
-) -> tuple[dict[Path, list[str]], list[str]]:
+) -> tuple[dict[Path, list[str]], list[Problem]]:
     """Join pictures with the caption files beside them; a picture may have none.
 
     Args:
@@ -98,7 +99,7 @@ def read_sidecars(
         pictures: Pictures in the folder itself.
 
     Returns:
-        The captions of each picture that has some; and a line for each problem, see
+        The captions of each picture that has some; and all problems, see
         `read_captions`.
     """
     files = [path for path in find_files(folder, CAPTION_SUFFIXES) if path.parent == folder]
@@ -121,11 +122,11 @@ def several_note(captions: Iterable[Sequence[str]]) -> list[str]:
     return [f"{have} several captions, of which each sample draws one."]
 
 
-def _sorted_out(found: Iterable[_Entry | str]) -> tuple[list[_Entry], list[str]]:
+def _sorted_out(found: Iterable[_Entry | Problem]) -> tuple[list[_Entry], list[Problem]]:
     entries: list[_Entry] = []
-    problems: list[str] = []
+    problems: list[Problem] = []
     for each in found:
-        if isinstance(each, str):
+        if isinstance(each, Problem):
             problems.append(each)
         else:
             entries.append(each)
@@ -134,23 +135,31 @@ def _sorted_out(found: Iterable[_Entry | str]) -> tuple[list[_Entry], list[str]]
 
 def _read_sidecars(
     folder: Path, pictures: Sequence[Path], files: Sequence[Path]
-) -> Iterator[_Entry | str]:
+) -> Iterator[_Entry | Problem]:
     by_stem = defaultdict(list)
     for picture in pictures:
         by_stem[picture.with_suffix("")].append(picture)
     for path in files:
         matches = by_stem[path.with_suffix("")]
         if not matches and path.stem.lower() not in NOTES:
-            yield f"{path}: there is no picture of this name; add it, or delete the caption."
+            yield Problem(
+                str(path), "there is no picture of this name; add it, or delete the caption."
+            )
         for picture in matches:
             try:
                 text = read_text(path, folder, largest=_LARGEST_CAPTION)
                 yield _Entry(picture, str(path), caption_lines(text), "files beside it")
             except (OSError, UnicodeDecodeError) as error:
-                yield f"{path}: cannot be read as UTF-8 text ({error}); save it again as UTF-8."
+                yield _unreadable(path, error)
 
 
-def _read_metadata(folder: Path, pictures: Sequence[Path], column: str) -> Iterator[_Entry | str]:
+def _unreadable(path: Path, error: Exception) -> Problem:
+    return Problem(str(path), f"cannot be read as UTF-8 text ({error}); save it again as UTF-8.")
+
+
+def _read_metadata(
+    folder: Path, pictures: Sequence[Path], column: str
+) -> Iterator[_Entry | Problem]:
     known = {picture.relative_to(folder).as_posix(): picture for picture in pictures}
     for path in (folder / name for name in METADATA_NAMES):
         if not path.is_file():
@@ -158,17 +167,17 @@ def _read_metadata(folder: Path, pictures: Sequence[Path], column: str) -> Itera
         try:
             text = read_text(path, folder)
         except (OSError, UnicodeDecodeError) as error:
-            yield f"{path}: cannot be read as UTF-8 text ({error}); save it again as UTF-8."
+            yield _unreadable(path, error)
             continue
         for number, row in _rows(path, text, column):
             source = f"{path}:{number}"
             if isinstance(row, str):
-                yield f"{source}: {row}"
+                yield Problem(source, row)
             else:
                 yield _metadata_entry(source, path.name, row, known, column)
 
 
-def metadata_problems(path: Path, folder: Path) -> list[str]:
+def metadata_problems(path: Path, folder: Path) -> list[Problem]:
     """Say what is wrong with the lines of a metadata file that another library could not read.
 
     Args:
@@ -176,19 +185,22 @@ def metadata_problems(path: Path, folder: Path) -> list[str]:
         folder: The folder that it must lie in.
 
     Returns:
-        A sentence for each line that is wrong, or for the file.
+        One for each line that is wrong, or for the file.
     """
     try:
         rows = list(_rows(path, read_text(path, folder), ""))
     except (OSError, UnicodeDecodeError) as error:
-        return [f"{path}: cannot be read as UTF-8 text ({error}); save it again as UTF-8."]
+        return [_unreadable(path, error)]
     problems = [
-        f"{path}:{number}: {row if isinstance(row, str) else 'holds no `file_name`; add it.'}"
+        Problem(
+            f"{path}:{number}", row if isinstance(row, str) else "holds no `file_name`; add it."
+        )
         for number, row in rows
         if isinstance(row, str) or not any(f"{key}s".endswith("file_names") for key in row)
     ]
     if not rows:
-        problems = [f"{path}: holds no rows; write `file_name` and a caption, or delete the file."]
+        what = "holds no rows; write `file_name` and a caption, or delete the file."
+        problems = [Problem(str(path), what)]
     return problems
 
 
@@ -239,29 +251,31 @@ def _csv_rows(text: str, column: str) -> Iterator[tuple[int, dict[str, Any] | st
 
 def _metadata_entry(
     source: str, file: str, row: Mapping[str, Any], known: Mapping[str, Path], column: str
-) -> _Entry | str:
+) -> _Entry | Problem:
     name, value = row.get("file_name"), row.get(column)
     captions = value if isinstance(value, list) else [value]
     if not isinstance(name, str) or not all(isinstance(each, str) for each in captions):
-        return (
-            f"{source}: holds no `file_name` and `{column}`; write both, as text, or delete the "
-            "line."
+        return Problem(
+            source,
+            f"holds no `file_name` and `{column}`; write both, as text, or delete the line.",
         )
     picture = known.get(Path(name).as_posix())
     if picture is None:
-        return f"{source}: there is no picture {shortened(name)}; add it, or delete the line."
+        what = f"there is no picture {shortened(name)}; add it, or delete the line."
+        return Problem(source, what)
     joined = [" ".join(str(each).split()) for each in captions]
     return _Entry(picture, source, list(filter(None, joined)), file)
 
 
-def _resolve(entries: Sequence[_Entry]) -> tuple[dict[Path, list[str]], list[str]]:
+def _resolve(entries: Sequence[_Entry]) -> tuple[dict[Path, list[str]], list[Problem]]:
     by_picture: dict[Path, list[_Entry]] = defaultdict(list)
     problems = []
     for entry in entries:
         if entry.captions:
             by_picture[entry.picture].append(entry)
         else:
-            problems.append(f"{entry.source}: the caption is empty; write what the picture shows.")
+            what = "the caption is empty; write what the picture shows."
+            problems.append(Problem(entry.source, what))
     captions = {}
     for picture, candidates in by_picture.items():
         by_place: dict[str, list[str]] = defaultdict(list)
@@ -270,23 +284,30 @@ def _resolve(entries: Sequence[_Entry]) -> tuple[dict[Path, list[str]], list[str
         captions[picture] = list(dict.fromkeys(by_place[candidates[0].place]))
         if any(set(other) != set(captions[picture]) for other in by_place.values()):
             sources = " and ".join(entry.source for entry in candidates)
-            problems.append(f"{picture}: its captions disagree, in {sources}; keep one of them.")
+            what = f"its captions disagree, in {sources}; keep one of them."
+            problems.append(Problem(str(picture), what))
     return captions, problems
 
 
-def _missing(folder: Path, pictures: Sequence[Path], entries: Sequence[_Entry]) -> list[str]:
+def _missing(folder: Path, pictures: Sequence[Path], entries: Sequence[_Entry]) -> list[Problem]:
     captioned = {entry.picture for entry in entries}
     missing = [picture for picture in pictures if picture not in captioned]
     if missing and not captioned:
         count = len(missing)
         none = "its picture has no" if count == 1 else f"none of its {count:,} pictures has a"
         return [
-            f"{folder}: {none} caption; write one into a text file beside each "
-            f"({missing[0].stem}.txt), or all into a metadata.jsonl with "
-            f"`file_name` and `text`; or `sdtune caption {shlex.quote(str(folder))}` writes some."
+            Problem(
+                str(folder),
+                f"{none} caption; write one into a text file beside each "
+                f"({missing[0].stem}.txt), or all into a metadata.jsonl with `file_name` and "
+                f"`text`; or `sdtune caption {shlex.quote(str(folder))}` writes some.",
+            )
         ]
     return [
-        f"{picture}: has no caption; write one into {picture.stem}.txt beside it, "
-        "or into the folder's metadata.jsonl."
+        Problem(
+            str(picture),
+            f"has no caption; write one into {picture.stem}.txt beside it, or into the folder's "
+            "metadata.jsonl.",
+        )
         for picture in missing
     ]

@@ -18,7 +18,7 @@ from sdtune.data.concept_checks import (
     check_texts,
 )
 from sdtune.data.pictures import Picture
-from sdtune.data.problems import OnProblem
+from sdtune.data.problems import OnProblem, Problem
 from sdtune.data.prompt_templates import OBJECT_TEMPLATES, STYLE_TEMPLATES, LearnableProperty
 from sdtune.data.scan import Scan, scan_folder
 from sdtune.data.sources.registry import check_source
@@ -198,8 +198,8 @@ class Concept:
             subject: Its words, which go into the captions; None takes those of `subject()`.
 
         Returns:
-            Those that open, with the captions that they are trained with; and a line for each
-            problem: a path, what is wrong with it, and what to do. With a `class_noun`, a picture
+            Those that open, with the captions that they are trained with; and all
+            problems. With a `class_noun`, a picture
             in a plain folder may have an empty caption, for which one is to be made.
         """
         scan = scan_folder(
@@ -236,8 +236,11 @@ class Concept:
             return replace(scan, pictures=named, notes=[*scan.notes, *self._named_note(without)])
         words = ", ".join(repr(word) for word in self.caption_replacements)
         unnamed = [
-            f"{picture.path}: its caption {caption!r} holds none of the words that "
-            f"`caption_replacements` replaces ({words}); change one or the other."
+            Problem(
+                str(picture.path),
+                f"its caption {caption!r} holds none of the words that `caption_replacements` "
+                f"replaces ({words}); change one or the other.",
+            )
             for picture, caption in without
         ]
         scan = replace(scan, pictures=named)
@@ -265,7 +268,7 @@ class Concept:
             on_problem: Likewise.
 
         Returns:
-            Those that open and have a caption; and a line for each problem. Empty if there is no
+            Those that open and have a caption; and all problems. Empty if there is no
             such folder.
         """
         if self.class_dir is None:
@@ -274,18 +277,26 @@ class Concept:
         scan = scan_folder(self.class_dir, caption, cache_dir, on_problem=on_problem)
         problems = list(scan.problems)
         lacking = ("has no caption;", "has a caption;")  # one of them, or all
-        if caption is None and any(words in each for each in problems for words in lacking):
+        if caption is None and any(
+            words in each.sentence for each in problems for words in lacking
+        ):
             problems.insert(
                 0,
-                f"{self.class_dir}: class pictures there have no caption, and `class_prompt` "
-                'is not given; give it, one text for all of them, such as "a photo of a '
-                f'{self.class_noun or "cat"}", or write the captions.',
+                Problem(
+                    str(self.class_dir),
+                    "class pictures there have no caption, and `class_prompt` is not given; give "
+                    'it, one text for all of them, such as "a photo of a '
+                    f'{self.class_noun or "cat"}", or write the captions.',
+                ),
             )
         if Path(self.class_dir).resolve().is_relative_to(Path(self.instance_dir).resolve()):
             problems.insert(
                 0,
-                f"{self.class_dir}: lies within {self.instance_dir}, so that its pictures are "
-                "taken for the subject's as well; move it out of there.",
+                Problem(
+                    str(self.class_dir),
+                    f"lies within {self.instance_dir}, so that its pictures are taken for the "
+                    "subject's as well; move it out of there.",
+                ),
             )
         return replace(scan, pictures=_in_lowest_terms(scan.pictures), problems=problems)
 

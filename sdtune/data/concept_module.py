@@ -172,11 +172,12 @@ class ConceptPicturesModule(PictureDataModule):
         self._scans = None  # files may have changed
         unknown = self._unknown_fields()
         scans = [scan for pair in self._scanned() for scan in pair[:2]]
-        return [*unknown, *(problem for scan in scans for problem in scan.problems)]
+        return [*unknown, *(str(each) for scan in scans for each in scan.problems)]
 
     def left_out(self) -> list[str]:
         """List what is wrong with the pictures that are left out, a line each."""
-        return [line for pair in self._scanned() for scan in pair[:2] for line in scan.left_out]
+        scans = [scan for pair in self._scanned() for scan in pair[:2]]
+        return [str(each) for scan in scans for each in scan.left_out]
 
     def found(self) -> list[str]:
         """Say what the folders were taken for and what was left out, a line each."""

@@ -13,9 +13,10 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
 
 from sdtune._imports import HEIF_AVAILABLE, JXL_AVAILABLE
+from sdtune.data.orientation import is_sideways, orientation_of, upright
 from sdtune.data.transforms import Box, cut_out
 from sdtune.files.regular_file import check_file
 
@@ -56,9 +57,7 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "HEIF", "JXL")
 # a scan of 13,000 x 13,000 is a picture; 30,000 x 30,000 takes 2.7 GB and is none to train on
 _MAX_PIXELS = 180_000_000
 
-_ORIENTATION = 0x0112
 _TIFF_SIDES = (256, 257)
-_TRANSPOSED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 _NO_PICTURE = "it is not a picture in a format that is read here"
 _PLUGINS = {
     ".heic": (HEIF_AVAILABLE, "pillow-heif"),
@@ -88,25 +87,24 @@ def header_size(path: Path) -> tuple[int, int]:
         path: The picture.
 
     Returns:
-        Width and height in pixels, after EXIF rotation.
+        Width and height in pixels, turned as `orientation_of` says.
 
     Raises:
         PictureError: If the file is no picture that is read here, or too large.
     """
     with _opened(path) as image:
-        exif = image.getexif() if image.format != "PNG" else _png_exif(path, image)
         width, height = image.size
         if isinstance(image, TiffImagePlugin.TiffImageFile):  # some Pillows have turned it already
             width, height = (image.tag_v2[tag] for tag in _TIFF_SIDES)
-        return (height, width) if exif.get(_ORIENTATION) in _TRANSPOSED else (width, height)
+        return (height, width) if is_sideways(orientation_of(path, image)) else (width, height)
 
 
 def read_picture(path: Path) -> Image.Image:
     """Read a picture as it is meant to be seen.
 
-    EXIF rotation is applied, colours are converted from the embedded profile to sRGB, transparency
-    is laid over white, palette, grey, CMYK and 16-bit pictures are converted, and of an animation
-    the first frame is taken.
+    It is turned as its EXIF or XMP say, colours are converted from the embedded profile to sRGB,
+    transparency is laid over white, palette, grey, CMYK and 16-bit pictures are converted, and of
+    an animation the first frame is taken.
 
     Args:
         path: The picture.
@@ -118,8 +116,7 @@ def read_picture(path: Path) -> Image.Image:
         PictureError: If the file is missing, empty, cut off, too large or not a picture.
     """
     with _opened(path) as image:
-        image.load()
-        return _to_rgb(ImageOps.exif_transpose(image), path)
+        return _to_rgb(upright(path, image), path)
 
 
 def read_part(path: Path, target: tuple[int, int], box: Box) -> Image.Image:
@@ -141,9 +138,8 @@ def read_part(path: Path, target: tuple[int, int], box: Box) -> Image.Image:
         PictureError: As in `read_picture`.
     """
     with _opened(path) as image:
-        across, down = _draft(image, target, box)
-        image.load()
-        picture = _to_rgb(ImageOps.exif_transpose(image), path)
+        across, down = _draft(path, image, target, box)
+        picture = _to_rgb(upright(path, image), path)
     left, top, right, bottom = box
     width, height = picture.size
     scaled = (left * across, top * down, min(right * across, width), min(bottom * down, height))
@@ -153,7 +149,8 @@ def read_part(path: Path, target: tuple[int, int], box: Box) -> Image.Image:
 def read_mask(path: Path) -> Image.Image:
     """Read a mask: white is what counts.
 
-    Transparent places are black, and one of the levels 0 and 1 alone is black and white.
+    Transparent places are black, and one of the levels 0 and 1 alone is black and white. Levels up
+    to 255 are those of 8 bits, however many they are stored in: labels are often saved as 16 bits.
 
     Args:
         path: The mask.
@@ -165,10 +162,11 @@ def read_mask(path: Path) -> Image.Image:
         PictureError: As in `read_picture`.
     """
     with _opened(path) as image:
-        image.load()
-        mask = ImageOps.exif_transpose(image)
+        mask = upright(path, image)
         if mask.mode.startswith("I"):
-            mask = _to_eight_bits(mask)
+            levels = np.asarray(mask.convert("I"))
+            is_wider = levels.max(initial=0) > 255
+            mask = _to_eight_bits(mask) if is_wider else Image.fromarray(_clipped(levels))
         if mask.has_transparency_data:
             mask = mask.convert("RGBA")
             mask = Image.alpha_composite(Image.new("RGBA", mask.size, "black"), mask)
@@ -191,26 +189,12 @@ def read_alpha(path: Path) -> Image.Image | None:
     with _opened(path) as image:
         if not image.has_transparency_data:
             return None
-        image.load()
-        return ImageOps.exif_transpose(image).convert("RGBA").getchannel("A")
+        return upright(path, image).convert("RGBA").getchannel("A")
 
 
-def _png_exif(path: Path, image: Image.Image) -> Image.Exif:
-    """Read a PNG's EXIF, which may stand behind pixels that Pillow would decode to get at it."""
-    exif = Image.Exif()
-    data = image.info.get("exif")
-    with path.open("rb") as file:
-        file.seek(8)  # the signature
-        while data is None and len(head := file.read(8)) == 8:
-            length, name = struct.unpack(">I4s", head)
-            if name == b"eXIf":
-                data = file.read(length)
-            file.seek(length + 4, io.SEEK_CUR)  # and the checksum
-    exif.load(data or b"")
-    return exif
-
-
-def _draft(image: Image.Image, target: tuple[int, int], box: Box) -> tuple[float, float]:
+def _draft(
+    path: Path, image: Image.Image, target: tuple[int, int], box: Box
+) -> tuple[float, float]:
     """Tell a JPEG's decoder how small it may come out; return what that does to either side."""
     scale = 3.0 * max(target[0] / (box[2] - box[0]), target[1] / (box[3] - box[1]))
     if scale >= 1.0 or image.format not in ("JPEG", "MPO"):
@@ -218,7 +202,7 @@ def _draft(image: Image.Image, target: tuple[int, int], box: Box) -> tuple[float
     width, height = image.size
     image.draft(None, (math.ceil(width * scale), math.ceil(height * scale)))
     drafted = image.size[0] / width, image.size[1] / height
-    return drafted[::-1] if image.getexif().get(_ORIENTATION) in _TRANSPOSED else drafted
+    return drafted[::-1] if is_sideways(orientation_of(path, image)) else drafted
 
 
 @contextmanager
@@ -283,8 +267,11 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
     levels = np.asarray(image.convert("I"))
     brightest = int(levels.max(initial=0))
     bits = next((bits for bits in (10, 12, 14) if brightest < 2**bits), 16)
-    scaled = levels * (255.0 / (2**bits - 1))
-    return Image.fromarray(np.clip(scaled + 0.5, 0, 255).astype(np.uint8))
+    return Image.fromarray(_clipped(levels * (255.0 / (2**bits - 1)) + 0.5))
+
+
+def _clipped(levels: np.ndarray) -> np.ndarray:
+    return np.asarray(np.clip(levels, 0, 255), np.uint8)
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None, path: Path) -> Image.Image:

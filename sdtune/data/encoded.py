@@ -25,7 +25,7 @@ __all__ = ["Encode", "Encoded", "Part", "at_once", "encode_parts", "latent_key"]
 Encode = Callable[[Tensor], Tensor]
 
 # part of every key: raise it when pictures are read, resized or stored in another way
-VERSION = 2  # 2: colour profiles, true bit depth, JPEGs decoded small
+VERSION = 3  # 3: PNGs turned as XMP and raw profiles say
 
 _MOMENTS = "moments"
 _PIXELS_AT_ONCE = 2**21  # eight pictures of 512 x 512

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
+from itertools import islice
 from operator import attrgetter
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from sdtune.data.decoding import IMAGE_SUFFIXES, PictureError, header_size, read_picture
 
@@ -17,7 +19,9 @@ __all__ = [
     "check_picture",
     "find_files",
     "find_pictures",
+    "holds_pictures",
     "is_folder",
+    "linked_folders",
     "list_files",
     "name_below",
     "one_walk",
@@ -26,6 +30,8 @@ __all__ = [
 ]
 
 log = logging.getLogger(__name__)
+
+_LOOKED_AT = 10_000  # files below a link, which may lead to the whole disk
 
 
 def find_files(folder: Path, suffixes: Iterable[str]) -> list[Path]:
@@ -59,7 +65,7 @@ def check_picture(path: Path) -> tuple[int, int]:
         path: The picture.
 
     Returns:
-        Width and height in pixels, after EXIF rotation.
+        Width and height in pixels, as it is meant to be seen.
 
     Raises:
         PictureError: If the picture does not open.
@@ -74,7 +80,7 @@ def picture_size(path: Path) -> tuple[int, int]:
         path: The picture.
 
     Returns:
-        Width and height in pixels, after EXIF rotation.
+        Width and height in pixels, as it is meant to be seen.
 
     Raises:
         PictureError: If the header cannot be read.
@@ -139,21 +145,53 @@ def one_walk() -> Iterator[None]:
 def walk_files(folder: Path) -> Iterator[Path]:
     """Yield files in the order in which their paths are sorted, without sorting all of them."""
     walks = _walks.get()
-    if walks is None:
-        yield from _walk(folder)
-        return
+    yield from _walk(folder, []) if walks is None else _walked(folder, walks).files
+
+
+def linked_folders(folder: Path) -> list[Path]:
+    """List the links to folders below a folder, which are not looked into: they may make circles.
+
+    Args:
+        folder: Where to look, at any depth.
+
+    Returns:
+        Sorted paths, but for hidden ones and those in hidden folders.
+    """
+    walks = _walks.get()
+    return _walked(folder, {} if walks is None else walks).links
+
+
+def holds_pictures(folder: Path) -> bool:
+    """Tell whether pictures lie below a folder, as far as 10,000 files show.
+
+    Args:
+        folder: The folder, or a link to one. Further links are not followed.
+    """
+    return any(
+        path.suffix.lower() in IMAGE_SUFFIXES for path in islice(_walk(folder, []), _LOOKED_AT)
+    )
+
+
+class _Walked(NamedTuple):
+    files: list[Path]
+    links: list[Path]  # to folders
+
+
+_walks: ContextVar[dict[Path, _Walked] | None] = ContextVar("_walks", default=None)
+
+
+def _walked(folder: Path, walks: dict[Path, _Walked]) -> _Walked:
     if folder not in walks:
-        walks[folder] = list(_walk(folder))
-    yield from walks[folder]
+        links: list[Path] = []
+        walks[folder] = _Walked(list(_walk(folder, links)), links)
+    return walks[folder]
 
 
-_walks: ContextVar[dict[Path, list[Path]] | None] = ContextVar("_walks", default=None)
-
-
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, links: list[Path]) -> Iterator[Path]:
+    """Yield the files below a folder; links to folders are added to a list instead."""
     try:
         with os.scandir(folder) as entries:
-            kinds = {each.name: _is_folder(each) for each in entries if each.name[0] != "."}
+            kinds = {each.name: _kind(each) for each in entries if each.name[0] != "."}
         paths = sorted(folder.iterdir(), key=_name)  # makes them faster than joining does
     except PermissionError as error:
         log.warning("%s cannot be read (%s); what is in it is left out.", folder, error.strerror)
@@ -162,20 +200,22 @@ def _walk(folder: Path) -> Iterator[Path]:
         return
     for path in paths:
         kind = kinds.get(path.name)
-        if kind is False:
+        if kind == "file":
             yield path
-        elif kind and path.name != "__MACOSX":
-            yield from _walk(path)
+        elif kind == "link":
+            links.append(path)
+        elif kind == "folder" and path.name != "__MACOSX":
+            yield from _walk(path, links)
 
 
 _name = attrgetter("name")
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool | None:
-    """Tell whether to look into an entry; None if it is neither a file nor that."""
+def _kind(entry: os.DirEntry[str]) -> Literal["file", "folder", "link"]:
+    """Tell what an entry is; a link to a file is one."""
     if not is_folder(entry):
-        return False
-    return None if entry.is_symlink() else True
+        return "file"
+    return "link" if entry.is_symlink() else "folder"
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:

@@ -27,7 +27,7 @@ __all__ = ["DECODED_AT_MOST", "FileFacts", "Manifest", "perceptual_hash"]
 log = logging.getLogger(__name__)
 
 # part of every manifest: raise it when something else is found out of a file
-VERSION = 1
+VERSION = 2
 
 # more pictures than this are not decoded to see whether they are whole: it takes a minute here
 # and an hour for a million, whose damaged ones show when they are read
@@ -42,9 +42,9 @@ class FileFacts:
     """What is known of a picture's file.
 
     Attributes:
-        size: Width and height in pixels, after EXIF rotation; (0, 0) if it does not open.
+        size: Width and height in pixels, as it is meant to be seen; (0, 0) if it does not open.
         sha256: Of the file's bytes, in hexadecimal; empty if it cannot be read.
-        problem: Why it does not open, as a sentence that begins with the path; else empty.
+        problem: Why it does not open, as a `Problem` says it but for what to do; else empty.
         perceptual: See `perceptual_hash`; None if the picture was not decoded.
     """
 
@@ -84,7 +84,7 @@ class Manifest:
         self.of = of
         root = Path(cache_dir).expanduser() if cache_dir else default_cache_dir()
         key = str(self.folder.resolve()) + (f"\0{of}" if of else "")
-        digest = hashlib.sha256(key.encode()).hexdigest()
+        digest = hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()
         self.path = root / "manifests" / f"{digest}.jsonl"
 
     def facts(self, paths: Sequence[Path], decode: bool | None = None) -> dict[Path, FileFacts]:
@@ -207,9 +207,9 @@ def _look_at(path: Path, decode: bool) -> FileFacts:
                 size, hashlib.file_digest(file, "sha256").hexdigest(), perceptual=perceptual
             )
     except PictureError as error:
-        return FileFacts((0, 0), "", str(error))
+        return FileFacts((0, 0), "", f"does not open: {error.reason}")
     except OSError as error:
-        return FileFacts((0, 0), "", str(PictureError(path, str(error))))
+        return FileFacts((0, 0), "", f"does not open: {error}")
 
 
 def _parse(line: str) -> _Entry:

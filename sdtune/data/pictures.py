@@ -66,7 +66,7 @@ class Picture:
 
     @cached_property  # every sample asks, also one whose latents are in memory
     def size(self) -> tuple[int, int]:
-        """Width and height in pixels, after EXIF rotation."""
+        """Width and height in pixels, as it is meant to be seen."""
         return self.known_size or picture_size(self.path)
 
 

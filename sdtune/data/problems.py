@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 from sdtune.files.line_list import cut_list
 
-__all__ = ["DataError", "OnProblem", "check_on_problem"]
+__all__ = ["DataError", "OnProblem", "Problem", "check_on_problem"]
 
 OnProblem = Literal["error", "skip"]
 """What becomes of pictures that cannot be used: nothing starts, or they are left out."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that keeps a picture, a caption or a place from being trained on.
+
+    Attributes:
+        about: The path or name that it is about, as users know it.
+        sentence: What is wrong, and what to do; it goes on after the path, "path: sentence".
+    """
+
+    about: str
+    sentence: str
+
+    def __str__(self) -> str:
+        """Put it into a line."""
+        return f"{self.about}: {self.sentence}"
 
 
 class DataError(ValueError):

@@ -11,7 +11,7 @@ from sdtune._wording import counted
 from sdtune.data.image_folder import one_walk
 from sdtune.data.manifest import Manifest
 from sdtune.data.pictures import Picture
-from sdtune.data.problems import OnProblem
+from sdtune.data.problems import OnProblem, Problem
 from sdtune.data.scan_snapshot import KEPT_ABOVE, ScanSnapshot
 from sdtune.data.sources.locations import Location, Part, found_location, list_location, overlaps
 from sdtune.data.sources.source import Asked
@@ -26,32 +26,32 @@ class Scan:
 
     Attributes:
         pictures: The pictures that open and have a caption, sorted by name.
-        problems: A line for each picture or caption that cannot be used: a path, what is wrong
-            with it, and what to do.
+        problems: The pictures and captions that cannot be used, what is wrong with each, and what
+            to do.
         passed_over: Files that are neither pictures nor captions.
         found: What the location was taken for, and how many pictures it holds.
         notes: A sentence for each thing to know, such as folders that were left out.
-        left_out: A line for each problem that was asked to be passed over, see `leaving_out`.
+        left_out: The problems that were asked to be passed over, see `leaving_out`.
     """
 
     pictures: Sequence[Picture] = ()
-    problems: Sequence[str] = ()
+    problems: Sequence[Problem] = ()
     passed_over: Sequence[Path] = field(default=(), compare=False)
     found: str = ""
     notes: Sequence[str] = ()
-    left_out: Sequence[str] = ()
+    left_out: Sequence[Problem] = ()
 
-    def leaving_out(self, problems: Sequence[str]) -> Scan:
+    def leaving_out(self, problems: Sequence[Problem]) -> Scan:
         """Go on without what has problems, if pictures remain.
 
         Args:
-            problems: A line each, which begins with the path or name that it is about.
+            problems: The problems.
 
         Returns:
-            A scan without the pictures that they name, or whose masks, which lists them as left
-            out; or, if no picture would remain, with the problems as they are.
+            A scan without the pictures that they are about, or whose masks, which lists them as
+            left out; or, if no picture would remain, with the problems as they are.
         """
-        named = {line.partition(": ")[0] for line in problems}
+        named = {each.about for each in problems}
         remaining = [
             each for each in self.pictures if named.isdisjoint((str(each.path), str(each.mask)))
         ]
@@ -127,12 +127,14 @@ def scan_folder(
             kept = snapshot.read()
             if kept is not None:
                 pictures, rest = kept
-                passed_over = [Path(each) for each in rest.pop("passed_over")]
-                return Scan(pictures, [], passed_over, **rest)
+                rest["passed_over"] = [Path(each) for each in rest["passed_over"]]
+                rest["left_out"] = [Problem(*each) for each in rest["left_out"]]
+                return Scan(pictures, [], **rest)
         parts = list_location(folder, asked, source)
     scan = _scan(folder, parts, cache_dir, on_problem)
     if snapshot is not None and len(scan.pictures) > KEPT_ABOVE and not scan.problems:
-        rest = {"found": scan.found, "notes": scan.notes, "left_out": scan.left_out}
+        rest = {"found": scan.found, "notes": scan.notes}
+        rest["left_out"] = [(each.about, each.sentence) for each in scan.left_out]
         rest["passed_over"] = [str(path) for path in scan.passed_over]
         snapshot.write(list(scan.pictures), rest)
     return scan
@@ -148,20 +150,20 @@ def _scan(
     pictures = [picture for scan in scans for picture in scan.pictures]
     return Scan(
         pictures,
-        [*overlaps(folder), *(line for scan in scans for line in scan.problems)],
+        [*overlaps(folder), *(each for scan in scans for each in scan.problems)],
         [path for part in parts for path in part.listing.passed_over],
         _found(parts, len(pictures)),
         [note for part in parts for note in part.listing.notes],
-        [line for scan in scans for line in scan.left_out],
+        [each for scan in scans for each in scan.left_out],
     )
 
 
 def scan_pictures(
     folder: Location, caption: str | None = None, source: str | None = None
 ) -> tuple[list[Picture], list[str]]:
-    """Read pictures and everything that is wrong with them, see `scan_folder`."""
+    """Read pictures and everything that is wrong with them, a line each; see `scan_folder`."""
     scan = scan_folder(folder, caption, source=source)
-    return list(scan.pictures), list(scan.problems)
+    return list(scan.pictures), list(map(str, scan.problems))
 
 
 def _scan_part(part: Part, cache_dir: str | Path | None, on_problem: OnProblem) -> Scan:
@@ -172,8 +174,8 @@ def _scan_part(part: Part, cache_dir: str | Path | None, on_problem: OnProblem) 
     return Scan(pictures, problems)
 
 
-def _open_pictures(part: Part, cache_dir: str | Path | None) -> tuple[list[Picture], list[str]]:
-    """Give the pictures of a part that open and have a caption, and a line for each that does not.
+def _open_pictures(part: Part, cache_dir: str | Path | None) -> tuple[list[Picture], list[Problem]]:
+    """Give the pictures of a part that open and have a caption, and the problem of each other.
 
     Two that have the same bytes in an archive are one file.
     """
@@ -181,13 +183,13 @@ def _open_pictures(part: Part, cache_dir: str | Path | None) -> tuple[list[Pictu
     is_elsewhere = any(each.origin for each in listing.pictures)
     manifest = Manifest(listing.root, cache_dir, of=part.location if is_elsewhere else "")
     facts = manifest.facts(list(dict.fromkeys(each.path for each in listing.pictures)))
-    problems = []
-    for each in listing.pictures:
-        problem = facts[each.path].problem.removesuffix(".")
-        if problem and each.origin:
-            problem = problem.replace(str(each.path), each.origin, 1)
-        if problem:
-            problems.append(f"{problem}; save it again as PNG or JPEG, or delete it.")
+    problems = [
+        Problem(
+            each.origin or str(each.path), f"{why}; save it again as PNG or JPEG, or delete it."
+        )
+        for each in listing.pictures
+        if (why := facts[each.path].problem)
+    ]
     pictures = [
         Picture(
             each.path,

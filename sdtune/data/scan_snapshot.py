@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from sdtune._imports import HEIF_AVAILABLE, JXL_AVAILABLE
 from sdtune.data.archive_member import ArchiveMember
-from sdtune.data.image_folder import name_below, walk_files
+from sdtune.data.image_folder import holds_pictures, linked_folders, name_below, walk_files
 from sdtune.data.pictures import Picture
 from sdtune.files.atomic_file import replaced_atomically
 from sdtune.files.cache_folder import default_cache_dir
@@ -25,7 +26,7 @@ KEPT_ABOVE = 5_000
 """Pictures: smaller sets are scanned anew within a second."""
 
 # part of every key: raise it when a scan finds something else in the same files
-VERSION = 2
+VERSION = 3
 
 _PATHS = ("path", "mask")
 
@@ -120,6 +121,9 @@ class ScanSnapshot:
                 version = f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n"
             except OSError:
                 version = f"{name}\0\n"
+            digest.update(version.encode(errors="surrogateescape"))
+        for path in linked_folders(self.folder):
+            version = f"{self._name_of(path)}\0{os.path.realpath(path)}\0{holds_pictures(path)}\n"
             digest.update(version.encode(errors="surrogateescape"))
         self._state = digest.hexdigest()
         return files

@@ -107,7 +107,7 @@ class StyleDataModule(PictureDataModule):
         """
         self._scan = None  # files may have changed
         scan = self._scanned()
-        pictures, problems = scan.pictures, list(scan.problems)
+        pictures, problems = scan.pictures, list(map(str, scan.problems))
         held = len(self._held_out(pictures))
         if pictures and held == len(pictures):
             where = self.folder if isinstance(self.folder, str) else ", ".join(self.folder)
@@ -159,7 +159,7 @@ class StyleDataModule(PictureDataModule):
 
     def left_out(self) -> list[str]:
         """List what is wrong with the pictures that are left out, a line each."""
-        return list(self._scanned().left_out)
+        return list(map(str, self._scanned().left_out))
 
     def _held_out(self, pictures: Sequence[Picture]) -> list[int]:
         count, share = self.validation_count, self.validation_share

@@ -73,11 +73,15 @@ def training_record(
         threads=torch.get_num_threads(),
         processes=trainer.world_size,
         base=_base(module),
-        pictures=sha256("\n".join(pictures).encode()).hexdigest() if pictures else "",
+        pictures=_hash_of(pictures) if pictures else "",
         files=_few(pictures),
         class_files=_few(of_class),
         changes=list(changes),
     )
+
+
+def _hash_of(pictures: Sequence[str]) -> str:
+    return sha256("\n".join(pictures).encode(errors="surrogateescape")).hexdigest()
 
 
 def _component(key: str, thing: Any, places: list[str]) -> dict[str, Any]:

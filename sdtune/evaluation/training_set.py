@@ -102,7 +102,7 @@ class TrainingSet:
         captioned = scan_folder(folder, **how).pictures
         scan = scan_folder(folder, caption="", **how)
         if scan.problems:
-            raise ValueError(" ".join(cut_list(scan.problems)))
+            raise ValueError(" ".join(cut_list(list(map(str, scan.problems)))))
         if on_problem == "skip" and captioned:
             return cls(captioned, location={"folder": plain_location(folder), **how})
         by_name = {each.name: each for each in captioned}
@@ -129,7 +129,7 @@ class TrainingSet:
         """Say for the record what is trained on."""
         digest = sha256()
         for name, known in zip(self.names, self.hashes(self.pictures), strict=True):
-            digest.update(name.encode())
+            digest.update(name.encode(errors="surrogateescape"))
             digest.update(bytes.fromhex(known))
         read_from = self.location.get("folder")
         folder = str(Path(read_from)) if isinstance(read_from, str) else str(self.folder)

@@ -23,6 +23,7 @@ __all__ = [
 
 _MACHINE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 _START = uuid4().hex[:8]  # a process may have the number of one that is dead
+_LONGEST_NAME = 255  # bytes, on nearly all file systems
 _TEMPORARY = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)-([0-9a-f]{8})-[0-9a-f]{12}\.tmp")
 
 
@@ -72,11 +73,15 @@ def temporary_sibling(path: str | Path) -> Path:
         path: The file that will be replaced.
 
     Returns:
-        A path that nothing else uses, on this machine or another that shares the folder.
+        A path that nothing else uses, on this machine or another that shares the folder. Its name
+        is no longer than names may be, if that of `path` is not.
     """
     path = Path(path)
-    own = f"{_MACHINE}-{os.getpid()}-{_START}-{uuid4().hex[:12]}"
-    return path.with_name(f".{path.name}.{own}.tmp")
+    rest = f".{_MACHINE}-{os.getpid()}-{_START}-{uuid4().hex[:12]}.tmp"
+    name = f".{path.name}"
+    while len(os.fsencode(name + rest)) > _LONGEST_NAME:
+        name = name[:-1]  # a character, which may be several bytes
+    return path.with_name(name + rest)
 
 
 def remove_leftovers(folder: str | Path) -> list[Path]:

@@ -17,7 +17,7 @@ SHOWN = 20
 
 def list_path(lines: Sequence[str]) -> Path:
     """Name a file in the cache for a list that has no run folder to be in."""
-    digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    digest = hashlib.sha256("\n".join(lines).encode(errors="backslashreplace")).hexdigest()
     return default_cache_dir() / "problems" / f"{digest[:12]}.txt"
 
 
@@ -33,7 +33,9 @@ def write_list(path: Path, lines: Sequence[str]) -> bool:
     """
     try:
         with replaced_atomically(path, synced=False) as temporary:
-            temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            # names of files may have bytes that are no text
+            text = "\n".join(lines) + "\n"
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError:
         return False
     return True

@@ -30,7 +30,8 @@ def write_page(template: str, path: Path, **values: Any) -> Path:
     page = fill_page(template, **values)
     path = Path(path)
     with replaced_atomically(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        # names of files may have bytes that are no text
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
     return path
 
 

@@ -59,7 +59,7 @@ class Look:
         """
         parts = {}
         for found in _PART.finditer(page):
-            digest = hashlib.sha256(found[0].encode()).hexdigest()[:16]
+            digest = hashlib.sha256(found[0].encode(errors="backslashreplace")).hexdigest()[:16]
             parts[found[1] or "header"] = (digest, found[0])
         digests = json.dumps({name: digest for name, (digest, _) in parts.items()})
         title = _TITLE.search(page)
@@ -173,7 +173,7 @@ class LivePage:
 
     def _token(self, folder: Path, process: RunProcess) -> str:
         words = f"{folder.resolve()} {process.pid} {process.started} {process.host}"
-        return hashlib.blake2b(words.encode(), key=self._secret).hexdigest()
+        return hashlib.blake2b(words.encode(errors="surrogateescape"), key=self._secret).hexdigest()
 
     def _read(self, folder: Path) -> _Shown:
         """Read what has changed of a run, if that is due."""

@@ -134,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(
         self, text: str, kind: str = "text/plain", status: HTTPStatus = HTTPStatus.OK
     ) -> None:
-        body = text.encode()
+        body = text.encode(errors="backslashreplace")  # names of files, as in written pages
         self.send_response(status)
         for name, value in _HEADERS.items():
             self.send_header(name, value)

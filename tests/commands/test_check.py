@@ -64,7 +64,9 @@ def test_the_data_are_surveyed_at_the_models_resolution(tmp_path, monkeypatch, c
     words += ["--data.validation_count=0", "--json", f"--contact_sheet={tmp_path / 'sheet.html'}"]
     walked = []
     walk = image_folder._walk
-    monkeypatch.setattr(image_folder, "_walk", lambda each: (walked.append(each), walk(each))[1])
+    monkeypatch.setattr(
+        image_folder, "_walk", lambda each, links: (walked.append(each), walk(each, links))[1]
+    )
     assert main(["check", *words]) == 0
     assert walked == [folder]  # once for all that asks
     said = json.loads(capsys.readouterr().out)

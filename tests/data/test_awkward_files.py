@@ -35,7 +35,9 @@ def test_they_are_sixty_and_more():
 @pytest.mark.parametrize("each", AWKWARD, ids=lambda each: ascii(each.name)[:40])
 def test_each_is_read_refused_or_passed_over(each, folder, scan):
     found = {picture.name: picture for picture in scan.pictures}
-    said = [line for line in scan.problems if line.startswith(f"{folder / each.name}: ")]
+    said = [
+        problem.sentence for problem in scan.problems if problem.about == str(folder / each.name)
+    ]
     if each.size is None:
         assert each.name not in found
         assert len(said) == (each.problem is not None)

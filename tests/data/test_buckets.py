@@ -96,6 +96,25 @@ def test_a_small_base_has_buckets_in_proportion():
     assert buckets.of((890, 490)) == (80, 48)
 
 
+@pytest.mark.parametrize("enlarge", [True, False])
+def test_buckets_of_every_resolution_keep_to_their_step(enlarge):
+    for resolution in range(64, 1537, 8):
+        buckets = BucketSettings(enlarge=enlarge).around(resolution)
+        assert buckets.step % 8 == 0
+        assert buckets.step == min(64, resolution // 64 * 8)
+        pictures = [(890, 490), (3024, 4032), (100, 101), (5000, 300), (resolution, resolution)]
+        for size in [*buckets.sizes, *map(buckets.of, pictures)]:
+            assert all(side > 0 and side % buckets.step == 0 for side in size), (resolution, size)
+        assert all(width * height <= resolution**2 for width, height in buckets.sizes)
+        assert (resolution // buckets.step * buckets.step,) * 2 in buckets.sizes
+
+
+def test_sides_that_are_given_are_rounded_as_kohya_does():
+    buckets = BucketSettings(smallest=300, largest=1000).around(512)
+    assert (buckets.smallest, buckets.largest) == (256, 1024)
+    assert buckets.sizes == BucketSettings().around(512).sizes
+
+
 def test_a_square_is_a_square_and_a_bucket_is_itself():
     buckets = BucketSettings().around(512)
     assert buckets.of((100, 100)) == buckets.of((4000, 4000)) == (512, 512)

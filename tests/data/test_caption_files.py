@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sdtune.data import caption_files
 from sdtune.data.caption_files import caption_folder, folder_problems
 from sdtune.data.scan import scan_folder
 
@@ -93,6 +95,38 @@ def test_it_goes_on_past_what_cannot_be_captioned_and_says_which(tmp_path: Path)
     for begin, part in expected.items():
         assert any(each.startswith(begin) and part in each for each in problems), begin
     assert (tmp_path / "two.txt").read_text() == "one"
+
+
+def test_a_picture_with_the_longest_name_is_captioned(tmp_path: Path) -> None:
+    _picture(tmp_path / ("x" * 251 + ".png"), 200)
+    done = caption_folder(tmp_path, Namer())
+    assert done.problems == []
+    assert [len(path.name) for path in done.written] == [255]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOSPC, errno.EROFS])
+def test_a_caption_that_cannot_be_written_keeps_no_other_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    for name in ("a", "b", "c"):
+        _picture(tmp_path / f"{name}.png", 200)
+    write = caption_files.write_caption
+
+    def refuse(path: Path, caption: str) -> None:
+        if path.name == "b.txt":
+            raise OSError(number, "for a reason", str(path))
+        write(path, caption)
+
+    monkeypatch.setattr(caption_files, "write_caption", refuse)
+    if number != errno.EACCES:
+        with pytest.raises(OSError, match="for a reason"):
+            caption_folder(tmp_path, Namer())
+        assert not (tmp_path / "c.txt").exists()
+        return
+    done = caption_folder(tmp_path, Namer())
+    assert [path.name for path in done.written] == ["a.txt", "c.txt"]
+    (problem,) = done.problems
+    assert problem.startswith(f"{tmp_path}/b.txt: cannot be written (for a reason); ")
 
 
 def test_what_was_written_stays_when_it_is_interrupted(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ def _read(folder, *files, **texts):
         (folder / f"{stem}.{suffix}").write_text(text, encoding="utf-8")
     captions, problems = read_captions(folder, find_pictures(folder))
     names = {path.relative_to(folder).as_posix(): text for path, text in captions.items()}
-    return names, [problem.replace(f"{folder}/", "") for problem in problems]
+    return names, [str(problem).replace(f"{folder}/", "") for problem in problems]
 
 
 def test_several_captions_are_lines_and_files_beside_and_rows_and_lists(tmp_path):

@@ -8,10 +8,18 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 
 from sdtune.data import decoding
-from sdtune.data.decoding import PictureError, header_size, read_part, read_picture
+from sdtune.data import orientation as orientation_module
+from sdtune.data.decoding import (
+    PictureError,
+    header_size,
+    read_alpha,
+    read_mask,
+    read_part,
+    read_picture,
+)
 from sdtune.data.transforms import crop_box, cut_out
 
 
@@ -206,22 +214,110 @@ def test_sizes_come_from_headers(tmp_path, suffix, monkeypatch):
     assert not loaded
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg", "tiff", "webp"])
-def test_a_turned_picture_is_measured_as_it_is_seen(tmp_path, suffix):
+XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
+    'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
+    'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="{}"/></rdf:RDF></x:xmpmeta>'
+)
+RAW_PROFILE = "Raw profile type exif"
+
+
+def exif_saying(orientation):
     exif = Image.Exif()
-    exif[0x0112] = 6
+    exif[0x0112] = orientation
+    return exif
+
+
+def in_exif(image, path, orientation):
+    image.save(path, exif=exif_saying(orientation))
+
+
+def in_xmp(image, path, orientation):
+    xmp = XMP.format(orientation)
+    if path.suffix == ".png":
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", xmp, zip=orientation % 2 == 0)
+        image.save(path, pnginfo=text)
+    elif path.suffix == ".tiff":
+        image.save(path, tiffinfo={700: xmp.encode()})
+    else:
+        image.save(path, xmp=xmp.encode())
+
+
+def in_a_raw_profile(image, path, orientation):
+    """As ImageMagick keeps EXIF in a PNG."""
+    exif = exif_saying(orientation).tobytes()
+    text = PngImagePlugin.PngInfo()
+    text.add_text(RAW_PROFILE, f"\nexif\n{len(exif):8}\n{exif.hex()}\n", zip=orientation % 2 == 0)
+    image.save(path, pnginfo=text)
+
+
+def behind_the_pixels(name):
+    def save(image, path, orientation):
+        image.save(path)
+        exif = exif_saying(orientation).tobytes()
+        data = {
+            b"eXIf": exif.removeprefix(b"Exif\0\0"),
+            b"iTXt": b"XML:com.adobe.xmp\0\0\0\0\0" + XMP.format(orientation).encode(),
+            b"tEXt": f"{RAW_PROFILE}\0\nexif\n{len(exif):8}\n{exif.hex()}\n".encode(),
+        }
+        with_chunk_behind_pixels(path, name, data[name])
+
+    return save
+
+
+def in_both_which_disagree(image, path, orientation):
+    """EXIF is believed."""
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", XMP.format(1))
+    image.save(path, pnginfo=text, exif=exif_saying(orientation))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(
+    ("suffix", "save"),
+    [
+        *((suffix, in_exif) for suffix in ("png", "jpg", "tiff", "webp", "avif")),
+        *((suffix, in_xmp) for suffix in ("png", "jpg", "tiff", "webp", "avif")),
+        ("png", in_a_raw_profile),
+        ("png", in_both_which_disagree),
+        *(("png", behind_the_pixels(name)) for name in (b"eXIf", b"iTXt", b"tEXt")),
+    ],
+)
+def test_header_and_pixels_are_turned_alike(tmp_path, suffix, save, orientation):
     path = tmp_path / f"a.{suffix}"
-    photo((48, 32)).save(path, exif=exif)
-    assert header_size(path) == read_picture(path).size == (32, 48)
+    seen = Image.new("RGB", (192, 128), "blue")
+    for colour, left in (("red", 0), ("lime", 96)):
+        seen.paste(colour, (left, 0, left + 96, 64))
+    # what is stored, so that turning it gives what is to be seen
+    undone = {**orientation_module._TURNS, 6: Image.Transpose.ROTATE_90}
+    undone[8] = Image.Transpose.ROTATE_270
+    turn = undone.get(orientation)
+    save(seen if turn is None else seen.transpose(turn), path, orientation)
+
+    size = header_size(path)
+    assert size == (192, 128)
+    for found in (read_picture(path), read_part(path, size, (0, 0, *size))):
+        assert found.size == size
+        assert abs(np.asarray(found, float) - np.asarray(seen, float)).mean() < 4
+    corner = read_part(path, (48, 32), (0, 0, 96, 64))
+    assert abs(np.asarray(corner, float) - (255, 0, 0)).mean() < 4
+    assert read_mask(path).size == size
 
 
-def test_exif_behind_a_pngs_pixels_is_found(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 8
-    path = tmp_path / "a.png"
-    photo((48, 32)).save(path)
-    with_chunk_behind_pixels(path, b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
-    assert header_size(path) == read_picture(path).size == (32, 48)
+def test_a_mask_and_transparency_are_turned_as_the_picture(tmp_path):
+    image = Image.new("RGBA", (48, 32), (0, 0, 0, 0))
+    image.paste((255, 255, 255, 255), (0, 16, 48, 32))  # below; turned to the right, it is left
+    in_xmp(image, tmp_path / "a.png", 6)
+    for found in (read_mask(tmp_path / "a.png"), read_alpha(tmp_path / "a.png")):
+        assert found.size == (32, 48)
+        assert (found.getpixel((2, 2)), found.getpixel((30, 2))) == (255, 0)
+
+
+def test_words_behind_a_pngs_pixels_do_not_cost_its_pixels(tmp_path, monkeypatch):
+    behind_the_pixels(b"iTXt")(photo((48, 32)), tmp_path / "a.png", 6)
+    monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("pixels are decoded"))
+    assert header_size(tmp_path / "a.png") == (32, 48)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -309,3 +405,22 @@ def test_no_damage_raises_anything_else(tmp_path, suffix):
             header_size(path)
         with suppress(PictureError):
             assert read_picture(path).mode == "RGB"
+
+
+@pytest.mark.parametrize("white", [1, 255, 1023, 65535])
+@pytest.mark.parametrize("suffix", ["png", "tiff"])
+def test_white_of_a_sixteen_bit_mask_is_white(tmp_path, white, suffix):
+    levels = np.zeros((8, 8), np.uint16)
+    levels[:, 4:] = white
+    Image.fromarray(levels).save(tmp_path / f"a.{suffix}")
+    found = np.asarray(read_mask(tmp_path / f"a.{suffix}"))
+    assert (found == np.where(levels, 255, 0)).all()
+
+
+def test_greys_of_a_mask_of_eight_bits_in_sixteen_stay(tmp_path):
+    levels = np.arange(256, dtype=np.uint16).reshape(16, 16)
+    Image.fromarray(levels).save(tmp_path / "a.png")
+    Image.fromarray(levels.astype(np.uint8)).save(tmp_path / "b.png")
+    wide, narrow = (np.asarray(read_mask(tmp_path / name)) for name in ("a.png", "b.png"))
+    assert (wide == narrow).all()
+    assert (wide == levels).all()

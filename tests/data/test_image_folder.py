@@ -8,6 +8,8 @@ from sdtune.data.decoding import PictureError
 from sdtune.data.image_folder import (
     check_picture,
     find_pictures,
+    holds_pictures,
+    linked_folders,
     list_files,
     one_walk,
     picture_size,
@@ -66,6 +68,26 @@ def test_a_link_to_itself_hides_no_other_file(tmp_path):
     (tmp_path / "a.png").symlink_to("a.png")
     (tmp_path / "b.png").touch()
     assert find_pictures(tmp_path) == [tmp_path / "a.png", tmp_path / "b.png"]
+
+
+def test_links_to_folders_are_listed_and_not_walked(tmp_path):
+    (tmp_path / "else" / "deep").mkdir(parents=True)
+    (tmp_path / "else" / "deep" / "b.png").touch()
+    folder = tmp_path / "folder"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "a.png").touch()
+    (folder / "sub" / "more").symlink_to(tmp_path / "else")
+    (folder / "circle").symlink_to(folder)
+    (folder / "broken").symlink_to(tmp_path / "gone")
+    (folder / ".hidden").symlink_to(tmp_path / "else")
+    links = [folder / "circle", folder / "sub" / "more"]
+    assert linked_folders(folder) == links
+    assert find_pictures(folder) == [folder / "a.png"]
+    assert all(map(holds_pictures, links))
+    assert not holds_pictures(folder / "sub")
+    with one_walk():
+        assert find_pictures(folder) == [folder / "a.png"]
+        assert linked_folders(folder) == links
 
 
 def test_a_folder_that_may_not_be_read_is_told(tmp_path, monkeypatch, caplog):

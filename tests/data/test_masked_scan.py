@@ -26,13 +26,23 @@ def test_masks_that_do_not_fit_are_problems(folder):
     found = scan_folder(folder)
     assert with_masks(found, None, "error").problems == []
     problems = with_masks(found, 0.1, "error").problems
-    assert problems[0].startswith(
+    assert str(problems[0]).startswith(
         f"{folder}/00_mask.png: is 16x16 pixels, another shape than its picture's 24x16"
     )
-    assert problems[1].startswith(f"{folder}/01_mask.png: does not open")
+    assert str(problems[1]).startswith(f"{folder}/01_mask.png: does not open")
     skipped = with_masks(found, 0.1, "skip")
     assert (skipped.problems, skipped.left_out) == ([], problems)
     assert [each.name for each in skipped.pictures] == ["02.png"]
+
+
+def test_masks_that_are_black_everywhere_are_told(folder):
+    assert not any("black" in each for each in with_masks(scan_folder(folder), 0.0, "error").notes)
+    for number in (1, 2):
+        Image.new("L", (24, 16)).save(folder / f"{number:02}_mask.png")
+    scan = with_masks(scan_folder(folder), 0.0, "error")
+    assert scan.problems == []
+    told = next(each for each in scan.notes if "black" in each)
+    assert told.startswith(f"2 masks are black everywhere, such as {folder}/01_mask.png: ")
 
 
 @pytest.mark.parametrize("kind", ["style", "subject"])

@@ -221,7 +221,9 @@ def test_what_was_just_checked_is_not_scanned_again(make_data, monkeypatch):
     data = make_data()
     walked = []
     walk = image_folder._walk
-    monkeypatch.setattr(image_folder, "_walk", lambda each: (walked.append(each), walk(each))[1])
+    monkeypatch.setattr(
+        image_folder, "_walk", lambda each, links: (walked.append(each), walk(each, links))[1]
+    )
     assert data.problems() == []
     data.take_as_checked()
     assert data.captions()

@@ -6,6 +6,7 @@ from PIL import Image
 
 from sdtune.data import manifest as manifest_module
 from sdtune.data.pictures import Picture
+from sdtune.data.problems import Problem
 from sdtune.data.scan import Scan, scan_folder, scan_pictures
 
 
@@ -77,11 +78,49 @@ def test_links_out_of_the_folder_are_refused_and_those_within_are_not(make_folde
     (folder / "01.txt").symlink_to(tmp_path / "passwords")
     scan = scan_folder(folder)
     assert [each.name for each in scan.pictures] == ["00.png"]
-    problems = "\n".join(scan.problems)
+    problems = "\n".join(map(str, scan.problems))
     assert f"{folder}/out.png: is a link out of the folder; copy the picture there." in problems
     assert f"{folder}/in.txt: cannot be read as UTF-8 text (it is not a file)" in problems
     assert f"{folder}/01.txt: cannot be read as UTF-8 text (it is a link out of the f" in problems
     assert "secret" not in problems.replace("secret.png", "")
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="no links here")
+def test_links_to_folders_of_pictures_are_told(make_folder, tmp_path):
+    folder = make_folder(2)
+    (tmp_path / "else").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "else" / "more.png")
+    (tmp_path / "notes").mkdir()
+    (folder / "notes").symlink_to(tmp_path / "notes")
+    (folder / "circle").symlink_to(folder)
+    scan = scan_folder(folder)
+    assert scan.problems == []
+    assert [each.name for each in scan.pictures] == ["00.png", "01.png"]
+    assert scan.notes == [
+        f"{folder}: 1 link leads to a folder within, such as circle; the pictures there are read "
+        "once."
+    ]
+    (folder / "cats").symlink_to(tmp_path / "else")
+    told = Problem(
+        f"{folder}/cats",
+        "is a link to a folder outside, whose pictures are not read; copy them there, or name "
+        "their folder as well.",
+    )
+    assert scan_folder(folder).problems == [told]
+    skipped = scan_folder(folder, on_problem="skip")
+    assert (skipped.problems, skipped.left_out) == ([], [told])
+    assert [each.name for each in skipped.pictures] == ["00.png", "01.png"]
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="no links here")
+def test_a_folder_of_nothing_but_a_link_to_pictures_says_so(tmp_path):
+    (tmp_path / "else").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "else" / "a.png")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "cats").symlink_to(tmp_path / "else")
+    empty, linked = scan_folder(tmp_path / "data").problems
+    assert str(empty).startswith(f"{tmp_path}/data: holds no pictures")
+    assert str(linked).startswith(f"{tmp_path}/data/cats: is a link to a folder outside")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
@@ -91,9 +130,23 @@ def test_pipes_in_place_of_pictures_and_captions_are_not_waited_for(make_folder)
     (folder / "00.txt").unlink()
     os.mkfifo(folder / "00.txt")
     problems = scan_folder(folder).problems
-    assert [problem.split(": ")[0].rpartition("/")[2] for problem in problems] == [
+    assert [problem.about.rpartition("/")[2] for problem in problems] == [
         "pipe.png",
         "00.txt",
         "00.png",
         "pipe.png",
     ]
+
+
+def test_what_is_left_out_may_have_any_name(make_folder):
+    """A path may hold what ends it in a line."""
+    folder = make_folder(2)
+    (folder / "00.png").rename(folder / "Art: one.png")
+    (folder / "00.txt").rename(folder / "Art: one.txt")
+    (folder / "metadata.jsonl").write_text('{"file_name": "Art: one.png", "text": "other"}\n')
+    (told,) = scan_folder(folder).problems
+    assert told.about == f"{folder}/Art: one.png"
+    assert str(told).startswith(f"{folder}/Art: one.png: its captions disagree, in ")
+    skipped = scan_folder(folder, on_problem="skip")
+    assert [each.name for each in skipped.pictures] == ["01.png"]
+    assert (skipped.problems, skipped.left_out) == ([], [told])

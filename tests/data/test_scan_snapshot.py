@@ -57,8 +57,9 @@ def test_a_large_set_is_remembered_whole(make_folder, kept, scans, tmp_path):
         lambda folder: (folder / "new.png").symlink_to("00.png"),
         lambda folder: (folder / "02_mask.png").rename(folder / "03_mask.png"),
         lambda folder: os.utime(folder / "03.png", ns=(1, 1)),
+        lambda folder: (folder / "linked").symlink_to("sub"),
     ],
-    ids=["caption", "picture", "deleted", "added", "renamed", "time"],
+    ids=["caption", "picture", "deleted", "added", "renamed", "time", "linked folder"],
 )
 def test_any_change_below_the_folder_is_noticed(make_folder, kept, scans, tmp_path, change):
     folder = _folder(make_folder)

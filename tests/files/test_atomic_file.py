@@ -4,7 +4,12 @@ import os
 
 import pytest
 
-from sdtune.files.atomic_file import remove_leftovers, replaced_atomically, temporary_sibling
+from sdtune.files.atomic_file import (
+    _TEMPORARY,
+    remove_leftovers,
+    replaced_atomically,
+    temporary_sibling,
+)
 
 
 def test_a_file_appears_whole_in_a_folder_that_it_makes(tmp_path):
@@ -54,6 +59,19 @@ def test_writers_of_one_file_do_not_meet(tmp_path):
         with replaced_atomically(path) as other:
             other.write_text("second")
     assert path.read_text() == "first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["a" * 251 + ".txt", "b" + "é" * 125 + ".txt", "猫" * 85])
+def test_a_name_as_long_as_names_may_be_is_written(tmp_path, name):
+    assert len(os.fsencode(name)) == 255
+    path = tmp_path / name
+    with replaced_atomically(path) as temporary:
+        temporary.write_text("whole")
+        assert len(os.fsencode(temporary.name)) in range(253, 256)
+        assert name.startswith(temporary.name[1:].split(".")[0])  # no character is cut
+        assert _TEMPORARY.fullmatch(temporary.name)
+    assert path.read_text() == "whole"
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -140,7 +140,7 @@ def _report(path: Path) -> object:
 def _captions(path: Path) -> object:
     pictures = [path.with_name("a.png"), path.with_name("b.png")]
     captions, problems = read_captions(path.parent, pictures)
-    return [*captions.values(), *problems]
+    return [*captions.values(), *map(str, problems)]
 
 
 def _recipe(path: Path) -> object:
@@ -176,7 +176,7 @@ def _samples(path: Path) -> object:
 
 def _shard(path: Path) -> object:
     listing = WebDatasetSource().list(str(path.parent), Asked(cache_dir=path.parent / "cache"))
-    return [*listing.problems, *(each.captions for each in listing.pictures)]
+    return [*map(str, listing.problems), *(each.captions for each in listing.pictures)]
 
 
 def _png(**texts: str) -> bytes:

@@ -19,7 +19,8 @@ reads it, and of equals the first in this table; what else it looks like stands 
 Several locations are a mapping of each to its repeats, see `sdtune.data.sources.locations`.
 """
 
+from sdtune.data.problems import Problem
 from sdtune.data.sources.registry import check_source, register
 from sdtune.data.sources.source import Asked, Listed, Listing, Sign, Source
 
-__all__ = ["Asked", "Listed", "Listing", "Sign", "Source", "check_source", "register"]
+__all__ = ["Asked", "Listed", "Listing", "Problem", "Sign", "Source", "check_source", "register"]

@@ -10,6 +10,7 @@ from typing import Any
 
 from sdtune._imports import DATASETS_AVAILABLE
 from sdtune.data.captions import several_note
+from sdtune.data.problems import Problem
 from sdtune.data.sources.picture_store import PictureStore
 from sdtune.data.sources.source import Asked, Listed, Listing
 from sdtune.files.confined_path import lies_within
@@ -26,17 +27,19 @@ class _Columns:
     caption: str | None
 
 
-def needs_datasets(location: str, what: str) -> list[str]:
-    """Say that the library is needed, in a line; none if it is there."""
+def needs_datasets(location: str, what: str) -> list[Problem]:
+    """Say that the library is needed; nothing if it is there."""
     if DATASETS_AVAILABLE:
         return []
-    return [f'{location}: {what} is read by `datasets`; pip install "sdtune[data]".']
+    needed = f'{what} is read by `datasets`; pip install "sdtune[data]".'
+    return [Problem(location, needed)]
 
 
-def read_problem(location: str, error: Exception) -> str:
-    """Say in a line that the library could not read a location."""
+def read_problem(location: str, error: Exception) -> Problem:
+    """Say that the library could not read a location."""
     reason = " ".join(str(error).split()).rstrip(".")[:300] or type(error).__name__
-    return f"{location}: cannot be read by `datasets` ({reason}); see whether it is whole."
+    what = f"cannot be read by `datasets` ({reason}); see whether it is whole."
+    return Problem(location, what)
 
 
 def list_tables(
@@ -59,27 +62,28 @@ def list_tables(
     store = PictureStore(asked.cache_dir)
     root = files or store.folder
     read = ["train"] if "train" in tables else list(tables)
-    columns = _find_columns(location, tables[read[0]].features, asked) if read else ""
-    if isinstance(columns, str):
-        return Listing(root, problems=[columns or f"{location}: holds no rows; choose another."])
+    no_rows = Problem(location, "holds no rows; choose another.")
+    columns = _find_columns(location, tables[read[0]].features, asked) if read else no_rows
+    if isinstance(columns, Problem):
+        return Listing(root, problems=[columns])
     pictures: list[Listed] = []
-    problems: list[str] = []
+    problems: list[Problem] = []
     for split in read:
         prefix = f"{split}/" if len(read) > 1 else ""
         for number, row in _rows(tables[split], columns):
             name = f"{prefix}{number:06d}"
             listed = _listed(location, name, row, columns, asked, store, files)
-            if isinstance(listed, str):
+            if isinstance(listed, Problem):
                 problems.append(listed)
                 continue
             pictures.append(listed)
             if not listed.captions:
-                where = f"{location}/{listed.name}"
-                problems.append(f"{where}: has no caption in `{columns.caption}`; write one.")
+                what = f"has no caption in `{columns.caption}`; write one."
+                problems.append(Problem(f"{location}/{listed.name}", what))
     if files is not None:
         pictures = _of_several_rows(pictures)
     if not pictures and not problems:
-        problems = [f"{location}: holds no rows; choose another."]
+        problems = [no_rows]
     left = [split for split in tables if split not in read]
     notes = [f"{location}: only `train` is read, not {', '.join(left)}."] if left else []
     summary = f"pictures in `{columns.image}`"
@@ -89,14 +93,14 @@ def list_tables(
     return Listing(root, pictures, summary, problems, notes)
 
 
-def _find_columns(location: str, features: Mapping[str, Any], asked: Asked) -> _Columns | str:
-    """Find the columns of pictures and captions, or say in a line that there are none."""
+def _find_columns(location: str, features: Mapping[str, Any], asked: Asked) -> _Columns | Problem:
+    """Find the columns of pictures and captions, or say that there are none."""
     listed = ", ".join(f"`{each}`" for each in features)
     for option, name in (("image", asked.image_column), ("caption", asked.caption_column)):
         if name is not None and name not in features:
-            return (
-                f"{location}: has no column `{name}`; give one of {listed} as "
-                f"`data.{option}_column`."
+            return Problem(
+                location,
+                f"has no column `{name}`; give one of {listed} as `data.{option}_column`.",
             )
     image = asked.image_column or _named_first(
         _PICTURE_NAMES,
@@ -104,18 +108,20 @@ def _find_columns(location: str, features: Mapping[str, Any], asked: Asked) -> _
         [name for name, feature in features.items() if _dtype(feature) in _BYTES],
     )
     if image is None:
-        return (
-            f"{location}: none of its columns ({listed}) holds pictures; name the one that does "
-            "by `data.image_column`."
+        return Problem(
+            location,
+            f"none of its columns ({listed}) holds pictures; name the one that does by "
+            "`data.image_column`.",
         )
     if asked.caption is not None:
         return _Columns(image, None)
     texts = [name for name in features if _is_text(features[name]) and name != image]
     caption = asked.caption_column or _named_first(_CAPTION_NAMES, texts)
     if caption is None or (asked.caption_column is None and not _is_clear(caption, texts)):
-        return (
-            f"{location}: it is not clear which of its columns ({listed}) holds captions; name it "
-            "by `data.caption_column`."
+        return Problem(
+            location,
+            f"it is not clear which of its columns ({listed}) holds captions; name it by "
+            "`data.caption_column`.",
         )
     return _Columns(image, caption)
 
@@ -168,7 +174,7 @@ def _listed(
     asked: Asked,
     store: PictureStore,
     files: Path | None,
-) -> Listed | str:
+) -> Listed | Problem:
     cell = row[columns.image]
     data = cell.get("bytes") if isinstance(cell, Mapping) else cell
     named = str(cell.get("path") or "") if isinstance(cell, Mapping) else ""
@@ -177,16 +183,16 @@ def _listed(
         return _listed_file(files, Path(named), captions)
     if not isinstance(data, bytes) or not data:
         what = f"names the file {named} and does not hold it" if named else "holds no picture"
-        return f"{location}/{name}: {what}; save the data set with its pictures."
+        return Problem(f"{location}/{name}", f"{what}; save the data set with its pictures.")
     path = store.put(data, named)
     name += path.suffix
     return Listed(path, name, captions, origin=f"{location}/{name}")
 
 
-def _listed_file(folder: Path, path: Path, captions: Sequence[str]) -> Listed | str:
+def _listed_file(folder: Path, path: Path, captions: Sequence[str]) -> Listed | Problem:
     """List a file that metadata name, if it lies in their folder."""
     if not lies_within(path, folder):
-        return f"{path}: lies outside of {folder}; copy the picture there."
+        return Problem(str(path), f"lies outside of {folder}; copy the picture there.")
     below, here = Path(os.path.abspath(path)), Path(os.path.abspath(folder))
     name = below.relative_to(here) if below.is_relative_to(here) else Path(path.name)
     return Listed(folder / name, name.as_posix(), captions)

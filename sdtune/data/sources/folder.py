@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from sdtune._wording import counted
 from sdtune.data.captions import (
     CAPTION_SUFFIXES,
     METADATA_NAMES,
@@ -15,12 +16,22 @@ from sdtune.data.captions import (
     several_note,
 )
 from sdtune.data.decoding import IMAGE_SUFFIXES
-from sdtune.data.image_folder import list_files, name_below
+from sdtune.data.image_folder import holds_pictures, linked_folders, list_files, name_below
+from sdtune.data.problems import Problem
 from sdtune.data.sources.masks import masks_note, masks_of
 from sdtune.data.sources.source import Asked, Listed, Listing, Sign
 from sdtune.files.confined_path import roots
 
-__all__ = ["KOHYA_NAME", "FolderSource", "link_problem", "links_out", "passed_over"]
+__all__ = [
+    "KOHYA_NAME",
+    "FolderSource",
+    "folder_links",
+    "link_problem",
+    "links_out",
+    "no_pictures",
+    "no_such_folder",
+    "passed_over",
+]
 
 KOHYA_NAME = re.compile(r"(\d+)_(.*\S.*)")
 """Of kohya's folders: repeats and class tokens, `10_sks cat`."""
@@ -49,20 +60,24 @@ class FolderSource:
         if not folder.is_dir():
             return Listing(
                 folder,
-                problems=[f"{folder}: there is no such folder; name the one with the pictures."],
+                problems=[no_such_folder(location)],
             )
         files = list_files(folder)
         paths = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+        link_problems, link_notes = folder_links(folder)
         if not paths:
             return Listing(
                 folder,
-                problems=[f"{folder}: holds no pictures; put PNG, JPEG or WebP files into it."],
+                problems=[
+                    no_pictures(folder),
+                    *link_problems,
+                ],
             )
         links = links_out(folder, paths)
         masks = masks_of(paths)
         not_trained_on = {*links, *masks.values()}
         paths = [path for path in paths if path not in not_trained_on]
-        problems = [link_problem(path) for path in sorted(links)]
+        problems = [*link_problems, *(link_problem(path) for path in sorted(links))]
         if asked.caption is None:
             captions, caption_problems = read_captions(
                 folder, paths, asked.caption_column, optional=asked.optional
@@ -88,6 +103,7 @@ class FolderSource:
                 *several_note(captions.values()),
                 *masks_note(len(masks)),
                 *_kohya_note(folder, paths),
+                *link_notes,
             ],
             passed_over=passed_over(files),
         )
@@ -140,6 +156,47 @@ def links_out(folder: Path, paths: Sequence[Path]) -> set[Path]:
     }
 
 
-def link_problem(path: Path) -> str:
+def no_such_folder(location: str) -> Problem:
+    """Say that a location is none, and what to do."""
+    what = "is a file, and " if Path(location).is_file() else ""
+    return Problem(location, f"{what}there is no such folder; name the one with the pictures.")
+
+
+def no_pictures(folder: Path) -> Problem:
+    """Say that a folder has nothing to train on, and what to do."""
+    return Problem(str(folder), "holds no pictures; put PNG, JPEG or WebP files into it.")
+
+
+def folder_links(folder: Path) -> tuple[list[Problem], list[str]]:
+    """Find the links to folders of pictures, into which nothing looks.
+
+    Args:
+        folder: The folder that they are in, at any depth.
+
+    Returns:
+        A problem for each that leads out of the folder, and a sentence or none on those that do
+        not, whose pictures are found where they are.
+    """
+    links = [each for each in linked_folders(folder) if holds_pictures(each)]
+    outside = links_out(folder, links)
+    problems = [
+        Problem(
+            str(each),
+            "is a link to a folder outside, whose pictures are not read; copy them there, or name "
+            "their folder as well.",
+        )
+        for each in sorted(outside)
+    ]
+    inside = [each for each in links if each not in outside]
+    if not inside:
+        return problems, []
+    lead = counted(len(inside), "link leads to a folder", "links lead to folders")
+    return problems, [
+        f"{folder}: {lead} within, such as {inside[0].relative_to(folder).as_posix()}; the "
+        "pictures there are read once."
+    ]
+
+
+def link_problem(path: Path) -> Problem:
     """Say that a file is a link out of its folder, and what to do."""
-    return f"{path}: is a link out of the folder; copy the picture there."
+    return Problem(str(path), "is a link out of the folder; copy the picture there.")

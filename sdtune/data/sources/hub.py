@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from sdtune.data.problems import Problem
 from sdtune.data.sources.dataset_rows import list_tables, needs_datasets
 from sdtune.data.sources.source import Asked, Listing, Sign
 
@@ -30,11 +31,16 @@ class HubSource:
 
     def list(self, location: str, asked: Asked) -> Listing:
         """List the rows, after a download unless it is in the cache."""
-        missing = f"{location}: there is no such folder; name the one with the pictures"
+        missing = "there is no such folder; name the one with the pictures"
         if needs_datasets(location, ""):
             return Listing(
                 Path(location),
-                problems=[f'{missing}. For a data set of the hub: pip install "sdtune[data]".'],
+                problems=[
+                    Problem(
+                        location,
+                        f'{missing}. For a data set of the hub: pip install "sdtune[data]".',
+                    )
+                ],
             )
         import datasets
 
@@ -45,8 +51,11 @@ class HubSource:
             return Listing(
                 Path(location),
                 problems=[
-                    f"{missing}. As a data set of the hub it is not in the local cache and cannot "
-                    f"be downloaded ({reason})."
+                    Problem(
+                        location,
+                        f"{missing}. As a data set of the hub it is not in the local cache and "
+                        f"cannot be downloaded ({reason}).",
+                    )
                 ],
             )
         return list_tables(location, tables, asked)

@@ -11,7 +11,9 @@ from pathlib import Path
 from sdtune._checks import shortened
 from sdtune.data.captions import METADATA_NAMES, metadata_problems
 from sdtune.data.image_folder import find_pictures, is_folder
+from sdtune.data.problems import Problem
 from sdtune.data.sources.dataset_rows import list_tables, needs_datasets, read_problem
+from sdtune.data.sources.folder import no_such_folder
 from sdtune.data.sources.masks import masks_note, masks_of
 from sdtune.data.sources.source import Asked, Listing, Sign
 from sdtune.files.cache_folder import default_cache_dir
@@ -47,7 +49,7 @@ class ImageFolderSource:
         folder = Path(location)
         problems = needs_datasets(location, "a folder with nested metadata")
         if not problems and not folder.is_dir():
-            problems = [f"{folder}: there is no such folder; name the one with the pictures."]
+            problems = [no_such_folder(location)]
         if problems:
             return Listing(folder, problems=problems)
         import datasets
@@ -83,7 +85,7 @@ def _beside(folder: Path, listing: Listing, splits: int) -> Listing:
     return replace(listing, pictures=pictures, notes=notes)
 
 
-def _metadata_problems(folder: Path) -> Iterator[str]:
+def _metadata_problems(folder: Path) -> Iterator[Problem]:
     """Say which metadata are wrong, and how, where the library says no more than that."""
     here = (folder / name for name in _NAMES)
     for path in (*filter(Path.is_file, here), *_nested_metadata(folder)):
@@ -94,10 +96,11 @@ def _metadata_problems(folder: Path) -> Iterator[str]:
                 names = parquet.read_schema(path).names
             except (ArrowException, OSError, ValueError) as error:
                 reason = " ".join(str(error).split())
-                yield f"{path}: is no whole Parquet file ({reason}); write it again."
+                yield Problem(str(path), f"is no whole Parquet file ({reason}); write it again.")
                 continue
             if not any(name.endswith(("file_name", "file_names")) for name in names):
-                yield f"{path}: names the columns {shortened(names)} and not `file_name`; add it."
+                what = f"names the columns {shortened(names)} and not `file_name`; add it."
+                yield Problem(str(path), what)
         else:
             yield from metadata_problems(path, folder)
 

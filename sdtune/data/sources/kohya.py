@@ -12,7 +12,14 @@ from sdtune._wording import counted
 from sdtune.data.captions import METADATA_NAMES, read_sidecars, several_note
 from sdtune.data.decoding import IMAGE_SUFFIXES
 from sdtune.data.image_folder import is_folder, list_files
-from sdtune.data.sources.folder import KOHYA_NAME, link_problem, links_out, passed_over
+from sdtune.data.problems import Problem
+from sdtune.data.sources.folder import (
+    KOHYA_NAME,
+    link_problem,
+    links_out,
+    no_pictures,
+    passed_over,
+)
 from sdtune.data.sources.masks import masks_note, masks_of
 from sdtune.data.sources.source import Asked, Listed, Listing, Sign
 
@@ -52,12 +59,15 @@ class KohyaSource:
             return Listing(
                 folder,
                 problems=[
-                    f"{folder}: holds no folder like `10_sks cat`, a number of repeats and what "
-                    "the pictures show; name the folder above such ones."
+                    Problem(
+                        str(folder),
+                        "holds no folder like `10_sks cat`, a number of repeats and what the "
+                        "pictures show; name the folder above such ones.",
+                    )
                 ],
             )
         pictures: list[Listed] = []
-        problems: list[str] = []
+        problems: list[Problem] = []
         masks: set[Path] = set()
         for subject in subjects:
             found, wrong, masked = _list_subject(folder, subject, asked)
@@ -81,14 +91,13 @@ def _subjects(folder: Path) -> Iterator[_Subject]:
 
 def _list_subject(
     folder: Path, subject: _Subject, asked: Asked
-) -> tuple[list[Listed], list[str], set[Path]]:
+) -> tuple[list[Listed], list[Problem], set[Path]]:
     if links_out(folder, [subject.folder]):
-        problem = f"{subject.folder}: is a link out of the folder; name its folder as well."
-        return [], [problem], set()
+        what = "is a link out of the folder; name its folder as well."
+        return [], [Problem(str(subject.folder), what)], set()
     paths = [path for path in _files_in(subject.folder) if _is_picture(path)]
     if not paths:
-        problem = f"{subject.folder}: holds no pictures; put PNG, JPEG or WebP files into it."
-        return [], [problem], set()
+        return [], [no_pictures(subject.folder)], set()
     links = links_out(folder, paths)
     masks = masks_of([path for path in list_files(subject.folder) if _is_picture(path)])
     not_trained_on = {*links, *masks.values()}
@@ -100,6 +109,9 @@ def _list_subject(
         written, wrong = read_sidecars(subject.folder, paths)
         captions.update(written)
         problems += wrong
+        if len(written) < len(paths) and not _is_text(subject.class_tokens):
+            what = "its name is no UTF-8, and captions are made of it; rename it."
+            problems.append(Problem(str(subject.folder), what))
     return (
         [
             Listed(
@@ -114,6 +126,15 @@ def _list_subject(
         problems,
         set(masks.values()),
     )
+
+
+def _is_text(name: str) -> bool:
+    """Tell whether a name can be a caption; one out of an old archive may hold any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _summary(subjects: list[_Subject]) -> str:

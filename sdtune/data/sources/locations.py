@@ -8,6 +8,8 @@ from itertools import permutations
 from pathlib import Path
 from typing import NamedTuple
 
+from sdtune.data.problems import Problem
+from sdtune.data.sources.folder import no_such_folder
 from sdtune.data.sources.registry import choose_source
 from sdtune.data.sources.source import Asked, Listing
 from sdtune.files.shipped_folder import shipped_datasets
@@ -106,13 +108,13 @@ def list_location(location: Location, asked: Asked, source: str | None = None) -
     ]
 
 
-def overlaps(location: Location) -> list[str]:
-    """Say which of several folders lie within others, a line each."""
+def overlaps(location: Location) -> list[Problem]:
+    """Say which of several folders lie within others."""
     if not isinstance(location, Mapping):
         return []
     paths = {str(each): Path(each).resolve() for each in location}
     return [
-        f"{inner}: lies within {outer}, so that its pictures would be taken twice; name one."
+        Problem(inner, f"lies within {outer}, so that its pictures would be taken twice; name one.")
         for inner, outer in permutations(paths, 2)
         if paths[inner].is_relative_to(paths[outer])
     ]
@@ -123,12 +125,11 @@ def _list_one(location: str, asked: Asked, source: str | None) -> Part:
     try:
         choice = choose_source(location, source)
         if choice is None:
-            what = "is a file, and " if Path(location).is_file() else ""
-            problem = f"{location}: {what}there is no such folder; name the one with the pictures."
+            problem = no_such_folder(location)
             return Part(location, Listing(Path(location), problems=[problem]), "")
         listing = choice.source.list(location, asked)
     except OSError as error:
-        problem = f"{location}: cannot be read ({error}); make it readable, or name another."
+        problem = Problem(location, f"cannot be read ({error}); make it readable, or name another.")
         return Part(location, Listing(Path(location), problems=[problem]), "")
     title = choice.source.title
     if location != called:

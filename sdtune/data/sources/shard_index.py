@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from sdtune.data.problems import Problem
 from sdtune.files.atomic_file import replaced_atomically
 from sdtune.files.cache_folder import default_cache_dir
 from sdtune.files.regular_file import check_file
@@ -40,13 +41,13 @@ class ShardIndex:
         self.path = root / "manifests" / f"{digest}.shards.jsonl"
 
     def contents(
-        self, shards: Sequence[Path], read: Callable[[Path], tuple[list[Any], list[str]]]
-    ) -> tuple[list[list[Any]], list[str]]:
+        self, shards: Sequence[Path], read: Callable[[Path], tuple[list[Any], list[Problem]]]
+    ) -> tuple[list[list[Any]], list[Problem]]:
         """Look up what shards hold, and read those that are not known.
 
         Args:
             shards: Tar files that are there.
-            read: Reads one: what it holds, as JSON can, and a line for each problem.
+            read: Reads one: what it holds, as JSON can, and its problems.
 
         Returns:
             What each holds, and all problems.
@@ -56,7 +57,7 @@ class ShardIndex:
         """
         kept = self._read()
         rows: list[list[Any]] = []
-        problems: list[str] = []
+        problems: list[Problem] = []
         has_changed = len(kept) != len(shards)
         for shard in shards:
             status = shard.stat()

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from sdtune.data.problems import Problem
+
 __all__ = ["Asked", "Listed", "Listing", "Sign", "Source"]
 
 
@@ -75,8 +77,8 @@ class Listing:
         root: The folder that all files lie below.
         pictures: The pictures, in the order that training knows them by.
         summary: What is special here, such as "2 subjects with repeats 10 and 5"; may be empty.
-        problems: A line for each thing that keeps it from being trained on: a path, what is wrong
-            with it, and what to do.
+        problems: What keeps it, or some of it, from being trained on. A picture that one of them
+            is about is left out where that is asked for.
         notes: A sentence for each thing to know, such as what was left out.
         passed_over: Files that are neither pictures nor captions.
     """
@@ -84,7 +86,7 @@ class Listing:
     root: Path
     pictures: Sequence[Listed] = ()
     summary: str = ""
-    problems: Sequence[str] = ()
+    problems: Sequence[Problem] = ()
     notes: Sequence[str] = ()
     passed_over: Sequence[Path] = ()
 

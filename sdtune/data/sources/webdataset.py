@@ -16,6 +16,7 @@ from sdtune._wording import counted
 from sdtune.data.archive_member import ArchiveMember
 from sdtune.data.captions import caption_lines, several_note
 from sdtune.data.decoding import IMAGE_SUFFIXES
+from sdtune.data.problems import Problem
 from sdtune.data.sources.shard_index import ShardIndex
 from sdtune.data.sources.source import Asked, Listed, Listing, Sign
 from sdtune.files.confined_path import is_confined
@@ -64,7 +65,7 @@ class WebDatasetSource:
         beside = 0
         there = [shard for shard in shards if shard.is_file()]
         problems = [
-            f"{shard}: there is no such shard; copy it there, or name others."
+            Problem(str(shard), "there is no such shard; copy it there, or name others.")
             for shard in shards
             if not shard.is_file()
         ]
@@ -78,12 +79,13 @@ class WebDatasetSource:
                     pictures.append(listed)
                     beside += len(sample.pictures) - 1
                     if not listed.captions:
-                        problems.append(
-                            f"{listed.path}: {sample.problem or 'has no caption'}; put a .txt or a "
-                            ".json with `text` of the same name into the shard."
+                        what = sample.problem or "has no caption"
+                        what += (
+                            "; put a .txt or a .json with `text` of the same name into the shard."
                         )
+                        problems.append(Problem(str(listed.path), what))
         if not pictures and not problems:
-            problems = [f"{location}: its shards hold no pictures; name others."]
+            problems = [Problem(location, "its shards hold no pictures; name others.")]
         notes = several_note(each.captions for each in pictures)
         if beside:
             are = counted(beside, "picture is", "pictures are")
@@ -180,10 +182,10 @@ def _common_folder(shards: Sequence[Path]) -> Path:
     return Path(os.path.commonpath(sorted(folders))) if folders else Path()
 
 
-def _read_shard(shard: Path) -> tuple[list[Any], list[str]]:
-    """Read a shard's headers and texts: the fields of its samples, and a line for each problem."""
+def _read_shard(shard: Path) -> tuple[list[Any], list[Problem]]:
+    """Read a shard's headers and texts: the fields of its samples, and what is wrong with them."""
     samples: dict[str, _Sample] = {}
-    problems: list[str] = []
+    problems: list[Problem] = []
     try:
         size = shard.stat().st_size
         with tarfile.open(shard, "r:") as archive:  # packed ones can grow without bound
@@ -193,34 +195,36 @@ def _read_shard(shard: Path) -> tuple[list[Any], list[str]]:
                 problems += _add(samples, archive, member, f"{shard}/{member.name}")
     except (tarfile.TarError, EOFError) as error:
         reason = str(error) or "it ends too early"
-        problems.append(f"{shard}: is no whole tar file ({reason}); make or copy it again.")
+        what = f"is no whole tar file ({reason}); make or copy it again."
+        problems.append(Problem(str(shard), what))
     return [[each.pictures, each.texts, each.json] for each in samples.values()], problems
 
 
 def _members(
-    archive: tarfile.TarFile, shard: Path, problems: list[str]
+    archive: tarfile.TarFile, shard: Path, problems: list[Problem]
 ) -> Iterator[tarfile.TarInfo]:
-    """Give the pictures and captions; add a line for each that is refused."""
+    """Give the pictures and captions; add a problem for each that is refused."""
     for member in archive:
         suffix = Path(member.name).suffix.lower()
         if member.isdir() or suffix not in {*IMAGE_SUFFIXES, *_LARGEST}:
             continue
-        where = f"{shard}/{member.name}"
         largest = _LARGEST.get(suffix, _LARGEST_PICTURE)
         if not member.isreg() or member.issparse():
-            problems.append(f"{where}: is a link or a device and no file; leave it out.")
+            what = "is a link or a device and no file; leave it out."
         elif not is_confined(member.name):
-            problems.append(f"{where}: its name leads out of the archive; name it otherwise.")
+            what = "its name leads out of the archive; name it otherwise."
         elif member.size > largest:
-            problems.append(f"{where}: is larger than {largest // 1_000_000} MB; leave it out.")
+            what = f"is larger than {largest // 1_000_000} MB; leave it out."
         else:
             yield member
+            continue
+        problems.append(Problem(f"{shard}/{member.name}", what))
 
 
 def _add(
     samples: dict[str, _Sample], archive: tarfile.TarFile, member: tarfile.TarInfo, where: str
-) -> list[str]:
-    """Put a member with its sample; give a line if it is no text."""
+) -> list[Problem]:
+    """Put a member with its sample; give a problem if it is no text."""
     path = Path(member.name)
     base = path.name.split(".", 1)[0] or path.name  # WebDataset's key ends at the first dot
     sample = samples.setdefault((path.parent / base).as_posix(), _Sample())
@@ -233,7 +237,8 @@ def _add(
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        return [f"{where}: cannot be read as UTF-8 text ({error}); write it again as UTF-8."]
+        what = f"cannot be read as UTF-8 text ({error}); write it again as UTF-8."
+        return [Problem(where, what)]
     if suffix in _TEXTS:
         sample.texts.append(text)
     else:

@@ -38,4 +38,6 @@ def test_changed_metadata_are_read_again(write, tmp_path):
 @pytest.mark.skipif(not DATASETS_AVAILABLE, reason="datasets is not installed")
 def test_a_folder_without_such_files_is_a_problem_where_it_is_forced(tmp_path):
     (problem,) = scan_folder(tmp_path / "gone", source="imagefolder").problems
-    assert problem == f"{tmp_path}/gone: there is no such folder; name the one with the pictures."
+    assert (
+        str(problem) == f"{tmp_path}/gone: there is no such folder; name the one with the pictures."
+    )

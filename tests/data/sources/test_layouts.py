@@ -40,7 +40,10 @@ def test_each_is_recognised_and_read_or_told(name, tmp_path):
         pytest.skip("datasets is not installed")
     scan = scan_folder(layout.write(folder), cache_dir=tmp_path / "cache", **layout.asked)
     assert [_shown(each, folder) for each in scan.pictures] == list(layout.pictures)
-    for lines, expected in ((scan.problems, layout.problems), (scan.notes, layout.notes)):
+    for lines, expected in (
+        (list(map(str, scan.problems)), layout.problems),
+        (scan.notes, layout.notes),
+    ):
         assert len(lines) == len(expected), lines
         pairs = zip(lines, expected, strict=True)
         assert [pair for pair in pairs if not _is(*pair, folder)] == []

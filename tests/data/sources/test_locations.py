@@ -65,7 +65,7 @@ def test_what_cannot_be_read_is_a_problem(write):
     here = write({"1_a/0.png": 0})
     (here / "1_a").chmod(0)
     (problem,) = scan_folder(here, source="kohya").problems
-    assert "cannot be read" in problem
+    assert "cannot be read" in str(problem)
 
 
 def test_a_cache_that_cannot_be_written_to_is_a_problem(write, tmp_path, monkeypatch):
@@ -85,8 +85,8 @@ def test_a_cache_that_cannot_be_written_to_is_a_problem(write, tmp_path, monkeyp
     (tmp_path / "file").touch()
     here = write({"0.png": 0})
     (problem,) = scan_folder(here, cache_dir=tmp_path / "file").problems
-    assert problem.startswith(f"{here}: cannot be read (")
-    assert "Not a directory" in problem
+    assert str(problem).startswith(f"{here}: cannot be read (")
+    assert "Not a directory" in str(problem)
 
 
 @pytest.mark.parametrize("location", ["", " "])
@@ -98,4 +98,4 @@ def test_a_location_has_a_name(location):
 def test_a_file_is_told_from_a_missing_folder(tmp_path):
     (tmp_path / "a.png").touch()
     (problem,) = scan_folder(tmp_path / "a.png").problems
-    assert problem.startswith(f"{tmp_path / 'a.png'}: is a file, and there is no such folder")
+    assert str(problem).startswith(f"{tmp_path / 'a.png'}: is a file, and there is no such folder")

@@ -25,7 +25,7 @@ def test_a_state_that_leads_out_is_refused(saved, tmp_path, name):
     found["_data_files"] = [{"filename": name}]
     state.write_text(json.dumps(found))
     (problem,) = scan_folder(saved, cache_dir=tmp_path / "cache").problems
-    assert problem == (
+    assert str(problem) == (
         f"{saved}: cannot be read by `datasets` ({state} names a file outside of its folder); see "
         "whether it is whole."
     )

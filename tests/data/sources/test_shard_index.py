@@ -30,7 +30,7 @@ def shards(shard, tmp_path):
 def seen(folder, cache):
     scan = scan_folder(folder, cache_dir=cache)
     members = [(each.path, each.path.offset, each.path.length) for each in scan.pictures]
-    return members, [each.captions for each in scan.pictures], list(scan.problems)
+    return members, [each.captions for each in scan.pictures], list(map(str, scan.problems))
 
 
 def test_headers_are_read_once_and_a_changed_shard_anew(shards, read, tmp_path, shard):
