@@ -23,7 +23,13 @@ from sdtune.comparison.planning import (
     protocol_problems,
     rung_problems,
 )
-from sdtune.comparison.publication import build_tables, write_markdown, write_page
+from sdtune.comparison.publication import (
+    build_tables,
+    output_problems,
+    publish_problems,
+    write_markdown,
+    write_page,
+)
 from sdtune.comparison.ray_tune import RayTune
 from sdtune.comparison.ray_workers import RayWorkers
 from sdtune.comparison.results import ComparedRun, check_comparable, read_result
@@ -56,6 +62,10 @@ def run_comparison(call: CompareCall, words: Sequence[str], command: str) -> int
     engine = _engine(call, problems)
     comparison = _comparison(call, words, problems)
     plans, wrong = plan_runs(comparison, words) if comparison else ([], [])
+    if comparison is not None:
+        problems += output_problems(Path(comparison.output))
+    if call.publish is not None:
+        problems += publish_problems(call.publish)
     if call.asha is not None and plans:
         wrong += rung_problems(plans)
     if comparison is None or problems or wrong:

@@ -96,6 +96,17 @@ def test_a_comparison_ends_with_a_table_and_is_not_repeated(toys, started, capsy
     assert len(started) == 4
 
 
+def test_a_readme_of_the_users_is_refused_before_the_first_run(toys, started, capsys):
+    Path("README.md").write_text("mine", encoding="utf-8")
+    problems = refusals(capsys, toys, "--publish=.", "--output=.")
+    assert [each.split("` to name a new folder")[0] for each in problems[1:]] == [
+        "Expected `--output",
+        "Expected `--publish",
+    ]
+    assert Path("README.md").read_text(encoding="utf-8") == "mine"
+    assert not started
+
+
 def test_a_failed_run_is_a_row_and_an_exit_code(toys, started, capsys):
     with Path(toys).open("a", encoding="utf-8") as file:
         file.write("  two: {recipe: toy.yaml, overrides: {model.rank: 2}}\n")
