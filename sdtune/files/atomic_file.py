@@ -14,6 +14,7 @@ from pathlib import Path
 from uuid import uuid4
 
 __all__ = [
+    "is_temporary",
     "remove_leftovers",
     "replaced_atomically",
     "sync",
@@ -77,6 +78,15 @@ def temporary_sibling(path: str | Path) -> Path:
     path = Path(path)
     own = f"{_MACHINE}-{os.getpid()}-{_START}-{uuid4().hex[:12]}"
     return path.with_name(f".{path.name}.{own}.tmp")
+
+
+def is_temporary(name: str) -> bool:
+    """Tell whether `temporary_sibling` has named a file or folder so, on whatever machine.
+
+    Args:
+        name: Its name, without the folder.
+    """
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 def remove_leftovers(folder: str | Path) -> list[Path]:
