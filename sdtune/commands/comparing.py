@@ -15,7 +15,14 @@ from sdtune.commands.errors import CallError
 from sdtune.commands.quiet import quiet_devices, quiet_misleading_messages
 from sdtune.commands.recipe import options, read_yaml
 from sdtune.commands.recipe_cli import recipe_fields
-from sdtune.comparison.execution import Engine, Outcome, carry_out, in_turn, is_finished
+from sdtune.comparison.execution import (
+    Engine,
+    Outcome,
+    carry_out,
+    in_turn,
+    is_finished,
+    lock_problem,
+)
 from sdtune.comparison.planning import (
     PlannedRun,
     evaluation_problem,
@@ -66,6 +73,7 @@ def run_comparison(call: CompareCall, words: Sequence[str], command: str) -> int
         problems += output_problems(Path(comparison.output))
     if call.publish is not None:
         problems += publish_problems(call.publish)
+    problems += filter(None, map(lock_problem, plans))
     if call.asha is not None and plans:
         wrong += rung_problems(plans)
     if comparison is None or problems or wrong:

@@ -2,10 +2,12 @@ import json
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from sdtune.cli import main
 from sdtune.commands.comparing import _grouped, plan_runs
+from sdtune.commands.comparison_file import read_comparison
 from sdtune.comparison import execution
 from sdtune.comparison.results import check_comparable
 from sdtune.comparison.settings import Comparison, Variant
@@ -104,6 +106,15 @@ def test_a_readme_of_the_users_is_refused_before_the_first_run(toys, started, ca
         "Expected `--publish",
     ]
     assert Path("README.md").read_text(encoding="utf-8") == "mine"
+    assert not started
+
+
+def test_a_run_that_trains_is_refused_before_another_is_started(toys, started, capsys):
+    [plan, _] = plan_runs(read_comparison(toys), build=False)[0]
+    plan.folder.mkdir(parents=True)
+    with FileLock(plan.folder / ".lock", timeout=0):
+        [problem] = refusals(capsys, toys)
+    assert problem.startswith(f"Expected no other process to train in {plan.folder}, but one does")
     assert not started
 
 
