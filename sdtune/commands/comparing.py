@@ -14,7 +14,7 @@ from sdtune.commands.early_signals import Ended
 from sdtune.commands.errors import CallError
 from sdtune.commands.quiet import quiet_devices, quiet_misleading_messages
 from sdtune.commands.recipe import options, read_yaml
-from sdtune.commands.recipe_cli import recipe_fields
+from sdtune.commands.recipe_cli import RecipeCLI, built_recipe
 from sdtune.comparison.execution import (
     Engine,
     Outcome,
@@ -26,6 +26,7 @@ from sdtune.comparison.execution import (
 from sdtune.comparison.planning import (
     PlannedRun,
     evaluation_problem,
+    input_problems,
     plan_run,
     protocol_problems,
     rung_problems,
@@ -40,9 +41,11 @@ from sdtune.comparison.publication import (
 from sdtune.comparison.ray_tune import RayTune
 from sdtune.comparison.ray_workers import RayWorkers
 from sdtune.comparison.results import ComparedRun, check_comparable, read_result
+from sdtune.comparison.run_inputs import read_inputs
 from sdtune.comparison.settings import Comparison, Variant
 from sdtune.comparison.sweep import read_sweep, sweep_runs
 from sdtune.comparison.tables import markdown
+from sdtune.evaluation.settings import fields_of
 from sdtune.files.printable_text import show
 from sdtune.run_folder.layout import REPORT
 
@@ -96,7 +99,7 @@ def plan_runs(
     Args:
         comparison: What is compared.
         words: Overrides of the call, for all runs.
-        build: Whether to build the classes of each recipe, see `recipe_fields`.
+        build: Whether to build the classes of each recipe, see `built_recipe`.
 
     Returns:
         The runs, and one sentence for each problem.
@@ -113,12 +116,20 @@ def plan_runs(
         # else what is added is incomplete, and told of as if the recipe had it
         added = [] if lacking else [f"--config={json.dumps(plan.changes)}"]
         with quiet_devices():
-            fields, problems = recipe_fields(
+            cli, problems = built_recipe(
                 [f"--config={settings.recipe}", *added, *plan.words], build
             )
         found[name] = [*([lacking] if lacking else []), *problems]
-        plans.append(plan.with_fields(fields))
-    return plans, [*_grouped(found, comparison), *(protocol_problems(plans) if plans else [])]
+        plans.append(plan if cli is None or not build else _completed(plan, cli))
+    together = [*protocol_problems(plans), *input_problems(plans)] if plans else []
+    return plans, [*_grouped(found, comparison), *together]
+
+
+def _completed(plan: PlannedRun, cli: RecipeCLI) -> PlannedRun:
+    """Tell a plan what its data and its model's arguments are."""
+    arguments = cli.config.model.get("init_args") or {}
+    inputs = read_inputs(cli.datamodule, vars(arguments) if arguments else {})
+    return plan.with_fields(fields_of(cli.datamodule)).with_inputs(inputs)
 
 
 def _engine(call: CompareCall, problems: list[str]) -> Engine:

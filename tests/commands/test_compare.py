@@ -6,10 +6,12 @@ from filelock import FileLock
 from PIL import Image
 
 from sdtune.cli import main
+from sdtune.commands import comparing
 from sdtune.commands.comparing import _grouped, plan_runs
 from sdtune.commands.comparison_file import read_comparison
 from sdtune.comparison import execution
 from sdtune.comparison.results import check_comparable
+from sdtune.comparison.run_inputs import RunInputs
 from sdtune.comparison.settings import Comparison, Variant
 from sdtune.comparison.sweep import sweep_runs
 from tests.comparison.runs import make_evaluation, make_result
@@ -110,11 +112,47 @@ def test_a_readme_of_the_users_is_refused_before_the_first_run(toys, started, ca
 
 
 def test_a_run_that_trains_is_refused_before_another_is_started(toys, started, capsys):
-    [plan, _] = plan_runs(read_comparison(toys), build=False)[0]
+    [plan, _] = plan_runs(read_comparison(toys))[0]
     plan.folder.mkdir(parents=True)
     with FileLock(plan.folder / ".lock", timeout=0):
         [problem] = refusals(capsys, toys)
     assert problem.startswith(f"Expected no other process to train in {plan.folder}, but one does")
+    assert not started
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """What runs read: what is in their data's folder when they are planned."""
+
+    def look(data, arguments):
+        names = sorted(path.name for path in data.folder.glob("*.png"))
+        return RunInputs(" ".join(names), "nano", " ".join(names), len(names))
+
+    monkeypatch.setattr(comparing, "read_inputs", look)
+
+
+def test_a_run_begins_anew_when_its_pictures_have_changed(toys, started, read, capsys):
+    for name in ("a", "b"):
+        Path(f"{name}.png").touch()
+    assert main(["compare", toys]) == 0
+    Path("b.png").rename("c.png")
+    assert main(["compare", toys]) == 0
+    assert len(started) == 4
+    assert "finished already" not in capsys.readouterr().out
+    Path("c.png").rename("b.png")
+    assert main(["compare", toys]) == 0
+    assert len(started) == 4
+    assert capsys.readouterr().out.count("finished already") == 2
+
+
+def test_a_sweep_over_other_pictures_is_refused_before_the_first_run(scored, started, read, capsys):
+    for folder, count in (("one", 2), ("two", 3)):
+        Path(folder).mkdir()
+        for number in range(count):
+            Path(folder, f"{number}.png").touch()
+    [problem] = refusals(capsys, scored, "--sweep=data.folder=one,two")
+    assert problem.startswith("Expected `toy_folder_two` to train on what `toy_folder_one` does")
+    assert "but they differ in training pictures (2 and 3)" in problem
     assert not started
 
 
