@@ -86,8 +86,10 @@ def run_comparison(call: CompareCall, words: Sequence[str], command: str) -> int
     except (KeyboardInterrupt, Ended):
         show("What is finished is kept, and the same call goes on.", file=sys.stderr)
         raise
-    check_comparable(results)
     _write(comparison, results, command, call.publish)
+    check_comparable(
+        results
+    )  # only now: the table says it too, and nothing that was trained is lost
     return 1 if any(each.outcome.status == "failed" for each in results) else 0
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from sdtune.comparison.results import ComparedRun
+from sdtune.comparison.results import ComparedRun, are_comparable
 from sdtune.comparison.settings import TRAIN_LOSS
 from sdtune.metrics.intervals import bootstrap_interval, paired_interval
 from sdtune.run_folder.record import Difference, Figure, MetricDescription
@@ -88,6 +88,7 @@ def measure(metric: str, results: Sequence[ComparedRun]) -> Measure | None:
             if metric in last.per_sample
         },
         seeds=evaluation.protocol.seeds,
+        comparable=are_comparable(results),
     )
 
 
@@ -132,11 +133,12 @@ def _measure_loss(results: Sequence[ComparedRun]) -> Measure | None:
     if not results:
         return None
     losses = {each.name: each.loss.values for each in results if each.loss}
+    techniques = {each.evaluation.run.technique for each in results if each.evaluation}
     return Measure(
         description=_TRAIN_LOSS,
         figures={name: _loss_figure(values) for name, values in losses.items()},
         samples=losses,
-        comparable=len({each.evaluation.run.technique for each in results if each.evaluation}) == 1,
+        comparable=len(techniques) == 1 and are_comparable(results),
     )
 
 

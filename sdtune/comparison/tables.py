@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sdtune.comparison.measures import Measure, best_runs, measure
-from sdtune.comparison.results import ComparedRun
+from sdtune.comparison.results import ComparedRun, are_comparable
 from sdtune.comparison.settings import TRAIN_LOSS, TableSettings
 from sdtune.evaluation.rounding import difference_words, figure_words, places_of, verdict_words
 from sdtune.report.table import Table
@@ -20,6 +20,10 @@ _INTERVALS = "Figures have their 95 % intervals; ↑ more is better, ↓ less is
 _DIFFERENCES = "Below them, the difference from the base, paired by prompt and seed."
 _BEST = (
     "★ the best run, and every other of which the difference from it, sample by sample, may be 0."
+)
+_NOT_COMPARED = (
+    "These runs were not all scored in the same way, or not on the same pictures and base: figures "
+    "of different runs say nothing of which is better, and none is starred."
 )
 
 
@@ -71,6 +75,7 @@ def build_table(settings: TableSettings, results: Sequence[ComparedRun]) -> Tabl
     headings = [_heading(each) for each in measures.values()] or ["result"]
     columns = ["run", "steps", "minutes", *headings, *(["the paper"] if settings.paper else [])]
     notes = [settings.note, _order(settings, shown, measures), *_legend(measures, best)]
+    notes += [] if are_comparable(shown) else [_NOT_COMPARED]
     note = " ".join(each for each in notes if each)
     described = measures.values() if settings.metrics is None else ()
     meanings = [(each.description.title, each.description.meaning) for each in described]

@@ -214,14 +214,20 @@ def test_recipes_that_are_evaluated_differently_are_refused(recipe, started, cap
     assert problem.startswith("Expected `eight` to be evaluated as `four` is, but `prompts` of")
 
 
-def test_runs_scored_by_another_model_are_not_put_into_one_table(
+def test_runs_scored_by_another_model_have_a_table_in_which_none_is_best(
     toys, started, monkeypatch, capsys
 ):
     assert main(["compare", toys]) == 0
+    assert "★" in capsys.readouterr().out
     [record] = Path("runs/toys/eight").glob("*/evaluation.json")
     record.write_text(record.read_text().replace('"clip": "nano"', '"clip": "other"'))
     assert main(["compare", toys]) == 1
-    assert "they differ in `clip` ('nano' and 'other')" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "they differ in `clip` ('nano' and 'other')" in printed.err
+    text = Path("runs/toys/README.md").read_text(encoding="utf-8")
+    assert "These runs were not all scored in the same way" in text
+    assert "| CLIP score ↑ | 21.5 (20.0 to 23.0) | 21.5" in text
+    assert "★" not in text + printed.out.partition("| run |")[2]
 
 
 def test_a_problem_names_the_setting_that_its_runs_share():
