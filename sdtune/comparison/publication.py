@@ -61,7 +61,7 @@ def publish_problems(folder: Path) -> Iterator[str]:
     """
     if folder.is_dir():
         if any(folder.iterdir()) and not _holds_results(folder):
-            yield _used("--publish", folder, folder)
+            yield _used("--publish", folder)
     elif problem := new_file_problem(folder):
         yield problem
 
@@ -83,13 +83,13 @@ def output_problems(folder: Path) -> Iterator[str]:
     written += sorted(folder.glob("figure_*.png"))
     found = [each for each in written if each.exists() or each.is_symlink()]
     if found and not _holds_results(folder):
-        yield _used("--output", folder, found[0])
+        yield _used("--output", found[0])
 
 
-def _used(option: str, folder: Path, found: Path) -> str:
+def _used(option: str, found: Path) -> str:
     return (
         f"Expected `{option}` to name a new folder, or one that holds the {_CONTENT} of an earlier "
-        f"comparison in `{folder}`, but `{found}` is there; name another."
+        f"comparison, but `{found}` is there; name another."
     )
 
 
