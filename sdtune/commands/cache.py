@@ -1,6 +1,5 @@
 """`sdtune cache`: what is kept between runs, how much room it takes, and how to be rid of it."""
 
-import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -10,25 +9,11 @@ from sdtune.commands.call import read_call
 from sdtune.commands.errors import CallError, nearest
 from sdtune.commands.recipe import part_options
 from sdtune.files.cache_folder import cache_limit, default_cache_dir, parse_size, size_words
+from sdtune.files.cache_parts import PARTS
+from sdtune.files.line_list import cut_list
 from sdtune.files.printable_text import show
 
 __all__ = ["clear", "fill", "info", "main"]
-
-_PARTS = {
-    "features": "latents of pictures and encoded prompts",
-    "manifests": "what pictures are: sizes, hashes, captions",
-    "captions": "what captioners said of pictures",
-    "pictures": "pictures out of tables and archives",
-    "imagefolder": "what `datasets` made of folders",
-    "class_pictures": "pictures of classes that bases drew",
-    "mixed_pictures": "pictures of two subjects",
-    "base_pictures": "pictures that bases drew to be compared with",
-    "scores": "what judges have seen of pictures that do not change",
-    "random_bases": "what `sdtune bench` trains where a base is not there",
-    "problems": "lists of what is wrong with data",
-    "latents": "latents of earlier versions, which are read no more",
-}
-_CLEARED = ("features", "manifests", "scores", "problems", "latents")
 
 _USAGE = "sdtune cache info, sdtune cache clear or sdtune cache fill RECIPE.yaml"
 _HELP = f"""\
@@ -73,11 +58,11 @@ def info(*, folder: Path | None = None) -> None:
         folder: The cache; by default `$SDTUNE_CACHE` or `~/.cache/sdtune`.
     """
     root = _root(folder)
-    found = {name: sizes for name in _PARTS if (sizes := _sizes(root / name))}
+    found = {name: sizes for name in PARTS if (sizes := _sizes(root, name))}
     show(f"{root}: {size_words(sum(map(sum, found.values())))}")
     for name, sizes in found.items():
         files = counted(len(sizes), "file")
-        show(f"  {name:15} {size_words(sum(sizes)):>9}  {files:>13}  {_PARTS[name]}")
+        show(f"  {name:15} {size_words(sum(sizes)):>9}  {files:>13}  {PARTS[name].meaning}")
     show(f"features are limited to {size_words(cache_limit())} (SDTUNE_CACHE_LIMIT)")
 
 
@@ -85,6 +70,8 @@ def clear(
     *, what: list[str] | None = None, limit: str | None = None, folder: Path | None = None
 ) -> None:
     """Delete what is kept between runs. Runs that are going on may have to be resumed.
+
+    Files that sdtune has not written there are named and stay.
 
       sdtune cache clear                          what is computed again within minutes
       sdtune cache clear --what class_pictures    a part that `sdtune cache info` names
@@ -100,11 +87,11 @@ def clear(
         CallError: If there is no such part, or the limit is no size.
     """
     root = _root(folder)
-    unknown = [name for name in what or () if name not in _PARTS]
+    unknown = [name for name in what or () if name not in PARTS]
     if unknown:
         raise CallError(
             [
-                f"Expected `--what` to be of {', '.join(_PARTS)}, but got `{each}`."
+                f"Expected `--what` to be of {', '.join(PARTS)}, but got `{each}`."
                 for each in unknown
             ]
         )
@@ -113,11 +100,13 @@ def clear(
             raise CallError(["Expected `--limit` without other parts than `--what features`."])
         freed = _prune(root / "features", limit)
     else:
-        parts = [root / name for name in what or _CLEARED]
-        freed = sum(sum(_sizes(part)) for part in parts)
-        for part in parts:
-            if part.is_dir():
-                shutil.rmtree(part)
+        names = what or [name for name, part in PARTS.items() if part.is_cleared]
+        freed, left = 0, []
+        for name in dict.fromkeys(names):
+            size, others = PARTS[name].clear(root / name)
+            freed += size
+            left += [f"{path} is none of sdtune's, and stays" for path in others]
+        show(*cut_list(left))
     show(f"{size_words(freed)} deleted from {root}")
 
 
@@ -179,5 +168,5 @@ def _root(folder: Path | None) -> Path:
     return default_cache_dir() if folder is None else folder.expanduser()
 
 
-def _sizes(folder: Path) -> list[int]:
-    return [path.lstat().st_size for path in folder.rglob("*") if path.is_file()]
+def _sizes(root: Path, name: str) -> list[int]:
+    return [path.lstat().st_size for path in PARTS[name].files(root / name)]

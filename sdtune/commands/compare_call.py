@@ -32,7 +32,8 @@ class CompareCall:
         workers: `ray:N` for N runs at a time over the machines of a Ray cluster; `1` for in turn.
         asha: A metric, such as `style_score`, by which Ray Tune's ASHA ends runs early: at
             evaluations 1, 3, 9 ... a run goes on if its figure is in the best third so far.
-        publish: Folder that gets README.md, figures and comparison.json too.
+        publish: Folder that gets README.md, figures and comparison.json too: a new one, or one that
+            holds a comparison's.
     """
 
     recipes: list[str]

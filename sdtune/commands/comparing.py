@@ -14,22 +14,38 @@ from sdtune.commands.early_signals import Ended
 from sdtune.commands.errors import CallError
 from sdtune.commands.quiet import quiet_devices, quiet_misleading_messages
 from sdtune.commands.recipe import options, read_yaml
-from sdtune.commands.recipe_cli import recipe_fields
-from sdtune.comparison.execution import Engine, Outcome, carry_out, in_turn, is_finished
+from sdtune.commands.recipe_cli import RecipeCLI, built_recipe
+from sdtune.comparison.execution import (
+    Engine,
+    Outcome,
+    carry_out,
+    in_turn,
+    is_finished,
+    lock_problem,
+)
 from sdtune.comparison.planning import (
     PlannedRun,
     evaluation_problem,
+    input_problems,
     plan_run,
     protocol_problems,
     rung_problems,
 )
-from sdtune.comparison.publication import build_tables, write_markdown, write_page
+from sdtune.comparison.publication import (
+    build_tables,
+    output_problems,
+    publish_problems,
+    write_markdown,
+    write_page,
+)
 from sdtune.comparison.ray_tune import RayTune
 from sdtune.comparison.ray_workers import RayWorkers
 from sdtune.comparison.results import ComparedRun, check_comparable, read_result
+from sdtune.comparison.run_inputs import read_inputs
 from sdtune.comparison.settings import Comparison, Variant
 from sdtune.comparison.sweep import read_sweep, sweep_runs
 from sdtune.comparison.tables import markdown
+from sdtune.evaluation.settings import fields_of
 from sdtune.files.printable_text import show
 from sdtune.run_folder.layout import REPORT
 
@@ -56,6 +72,11 @@ def run_comparison(call: CompareCall, words: Sequence[str], command: str) -> int
     engine = _engine(call, problems)
     comparison = _comparison(call, words, problems)
     plans, wrong = plan_runs(comparison, words) if comparison else ([], [])
+    if comparison is not None:
+        problems += output_problems(Path(comparison.output))
+    if call.publish is not None:
+        problems += publish_problems(call.publish)
+    problems += filter(None, map(lock_problem, plans))
     if call.asha is not None and plans:
         wrong += rung_problems(plans)
     if comparison is None or problems or wrong:
@@ -65,8 +86,10 @@ def run_comparison(call: CompareCall, words: Sequence[str], command: str) -> int
     except (KeyboardInterrupt, Ended):
         show("What is finished is kept, and the same call goes on.", file=sys.stderr)
         raise
-    check_comparable(results)
     _write(comparison, results, command, call.publish)
+    check_comparable(
+        results
+    )  # only now: the table says it too, and nothing that was trained is lost
     return 1 if any(each.outcome.status == "failed" for each in results) else 0
 
 
@@ -78,7 +101,7 @@ def plan_runs(
     Args:
         comparison: What is compared.
         words: Overrides of the call, for all runs.
-        build: Whether to build the classes of each recipe, see `recipe_fields`.
+        build: Whether to build the classes of each recipe, see `built_recipe`.
 
     Returns:
         The runs, and one sentence for each problem.
@@ -95,12 +118,20 @@ def plan_runs(
         # else what is added is incomplete, and told of as if the recipe had it
         added = [] if lacking else [f"--config={json.dumps(plan.changes)}"]
         with quiet_devices():
-            fields, problems = recipe_fields(
+            cli, problems = built_recipe(
                 [f"--config={settings.recipe}", *added, *plan.words], build
             )
         found[name] = [*([lacking] if lacking else []), *problems]
-        plans.append(plan.with_fields(fields))
-    return plans, [*_grouped(found, comparison), *(protocol_problems(plans) if plans else [])]
+        plans.append(plan if cli is None or not build else _completed(plan, cli))
+    together = [*protocol_problems(plans), *input_problems(plans)] if plans else []
+    return plans, [*_grouped(found, comparison), *together]
+
+
+def _completed(plan: PlannedRun, cli: RecipeCLI) -> PlannedRun:
+    """Tell a plan what its data and its model's arguments are."""
+    arguments = cli.config.model.get("init_args") or {}
+    inputs = read_inputs(cli.datamodule, vars(arguments) if arguments else {})
+    return plan.with_fields(fields_of(cli.datamodule)).with_inputs(inputs)
 
 
 def _engine(call: CompareCall, problems: list[str]) -> Engine:

@@ -172,22 +172,25 @@ def _count(values: dict[str, Any], said: str) -> float:
     except (TypeError, ValueError) as error:
         raise CallError(getattr(error, "problems", [str(error)])) from error
     module.name_subjects(values["data"])  # words to learn may be made of its nouns
+    accumulated = int(values.get("trainer.accumulate_grad_batches") or 1)
     counted = count_memory(
         module,
         values["model.base"],
         resolution=values["data.resolution"],
         batch_size=int(values.get("data.batch_size") or 1),
+        accumulated=accumulated,
         dtype=dtype_of(str(values["trainer.precision"])),
     )
     needed = counted.total * _ALLOCATOR + _BESIDE
     if module.records_passes:
         networks = 2 if module.encodes_prompts_every_step else 1
         needed += networks * _RECORDING + 2 * counted.adapter  # gradients there, and copies of them
+    share = "step" if accumulated == 1 else "batch"
     show(
         f"{said}: {needed / 1e9:.1f} GB: weights {counted.weights / 1e9:.2f}, what learns "
         f"{counted.adapter / 1e9:.2f}, optimizer {counted.optimizer / 1e9:.2f}, a step "
         f"{counted.step / 1e9:.2f}, and {(needed - counted.total) / 1e9:.2f} for the allocator, "
-        f"recordings, the driver and libraries; {counted.flops / 1e12:.2f} TFLOP a step",
+        f"recordings, the driver and libraries; {counted.flops / 1e12:.2f} TFLOP a {share}",
     )
     return needed
 

@@ -17,7 +17,6 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 import sdtune
-from sdtune._prompt_fields import PromptFields
 from sdtune.callbacks.hyperparameters import Hyperparameters
 from sdtune.callbacks.resumed_recipe import check_recipe
 from sdtune.commands.annotations import Seed, annotation_words
@@ -40,13 +39,12 @@ from sdtune.commands.run_folder import DEFAULT_ROOT, Destination, choose_run_fol
 from sdtune.commands.shipped_recipes import name_recipes
 from sdtune.commands.trust import split_trust, trust
 from sdtune.estimation.smaller import memory_advice
-from sdtune.evaluation.settings import fields_of
 from sdtune.evaluation.technique import is_technique
 from sdtune.files.regular_file import special_kind
 from sdtune.run_folder.checkpoint_file import read_content
 from sdtune.run_folder.run_lock import RunLock
 
-__all__ = ["RecipeCLI", "recipe_fields", "recipe_problems"]
+__all__ = ["RecipeCLI", "built_recipe", "recipe_problems"]
 
 _LIBRARIES = ("diffusers", "peft")
 _ENDS = {"trainer.max_epochs", "trainer.max_steps", "trainer.max_time"}
@@ -354,21 +352,22 @@ def recipe_problems(arguments: Sequence[str], build: bool = True) -> list[str]:
     Returns:
         One sentence each.
     """
-    return recipe_fields(arguments, build)[1]
+    return built_recipe(arguments, build)[1]
 
 
-def recipe_fields(arguments: Sequence[str], build: bool = True) -> tuple[PromptFields, list[str]]:
-    """Find what a recipe's prompts may hold in braces, and what is wrong with it.
+def built_recipe(
+    arguments: Sequence[str], build: bool = True
+) -> tuple[RecipeCLI | None, list[str]]:
+    """Build what a recipe asks for, or find what is wrong with it.
 
     Args:
         arguments: The command line after `sdtune fit`.
         build: Whether to build its classes, see `recipe_problems`.
 
     Returns:
-        The fields, none if they are not known; and one sentence for each problem.
+        What is built, None if something is wrong; and one sentence for each problem.
     """
     try:
-        cli = RecipeCLI(arguments, build)
+        return RecipeCLI(arguments, build), []
     except CallError as error:
-        return PromptFields(), error.problems
-    return fields_of(cli.datamodule) if build else PromptFields(), []
+        return None, error.problems

@@ -6,6 +6,7 @@ that was stopped goes on from its checkpoint.
 
 from __future__ import annotations
 
+import logging
 import shlex
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +25,7 @@ from sdtune.files.json_file import JsonFileError, parse_json, write_json
 from sdtune.files.text_file import read_text
 from sdtune.run_folder.layout import RunFolder
 from sdtune.run_folder.record import Evaluation
+from sdtune.run_folder.run_lock import RunLock
 
 __all__ = [
     "CarryOut",
@@ -31,10 +34,13 @@ __all__ = [
     "carry_out",
     "in_turn",
     "is_finished",
+    "lock_problem",
     "read_outcome",
     "start_process",
     "write_outcome",
 ]
+
+log = logging.getLogger(__name__)
 
 Start = Callable[[Sequence[str], Path], int]
 """From a command and the path of its log to an exit code."""
@@ -97,8 +103,11 @@ def carry_out(plan: PlannedRun, start: Start | None = None) -> Outcome:
         return write_outcome(
             plan, Outcome(plan.name, "finished", "", shown, seconds, str(plan.folder))
         )
+    in_use = lock_problem(plan)
+    if in_use is not None:  # its record is written by whoever started it
+        return Outcome(plan.name, "failed", in_use, shlex.join(command), 0.0, str(plan.folder))
     if plan.folder.is_dir() and not has_checkpoint:
-        shutil.rmtree(plan.folder)  # stopped before anything that could be gone on from
+        _make_way(plan.folder)
     plan.write_changes()
     log = plan.start_folder / "fit.log"
     begin = time.monotonic()
@@ -117,6 +126,26 @@ def carry_out(plan: PlannedRun, start: Start | None = None) -> Outcome:
         )
         write_outcome(plan, outcome)
     return outcome
+
+
+def lock_problem(plan: PlannedRun) -> str | None:
+    """Say that another process trains in a run's folder, if one does.
+
+    Args:
+        plan: The run.
+
+    Returns:
+        A sentence; None if the run is finished, or can be started or gone on with.
+    """
+    if is_finished(plan) or not plan.folder.is_dir():
+        return None
+    lock = RunLock(plan.folder)
+    try:
+        lock.acquire()
+    except FileExistsError as error:
+        return str(error)
+    lock.release()
+    return None
 
 
 def is_finished(plan: PlannedRun) -> bool:
@@ -155,6 +184,22 @@ def start_process(command: Sequence[str], log: Path) -> int:
             if process.poll() is None:  # this process was interrupted: the other may save its state
                 process.terminate()
                 process.wait()
+
+
+def _make_way(folder: Path) -> None:
+    """Remove what a run left that was stopped before anything that could be gone on from.
+
+    What it has drawn and scored, and an adapter, are worth more than their room: they are put
+    beside it.
+    """
+    places = RunFolder(folder)
+    if not places.adapter.exists() and not places.record.exists():
+        shutil.rmtree(folder)
+        return
+    aside = (folder.with_name(f"{folder.name}_before_{number}") for number in count(1))
+    kept = next(each for each in aside if not each.exists())
+    folder.rename(kept)
+    log.warning("%s has no checkpoint to go on from: it is %s now, and begins anew.", folder, kept)
 
 
 def _reason(plan: PlannedRun, exit_code: int, log: Path) -> str:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from sdtune.comparison.results import ComparedRun
+from sdtune.comparison.results import ComparedRun, are_comparable
 from sdtune.comparison.settings import TRAIN_LOSS
 from sdtune.metrics.intervals import bootstrap_interval, paired_interval
 from sdtune.run_folder.record import Difference, Figure, MetricDescription
 
-__all__ = ["Measure", "best_runs", "measure"]
+__all__ = ["Measure", "are_paired", "best_runs", "measure"]
 
 _TRAIN_LOSS = MetricDescription(
     title="average training loss",
@@ -88,6 +88,7 @@ def measure(metric: str, results: Sequence[ComparedRun]) -> Measure | None:
             if metric in last.per_sample
         },
         seeds=evaluation.protocol.seeds,
+        comparable=are_comparable(results),
     )
 
 
@@ -99,8 +100,8 @@ def best_runs(of: Measure) -> list[str]:
 
     Returns:
         The run with the best figure first; then those whose difference from it, paired by sample,
-        has a 95 % interval that covers 0. Where there are no samples to pair, those whose figure
-        equals the best.
+        has a 95 % interval that covers 0. Where there are no samples to pair, those whose figure's
+        interval overlaps the best one's: then a difference of 0 is not excluded.
     """
     sign = 1 if of.description.higher_is_better else -1
     order = sorted(of.figures, key=lambda name: -sign * of.figures[name].value)
@@ -110,10 +111,22 @@ def best_runs(of: Measure) -> list[str]:
     return [best, *(name for name in others if _is_as_good(of, name, best))]
 
 
+def are_paired(of: Measure, name: str, best: str) -> bool:
+    """Tell whether two runs have samples that can be compared one by one.
+
+    Args:
+        of: The metric.
+        name: A run.
+        best: Another.
+    """
+    return len(of.samples.get(name, ())) == len(of.samples.get(best, ())) >= 2
+
+
 def _is_as_good(of: Measure, name: str, best: str) -> bool:
-    ours, theirs = of.samples.get(name, ()), of.samples.get(best, ())
-    if len(ours) != len(theirs) or len(ours) < 2:
-        return of.figures[name].value == of.figures[best].value
+    if not are_paired(of, name, best):
+        one, other = of.figures[name], of.figures[best]
+        return one.low <= other.high and other.low <= one.high
+    ours, theirs = of.samples[name], of.samples[best]
     prompts, seeds = _names(len(ours), of.seeds)
     difference = paired_interval(_tensor(ours), _tensor(theirs), prompts, seeds)
     return difference.low <= 0.0 <= difference.high
@@ -132,11 +145,12 @@ def _measure_loss(results: Sequence[ComparedRun]) -> Measure | None:
     if not results:
         return None
     losses = {each.name: each.loss.values for each in results if each.loss}
+    techniques = {each.evaluation.run.technique for each in results if each.evaluation}
     return Measure(
         description=_TRAIN_LOSS,
         figures={name: _loss_figure(values) for name, values in losses.items()},
         samples=losses,
-        comparable=len({each.evaluation.run.technique for each in results if each.evaluation}) == 1,
+        comparable=len(techniques) == 1 and are_comparable(results),
     )
 
 

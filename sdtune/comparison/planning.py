@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +14,7 @@ import yaml
 
 import sdtune
 from sdtune._prompt_fields import PromptFields
+from sdtune.comparison.run_inputs import RunInputs, base_hash
 from sdtune.comparison.settings import SUBJECT, Comparison, Variant
 from sdtune.run_folder.record import EvaluationSettings
 
@@ -21,6 +22,7 @@ __all__ = [
     "PlannedRun",
     "evaluation_arguments",
     "evaluation_problem",
+    "input_problems",
     "override_words",
     "plan_run",
     "protocol_problems",
@@ -40,10 +42,12 @@ class PlannedRun:
         recipe: Path of its recipe.
         changes: What the comparison adds to the recipe: the folder of runs and the evaluation.
         words: Overrides on the command line, such as `--model.rank=8`.
-        digest: Hash of all that decides its result: recipe, overrides, budget, evaluation, version.
+        digest: Hash of all that decides its result: recipe, overrides, budget, evaluation, version,
+            and what it reads, once `with_inputs` has said it.
         output: The comparison's folder.
         subject: What stands for `{subject}` in prompts.
         fields: What the fields of its prompts read, as its data says.
+        inputs: What it reads; None before that is known.
     """
 
     name: str
@@ -54,6 +58,7 @@ class PlannedRun:
     output: Path
     subject: str | None = None
     fields: PromptFields = field(default_factory=PromptFields)
+    inputs: RunInputs | None = None
 
     @property
     def folder(self) -> Path:
@@ -94,6 +99,17 @@ class PlannedRun:
         """
         own = fields.readings.get(SUBJECT[1:-1])
         return replace(self, fields=fields, subject=self.subject or (own.tuned if own else None))
+
+    def with_inputs(self, inputs: RunInputs) -> PlannedRun:
+        """Take over what it reads, which decides its result too.
+
+        Args:
+            inputs: What was found.
+
+        Returns:
+            The run, under a digest that changes with its pictures, captions and weights.
+        """
+        return replace(self, inputs=inputs, digest=_short_hash(self.digest + inputs.digest))
 
     def write_changes(self) -> None:
         """Write the second recipe file."""
@@ -141,10 +157,14 @@ def plan_run(
         recipe=settings.recipe,
         changes={"trainer": {"default_root_dir": comparison.output, "callbacks": callbacks}},
         words=all_words,
-        digest=hashlib.sha256(content.encode()).hexdigest()[:12],
+        digest=_short_hash(content),
         output=Path(comparison.output),
         subject=settings.subject,
     )
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def override_words(comparison: Comparison, name: str) -> list[str]:
@@ -239,6 +259,42 @@ def protocol_problems(plans: Sequence[PlannedRun]) -> list[str]:
                 f"where `{SUBJECT}` in prompts stands for each run's own words."
             )
     return problems
+
+
+def input_problems(plans: Sequence[PlannedRun]) -> Iterator[str]:
+    """Say which runs would train on other pictures, or another base, than the first one.
+
+    Args:
+        plans: The runs. Bases of different names are loaded, for they may be the same.
+
+    Yields:
+        A sentence for each difference.
+    """
+    known = [(plan, plan.inputs) for plan in plans if plan.inputs is not None]
+    if not known:
+        return
+    (first, expected), *others = known
+    names = {inputs.base for _, inputs in known if inputs.base}
+    hashes = {name: _base_hash(name) for name in names} if len(names) > 1 else {}
+    for plan, inputs in others:
+        differing = []
+        if inputs.pictures != expected.pictures:
+            differing.append(f"training pictures ({expected.count} and {inputs.count})")
+        if hashes.get(inputs.base) != hashes.get(expected.base):
+            differing.append(f"`model.base` ({expected.base} and {inputs.base})")
+        if differing:
+            yield (
+                f"Expected `{plan.name}` to train on what `{first.name}` does, for their scores "
+                f"are compared, but they differ in {' and '.join(differing)}: compare them in "
+                "calls of their own, with an `--output` each."
+            )
+
+
+def _base_hash(base: str) -> str:
+    try:
+        return base_hash(base)
+    except ValueError:  # the run itself says why
+        return ""
 
 
 def rung_problems(plans: Sequence[PlannedRun]) -> list[str]:

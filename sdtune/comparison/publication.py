@@ -20,12 +20,18 @@ from sdtune.comparison.settings import Comparison, TableSettings
 from sdtune.comparison.tables import build_table, escaped, markdown, transposed
 from sdtune.files.atomic_file import replaced_atomically
 from sdtune.files.json_file import write_json
+from sdtune.files.new_file import new_file_problem
+from sdtune.files.text_file import parse_json_text, read_text
 from sdtune.report.comparison import Illustration, write_comparison
 from sdtune.report.pictures import embed
 from sdtune.report.table import Table
+from sdtune.run_folder.layout import REPORT
 
-__all__ = ["build_tables", "write_markdown", "write_page"]
+__all__ = ["build_tables", "output_problems", "publish_problems", "write_markdown", "write_page"]
 
+_TEXT = "README.md"
+_CONTENT = "comparison.json"
+_VERSION = 1
 _EVERY_METRIC = "All figures"
 _FIGURE_SIDE = 2048  # pixels
 
@@ -42,6 +48,59 @@ def build_tables(comparison: Comparison, results: Sequence[ComparedRun]) -> list
     """
     asked = [build_table(each, results) for each in comparison.tables]
     return [*asked, transposed(build_table(TableSettings(_EVERY_METRIC), results))]
+
+
+def publish_problems(folder: Path) -> Iterator[str]:
+    """Say why the results of a comparison shall not be published into a folder.
+
+    Args:
+        folder: Where they would go.
+
+    Yields:
+        A sentence, unless the folder is new, empty, or holds the results of an earlier time.
+    """
+    if folder.is_dir():
+        if any(folder.iterdir()) and not _holds_results(folder):
+            yield _used("--publish", folder)
+    elif problem := new_file_problem(folder):
+        yield problem
+
+
+def output_problems(folder: Path) -> Iterator[str]:
+    """Say why a comparison shall not be carried out in a folder, which may hold other runs.
+
+    Args:
+        folder: Where its runs and results would go.
+
+    Yields:
+        A sentence, if one of the files that it writes is there already and is not a comparison's.
+    """
+    if not folder.is_dir():
+        if problem := new_file_problem(folder):
+            yield problem
+        return
+    written = [folder / name for name in (_TEXT, _CONTENT, REPORT)]
+    written += sorted(folder.glob("figure_*.png"))
+    found = [each for each in written if each.exists() or each.is_symlink()]
+    if found and not _holds_results(folder):
+        yield _used("--output", found[0])
+
+
+def _used(option: str, found: Path) -> str:
+    return (
+        f"Expected `{option}` to name a new folder, or one that holds the {_CONTENT} of an earlier "
+        f"comparison, but `{found}` is there; name another."
+    )
+
+
+def _holds_results(folder: Path) -> bool:
+    """Tell whether the files of a comparison's results in a folder are sdtune's own."""
+    try:
+        content = parse_json_text(read_text(folder / _CONTENT))
+    except (OSError, ValueError):
+        return False
+    ours = {"version", "command", "comparison", "runs", "tables"}
+    return isinstance(content, dict) and ours <= content.keys()
 
 
 def write_page(
@@ -100,10 +159,10 @@ def write_markdown(
             )
     parts.append(f"## {tables[-1].title}\n\n{markdown(tables[-1]).strip()}")
     parts.append(_origin(results, command))
-    path = folder / "README.md"
+    path = folder / _TEXT
     with replaced_atomically(path) as temporary:
         temporary.write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
-    write_json(folder / "comparison.json", _content(comparison, results, tables, command))
+    write_json(folder / _CONTENT, _content(comparison, results, tables, command))
     return path
 
 
@@ -136,7 +195,7 @@ def _content(
     comparison: Comparison, results: Sequence[ComparedRun], tables: Sequence[Table], command: str
 ) -> dict[str, Any]:
     return {
-        "version": 1,
+        "version": _VERSION,
         "command": command,
         "comparison": asdict(comparison),
         "machine": {"processor": _processor(), "devices": _devices(results)},

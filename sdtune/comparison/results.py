@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from sdtune.run_folder.curves import Curve, read_curves
 from sdtune.run_folder.layout import RunFolder
 from sdtune.run_folder.record import Checkpoint, Evaluation
 
-__all__ = ["ComparedRun", "check_comparable", "read_result"]
+__all__ = ["ComparedRun", "are_comparable", "check_comparable", "read_result"]
 
 _LOSS_TAG = "train/loss"
 
@@ -90,6 +90,18 @@ def check_comparable(results: Sequence[ComparedRun]) -> None:
     Raises:
         ValueError: If they were not; one sentence names what differs, and where.
     """
+    problem = next(_differences(results), None)
+    if problem is not None:
+        raise ValueError(problem)
+
+
+def are_comparable(results: Sequence[ComparedRun]) -> bool:
+    """Tell whether `check_comparable` finds nothing."""
+    return next(_differences(results), None) is None
+
+
+def _differences(results: Sequence[ComparedRun]) -> Iterator[str]:
+    """Yield a sentence for each run that was scored in another way than the first one."""
     scored = [(each, _terms(each.evaluation, each.subject)) for each in results if each.evaluation]
     for result, terms in scored[1:]:
         first, expected = scored[0]
@@ -99,7 +111,7 @@ def check_comparable(results: Sequence[ComparedRun]) -> None:
                 f"`{name}` ({shortened(expected[name])} and {shortened(terms[name])})"
                 for name in differing
             )
-            raise ValueError(
+            yield (
                 f"Expected `{first.name}` and `{result.name}` to be scored in the same way, but "
                 f"they differ in {shown}; see {RunFolder(first.folder).record} and "
                 f"{RunFolder(result.folder).record}, and remove the run folder that shall be made "

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sdtune.comparison.measures import Measure, best_runs, measure
-from sdtune.comparison.results import ComparedRun
+from sdtune.comparison.measures import Measure, are_paired, best_runs, measure
+from sdtune.comparison.results import ComparedRun, are_comparable
 from sdtune.comparison.settings import TRAIN_LOSS, TableSettings
 from sdtune.evaluation.rounding import difference_words, figure_words, places_of, verdict_words
 from sdtune.report.table import Table
@@ -18,8 +18,12 @@ __all__ = ["build_table", "escaped", "markdown", "measured_metrics", "transposed
 _NONE = "-"
 _INTERVALS = "Figures have their 95 % intervals; ↑ more is better, ↓ less is better."
 _DIFFERENCES = "Below them, the difference from the base, paired by prompt and seed."
-_BEST = (
-    "★ the best run, and every other of which the difference from it, sample by sample, may be 0."
+_BEST = "★ the best run, and every other of which the difference from it may be 0:"
+_BY_SAMPLES = "sample by sample, its 95 % interval holds 0"
+_BY_INTERVALS = "where there are no samples to pair, the intervals of both overlap"
+_NOT_COMPARED = (
+    "These runs were not all scored in the same way, or not on the same pictures and base: figures "
+    "of different runs say nothing of which is better, and none is starred."
 )
 
 
@@ -71,6 +75,7 @@ def build_table(settings: TableSettings, results: Sequence[ComparedRun]) -> Tabl
     headings = [_heading(each) for each in measures.values()] or ["result"]
     columns = ["run", "steps", "minutes", *headings, *(["the paper"] if settings.paper else [])]
     notes = [settings.note, _order(settings, shown, measures), *_legend(measures, best)]
+    notes += [] if are_comparable(shown) else [_NOT_COMPARED]
     note = " ".join(each for each in notes if each)
     described = measures.values() if settings.metrics is None else ()
     meanings = [(each.description.title, each.description.meaning) for each in described]
@@ -186,8 +191,18 @@ def _legend(measures: dict[str, Measure], best: dict[str, list[str]]) -> list[st
     """Explain the signs that a table has."""
     legend = [_INTERVALS] if measures else []
     legend += [_DIFFERENCES] if any(each.differences for each in measures.values()) else []
-    starred = any(best[metric] and len(each.figures) > 1 for metric, each in measures.items())
-    return [*legend, _BEST] if starred else legend
+    pairs = {
+        are_paired(each, name, best[metric][0])
+        for metric, each in measures.items()
+        if best[metric]
+        for name in each.figures
+        if name != best[metric][0]
+    }
+    if not pairs:
+        return legend
+    ways = [_BY_SAMPLES] if True in pairs else []
+    ways += [_BY_INTERVALS] if False in pairs else []
+    return [*legend, f"{_BEST} {'; '.join(ways)}."]
 
 
 def _order(

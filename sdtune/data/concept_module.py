@@ -199,6 +199,10 @@ class ConceptPicturesModule(PictureDataModule):
                 )
         return lines + self._notes()
 
+    def sets_at_hand(self) -> tuple[list[Picture], ...]:
+        """List the instance pictures, none held out, and each concept's class pictures."""
+        return *super().sets_at_hand(), *(list(each.of_class.pictures) for each in self._scanned())
+
     def survey(self, resolution: int | None = None) -> Survey | None:
         """Look over the instance pictures, and the class pictures that are there already.
 

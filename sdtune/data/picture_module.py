@@ -22,7 +22,7 @@ from sdtune.data.keeps_features import KeepsFeatures
 from sdtune.data.left_out import left_out_notes, list_left_out
 from sdtune.data.module_checks import check_buckets, check_crop, check_resolution
 from sdtune.data.order import Batches, BatchOrder, FixedBatchOrder, ResumableLoader, as_it_is
-from sdtune.data.pictures import Crop, PictureDataset, crops_note
+from sdtune.data.pictures import Crop, Picture, PictureDataset, crops_note
 from sdtune.data.problems import DataError, OnProblem, check_on_problem
 from sdtune.data.resume import resume_position
 from sdtune.data.survey import Survey, survey_pictures
@@ -255,6 +255,11 @@ class PictureDataModule(KeepsFeatures):
         except ValueError as error:
             return [str(error)]
         return []
+
+    def sets_at_hand(self) -> tuple[list[Picture], ...]:
+        """List what is trained on, what is held out, and others, before anything is made."""
+        train, validation = self._built_datasets()[:2]
+        return train.originals, validation.pictures
 
     def survey(self, resolution: int | None = None) -> Survey | None:
         """Look over the pictures of training and validation.

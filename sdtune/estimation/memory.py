@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import gc
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -54,7 +55,7 @@ class _AllRows(ContentPreservation):
 
 @dataclass(frozen=True)
 class MemoryCount:
-    """Bytes on the device that trains, by part, and what a step computes.
+    """Bytes on the device that trains, by part, and what a batch computes.
 
     Attributes:
         weights: Of the frozen base, as far as it stays there.
@@ -62,7 +63,7 @@ class MemoryCount:
         optimizer: The optimizer's state.
         step: The most that a step holds beside these at once: activations, gradients and what
             operations need in between.
-        flops: Floating-point operations of a step, forwards and backwards, in the mean over steps.
+        flops: Floating-point operations of a batch, forwards and backwards, in the mean over steps.
     """
 
     weights: int
@@ -83,6 +84,7 @@ def count_memory(
     *,
     resolution: int | None,
     batch_size: int,
+    accumulated: int = 1,
     dtype: torch.dtype = torch.float32,
 ) -> MemoryCount:
     """Take a step of training without values, at its true shapes.
@@ -94,7 +96,9 @@ def count_memory(
         module: A technique, without a base.
         base: What it is trained on, at hand or not, see `hollow_model`.
         resolution: Side of the pictures, in pixels; None for the base's own.
-        batch_size: Pictures in a step, class pictures apart.
+        batch_size: Pictures in a batch, class pictures apart.
+        accumulated: Batches of which a step adds up the gradients: from the second one on they are
+            there while it is computed.
         dtype: Floating type of the base: half precision computes by autocast.
 
     Returns:
@@ -123,11 +127,12 @@ def count_memory(
             batch = module.prior.joined(batch)
         live = LiveMemory([*every, *_tensors(batch)])
         autocast = nullcontext() if dtype == torch.float32 else torch.autocast("cpu", dtype)
-        with live, flop_counter() as counter:
-            with autocast:
-                loss = module.training_losses(batch)[0].mean()
-            live.is_backward = True
-            loss.backward()
+        with live:
+            flops = _take_batch(module, batch, live, autocast)
+            spared = content.spared if content else 0.0
+            if accumulated > 1:  # a third one holds what the second one did
+                gc.collect()  # what recomputing left in circles is not of the second one
+                _take_batch(module, batch, live, autocast)
         optimizer = _state_bytes(module)
     adapter = bytes_of(learned)
     return MemoryCount(
@@ -135,8 +140,24 @@ def count_memory(
         adapter=adapter,
         optimizer=optimizer,
         step=live.peak,
-        flops=int(counter.get_total_flops() - (content.spared if content else 0)),
+        flops=int(flops - spared),
     )
+
+
+def _take_batch(
+    module: DiffusionFineTuningModule,
+    batch: dict[str, Any],
+    live: LiveMemory,
+    autocast: AbstractContextManager[Any],
+) -> int:
+    """Add the gradients of a batch, and return the FLOP that it took."""
+    live.is_backward = False
+    with flop_counter() as counter:
+        with autocast:
+            loss = module.training_losses(batch)[0].mean()
+        live.is_backward = True
+        loss.backward()
+    return int(counter.get_total_flops())
 
 
 def dtype_of(precision: str) -> torch.dtype:

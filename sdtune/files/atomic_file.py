@@ -14,6 +14,7 @@ from pathlib import Path
 from uuid import uuid4
 
 __all__ = [
+    "is_temporary",
     "remove_leftovers",
     "replaced_atomically",
     "sync",
@@ -82,6 +83,15 @@ def temporary_sibling(path: str | Path) -> Path:
     while len(os.fsencode(name + rest)) > _LONGEST_NAME:
         name = name[:-1]  # a character, which may be several bytes
     return path.with_name(name + rest)
+
+
+def is_temporary(name: str) -> bool:
+    """Tell whether `temporary_sibling` has named a file or folder so, on whatever machine.
+
+    Args:
+        name: Its name, without the folder.
+    """
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 def remove_leftovers(folder: str | Path) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import mmap
 import os
+import re
 import shutil
 import time
 from collections import OrderedDict
@@ -15,6 +16,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from sdtune.files.atomic_file import is_temporary
 from sdtune.files.cache_folder import cache_limit, size_words
 from sdtune.files.feature_shard import (
     KEY_LENGTH,
@@ -29,6 +31,7 @@ __all__ = ["FeatureStore"]
 
 log = logging.getLogger(__name__)
 
+_SHARD = re.compile(r"[0-9a-f]{32}\.safetensors")
 _KEYS = f"S{KEY_LENGTH}"
 _SHARD_BYTES = 32_000_000
 _WAITING_BYTES = 256_000_000  # of all layouts together, until the largest is written
@@ -307,13 +310,14 @@ class FeatureStore:
 
     def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
         for path in self.folder.glob("[!.]*.safetensors"):
-            status = _attempt(path.stat)
+            # others are not counted and never deleted: somebody has put them there
+            status = _attempt(path.stat) if _SHARD.fullmatch(path.name) else None
             if status is not None:
                 yield path, status
 
     def _left_behind(self, before: float) -> Iterator[Path]:
         for path in self.folder.glob(".*.tmp"):
-            status = _attempt(path.stat)
+            status = _attempt(path.stat) if is_temporary(path.name) else None
             if status is not None and status.st_mtime <= before:
                 yield path
 

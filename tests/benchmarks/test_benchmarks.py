@@ -11,7 +11,7 @@ from sdtune.bench.paired_timer import PairedTimer
 from sdtune.bench.random_bases import random_base
 from tests.benchmarks.suite import TECHNIQUES, measure_overhead, measure_textual_inversion
 
-# what `python -m tests.benchmarks` has to show on an idle machine is 0.95; whatever runs beside this
+# what `python -m tests.benchmarks` has to show on an idle machine is 0.95; what runs beside this
 # takes its share of the caches, which costs the many small steps between the networks more: with
 # three at work on two cores it was 0.92 at best
 _LEAST = 0.88

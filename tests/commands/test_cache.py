@@ -9,8 +9,11 @@ import torch
 
 from sdtune._imports import RAY_AVAILABLE
 from sdtune.cli import main
+from sdtune.files.atomic_file import temporary_sibling
 from sdtune.files.feature_store import FeatureStore
 from tests.picture_folders import make_picture_folder
+
+_DIGEST = "ab" * 32
 
 
 @pytest.fixture
@@ -23,9 +26,9 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for number in (first, first + 1):
             store.put(bytes([number] * 32), {"moments": torch.zeros(100)})
         store.flush()
-    for name in ("class_pictures", "latents"):
-        (root / name / "ab").mkdir(parents=True)
-        (root / name / "ab" / "a").write_bytes(b"x" * 1_500)
+    for name in (f"class_pictures/{_DIGEST}/000000.png", f"latents/ab/{_DIGEST}.safetensors"):
+        (root / name).parent.mkdir(parents=True)
+        (root / name).write_bytes(b"x" * 1_500)
     return root
 
 
@@ -46,6 +49,26 @@ def test_clear_deletes_what_is_computed_again(root: Path, capsys: pytest.Capture
     assert [path.name for path in root.iterdir()] == ["class_pictures"]
     assert main(["cache", "clear", "--what", "class_pictures"]) == 0
     assert list(root.iterdir()) == []
+
+
+def test_clear_leaves_and_names_what_is_somebody_elses(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    mine = [tmp_path / name / "mine.txt" for name in ("features", "problems", "scores/deep")]
+    mine.append(tmp_path / "features" / "mine.safetensors")
+    own = [tmp_path / f"features/{'ab' * 16}.safetensors"]
+    own.append(tmp_path / f"scores/{_DIGEST}.safetensors")
+    own.append(temporary_sibling(own[1]))  # which a process that was killed has left
+    for path in (*mine, *own):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * 10)
+    assert main(["cache", "clear", "--folder", str(tmp_path), "--limit", "0"]) == 0
+    assert [path.exists() for path in (*mine, *own)] == [True] * 4 + [False, True, True]
+    assert main(["cache", "clear", "--folder", str(tmp_path)]) == 0
+    assert [path.exists() for path in (*mine, *own)] == [True] * 4 + [False] * 3
+    lines = capsys.readouterr().out.splitlines()
+    assert sorted(lines[1:-1]) == sorted(f"{path} is none of sdtune's, and stays" for path in mine)
+    assert lines[-1] == f"20 B deleted from {tmp_path}"
 
 
 def test_clear_keeps_what_was_used_last(root: Path) -> None:

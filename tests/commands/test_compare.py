@@ -2,12 +2,16 @@ import json
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from sdtune.cli import main
+from sdtune.commands import comparing
 from sdtune.commands.comparing import _grouped, plan_runs
+from sdtune.commands.comparison_file import read_comparison
 from sdtune.comparison import execution
 from sdtune.comparison.results import check_comparable
+from sdtune.comparison.run_inputs import RunInputs
 from sdtune.comparison.settings import Comparison, Variant
 from sdtune.comparison.sweep import sweep_runs
 from tests.comparison.runs import make_evaluation, make_result
@@ -96,6 +100,62 @@ def test_a_comparison_ends_with_a_table_and_is_not_repeated(toys, started, capsy
     assert len(started) == 4
 
 
+def test_a_readme_of_the_users_is_refused_before_the_first_run(toys, started, capsys):
+    Path("README.md").write_text("mine", encoding="utf-8")
+    problems = refusals(capsys, toys, "--publish=.", "--output=.")
+    assert [each.split("` to name a new folder")[0] for each in problems[1:]] == [
+        "Expected `--output",
+        "Expected `--publish",
+    ]
+    assert Path("README.md").read_text(encoding="utf-8") == "mine"
+    assert not started
+
+
+def test_a_run_that_trains_is_refused_before_another_is_started(toys, started, capsys):
+    [plan, _] = plan_runs(read_comparison(toys))[0]
+    plan.folder.mkdir(parents=True)
+    with FileLock(plan.folder / ".lock", timeout=0):
+        [problem] = refusals(capsys, toys)
+    assert problem.startswith(f"Expected no other process to train in {plan.folder}, but one does")
+    assert not started
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """What runs read: what is in their data's folder when they are planned."""
+
+    def look(data, arguments):
+        names = sorted(path.name for path in data.folder.glob("*.png"))
+        return RunInputs(" ".join(names), "nano", " ".join(names), len(names))
+
+    monkeypatch.setattr(comparing, "read_inputs", look)
+
+
+def test_a_run_begins_anew_when_its_pictures_have_changed(toys, started, read, capsys):
+    for name in ("a", "b"):
+        Path(f"{name}.png").touch()
+    assert main(["compare", toys]) == 0
+    Path("b.png").rename("c.png")
+    assert main(["compare", toys]) == 0
+    assert len(started) == 4
+    assert "finished already" not in capsys.readouterr().out
+    Path("c.png").rename("b.png")
+    assert main(["compare", toys]) == 0
+    assert len(started) == 4
+    assert capsys.readouterr().out.count("finished already") == 2
+
+
+def test_a_sweep_over_other_pictures_is_refused_before_the_first_run(scored, started, read, capsys):
+    for folder, count in (("one", 2), ("two", 3)):
+        Path(folder).mkdir()
+        for number in range(count):
+            Path(folder, f"{number}.png").touch()
+    [problem] = refusals(capsys, scored, "--sweep=data.folder=one,two")
+    assert problem.startswith("Expected `toy_folder_two` to train on what `toy_folder_one` does")
+    assert "but they differ in training pictures (2 and 3)" in problem
+    assert not started
+
+
 def test_a_failed_run_is_a_row_and_an_exit_code(toys, started, capsys):
     with Path(toys).open("a", encoding="utf-8") as file:
         file.write("  two: {recipe: toy.yaml, overrides: {model.rank: 2}}\n")
@@ -154,14 +214,20 @@ def test_recipes_that_are_evaluated_differently_are_refused(recipe, started, cap
     assert problem.startswith("Expected `eight` to be evaluated as `four` is, but `prompts` of")
 
 
-def test_runs_scored_by_another_model_are_not_put_into_one_table(
+def test_runs_scored_by_another_model_have_a_table_in_which_none_is_best(
     toys, started, monkeypatch, capsys
 ):
     assert main(["compare", toys]) == 0
+    assert "★" in capsys.readouterr().out
     [record] = Path("runs/toys/eight").glob("*/evaluation.json")
     record.write_text(record.read_text().replace('"clip": "nano"', '"clip": "other"'))
     assert main(["compare", toys]) == 1
-    assert "they differ in `clip` ('nano' and 'other')" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "they differ in `clip` ('nano' and 'other')" in printed.err
+    text = Path("runs/toys/README.md").read_text(encoding="utf-8")
+    assert "These runs were not all scored in the same way" in text
+    assert "| CLIP score ↑ | 21.5 (20.0 to 23.0) | 21.5" in text
+    assert "★" not in text + printed.out.partition("| run |")[2]
 
 
 def test_a_problem_names_the_setting_that_its_runs_share():

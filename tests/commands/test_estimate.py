@@ -104,6 +104,23 @@ def test_what_a_gpu_records_is_added(
     assert capsys.readouterr().out.startswith(said)
 
 
+def test_proposals_are_counted_with_what_they_accumulate(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[object, object]] = []
+
+    def count(*_: object, **given: object) -> MemoryCount:
+        asked.append((given["batch_size"], given["accumulated"]))
+        more = 10**9 if given["accumulated"] != 1 else 0
+        return MemoryCount(10**9, 0, 0, step=10**9 + more, flops=10**12)
+
+    monkeypatch.setattr("sdtune.estimation.memory.count_memory", count)
+    words = ["--data.batch_size", "4", "--trainer.accumulate_grad_batches", "3"]
+    assert main(["estimate", _RECIPE, *words, "--gpu", "1GB"]) == 1
+    assert {(4, 3), (2, 6), (1, 12)} <= set(asked)
+    assert capsys.readouterr().out.splitlines()[0].endswith("1.00 TFLOP a batch")
+
+
 def _count(*_: object, dtype: torch.dtype, **__: object) -> MemoryCount:
     step = 3e9 if dtype == torch.float32 else 2e9
     return MemoryCount(weights=10**9, adapter=0, optimizer=0, step=int(step), flops=10**12)

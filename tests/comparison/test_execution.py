@@ -3,9 +3,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from sdtune.comparison import execution
-from sdtune.comparison.execution import carry_out, in_turn, is_finished
+from sdtune.comparison.execution import carry_out, in_turn, is_finished, lock_problem
 from sdtune.comparison.planning import PlannedRun
 from tests.comparison.runs import make_evaluation
 
@@ -67,6 +68,37 @@ def test_a_run_without_a_checkpoint_starts_anew(plan):
     assert carry_out(plan, runner).status == "finished"
     assert runner.ends == ["--run=0123"]
     assert not (plan.folder / "half.txt").exists()
+
+
+def test_a_folder_that_another_process_trains_in_is_left_alone(plan):
+    carry_out(plan, FakeRunner(plan, "die"))
+    record = (plan.start_folder / "record.json").read_bytes()
+    (plan.folder / "half.txt").touch()
+    assert lock_problem(plan) is None
+    runner = FakeRunner(plan)
+    with FileLock(plan.folder / ".lock", timeout=0):  # as another process has it
+        outcome = carry_out(plan, runner)
+        expected = f"Expected no other process to train in {plan.folder}, but one does"
+        assert lock_problem(plan).startswith(expected)
+    assert (outcome.status, runner.ends) == ("failed", [])
+    assert outcome.reason.startswith(expected)
+    assert (plan.folder / "half.txt").exists()
+    assert (plan.start_folder / "record.json").read_bytes() == record
+    assert carry_out(plan, runner).status == "finished"
+    with FileLock(plan.folder / ".lock", timeout=0):
+        assert lock_problem(plan) is None  # what is finished is only read
+
+
+@pytest.mark.parametrize("kept", ["adapter/a.safetensors", "evaluation.json"])
+def test_what_was_scored_or_learned_is_put_aside(plan, kept, caplog):
+    for number in (1, 2):
+        (plan.folder / kept).parent.mkdir(parents=True, exist_ok=True)
+        (plan.folder / kept).write_text(f"{number}", encoding="utf-8")
+        carry_out(plan, FakeRunner(plan, "die"))
+        aside = plan.folder.with_name(f"0123_before_{number}")
+        assert (aside / kept).read_text(encoding="utf-8") == f"{number}"
+        assert f"it is {aside} now, and begins anew" in caplog.text
+        assert not (plan.folder / kept).exists()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from sdtune.comparison.measures import best_runs, measure
+from sdtune.comparison.measures import Measure, are_paired, best_runs, measure
+from sdtune.run_folder.record import Figure, MetricDescription
 from tests.comparison.runs import make_result
 
 
@@ -37,3 +38,26 @@ def test_runs_that_cannot_be_told_apart_are_all_best():
 def test_a_metric_that_no_run_measured_is_none():
     assert measure("dino", [make_result("a", [1.0] * 4), make_result("broken")]) is None
     assert measure("train_loss", [make_result("a", [1.0] * 4)]) is None
+
+
+def of_a_set(**figures):
+    """A metric of a whole set, less is better: run -> value, low and high."""
+    description = MetricDescription("KID", False, "How far two sets are apart.")
+    return Measure(description, {name: Figure(*each, 8) for name, each in figures.items()})
+
+
+def test_of_a_set_as_a_whole_runs_are_as_good_whose_intervals_overlap():
+    scores = of_a_set(
+        best=(1.9, -3.0, 7.9), near=(1.9001, -3.0, 8.0), worse=(9.0, 7.9, 12.0), far=(9.0, 8.0, 12)
+    )
+    assert best_runs(scores) == ["best", "near", "worse"]
+    assert not are_paired(scores, "near", "best")
+    apart = of_a_set(best=(1.0, 0.5, 1.5), other=(2.0, 1.6, 2.4))
+    assert best_runs(apart) == ["best"]
+
+
+def test_samples_are_paired_where_both_runs_have_as_many():
+    scores = measure("clip_score", [make_result(name, [1.0] * 4) for name in "ab"])
+    assert are_paired(scores, "a", "b")
+    assert not are_paired(replace(scores, samples={"a": [1.0] * 4}), "a", "b")
+    assert not are_paired(replace(scores, samples={"a": [1.0], "b": [1.0]}), "a", "b")

@@ -1,7 +1,17 @@
 import json
+from pathlib import Path
 
-from sdtune.comparison.publication import build_tables, write_markdown, write_page
+import pytest
+
+from sdtune.comparison.publication import (
+    build_tables,
+    output_problems,
+    publish_problems,
+    write_markdown,
+    write_page,
+)
 from sdtune.comparison.settings import Comparison, FigureSettings, TableSettings, Variant
+from sdtune.report.table import Table
 from tests.comparison.runs import draw_pictures, make_result
 
 
@@ -47,3 +57,34 @@ def test_results_as_markdown_and_json(tmp_path):
     assert "<h2>lora</h2>" in page
     assert "<h2>broken</h2>" not in page  # it has no folder
     assert page.count('alt="Figure 8"') == 1
+
+
+def test_only_a_folder_of_results_is_written_into_again(tmp_path):
+    new, empty, own = tmp_path / "new" / "one", tmp_path / "empty", tmp_path / "own"
+    empty.mkdir()
+    write_markdown(Comparison("Toys", {"a": Variant("a.yaml")}), [], [Table("t", [], [])], "c", own)
+    (own / "notes.txt").touch()
+    for folder in (new, empty, own):
+        assert list(publish_problems(folder)) == list(output_problems(folder)) == []
+    results = Path(__file__).parents[2] / "recipes" / "paper" / "results"
+    assert not [*publish_problems(results / "style"), *publish_problems(results / "subject")]
+
+
+@pytest.mark.parametrize("name", ["README.md", "comparison.json", "figure_1.png", "report.html"])
+def test_what_is_somebody_elses_is_not_written_over(tmp_path, name):
+    (tmp_path / name).write_text('{"version": 1}', encoding="utf-8")
+    for problems, option in ((publish_problems, "--publish"), (output_problems, "--output")):
+        [problem] = problems(tmp_path)
+        assert problem.startswith(f"Expected `{option}` to name a new folder, or one that holds")
+        assert problem.endswith("is there; name another.")
+
+
+def test_runs_may_go_where_other_files_are_and_results_may_not(tmp_path):
+    (tmp_path / "style_lora").mkdir()
+    assert list(output_problems(tmp_path)) == []
+    [problem] = publish_problems(tmp_path)
+    assert f"but `{tmp_path}` is there" in problem
+    (tmp_path / "file").touch()
+    for problems in (publish_problems, output_problems):
+        [problem] = problems(tmp_path / "file")
+        assert problem == f"Expected `{tmp_path / 'file'}` not to exist, but it does: name another."

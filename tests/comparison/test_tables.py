@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 from sdtune.comparison.settings import TableSettings
 from sdtune.comparison.tables import build_table, markdown, measured_metrics, transposed
 from sdtune.report.table import Table
+from sdtune.run_folder.record import TrainingPictures
 from tests.comparison.runs import make_result
 
 EVEN = [30.0, 30.0, 30.0, 30.0]
@@ -78,3 +81,29 @@ def test_a_table_on_its_side():
 
 def test_markdown_shows_words_in_brackets():
     assert markdown(Table("T", ["run"], [["a|<erica>"]])) == "| run |\n| --- |\n| a\\|\\<erica> |\n"
+
+
+def test_the_legend_says_how_runs_were_told_apart():
+    by_samples = build_table(TableSettings("T", metrics=["clip_score"]), RESULTS)
+    assert "may be 0: sample by sample, its 95 % interval holds 0." in by_samples.note
+    results = [without_samples(make_result(name, EVEN)) for name in ("lora", "word")]
+    of_a_set = build_table(TableSettings("T", metrics=["clip_score"]), results)
+    assert "may be 0: where there are no samples to pair, the intervals" in of_a_set.note
+    assert [row[3].startswith("★") for row in of_a_set.rows[1:]] == [True, True]
+    assert "★" not in build_table(TableSettings("T", ["clip_score"]), RESULTS[:1]).note
+
+
+def test_runs_of_other_pictures_have_figures_and_no_stars():
+    first, second = (make_result(name, EVEN) for name in ("lora", "word"))
+    other = TrainingPictures("pictures", 3, "other")
+    second = replace(second, evaluation=replace(second.evaluation, training_pictures=other))
+    table = build_table(TableSettings("T", metrics=["clip_score"]), [first, second])
+    assert "★" not in table.note.partition("These runs were not all scored")[0] + str(table.rows)
+    assert "not on the same pictures and base: figures of different runs say nothing" in table.note
+    assert [row[0] for row in table.rows] == ["base", "lora", "word"]
+
+
+def without_samples(result):
+    *others, last = result.evaluation.checkpoints
+    checkpoints = [*others, replace(last, per_sample={})]
+    return replace(result, evaluation=replace(result.evaluation, checkpoints=checkpoints))

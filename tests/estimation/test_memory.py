@@ -80,6 +80,23 @@ def test_what_the_base_predicts_beside_is_counted(micro_sd: Path, plain: MemoryC
     assert kept.step == pytest.approx(plain.step, rel=0.1)  # it comes before what is kept
 
 
+@pytest.mark.slow
+def test_a_second_batch_finds_the_gradients_of_the_first(micro_sd: Path) -> None:
+    one, two = (
+        count_memory(
+            TECHNIQUES["dreambooth_full"](str(micro_sd)),
+            str(micro_sd),
+            resolution=64,
+            batch_size=1,
+            accumulated=number,
+        )
+        for number in (1, 2)
+    )
+    # of few pixels, gradients are most of it: all of the first batch's are there meanwhile
+    assert max(one.step, one.adapter) < two.step <= one.step + one.adapter
+    assert (two.flops, two.optimizer) == (one.flops, one.optimizer)
+
+
 def test_precisions() -> None:
     assert dtype_of("bf16-mixed") == torch.bfloat16
     assert dtype_of("None") == torch.float32

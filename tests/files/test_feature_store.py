@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from sdtune.files.atomic_file import temporary_sibling
 from sdtune.files.feature_store import FeatureStore
 
 
@@ -169,12 +170,17 @@ def test_beyond_the_limit_the_least_recently_used_go(tmp_path: Path, caplog) -> 
     long_ago = time.time() - 10 * 24 * 3600
     for path in _shards(tmp_path):
         os.utime(path, (long_ago, long_ago))
-    (tmp_path / ".left.tmp").write_bytes(b"x" * 10)
-    os.utime(tmp_path / ".left.tmp", (long_ago, long_ago))
+    left_behind = temporary_sibling(tmp_path / "a.safetensors")
+    for path in (left_behind, tmp_path / ".mine.tmp", tmp_path / "mine.safetensors"):
+        path.write_bytes(b"x" * 10)
+        os.utime(path, (1, 1))
     store = FeatureStore(tmp_path, limit=2 * size)
     _assert_holds(store, range(3, 6))  # used now
     assert store.missing([_key(9)]) == []  # asked for, so that it will be
     assert store.prune() == 2 * size + 10
+    assert not left_behind.exists()
+    assert (tmp_path / ".mine.tmp").exists()
+    assert (tmp_path / "mine.safetensors").exists()
     left = FeatureStore(tmp_path)
     _assert_holds(left, range(3, 6))
     _assert_holds(left, range(9, 12))
