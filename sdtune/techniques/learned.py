@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,6 +151,19 @@ class Learned(ABC):
             Whether it can.
         """
         return self.encodes_prompts_every_step
+
+    def version(self, caption: str, model: StableDiffusion) -> Hashable:
+        """Tell the state in which a caption is encoded now.
+
+        Args:
+            caption: A caption that is not encoded anew.
+            model: The model, after `add_to`.
+
+        Returns:
+            Another value after any write to what encodes the caption; None, as by default, if
+            nothing that learns here does.
+        """
+        return None
 
     def check(self, base: str) -> None:
         """Check all that can be checked without the weights.

@@ -8,6 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 import pytest
 import torch
+from lightning.pytorch.callbacks import LearningRateFinder
 from torch import Tensor
 
 from sdtune.data.style import StyleDataModule
@@ -51,16 +52,20 @@ class Watch(pl.Callback):
             trainer.save_checkpoint(self.saves / f"{trainer.global_step}.ckpt")
 
 
-def _fit(
-    module: PivotalTuningModule, folder: Path, watch: Watch, ckpt_path: Path | None = None
-) -> None:
-    data = StyleDataModule(
+def _data(folder: Path) -> StyleDataModule:
+    return StyleDataModule(
         str(folder / "discs"),
         trigger="<disc>",
         resolution=64,
         batch_size=2,
         cache_dir=str(folder / "cache"),
     )
+
+
+def _fit(
+    module: PivotalTuningModule, folder: Path, watch: Watch, ckpt_path: Path | None = None
+) -> None:
+    data = _data(folder)
     trainer = quiet_trainer(max_steps=STEPS, callbacks=[watch], min_steps=1)
     trainer.fit(module, data, ckpt_path=ckpt_path)
 
@@ -149,6 +154,43 @@ def test_a_word_that_stopped_is_encoded_once(
     _fit(module, folder, Watch())
     # the first two steps encode two captions each; then each of the four once
     assert [len(prompts) for prompts in encoded] == [2, 2, 1, 1, 1, 1]
+
+
+def test_a_finder_leaves_nothing_that_it_encoded(micro_sd: Path, folder: Path) -> None:
+    finder = LearningRateFinder(
+        num_training_steps=6, update_attr=False, early_stop_threshold=None, mode="linear"
+    )
+    plain, found = _module(micro_sd), _module(micro_sd)
+    for module, callbacks in ((plain, []), (found, [finder])):
+        trainer = quiet_trainer(max_steps=STEPS, callbacks=callbacks, default_root_dir=folder)
+        trainer.fit(module, _data(folder))
+    assert_equal_states(plain, found)
+
+
+def test_whatever_writes_a_word_is_what_its_captions_are_encoded_with(
+    micro_sd: Path, folder: Path
+) -> None:
+    module = _module(micro_sd)
+    _fit(module, folder, Watch())
+    _fit(module, folder, Watch())  # learns again, and stops again
+    (rows,) = module.words.rows(module.model)
+    caption = _data(folder).captions()[0]
+
+    @torch.no_grad()
+    def used() -> Tensor:
+        return module._conditioning([caption]).encoder_hidden_states
+
+    @torch.no_grad()
+    def expected() -> Tensor:
+        return module.encode([caption]).encoder_hidden_states
+
+    before, state = expected(), {name: each + 0.1 for name, each in module.state_dict().items()}
+    assert torch.equal(used(), before)
+    for write in (lambda: torch.no_grad()(rows.mul_)(2), lambda: module.load_state_dict(state)):
+        write()
+        assert torch.equal(used(), expected())
+        assert not torch.equal(expected(), before)
+        before = expected()
 
 
 def test_word_and_lora_have_their_own_rates(micro_sd: Path) -> None:
