@@ -35,6 +35,7 @@ class PivotalTuningModule(DiffusionFineTuningModule):
         embedding_learning_rate: Rate of the word's vectors.
         embedding_stop_fraction: Share of the run's optimizer steps after which the word stops, in
             (0, 1]; 1 never stops. A run that is resumed with other `max_steps` stops elsewhere.
+            Steps that a roll-back has undone do not count, and none undoes a word that has stopped.
         rank: Inner dimension of each pair of matrices.
         alpha: The LoRA's update is scaled by `alpha / rank`.
         dropout: Probability of dropping an input of the update while training, in [0, 1).
@@ -105,12 +106,14 @@ class PivotalTuningModule(DiffusionFineTuningModule):
         steps = int(self.trainer.estimated_stepping_batches)
         # 0.3 of 10 steps is 3 of them, whatever 0.3 is in binary
         self._stop_step = math.ceil(self.embedding_stop_fraction * steps - 1e-9)
-        self.words.is_learning = self.global_step < self._stop_step
+        self.words.is_learning = self.steps_kept < self._stop_step
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Stop the word in time."""
+        """Stop the word in time, and let it learn on where training has gone back behind that."""
         super().on_train_batch_end(outputs, batch, batch_idx)
-        self.words.is_learning = self.global_step < self._stop_step
+        if self.words.is_learning and self.steps_kept >= self._stop_step:
+            self.keep_good_state()  # which may find that this step is none
+        self.words.is_learning = self.steps_kept < self._stop_step
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Drop the gradient of a word that has stopped: optimizers pass over what has none.

@@ -156,6 +156,43 @@ def test_a_word_that_stopped_is_encoded_once(
     assert [len(prompts) for prompts in encoded] == [2, 2, 1, 1, 1, 1]
 
 
+class Overflow(pl.Callback):
+    """Make the gradient of some steps infinite."""
+
+    def __init__(self, *steps: int) -> None:
+        self.steps = steps
+
+    def on_before_optimizer_step(self, trainer: Any, module: Any, optimizer: Any) -> None:
+        if trainer.global_step + 1 in self.steps:
+            next(module.parameters()).grad.fill_(torch.inf)
+
+
+@pytest.mark.filterwarnings("ignore:The gradient of step")
+@pytest.mark.parametrize(
+    ("faults", "learning"),
+    [
+        # two of five steps, and then its good state is kept
+        ([4], [True, True, False, False, False]),
+        # the fault of step 2 is found as the word stops: it begins anew
+        ([2], [True, True, True, True, False]),
+        ([1, 3], [True, True, True, True, True]),
+    ],
+)
+def test_a_word_learns_as_long_however_often_training_goes_back(
+    faults: list[int], learning: list[bool], micro_sd: Path, folder: Path
+) -> None:
+    module, watch = _module(micro_sd, roll_backs=2), Watch()
+    module.load_base()
+    first = module.words.rows(module.model)[0].detach().clone()
+    trainer = quiet_trainer(max_steps=STEPS, callbacks=[watch, Overflow(*faults)])
+    trainer.fit(module, _data(folder))
+    rows = [first, *watch.rows]
+    moved = [not torch.equal(a, b) for a, b in zip(rows, rows[1:], strict=False)]
+    assert moved == learning
+    if faults == [4]:
+        assert torch.equal(watch.rows[1], watch.rows[-1])
+
+
 def test_a_finder_leaves_nothing_that_it_encoded(micro_sd: Path, folder: Path) -> None:
     finder = LearningRateFinder(
         num_training_steps=6, update_attr=False, early_stop_threshold=None, mode="linear"
