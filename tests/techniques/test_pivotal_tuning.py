@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import pytest
 import torch
-from lightning.pytorch.callbacks import LearningRateFinder
+from lightning.pytorch.callbacks import GradientAccumulationScheduler, LearningRateFinder
 from torch import Tensor
 
 from sdtune.data.style import StyleDataModule
@@ -187,7 +188,7 @@ def test_a_word_learns_as_long_however_often_training_goes_back(
     trainer = quiet_trainer(max_steps=STEPS, callbacks=[watch, Overflow(*faults)])
     trainer.fit(module, _data(folder))
     rows = [first, *watch.rows]
-    moved = [not torch.equal(a, b) for a, b in zip(rows, rows[1:], strict=False)]
+    moved = [not torch.equal(a, b) for a, b in pairwise(rows)]
     assert moved == learning
     if faults == [4]:
         assert torch.equal(watch.rows[1], watch.rows[-1])
@@ -259,6 +260,30 @@ def test_the_base_is_without_word_and_lora(micro_sd: Path) -> None:
     after = module.generate(["a <disc>"], [0], **settings)
     torch.testing.assert_close(before, after, rtol=0, atol=0)
     assert (module.generate(["a <disc>"], [0], num_inference_steps=1) - after).abs().max() > 1e-3
+
+
+def test_a_share_of_a_run_without_an_end_is_refused(micro_sd: Path) -> None:
+    endless = quiet_trainer(max_steps=-1, max_time="00:00:00:02")
+    [problem] = _module(micro_sd).problems_with_trainer(endless)
+    assert "say where the run ends, for the word stops after 0.4 of it" in problem
+    assert _module(micro_sd, embedding_stop_fraction=1.0).problems_with_trainer(endless) == []
+    assert _module(micro_sd).problems_with_trainer(quiet_trainer(max_steps=5)) == []
+
+
+def test_a_word_that_never_stops_needs_no_end(micro_sd: Path, folder: Path) -> None:
+    module = _module(micro_sd, embedding_stop_fraction=1.0)
+    quiet_trainer(max_steps=-1, max_time={"milliseconds": 50}).fit(module, _data(folder))
+    assert module.global_step
+    assert module.words.is_learning
+
+
+def test_steps_are_counted_as_they_are_accumulated(micro_sd: Path, folder: Path) -> None:
+    module, watch = _module(micro_sd, embedding_stop_fraction=0.5), Watch()
+    callbacks = [watch, GradientAccumulationScheduler({1: 2})]
+    quiet_trainer(max_steps=-1, max_epochs=3, callbacks=callbacks).fit(module, _data(folder))
+    assert module.global_step == 2 + 1 + 1  # of two batches each
+    moved = [not torch.equal(a, b) for a, b in pairwise(watch.rows)]
+    assert moved == [True, False, False, False, False]
 
 
 @pytest.mark.parametrize("fraction", [0.0, -0.5, 1.5])
