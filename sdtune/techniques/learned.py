@@ -227,6 +227,17 @@ class Learned(ABC):
         """
         return
 
+    def corrected_by_average(self, model: StableDiffusion) -> Sequence[nn.Parameter]:
+        """List what `after_average` changes.
+
+        Args:
+            model: The model, after `add_to`.
+
+        Returns:
+            The parameters; none by default.
+        """
+        return ()
+
     def after_average(self, model: StableDiffusion) -> None:
         """Correct an average, which is no longer trained.
 

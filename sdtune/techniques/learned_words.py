@@ -243,6 +243,11 @@ class LearnedWords(Learned):
             self._steps += 1
             self._restore_norms(model)
 
+    def corrected_by_average(self, model: StableDiffusion) -> Sequence[nn.Parameter]:
+        """List the rows that keep norms."""
+        pairs = zip(self.rows(model), self._norms, strict=True)
+        return [rows for rows, wanted in pairs if wanted is not None]
+
     def after_average(self, model: StableDiffusion) -> None:
         """Bring the rows to the norms that they keep."""
         self._restore_norms(model)

@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import lightning.pytorch as pl
 import torch
+from torch import Tensor
 
 from sdtune._checks import shortened
 from sdtune._prompt_fields import Subject
@@ -193,32 +194,18 @@ class PromptEncodingModule(WatchedModule):
         if prompts is not None:
             self._prompts = prompts
 
-    def hold_average(self) -> None:
-        """Put the average into the module, and correct it as a step."""
-        super().hold_average()
-        self._exchanges += 1
+    def corrected_by_average(self) -> Sequence[Tensor]:
+        """List what an average has moved too far."""
+        return [one for each in self.learns for one in each.corrected_by_average(self.model)]
+
+    def correct_average(self) -> None:
+        """Correct the average that is in the module, as a step."""
         for each in self.learns:
             each.after_average(self.model)
 
-    def release_average(self) -> None:
-        """Put the trained weights back."""
-        super().release_average()
+    def tell_of_exchange(self) -> None:
+        """Encode anew what other weights have encoded."""
         self._exchanges += 1
-
-    def on_validation_start(self) -> None:
-        """Encode with the average, where one is kept, what it validates."""
-        super().on_validation_start()
-        self._exchanges += bool(self._averaging_callbacks)
-
-    def on_validation_end(self) -> None:
-        """Go on with the trained weights, and with what they encode."""
-        super().on_validation_end()
-        self._exchanges += bool(self._averaging_callbacks)
-
-    def on_train_end(self) -> None:
-        """Encode anew: a callback may have put its average in."""
-        super().on_train_end()
-        self._exchanges += bool(self._averaging_callbacks)
 
     def _conditioning(self, captions: Sequence[str]) -> Conditioning:
         """Encode captions, each once, or look them up where nothing of them learns."""
