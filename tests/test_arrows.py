@@ -85,6 +85,7 @@ ARROWS: dict[str, set[str]] = {
     "_checks": set(),
     "_imports": set(),
     "_prompt_fields": set(),
+    "_run_steps": set(),
     "_wording": set(),
 }
 """What a room may import; `OPEN_TO_ALL` are besides.
@@ -92,7 +93,7 @@ ARROWS: dict[str, set[str]] = {
 `sdtune` is the package's public names.
 """
 
-OPEN_TO_ALL = {"_arguments", "_checks", "_imports", "_prompt_fields", "_wording"}
+OPEN_TO_ALL = {"_arguments", "_checks", "_imports", "_prompt_fields", "_run_steps", "_wording"}
 
 CIRCLES_ALLOWED: dict[tuple[str, str], str] = {
     ("sdtune", "*"): "the public names, for type checkers; imported when they are asked for",

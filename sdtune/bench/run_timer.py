@@ -12,6 +12,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from sdtune._run_steps import total_steps
 from sdtune.bench.window import counts_computing, now
 from sdtune.callbacks.periodic import PeriodicCallback
 
@@ -106,10 +107,10 @@ class RunTimer(Callback):
         Raises:
             ValueError: If the run has no end.
         """
-        total = trainer.estimated_stepping_batches
-        if not 0 < total < math.inf:
+        total = total_steps(trainer)
+        if not total:
             raise ValueError("Expected `trainer.max_steps` to be given, for a time of the whole.")
-        self._total = int(total)
+        self._total = total
         self._first = min(_WARM_UP, self._total // 4)
         self._epochs_between = trainer.check_val_every_n_epoch
         self._time_visits(trainer)

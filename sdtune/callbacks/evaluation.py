@@ -15,6 +15,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
 
 from sdtune._checks import check_all, check_not_negative
+from sdtune._run_steps import total_steps
 from sdtune.adapters.words import learned_placeholders
 from sdtune.callbacks.periodic import PeriodicCallback, is_trial
 from sdtune.evaluation.base_pictures import Draw
@@ -369,12 +370,12 @@ class EvaluationCallback(PeriodicCallback):
         )
 
     def _run(self, trainer: Trainer, pl_module: LightningModule) -> Provenance:
-        steps = trainer.estimated_stepping_batches if trainer.max_steps < 0 else trainer.max_steps
+        steps = total_steps(trainer) if trainer.max_steps < 0 else trainer.max_steps
         return Provenance(
             recipe=RunFolder(self.folder.parent).recipe,
             technique=type(pl_module).__name__,
             seed=cast(Mapping[str, Any], pl_module.hparams).get("seed"),
-            max_steps=int(steps) if steps < float("inf") else None,
+            max_steps=steps,
             device=device_name(trainer.strategy.root_device),
             versions=library_versions(),
         )

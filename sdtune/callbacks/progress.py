@@ -20,6 +20,7 @@ from torch import Tensor
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from sdtune._checks import check_all, check_not_negative, check_number, check_positive
+from sdtune._run_steps import total_steps
 
 __all__ = ["Progress"]
 
@@ -140,8 +141,7 @@ class Progress(TQDMProgressBar):
     def on_train_start(self, trainer: Trainer, *_: Any) -> None:
         """Open the bar at the step that training starts or resumes from."""
         self._reset(first_step=trainer.global_step)
-        total = trainer.estimated_stepping_batches
-        self._total = int(total) if 0 < total < math.inf else None
+        self._total = total_steps(trainer) or None
         self.train_progress_bar = self.init_train_tqdm()
         self.train_progress_bar.total = self._total
         self.train_progress_bar.initial = trainer.global_step

@@ -16,6 +16,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from sdtune._checks import check_all, check_positive
+from sdtune._run_steps import total_steps
 from sdtune.callbacks.periodic import begins_to_write, is_trial
 from sdtune.callbacks.resumed_recipe import check_recipe, recipe_of
 from sdtune.callbacks.stop_signals import (
@@ -169,7 +170,7 @@ class ResumeCheckpoint(ModelCheckpoint):
         if not is_trial(trainer):
             self.stop_before_steps(trainer)  # the other callbacks may have drawn for minutes
             self.signals.takes_steps = True
-            steps = trainer.estimated_stepping_batches  # asked for by all ranks alike
+            steps = total_steps(trainer)  # asked for by all ranks alike
             if trainer.is_global_zero:
                 note_steps(self._run_folder, steps)
 

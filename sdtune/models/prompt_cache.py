@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import torch
 from torch import Tensor
@@ -30,7 +30,8 @@ class PromptCache:
 
     The encoder is given with every call and not held: it may be loaded, moved or replaced
     between two of them. Captions that were not remembered are encoded when they are met, and those
-    that were met lately are in memory; so memory is bounded, however many there are.
+    that were met lately are in memory; so memory is bounded, however many there are. What encodes
+    a caption may be written meanwhile: it is looked up only as long as its version is the same.
 
     Args:
         store: Where conditionings are kept that were remembered; None keeps them in memory.
@@ -41,7 +42,7 @@ class PromptCache:
         self.store = store
         self.encoder = encoder
         self._known: dict[str, Conditioning] = {}
-        self._lately: OrderedDict[str, Conditioning] = OrderedDict()
+        self._lately: OrderedDict[str, tuple[Hashable, Conditioning]] = OrderedDict()
 
     def has_room(self, needed: int, captions: Sequence[str]) -> bool:
         """Tell whether captions may be remembered, all of them.
@@ -84,6 +85,7 @@ class PromptCache:
         encode: Encode,
         is_anew: Callable[[str], bool],
         device: torch.device,
+        version: Callable[[str], Hashable] = lambda caption: None,
     ) -> Conditioning:
         """Give the conditioning of a batch, each of its captions encoded once or looked up.
 
@@ -92,6 +94,8 @@ class PromptCache:
             encode: As in `remember`.
             is_anew: Tells of a caption whether it is encoded now, with gradients, and not kept.
             device: Where those go that are looked up.
+            version: Tells of a caption that is looked up which state of its encoder it needs, None
+                if that never changes; it is encoded anew when this differs.
 
         Returns:
             B rows, in the order of the captions.
@@ -99,7 +103,7 @@ class PromptCache:
         distinct = list(dict.fromkeys(captions))
         anew = [caption for caption in distinct if is_anew(caption)]
         known = [caption for caption in distinct if not is_anew(caption)]
-        looked_up = [self._row(caption, encode) for caption in known]
+        looked_up = [self._row(caption, encode, version(caption)) for caption in known]
         parts = [encode(anew)] if anew else []
         if known:
             rows = Conditioning.cat(looked_up)
@@ -125,20 +129,21 @@ class PromptCache:
         extra = {name: value[0] for name, value in row.added_cond_kwargs.items()}
         self.store.put(self._key(caption), tensors | extra)
 
-    def _row(self, caption: str, encode: Encode) -> Conditioning:
+    def _row(self, caption: str, encode: Encode, version: Hashable) -> Conditioning:
         """Look a caption up, or encode it, by itself, so that no bit depends on its batch."""
-        if caption in self._known:
+        if version is None and caption in self._known:
             return self._known[caption]
-        if caption not in self._lately:
-            row = self._stored(caption)
+        found = self._lately.get(caption)
+        if found is None or found[0] != version:
+            row = self._stored(caption) if version is None else None
             if row is None:
                 with torch.no_grad():
                     row = encode([caption]).to("cpu")
-            self._lately[caption] = row
+            found = self._lately[caption] = (version, row)
             if len(self._lately) > _LATELY_USED:
                 self._lately.popitem(last=False)
         self._lately.move_to_end(caption)
-        return self._lately[caption]
+        return found[1]
 
     def _stored(self, caption: str) -> Conditioning | None:
         found = None if self.store is None else self.store.get(self._key(caption))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 from contextlib import suppress
@@ -118,19 +117,19 @@ def note_process(folder: Path) -> None:
     _write(folder, RunProcess(os.getpid(), psutil.Process().create_time(), platform.node()))
 
 
-def note_steps(folder: Path, steps: float) -> None:
+def note_steps(folder: Path, steps: int | None) -> None:
     """Write down how many steps the run takes that this process trains in a folder.
 
     Args:
         folder: The run's folder.
-        steps: Optimizer steps, those before a resume included; below 1 or infinite if no number
+        steps: Optimizer steps, those before a resume included; 0 or None if no number
             of them ends it.
     """
     process = _read(folder)
     if process is None or not process.is_here or process.pid != os.getpid():
         return  # of a folder that cannot be locked nothing is said
     with suppress(OSError):  # training does not end for it
-        _write(folder, replace(process, steps=int(steps) if 0 < steps < math.inf else None))
+        _write(folder, replace(process, steps=steps or None))
 
 
 def forget_process(folder: Path) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sdtune._arguments import whole_signature
 from sdtune._checks import check_all, check_not_negative, check_positive, check_types
+from sdtune._run_steps import total_steps
 from sdtune.functional import (
     Stream,
     add_noise,
@@ -42,7 +43,6 @@ from sdtune.techniques.optimization import (
     optimization_problems,
     sets_own_rates,
     tell_short_run,
-    total_steps,
 )
 from sdtune.techniques.prior_preservation import PriorPreservation
 from sdtune.techniques.prompt_encoding import PromptEncodingModule

@@ -15,9 +15,9 @@ import torch
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
+from sdtune._run_steps import total_steps
 from sdtune.techniques.compile_clock import CompileClock
 from sdtune.techniques.compiled_blocks import compile_blocks
-from sdtune.techniques.optimization.steps import total_steps
 from sdtune.techniques.tuned_model import TunedModelModule
 
 __all__ = ["CompiledModule", "compiler_problems"]

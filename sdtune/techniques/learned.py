@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,6 +152,19 @@ class Learned(ABC):
         """
         return self.encodes_prompts_every_step
 
+    def version(self, caption: str, model: StableDiffusion) -> Hashable:
+        """Tell the state in which a caption is encoded now.
+
+        Args:
+            caption: A caption that is not encoded anew.
+            model: The model, after `add_to`.
+
+        Returns:
+            Another value after any write to what encodes the caption; None, as by default, if
+            nothing that learns here does.
+        """
+        return None
+
     def check(self, base: str) -> None:
         """Check all that can be checked without the weights.
 
@@ -213,6 +226,17 @@ class Learned(ABC):
             model: The model in training.
         """
         return
+
+    def corrected_by_average(self, model: StableDiffusion) -> Sequence[nn.Parameter]:
+        """List what `after_average` changes.
+
+        Args:
+            model: The model, after `add_to`.
+
+        Returns:
+            The parameters; none by default.
+        """
+        return ()
 
     def after_average(self, model: StableDiffusion) -> None:
         """Correct an average, which is no longer trained.

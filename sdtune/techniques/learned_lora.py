@@ -18,6 +18,7 @@ from sdtune.adapters.lora import (
     LoRASettings,
     add_lora,
     lora_parameters,
+    reached_text_parameters,
     tunable_parts,
     without_adapter,
 )
@@ -46,9 +47,11 @@ class LearnedLoRA(Learned):
     def __init__(self, settings: LoRASettings, text_encoder: bool = False) -> None:
         self.settings = settings
         self.text_encoder = text_encoder
+        self._clip_skip = 1
 
     def add_to(self, model: StableDiffusion, *, seed: int, clip_skip: int) -> None:
         """Add fresh matrices to the UNet and, if they learn, to the text encoders."""
+        self._clip_skip = clip_skip
         add_lora(
             model,
             **asdict(self.settings),
@@ -132,10 +135,14 @@ class LearnedLoRA(Learned):
         return problems
 
     def groups(self, model: StableDiffusion) -> list[LearnedGroup]:
-        """Return the UNet's matrices, and the text encoders'."""
+        """Return the UNet's matrices, and those of the text encoders that reach it.
+
+        A file may have others, which stay as they are: no gradient comes to them, and of several
+        processes each would wait for it.
+        """
         groups = [LearnedGroup("unet", lora_parameters(model.unet))]
         if self.text_encoder:
-            matrices = lora_parameters(model.text_encoders)
+            matrices = reached_text_parameters(model, self._clip_skip)
             groups.append(LearnedGroup("text_encoder", matrices, "text_encoder_learning_rate"))
         return groups
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
@@ -81,6 +81,7 @@ class LearnedWords(Learned):
         self.is_learning = True
         self._norms: list[Tensor | None] = []
         self._nouns: list[str] = []
+        self._steps = 0
 
     def rows(self, model: StableDiffusion) -> list[nn.Parameter]:
         """Find what learns.
@@ -187,8 +188,22 @@ class LearnedWords(Learned):
         Returns:
             Whether the caption holds a word, as long as those are learned.
         """
-        text = caption.lower()
-        return self.is_learning and any(each.token in text for each in self.words)
+        return self.is_learning and self._stands_in(caption)
+
+    def version(self, caption: str, model: StableDiffusion) -> Hashable:
+        """Tell how often the rows were written, and where they are, if a word is in the caption.
+
+        torch counts the writes, which no writer can forget, but for those to `.data`: some
+        optimizers write so, and their steps are counted here.
+        """
+        if not self._stands_in(caption):
+            return None
+        # what was made in inference mode has no count, and nobody writes to it
+        written = [
+            (rows.data_ptr(), None if rows.is_inference() else rows._version)
+            for rows in self.rows(model)
+        ]
+        return (self._steps, *written)
 
     def check(self, base: str) -> None:
         """Check each word by the vocabulary of the base, of which the tokenizer alone is loaded."""
@@ -225,7 +240,13 @@ class LearnedWords(Learned):
     def after_step(self, model: StableDiffusion) -> None:
         """Bring the rows back to the norms that they keep, as long as they learn."""
         if self.is_learning:
+            self._steps += 1
             self._restore_norms(model)
+
+    def corrected_by_average(self, model: StableDiffusion) -> Sequence[nn.Parameter]:
+        """List the rows that keep norms."""
+        pairs = zip(self.rows(model), self._norms, strict=True)
+        return [rows for rows, wanted in pairs if wanted is not None]
 
     def after_average(self, model: StableDiffusion) -> None:
         """Bring the rows to the norms that they keep."""
@@ -237,6 +258,10 @@ class LearnedWords(Learned):
             if wanted is not None:
                 norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
                 rows.mul_(wanted.to(rows.device) / norms)
+
+    def _stands_in(self, caption: str) -> bool:
+        text = caption.lower()
+        return any(each.token in text for each in self.words)
 
     def _words_for(self, subjects: Sequence[Subject | None]) -> Sequence[Placeholder]:
         """Give the words for some subjects, as the arguments have them."""

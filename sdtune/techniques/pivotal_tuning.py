@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import lightning.pytorch as pl
 from torch.optim import Optimizer
 
+from sdtune._checks import ArgumentsError
+from sdtune._run_steps import is_endless, total_steps
 from sdtune.adapters.lora import AdapterType, LoRASettings, TargetModules
 from sdtune.adapters.words import EmbeddingNorm
 from sdtune.techniques.base import DiffusionFineTuningModule
@@ -34,7 +37,9 @@ class PivotalTuningModule(DiffusionFineTuningModule):
         embedding_norm: `free`, `table` or `initializer`, see `TextualInversionModule`.
         embedding_learning_rate: Rate of the word's vectors.
         embedding_stop_fraction: Share of the run's optimizer steps after which the word stops, in
-            (0, 1]; 1 never stops. A run that is resumed with other `max_steps` stops elsewhere.
+            (0, 1]; 1 never stops, and is for a run without an end. A run that is resumed with other
+            `max_steps` stops elsewhere. Steps that a roll-back has undone do not count, and none
+            undoes a word that has stopped.
         rank: Inner dimension of each pair of matrices.
         alpha: The LoRA's update is scaled by `alpha / rank`.
         dropout: Probability of dropping an input of the update while training, in [0, 1).
@@ -99,18 +104,33 @@ class PivotalTuningModule(DiffusionFineTuningModule):
         self.words = words
         self.embedding_stop_fraction = embedding_stop_fraction
 
+    def problems_with_trainer(self, trainer: pl.Trainer) -> list[str]:
+        """List what keeps this technique from being trained by a Trainer; loads no weights."""
+        problems = super().problems_with_trainer(trainer)
+        return problems + (self._endless_problems() if is_endless(trainer) else [])
+
     def on_train_start(self) -> None:
-        """Find the step at which the word stops; a run that is resumed may be past it."""
+        """Find the step at which the word stops; a run that is resumed may be past it.
+
+        Raises:
+            ArgumentsError: If it stops after a share of the run, and the data have no end.
+        """
         super().on_train_start()
-        steps = int(self.trainer.estimated_stepping_batches)
-        # 0.3 of 10 steps is 3 of them, whatever 0.3 is in binary
-        self._stop_step = math.ceil(self.embedding_stop_fraction * steps - 1e-9)
-        self.words.is_learning = self.global_step < self._stop_step
+        steps = total_steps(self.trainer)
+        if steps is None and (problems := self._endless_problems()):
+            raise ArgumentsError(problems)
+        self._stop_step = math.inf
+        if steps is not None and self.embedding_stop_fraction < 1:
+            # 0.3 of 10 steps is 3 of them, whatever 0.3 is in binary
+            self._stop_step = math.ceil(self.embedding_stop_fraction * steps - 1e-9)
+        self.words.is_learning = self.steps_kept < self._stop_step
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Stop the word in time."""
+        """Stop the word in time, and let it learn on where training has gone back behind that."""
         super().on_train_batch_end(outputs, batch, batch_idx)
-        self.words.is_learning = self.global_step < self._stop_step
+        if self.words.is_learning and self.steps_kept >= self._stop_step:
+            self.keep_good_state()  # which may find that this step is none
+        self.words.is_learning = self.steps_kept < self._stop_step
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Drop the gradient of a word that has stopped: optimizers pass over what has none.
@@ -122,6 +142,15 @@ class PivotalTuningModule(DiffusionFineTuningModule):
             for rows in self.words.rows(self.model):
                 rows.grad = None
         super().on_before_optimizer_step(optimizer)
+
+    def _endless_problems(self) -> list[str]:
+        if self.embedding_stop_fraction == 1:
+            return []
+        return [
+            "Expected `trainer.max_steps` or `trainer.max_epochs` to say where the run ends, for "
+            f"the word stops after {self.embedding_stop_fraction} of it: give one, or set "
+            "`model.embedding_stop_fraction` to 1."
+        ]
 
 
 def _check_stop_fraction(fraction: float) -> None:

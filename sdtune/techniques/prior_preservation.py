@@ -13,6 +13,7 @@ from torch import Tensor
 from sdtune._checks import check_all, check_not_negative, check_positive
 from sdtune.functional import prior_preservation_loss
 from sdtune.models import StableDiffusion
+from sdtune.models.quantization import quantization_of
 
 __all__ = ["PriorPreservation"]
 
@@ -133,6 +134,9 @@ class PriorPreservation:
         }
         if model.max_prompt_chunks > 1:  # without, pictures of earlier versions are found
             drawer["max_prompt_chunks"] = model.max_prompt_chunks
+        quantization = quantization_of(model)
+        if quantization is not None:  # likewise
+            drawer["quantization"] = quantization
         data.make_class_pictures(draw, json.dumps(drawer, sort_keys=True))
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import astuple, replace
 from inspect import currentframe
 from typing import Any, Protocol, runtime_checkable
 
 import lightning.pytorch as pl
 import torch
+from torch import Tensor
 
 from sdtune._checks import shortened
 from sdtune._prompt_fields import Subject
@@ -60,8 +61,9 @@ class PromptEncodingModule(WatchedModule):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self._prompts = self._trained_prompts = PromptCache()
+        self._prompts = PromptCache()
         self._captions_are_drawn = False
+        self._exchanges = 0
 
     def encodes_anew(self, caption: str) -> bool:
         """Tell whether what a caption is encoded to can change from step to step.
@@ -190,41 +192,28 @@ class PromptEncodingModule(WatchedModule):
         self._captions_are_drawn = drawn and not self.encodes_prompts_every_step
         prompts = encode_before_training(self, self.encode, data)
         if prompts is not None:
-            self._prompts = self._trained_prompts = prompts
+            self._prompts = prompts
 
-    def hold_average(self) -> None:
-        """Put the average into the module, and correct it as a step."""
-        super().hold_average()
-        self._set_prompts_aside()
+    def corrected_by_average(self) -> Sequence[Tensor]:
+        """List what an average has moved too far."""
+        return [one for each in self.learns for one in each.corrected_by_average(self.model)]
+
+    def correct_average(self) -> None:
+        """Correct the average that is in the module, as a step."""
         for each in self.learns:
             each.after_average(self.model)
 
-    def release_average(self) -> None:
-        """Put the trained weights back, and what was encoded with them."""
-        super().release_average()
-        self._prompts = self._trained_prompts
-
-    def on_validation_start(self) -> None:
-        """Encode with the average, where one is kept, what it validates."""
-        super().on_validation_start()
-        if self.is_fitting and self._averaging_callbacks:
-            self._set_prompts_aside()
-
-    def on_validation_end(self) -> None:
-        """Go on with the trained weights, and with what was encoded with them."""
-        super().on_validation_end()
-        self._prompts = self._trained_prompts
-
-    def _set_prompts_aside(self) -> None:
-        # what is encoded with an average is no input of training
-        if self.encodes_prompts_every_step:
-            self._prompts = PromptCache()
+    def tell_of_exchange(self) -> None:
+        """Encode anew what other weights have encoded."""
+        self._exchanges += 1
 
     def _conditioning(self, captions: Sequence[str]) -> Conditioning:
         """Encode captions, each once, or look them up where nothing of them learns."""
         if any(each.drops_inputs_of_prompts for each in self.learns):
             return self.encode(captions)  # each sample drops its own
-        conditioning = self._prompts.batch(captions, self.encode, self._is_not_kept, self.device)
+        conditioning = self._prompts.batch(
+            captions, self.encode, self._is_not_kept, self.device, self._encoder_state
+        )
         if not torch.is_grad_enabled() or any(map(self.encodes_anew, captions)):
             return conditioning
         hidden_states = conditioning.encoder_hidden_states
@@ -234,6 +223,12 @@ class PromptEncodingModule(WatchedModule):
 
     def _is_not_kept(self, caption: str) -> bool:
         return self._captions_are_drawn or self.encodes_anew(caption)
+
+    def _encoder_state(self, caption: str) -> Hashable:
+        """Tell the state in which a caption is encoded now; None if it is always the same."""
+        versions = [each.version(caption, self.model) for each in self.learns]
+        # averages are exchanged through `.data`, which torch does not count
+        return (self._exchanges, *versions) if any(versions) else None
 
     def encode(self, captions: Sequence[str]) -> Conditioning:
         """Encode B captions as training does, with what has been learned."""

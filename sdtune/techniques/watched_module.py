@@ -26,6 +26,7 @@ from sdtune.techniques.trainer_problems import trainer_notes
 __all__ = ["WatchedModule", "check_roll_backs"]
 
 _ROLL_BACKS = "roll_backs_taken"
+_UNDONE = "steps_undone"
 _WRITTEN = ("state_dict", "current_model_state", "optimizer_states")
 """What of a checkpoint must be finite."""
 
@@ -35,12 +36,14 @@ class _GoodState:
     """What training goes back to, on the CPU.
 
     Attributes:
-        step: Optimizer steps that it has taken.
+        step: Optimizer steps that were taken when it was kept.
+        steps_kept: Those of them whose work is in it.
         weights: Name -> what learns.
         optimizers: The state of each optimizer.
     """
 
     step: int
+    steps_kept: int
     weights: Mapping[str, Tensor]
     optimizers: list[dict[str, Any]]
 
@@ -81,7 +84,7 @@ class WatchedModule(CompiledModule):
     def __init__(self, *, roll_backs: int = 0, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.roll_backs = roll_backs
-        self._roll_backs_taken = 0
+        self._roll_backs_taken = self._steps_undone = 0
         self._watch = NumberWatch()
         self._good: _GoodState | None = None
 
@@ -102,6 +105,12 @@ class WatchedModule(CompiledModule):
         """Compare with the Trainer and the data, and let no checkpoint come from the web."""
         keep_to_this_machine(self.trainer)
         return super().configure_callbacks()
+
+    def setup(self, stage: str) -> None:
+        """Count the roll-backs of this training alone; a checkpoint, read later, has its own."""
+        super().setup(stage)
+        if stage == "fit":
+            self._roll_backs_taken = self._steps_undone = 0
 
     def configure_model(self) -> None:
         """Load the base and add what learns, laid out so that a split model's can be resumed.
@@ -138,6 +147,11 @@ class WatchedModule(CompiledModule):
         """Say what other numbers of processes do differently; loads no weights."""
         return trainer_notes(trainer, self.learns)
 
+    @property
+    def steps_kept(self) -> int:
+        """Optimizer steps whose work is in what learns: those taken, less those undone."""
+        return self.global_step - self._steps_undone
+
     def check_numbers(self) -> None:
         """Look at all numbers since the last look. Called on every rank.
 
@@ -151,7 +165,7 @@ class WatchedModule(CompiledModule):
         if fault is None:
             self._keep(step)
         elif self._good is not None and self._roll_backs_taken < self.roll_backs:
-            self._roll_back(self._good, fault)
+            self._roll_back(self._good, step, fault)
         else:
             way_out = (
                 f"Training went back {self._roll_backs_taken} of {self.roll_backs} times."
@@ -162,6 +176,19 @@ class WatchedModule(CompiledModule):
                 f"{fault.sentence()} Nothing of it was written: checkpoints and adapters are of "
                 f"earlier steps, and `--resume` goes on from there. {way_out}"
             )
+
+    def keep_good_state(self) -> None:
+        """Let training go back to this step, if it is good, and not behind it.
+
+        For what ends at a step and does not learn again. Called on every rank.
+        """
+        if not self.roll_backs:
+            return
+        taken = self._roll_backs_taken
+        self.check_numbers()
+        is_kept = self._good is not None and self._good.step == self.global_step
+        if taken == self._roll_backs_taken and not is_kept:  # a checkpoint had it looked at
+            self._keep(self.global_step)
 
     def on_train_start(self) -> None:
         """Begin to watch, from the state that training starts or resumes from."""
@@ -201,6 +228,7 @@ class WatchedModule(CompiledModule):
         """
         super().on_save_checkpoint(checkpoint)
         checkpoint[_ROLL_BACKS] = self._roll_backs_taken
+        checkpoint[_UNDONE] = self._steps_undone
         seen = self._watch.look()
         lost = next(_not_finite({name: checkpoint.get(name) for name in _WRITTEN}), None)
         if lost is not None and seen is None:
@@ -210,9 +238,10 @@ class WatchedModule(CompiledModule):
             raise NotFiniteError(f"{fault.sentence()} The checkpoint was not written.")
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Recall how often training has gone back."""
+        """Recall how often training has gone back, and how far."""
         super().on_load_checkpoint(checkpoint)
         self._roll_backs_taken = int(checkpoint.get(_ROLL_BACKS, 0))
+        self._steps_undone = int(checkpoint.get(_UNDONE, 0))
 
     @property
     def _bar_reads_what_is_logged(self) -> bool:
@@ -259,13 +288,15 @@ class WatchedModule(CompiledModule):
         optimizers = self.trainer.optimizers
         self._good = _GoodState(
             step,
+            step - self._steps_undone,
             {name: _copied(each) for name, each in self.named_parameters()},
             [apply_to_collection(each.state_dict(), Tensor, _copied) for each in optimizers],
         )
 
     @torch.no_grad()
-    def _roll_back(self, good: _GoodState, fault: Fault) -> None:
+    def _roll_back(self, good: _GoodState, step: int, fault: Fault) -> None:
         self._roll_backs_taken += 1
+        self._steps_undone = step - good.steps_kept
         for name, each in self.named_parameters():
             each.copy_(good.weights[name])
         for optimizer, state in zip(self.trainer.optimizers, good.optimizers, strict=True):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import Callback, ModelSummary
+from lightning.pytorch.callbacks import Callback, GradientAccumulationScheduler, ModelSummary
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from sdtune.callbacks import progress
@@ -135,6 +135,13 @@ def test_the_last_step_is_known_from_epochs_too(tmp_path, max_steps, max_epochs,
     trainer = make_trainer(tmp_path, bar, max_steps=max_steps, max_epochs=max_epochs)
     trainer.fit(FakeTechnique(), FakeData())
     assert bar._total == total
+
+
+def test_the_last_step_is_known_where_accumulation_changes(tmp_path):
+    bar, schedule = Progress(), GradientAccumulationScheduler({1: 5})
+    trainer = make_trainer(tmp_path, bar, schedule, max_steps=-1, max_epochs=3)
+    trainer.fit(FakeTechnique(), FakeData())
+    assert bar._total == trainer.global_step == 5 + 1 + 1
 
 
 def test_the_display_can_be_switched_off(tmp_path, caplog, capsys):

@@ -110,3 +110,15 @@ def test_the_known_take_the_types_of_those_anew(dtype: torch.dtype) -> None:
     )
     assert found.encoder_hidden_states.dtype == dtype
     assert found.added_cond_kwargs["text_embeds"].dtype == dtype
+
+
+def test_a_caption_whose_encoder_was_written_is_encoded_anew() -> None:
+    cache, encode = PromptCache(), Encoder()
+    cache.remember(["<w>"], encode)  # of no version that is asked for below
+    version = {"<w>": 1, "a": None}
+    for weight, state in ((2.0, 1), (3.0, 2), (3.0, 2)):
+        encode.weight.data.fill_(weight)
+        version["<w>"] = state
+        found = cache.batch(["<w>", "a"], encode, lambda _: False, CPU, version.__getitem__)
+        assert _lengths(found) == [3.0 * weight, 2.0]
+    assert encode.asked == [["<w>"], ["<w>"], ["a"], ["<w>"]]

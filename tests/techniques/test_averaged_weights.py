@@ -30,6 +30,9 @@ BUILD: dict[str, Any] = {
         base, rank=2, learning_rate=1e-2, text_encoder_learning_rate=1e-2
     ),
     "words": lambda base: TextualInversionModule("<disc>", "c", base, learning_rate=1e-1),
+    "words of one norm": lambda base: TextualInversionModule(
+        "<disc>", "c", base, learning_rate=1e-1, embedding_norm="table"
+    ),
     "keys and values": lambda base: MultiConceptModule(
         ["<disc>"], ["c"], base, prior_loss_weight=0, learning_rate=1e-2
     ),
@@ -105,7 +108,7 @@ def _average(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
 @pytest.mark.parametrize(
     "build",
     [
-        pytest.param(build, id=name, marks=[pytest.mark.slow] if name != "words" else [])
+        pytest.param(build, id=name, marks=[] if "words" in name else [pytest.mark.slow])
         for name, build in BUILD.items()
     ],
 )
@@ -174,6 +177,34 @@ def test_training_goes_on_from_what_is_trained_and_the_average_is_judged(
     learned = {name.removeprefix("model.") for name in module.state_dict()}
     for name, value in module.model.state_dict().items():
         assert name in learned or torch.equal(value, frozen[name]), name
+
+
+def test_an_average_keeps_the_norm_and_looking_at_it_changes_nothing(
+    micro_sd: Path, tmp_path: Path
+) -> None:
+    module, watch = BUILD["words of one norm"](str(micro_sd)), Watch()
+    adapters = AdapterCheckpoint(every_n_steps=1)
+    path = _fit(module, tmp_path, "run", callbacks=(watch, adapters), val_check_interval=1)
+    (name,) = module.state_dict()
+    (wanted,) = module.words._norms
+    average = _average(watch.trained)[name]
+    found = _load(path)
+    torch.testing.assert_close(found["uncorrected_average"][name], average)
+    assert average.norm() < 0.99 * wanted
+    expected = average * wanted / average.norm()
+    tables = (tmp_path / "run/adapter").rglob("*.safetensors")
+    files = [load_file(each) for each in tables]
+    written = [value for each in files for value in each.values()]
+    assert len(written) == 5  # of each step, and the last
+    judged = [each[name] for each in watch.validated]
+    for rows in [*judged, *written, found["state_dict"][name]]:
+        torch.testing.assert_close(rows.norm(), wanted.squeeze())
+    for rows in (found["state_dict"][name], module.state_dict()[name], judged[-1]):
+        torch.testing.assert_close(rows, expected)
+    quiet, alone = BUILD["words of one norm"](str(micro_sd)), Watch()
+    unseen = _load(_fit(quiet, tmp_path, "quiet", callbacks=(alone,), limit_val_batches=0))
+    assert torch.equal(alone.trained[-1][name], watch.trained[-1][name])
+    assert torch.equal(unseen["uncorrected_average"][name], found["uncorrected_average"][name])
 
 
 def test_a_copy_shares_the_frozen_weights_and_no_other(micro_sd: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import pytest
 import torch
+from lightning.pytorch.callbacks import GradientAccumulationScheduler, LearningRateFinder
 from torch import Tensor
 
 from sdtune.data.style import StyleDataModule
@@ -51,16 +53,20 @@ class Watch(pl.Callback):
             trainer.save_checkpoint(self.saves / f"{trainer.global_step}.ckpt")
 
 
-def _fit(
-    module: PivotalTuningModule, folder: Path, watch: Watch, ckpt_path: Path | None = None
-) -> None:
-    data = StyleDataModule(
+def _data(folder: Path) -> StyleDataModule:
+    return StyleDataModule(
         str(folder / "discs"),
         trigger="<disc>",
         resolution=64,
         batch_size=2,
         cache_dir=str(folder / "cache"),
     )
+
+
+def _fit(
+    module: PivotalTuningModule, folder: Path, watch: Watch, ckpt_path: Path | None = None
+) -> None:
+    data = _data(folder)
     trainer = quiet_trainer(max_steps=STEPS, callbacks=[watch], min_steps=1)
     trainer.fit(module, data, ckpt_path=ckpt_path)
 
@@ -151,6 +157,80 @@ def test_a_word_that_stopped_is_encoded_once(
     assert [len(prompts) for prompts in encoded] == [2, 2, 1, 1, 1, 1]
 
 
+class Overflow(pl.Callback):
+    """Make the gradient of some steps infinite."""
+
+    def __init__(self, *steps: int) -> None:
+        self.steps = steps
+
+    def on_before_optimizer_step(self, trainer: Any, module: Any, optimizer: Any) -> None:
+        if trainer.global_step + 1 in self.steps:
+            next(module.parameters()).grad.fill_(torch.inf)
+
+
+@pytest.mark.filterwarnings("ignore:The gradient of step")
+@pytest.mark.parametrize(
+    ("faults", "learning"),
+    [
+        # two of five steps, and then its good state is kept
+        ([4], [True, True, False, False, False]),
+        # the fault of step 2 is found as the word stops: it begins anew
+        ([2], [True, True, True, True, False]),
+        ([1, 3], [True, True, True, True, True]),
+    ],
+)
+def test_a_word_learns_as_long_however_often_training_goes_back(
+    faults: list[int], learning: list[bool], micro_sd: Path, folder: Path
+) -> None:
+    module, watch = _module(micro_sd, roll_backs=2), Watch()
+    module.load_base()
+    first = module.words.rows(module.model)[0].detach().clone()
+    trainer = quiet_trainer(max_steps=STEPS, callbacks=[watch, Overflow(*faults)])
+    trainer.fit(module, _data(folder))
+    rows = [first, *watch.rows]
+    moved = [not torch.equal(a, b) for a, b in pairwise(rows)]
+    assert moved == learning
+    if faults == [4]:
+        assert torch.equal(watch.rows[1], watch.rows[-1])
+
+
+def test_a_finder_leaves_nothing_that_it_encoded(micro_sd: Path, folder: Path) -> None:
+    finder = LearningRateFinder(
+        num_training_steps=6, update_attr=False, early_stop_threshold=None, mode="linear"
+    )
+    plain, found = _module(micro_sd), _module(micro_sd)
+    for module, callbacks in ((plain, []), (found, [finder])):
+        trainer = quiet_trainer(max_steps=STEPS, callbacks=callbacks, default_root_dir=folder)
+        trainer.fit(module, _data(folder))
+    assert_equal_states(plain, found)
+
+
+def test_whatever_writes_a_word_is_what_its_captions_are_encoded_with(
+    micro_sd: Path, folder: Path
+) -> None:
+    module = _module(micro_sd)
+    _fit(module, folder, Watch())
+    _fit(module, folder, Watch())  # learns again, and stops again
+    (rows,) = module.words.rows(module.model)
+    caption = _data(folder).captions()[0]
+
+    @torch.no_grad()
+    def used() -> Tensor:
+        return module._conditioning([caption]).encoder_hidden_states
+
+    @torch.no_grad()
+    def expected() -> Tensor:
+        return module.encode([caption]).encoder_hidden_states
+
+    before, state = expected(), {name: each + 0.1 for name, each in module.state_dict().items()}
+    assert torch.equal(used(), before)
+    for write in (lambda: torch.no_grad()(rows.mul_)(2), lambda: module.load_state_dict(state)):
+        write()
+        assert torch.equal(used(), expected())
+        assert not torch.equal(expected(), before)
+        before = expected()
+
+
 def test_word_and_lora_have_their_own_rates(micro_sd: Path) -> None:
     module = _module(
         micro_sd,
@@ -180,6 +260,30 @@ def test_the_base_is_without_word_and_lora(micro_sd: Path) -> None:
     after = module.generate(["a <disc>"], [0], **settings)
     torch.testing.assert_close(before, after, rtol=0, atol=0)
     assert (module.generate(["a <disc>"], [0], num_inference_steps=1) - after).abs().max() > 1e-3
+
+
+def test_a_share_of_a_run_without_an_end_is_refused(micro_sd: Path) -> None:
+    endless = quiet_trainer(max_steps=-1, max_time="00:00:00:02")
+    [problem] = _module(micro_sd).problems_with_trainer(endless)
+    assert "say where the run ends, for the word stops after 0.4 of it" in problem
+    assert _module(micro_sd, embedding_stop_fraction=1.0).problems_with_trainer(endless) == []
+    assert _module(micro_sd).problems_with_trainer(quiet_trainer(max_steps=5)) == []
+
+
+def test_a_word_that_never_stops_needs_no_end(micro_sd: Path, folder: Path) -> None:
+    module = _module(micro_sd, embedding_stop_fraction=1.0)
+    quiet_trainer(max_steps=-1, max_time={"milliseconds": 50}).fit(module, _data(folder))
+    assert module.global_step
+    assert module.words.is_learning
+
+
+def test_steps_are_counted_as_they_are_accumulated(micro_sd: Path, folder: Path) -> None:
+    module, watch = _module(micro_sd, embedding_stop_fraction=0.5), Watch()
+    callbacks = [watch, GradientAccumulationScheduler({1: 2})]
+    quiet_trainer(max_steps=-1, max_epochs=3, callbacks=callbacks).fit(module, _data(folder))
+    assert module.global_step == 2 + 1 + 1  # of two batches each
+    moved = [not torch.equal(a, b) for a, b in pairwise(watch.rows)]
+    assert moved == [True, False, False, False, False]
 
 
 @pytest.mark.parametrize("fraction", [0.0, -0.5, 1.5])

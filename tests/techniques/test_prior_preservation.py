@@ -1,8 +1,15 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 
+from sdtune.models import load
+from sdtune.models.quantization import quantize_base
+from sdtune.techniques.dreambooth import DreamBoothModule
 from sdtune.techniques.prior_preservation import PriorPreservation
 
 
@@ -40,3 +47,21 @@ def test_a_joint_batch_is_the_subjects_and_then_their_classes(pixels: str) -> No
     assert joint[pixels].tolist() == [[0.0] * 3] * 2 + [[1.0] * 3] * 2
     assert joint["caption"] == ["an erica cat", "a hazel rabbit", "a cat", "a rabbit"]
     assert len(set(joint["index"])) == 4
+
+
+def test_a_quantised_base_has_class_pictures_of_its_own(micro_sd: Path) -> None:
+    drawers: list[dict[str, Any]] = []
+
+    class Data:
+        def make_class_pictures(self, draw: object, drawer: str) -> None:
+            drawers.append(json.loads(drawer))
+
+    technique, data = DreamBoothModule(str(micro_sd)), Data()
+    technique.model = load(str(micro_sd))
+    prior = PriorPreservation(1.0, 1, 0.0)
+    prior.make_class_pictures(technique, data)
+    quantize_base(technique.model, "int8")
+    prior.make_class_pictures(technique, data)
+    plain, quantised = drawers
+    assert "quantization" not in plain  # or pictures of earlier versions were not found
+    assert quantised == plain | {"quantization": "int8"}

@@ -120,3 +120,27 @@ def test_a_word_and_its_lora_go_on_together(micro_sd, tmp_path):
     for key, tensor in adapter.adapters[1].weights["unet"].items():
         assert torch.equal(lora.weights["unet"][key], tensor)
     assert registry.read_words([tmp_path / "learned_embeds.safetensors"])
+
+
+def test_layers_of_a_file_that_do_not_reach_the_unet_stay_as_they_are(micro_sd, tmp_path):
+    model = load(micro_sd)
+    add_lora(model, rank=2, alpha=2.0, text_encoder=True)
+    with torch.no_grad():
+        for parameter in lora_parameters(model):
+            parameter += 0.1
+    every = LoRAAdapter.from_model(model)
+    AdapterSet(every).save(tmp_path)
+    path = tmp_path / "pytorch_lora_weights.safetensors"
+    module = LoRAStyleModule(
+        base=str(micro_sd), adapter=str(path), clip_skip=2, text_encoder_learning_rate=1e-4
+    )
+    module.load_base()
+    matrices = lora_parameters(module.model.text_encoders)
+    assert 0 < sum(each.requires_grad for each in matrices) < len(matrices)
+    module.encode(["a disc"]).encoder_hidden_states.sum().backward()
+    _, texts = module.groups()
+    assert {id(each) for each in texts.parameters} == {
+        id(each) for each in matrices if each.grad is not None
+    }
+    [started] = module.adapter().adapters
+    assert started.weights["text_encoder"].keys() == every.weights["text_encoder"].keys()

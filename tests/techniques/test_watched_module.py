@@ -104,6 +104,24 @@ def test_it_goes_back_at_half_the_rate_and_a_resumed_run_too(
         )  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:The gradient of step")
+def test_each_fit_goes_back_as_often_and_counts_what_it_keeps(
+    micro_sd: Path, data: StyleDataModule
+) -> None:
+    module = LoRAStyleModule(str(micro_sd), rank=2, roll_backs=1)
+    for step, kept in ((4, 3), (2, 2)):  # found at steps 4 and 2, gone back to 2 and 0
+        trainer = quiet_trainer(
+            max_steps=kept + 2, log_every_n_steps=2, callbacks=[Poison(step, "gradient")]
+        )
+        trainer.fit(module, data)
+        assert module._roll_backs_taken == 1
+        assert module.steps_kept == kept
+    resumed = LoRAStyleModule(str(micro_sd), rank=2, roll_backs=1)
+    resumed.on_load_checkpoint(trainer._checkpoint_connector.dump_checkpoint())
+    assert resumed._roll_backs_taken == 1
+    assert resumed._steps_undone == module._steps_undone == 2
+
+
 def test_watching_changes_nothing_and_so_does_keeping_a_good_state(
     micro_sd: Path, data: StyleDataModule, tmp_path: Path
 ) -> None:

@@ -67,7 +67,7 @@ def test_epochs_are_the_steps_that_the_process_has_written_down(run, monkeypatch
     state = state_of(epochs, now=1010.0)
     assert (state.steps, state.seconds_left) == (239, pytest.approx(200 * 0.4 - 10))
     assert live_words(state).heading == "Training: step 39 of 239"
-    note_steps(run.folder, float("inf"))
+    note_steps(run.folder, None)
     assert live_words(state_of(epochs, now=1010.0)).rows[0] == unknown
     early = replace(run, resumes=[Resume(35, [])])
     said = ("time left", "not known before two steps are logged")

@@ -5,6 +5,7 @@ from sdtune.adapters.lora.layers import (
     add_lora,
     lora_layers,
     lora_parameters,
+    reached_text_parameters,
     tunable_parts,
     without_adapter,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "add_lora",
     "lora_layers",
     "lora_parameters",
+    "reached_text_parameters",
     "tunable_parts",
     "without_adapter",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ __all__ = [
     "lora_layers",
     "lora_pair",
     "lora_parameters",
+    "reached_text_parameters",
     "remove_lora",
     "tunable_parts",
     "without_adapter",
@@ -55,6 +57,8 @@ _UNET_CONVOLUTIONS = (
 )
 _TEXT_ATTENTION = ("q_proj", "k_proj", "v_proj", "out_proj")
 _TEXT_FEED_FORWARD = ("fc1", "fc2")
+
+_LAYER = re.compile(r"\.layers\.(\d+)$")
 
 _UNET_TARGETS: Mapping[str, tuple[str, ...]] = {
     "attention": _UNET_ATTENTION,
@@ -130,9 +134,9 @@ def add_lora(
 
     parts = {n: p for n, p in tunable_parts(model).items() if n == "unet" or text_encoder}
     targets = find_targets(parts, target_modules)
-    encoders = cast("list[CLIPTextModel]", list(model.text_encoders))
-    layers = model.family.text_layers(encoders, clip_skip)
-    reached = dict(zip(model.family.text_encoder_names, layers, strict=True))
+    reached = dict(
+        zip(model.family.text_encoder_names, _reached_layers(model, clip_skip), strict=True)
+    )
     with isolated_random_state():  # PEFT draws initial values, which `_initialize` replaces
         for name, part in parts.items():
             config: Any = settings.config(name, targets[name])
@@ -239,6 +243,29 @@ def lora_parameters(module: nn.Module) -> list[nn.Parameter]:
     return [each for name, each in named if any(prefix in name for prefix in PARAMETER_PREFIXES)]
 
 
+def reached_text_parameters(model: StableDiffusion, clip_skip: int) -> list[nn.Parameter]:
+    """List the parameters of the adapters in the text encoders that reach the UNet.
+
+    Args:
+        model: A bundle.
+        clip_skip: As in `add_lora`.
+
+    Returns:
+        The parameters, frozen or not, in the order of the modules.
+    """
+    found = []
+    layers = _reached_layers(model, clip_skip)
+    for encoder, reached in zip(model.text_encoders, layers, strict=True):
+        behind = {
+            id(each)
+            for name, module in encoder.named_modules()
+            if (numbered := _LAYER.search(name)) and int(numbered[1]) >= reached
+            for each in module.parameters()
+        }
+        found += [each for each in lora_parameters(encoder) if id(each) not in behind]
+    return found
+
+
 @contextmanager
 def without_adapter(model: nn.Module) -> Iterator[None]:
     """Switch the adapters off, so that the model is its own base, and restore them afterwards.
@@ -299,6 +326,11 @@ def find_targets(
                 f"{', '.join(f'`{n}`' for n in target_modules)} is in it."
             )
     return targets
+
+
+def _reached_layers(model: StableDiffusion, clip_skip: int) -> list[int]:
+    encoders = cast("list[CLIPTextModel]", list(model.text_encoders))
+    return model.family.text_layers(encoders, clip_skip)
 
 
 def _refuse_to_merge(*arguments: object, **options: object) -> None:

@@ -17,7 +17,6 @@ from sdtune.techniques.optimization.optimizers import (
     sets_own_rates,
 )
 from sdtune.techniques.optimization.parameter_groups import ParameterGroup
-from sdtune.techniques.optimization.steps import total_steps
 
 __all__ = [
     "AveragedWeightsModule",
@@ -31,5 +30,4 @@ __all__ = [
     "optimization_problems",
     "sets_own_rates",
     "tell_short_run",
-    "total_steps",
 ]

@@ -9,6 +9,7 @@ from functools import partial
 import lightning.pytorch as pl
 
 from sdtune._checks import check_all, check_not_negative
+from sdtune._run_steps import is_endless, total_steps
 from sdtune.techniques.optimization.averaged_weights import second_average_problems
 from sdtune.techniques.optimization.lr_schedules import (
     LRScheduleName,
@@ -20,7 +21,6 @@ from sdtune.techniques.optimization.optimizers import (
     averages_weights,
     check_optimizer,
 )
-from sdtune.techniques.optimization.steps import total_steps
 
 __all__ = ["check_optimization_arguments", "optimization_problems", "tell_short_run"]
 
@@ -70,8 +70,7 @@ def optimization_problems(
         One sentence each.
     """
     problems = second_average_problems(trainer) if averages_weights(optimizer) else []
-    is_endless = trainer.max_steps == -1 and trainer.max_epochs in (None, -1)
-    return problems + (endless_problems(lr_schedule) if is_endless else [])
+    return problems + (endless_problems(lr_schedule) if is_endless(trainer) else [])
 
 
 def tell_short_run(warmup_steps: int, trainer: pl.Trainer) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
@@ -14,6 +15,8 @@ from torch import Tensor
 __all__ = ["AveragedWeightsModule", "AveragingOptimizer", "second_average_problems"]
 
 _TRAINED = "current_model_state"  # as Lightning's WeightAveraging names it
+_AVERAGING = "averaging_state"  # likewise
+_UNCORRECTED = "uncorrected_average"
 
 
 @runtime_checkable
@@ -42,11 +45,15 @@ class AveragedWeightsModule(pl.LightningModule):
     and its `current_model_state` what training goes on with: the layout of Lightning's
     `WeightAveraging`. With any other optimizer nothing happens, but that `averaged_weights` also
     knows the average of such a callback.
+
+    A module may correct the average wherever it is looked at. What a callback goes on averaging is
+    not corrected, so that nothing that is trained or resumed depends on who has looked.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._has_exchanged = False
+        self._uncorrected: list[tuple[Tensor, Tensor]] = []
 
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:
@@ -62,13 +69,16 @@ class AveragedWeightsModule(pl.LightningModule):
             each.on_train_batch_end(self.trainer, self, None, None, 0)
             # as the Trainer does it around a validation: the weights are exchanged, and back
             each.on_validation_epoch_start(self.trainer, self)
+        uncorrected = self._correct() if averaging else []
         try:
             with self._average_of_optimizer():
                 yield
         finally:
+            _write(uncorrected)
             for each in averaging:
                 each.on_validation_epoch_end(self.trainer, self)
                 self._has_exchanged = False
+            self.tell_of_exchange()
 
     @contextmanager
     def _average_of_optimizer(self) -> Iterator[None]:
@@ -81,20 +91,60 @@ class AveragedWeightsModule(pl.LightningModule):
         finally:
             self.release_average()
 
+    def corrected_by_average(self) -> Sequence[Tensor]:
+        """List the parameters that `correct_average` changes; none by default."""
+        return ()
+
+    def correct_average(self) -> None:
+        """Correct the average that is in the module; nothing by default."""
+        return
+
+    def tell_of_exchange(self) -> None:
+        """Hear that other weights are in the module than before; nothing is done by default."""
+        return
+
     def hold_average(self) -> None:
         """Put the average into the module. Called only where there is one, and it is not there."""
         for each in self._averaging:
             each.hold_average()
+        self._correct()
 
     def release_average(self) -> None:
         """Put the trained weights back, bit for bit. Called only after `hold_average`."""
         for each in self._averaging:
             each.release_average()
+        self.tell_of_exchange()
 
     def on_validation_start(self) -> None:
         """Validate the average."""
         if self.is_fitting and self._averaging and not self._holds_average:
             self.hold_average()
+
+    def on_validation_epoch_start(self) -> None:
+        """Correct the average that a callback has put in just before."""
+        super().on_validation_epoch_start()
+        if self._averaging_callbacks:
+            self._uncorrected = self._correct()
+
+    def on_validation_epoch_end(self) -> None:
+        """Let a callback, which has its average back by now, go on from what it was."""
+        super().on_validation_epoch_end()
+        averaging = self._averaging_callbacks
+        if not averaging:
+            return
+        for each in averaging:
+            each.on_validation_epoch_start(self.trainer, self)
+        _write(self._uncorrected)
+        for each in averaging:
+            each.on_validation_epoch_end(self.trainer, self)
+        self._uncorrected = []
+        self.tell_of_exchange()
+
+    def on_train_end(self) -> None:
+        """Correct the average that a callback has left in the module: it is the result."""
+        super().on_train_end()
+        if self._averaging_callbacks:
+            self._correct()
 
     def on_validation_end(self) -> None:
         """Go on with the trained weights."""
@@ -108,6 +158,11 @@ class AveragedWeightsModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write the average, and beside it what training goes on with."""
+        if _AVERAGING in checkpoint:
+            average = checkpoint["state_dict"]
+            corrected = self._corrected_state(average)
+            checkpoint[_UNCORRECTED] = {name: average[name] for name in corrected}
+            checkpoint["state_dict"] = {**average, **corrected}
         if not self._averaging:
             return
         with self.averaged_weights():
@@ -118,9 +173,11 @@ class AveragedWeightsModule(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with the trained weights, if training is to go on."""
         # beside `averaging_state` they are a WeightAveraging callback's, which sees to them
-        is_ours = _TRAINED in checkpoint and "averaging_state" not in checkpoint
+        is_ours = _TRAINED in checkpoint and _AVERAGING not in checkpoint
         if is_ours and self.is_fitting:
             checkpoint["state_dict"] = checkpoint[_TRAINED]
+        if self.is_fitting and self._averaging_callbacks and _UNCORRECTED in checkpoint:
+            checkpoint["state_dict"] = {**checkpoint["state_dict"], **checkpoint[_UNCORRECTED]}
 
     @property
     def is_fitting(self) -> bool:
@@ -141,6 +198,26 @@ class AveragedWeightsModule(pl.LightningModule):
     def _holds_average(self) -> bool:
         return any(each.holds_average for each in self._averaging)
 
+    def _correct(self) -> list[tuple[Tensor, Tensor]]:
+        """Correct an average; return what was corrected, each with its values before."""
+        before = [(each, each.detach().clone()) for each in self.corrected_by_average()]
+        self.correct_average()
+        self.tell_of_exchange()
+        return before
+
+    def _corrected_state(self, average: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Correct an average that is not in the module; return what of it is corrected."""
+        concerned = {id(each) for each in self.corrected_by_average()}
+        named = [(name, each) for name, each in self.named_parameters() if id(each) in concerned]
+        if not named:
+            return {}
+        trained = [(each, each.detach().clone()) for _, each in named]
+        _write([(each, average[name]) for name, each in named])
+        self.correct_average()
+        corrected = {n: each.detach().to(average[n].device, copy=True) for n, each in named}
+        _write(trained)
+        return corrected
+
     def _trained_state(self) -> dict[str, Tensor]:
         held = self._holds_average
         if held:
@@ -152,6 +229,12 @@ class AveragedWeightsModule(pl.LightningModule):
 
     def _copied_state(self) -> dict[str, Tensor]:
         return {name: value.detach().clone() for name, value in self.state_dict().items()}
+
+
+@torch.no_grad()
+def _write(values: Sequence[tuple[Tensor, Tensor]]) -> None:
+    for parameter, value in values:
+        parameter.copy_(value)
 
 
 def second_average_problems(trainer: pl.Trainer) -> list[str]:

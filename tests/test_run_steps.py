@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
 
-from sdtune.techniques.optimization import total_steps
+from sdtune._run_steps import total_steps
 from sdtune.techniques.optimization.lr_schedules import rate_factor
 from tests.techniques.optimization.tiny_module import TinyModule, batches, endless, fit, rates_of
 

@@ -7,7 +7,16 @@ import math
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
 
-__all__ = ["total_steps"]
+__all__ = ["is_endless", "total_steps"]
+
+
+def is_endless(trainer: pl.Trainer) -> bool:
+    """Tell whether a run is told no number of steps or epochs; the data are not asked.
+
+    Args:
+        trainer: The trainer.
+    """
+    return trainer.max_steps == -1 and trainer.max_epochs in (None, -1)
 
 
 def total_steps(trainer: pl.Trainer) -> int | None:
