@@ -162,8 +162,7 @@ def test_a_failed_run_is_a_row_and_an_exit_code(toys, started, capsys):
     assert main(["compare", toys]) == 1
     printed = capsys.readouterr().out
     assert (
-        "<br>+10 (no interval) | failed: Expected the loss to be finite, but got nan. |"
-        in printed
+        "<br>+10 (no interval) | failed: Expected the loss to be finite, but got nan. |" in printed
     )
     assert main(["compare", toys]) == 1
     assert len(started) == 4  # the failed one is tried again
