@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import file_digest, sha256
 from pathlib import Path
 
 from sdtune._prompt_fields import PromptFields
+from sdtune.adapters.adapter_files import adapter_sha256, trained_number
 from sdtune.adapters.inspection import file_hashes
 from sdtune.adapters.pipeline import find_adapter_files
 from sdtune.adapters.registry import made_for, recognise
@@ -24,7 +24,6 @@ __all__ = [
     "adapter_source",
     "checkpoint_folder",
     "checkpoints",
-    "file_sha256",
     "find_recorded",
     "relative_path",
 ]
@@ -58,8 +57,7 @@ class AdapterSource:
 
     def number(self, name: str) -> int:
         """Read a number of its training, such as `clip_skip`; 1 where none is written."""
-        told = self.metadata.get(f"sdtune.{name}", "1")
-        return int(told) if told.isdecimal() and 0 < int(told) <= 64 else 1
+        return trained_number(self.metadata, name)
 
     @property
     def fields(self) -> PromptFields:
@@ -116,7 +114,7 @@ def adapter_source(adapter: str | Path, checkpoint: str | None = None) -> Adapte
         path=path,
         files=files,
         name=_NOT_IN_A_NAME.sub("_", name),
-        sha256=_sha256(files),
+        sha256=adapter_sha256(files),
         metadata=recognise(files[-1]).metadata(files[-1]),
     )
 
@@ -200,16 +198,6 @@ def find_recorded(
     return found
 
 
-def file_sha256(path: Path) -> str:
-    """Hash a file's bytes, in hexadecimal.
-
-    Args:
-        path: The file.
-    """
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
-
-
 def relative_path(path: Path) -> str:
     """Name a path below the current folder; empty if it is elsewhere, which is nobody's business.
 
@@ -250,14 +238,3 @@ def _name_of(path: Path, files: Sequence[Path]) -> str:
     while folder.name in (ADAPTER, BEST) or step_of(folder.name) is not None:
         folder = folder.parent
     return folder.name if folder == path.resolve() else RunFolder(folder).recipe
-
-
-def _sha256(files: Sequence[Path]) -> str:
-    hashes = [file_sha256(each) for path in files for each in _all_files(path)]
-    return hashes[0] if len(hashes) == 1 else sha256(" ".join(hashes).encode()).hexdigest()
-
-
-def _all_files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    return sorted(each for each in path.rglob("*") if each.is_file())
