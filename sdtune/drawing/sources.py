@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from sdtune._prompt_fields import PromptFields
-from sdtune.adapters.adapter_files import adapter_sha256, trained_number
+from sdtune.adapters.adapter_files import adapter_sha256, trained_number, trained_steps
 from sdtune.adapters.inspection import file_hashes
 from sdtune.adapters.pipeline import find_adapter_files
 from sdtune.adapters.registry import made_for, recognise
@@ -23,6 +23,7 @@ __all__ = [
     "AdapterSource",
     "adapter_source",
     "checkpoint_folder",
+    "checkpoint_step",
     "checkpoints",
     "find_recorded",
     "relative_path",
@@ -132,6 +133,15 @@ def checkpoints(run: Path) -> dict[str, Path]:
     found = {BEST: folder.best_adapter} if folder.best_adapter.is_dir() else {}
     found["last"] = folder.adapter
     return found | {step_label(step): path for step, path in by_step(folder.adapter).items()}
+
+
+def checkpoint_step(folder: Path) -> int | None:
+    """Read from a checkpoint's header of which step it is; None if it does not say.
+
+    Args:
+        folder: One of `checkpoints`.
+    """
+    return trained_steps(folder)
 
 
 def checkpoint_folder(run: Path, checkpoint: str | None) -> Path:
