@@ -149,20 +149,7 @@ class Evaluator:
             self._base_scores = self._suite.score(images, class_images)
         base = self._checkpoint(BASE_LABEL, 0, self._base_scores)
         self._write_pictures(base.pictures, images, class_images)
-        self.record = Evaluation(
-            finished=False,
-            base=Base(model.source, base_fingerprint(model)),
-            run=self.run,
-            protocol=self.protocol,
-            training_pictures=replace(
-                self.training.describe(), kept=round(self.training.kept(self._size), 4)
-            ),
-            metrics={},
-            checkpoints=[base],
-            sdtune=sdtune.__version__,
-            size=self._size,
-            choice=Choice(**asdict(self.rule)),
-        )
+        self.record = self._new_record(model, base)
         if past is not None:
             self._take_over(past)
 
@@ -240,6 +227,22 @@ class Evaluator:
         )
         record.save(RunFolder(self.folder).record)
         return record
+
+    def _new_record(self, model: StableDiffusion, base: Checkpoint) -> Evaluation:
+        return Evaluation(
+            finished=False,
+            base=Base(model.source, base_fingerprint(model)),
+            run=self.run,
+            protocol=self.protocol,
+            training_pictures=replace(
+                self.training.describe(), kept=round(self.training.kept(self._size), 4)
+            ),
+            metrics={},
+            checkpoints=[base],
+            sdtune=sdtune.__version__,
+            size=self._size,
+            choice=Choice(**asdict(self.rule)),
+        )
 
     def _base_pictures(self, model: StableDiffusion, clip_skip: int) -> BasePictures:
         """Open the cache by all that the base's pictures depend on besides prompts and seeds."""
