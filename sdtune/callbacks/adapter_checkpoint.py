@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from filecmp import cmp
 from pathlib import Path
 from typing import Literal, get_args
@@ -13,6 +12,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from sdtune._checks import check_positive
+from sdtune.adapters.adapter_files import copy_adapter, drop_adapter
 from sdtune.adapters.adapter_set import AdapterSet
 from sdtune.adapters.lora.kohya_header import OUTPUT_NAME
 from sdtune.adapters.registry import written_files
@@ -20,7 +20,6 @@ from sdtune.callbacks.periodic import PeriodicCallback, is_trial
 from sdtune.evaluation.recorded_training import training_record
 from sdtune.evaluation.technique import Technique, as_technique
 from sdtune.files import tensor_file
-from sdtune.files.atomic_file import replaced_atomically
 from sdtune.run_folder.layout import ADAPTER, BEST, RunFolder, by_step, step_label
 from sdtune.run_folder.resumes import changes_of_training
 
@@ -128,17 +127,15 @@ class AdapterCheckpoint(PeriodicCallback):
         """
         best = self.folder / BEST
         if step == technique.global_step:
-            _drop(best)
+            drop_adapter(best)
             self._write(technique, best)
             return
         source = self._kept(step)
         if source == best:
             return
-        _drop(best)
+        drop_adapter(best)
         if source is not None:
-            for file in written_files(source):
-                with replaced_atomically(best / file.relative_to(source)) as temporary:
-                    shutil.copyfile(file, temporary)
+            copy_adapter(source, best)
 
     def _step_folder(self, step: int) -> Path:
         return self.folder / step_label(step)
@@ -173,7 +170,7 @@ class AdapterCheckpoint(PeriodicCallback):
         # later ones are of a future that a resumed run has given up; they are written anew
         past = [number for number in folders if number <= step]
         for number in past[: -self.keep]:
-            _drop(folders[number])
+            drop_adapter(folders[number])
 
 
 def _is_copy(folder: Path, proved: Path) -> bool:
@@ -188,13 +185,3 @@ def _step_in(folder: Path) -> str | None:
     """Read from a header of which step the files in a folder are."""
     headers = (tensor_file.read_header(each).metadata for each in written_files(folder))
     return next((header.get("sdtune.steps") for header in headers if header), None)
-
-
-def _drop(folder: Path) -> None:
-    """Delete what sdtune wrote into a folder, and the folder if nothing else is in it."""
-    for file in written_files(folder):
-        file.unlink()
-    folders = [each for each in folder.rglob("*") if each.is_dir()]
-    for each in (*sorted(folders, reverse=True), folder):  # the inner ones first
-        if each.is_dir() and not any(each.iterdir()):
-            each.rmdir()

@@ -23,6 +23,7 @@ __all__ = [
     "evaluation_arguments",
     "evaluation_problem",
     "input_problems",
+    "measure_one_style",
     "override_words",
     "plan_run",
     "protocol_problems",
@@ -48,6 +49,7 @@ class PlannedRun:
         subject: What stands for `{subject}` in prompts.
         fields: What the fields of its prompts read, as its data says.
         inputs: What it reads; None before that is known.
+        clip_skip: Text encoder layer that its base and its adapter are drawn with.
     """
 
     name: str
@@ -59,6 +61,7 @@ class PlannedRun:
     subject: str | None = None
     fields: PromptFields = field(default_factory=PromptFields)
     inputs: RunInputs | None = None
+    clip_skip: object = 1
 
     @property
     def folder(self) -> Path:
@@ -160,6 +163,7 @@ def plan_run(
         digest=_short_hash(content),
         output=Path(comparison.output),
         subject=settings.subject,
+        clip_skip=_clip_skip(recipe, all_words),
     )
 
 
@@ -194,6 +198,8 @@ def evaluation_arguments(plan: PlannedRun) -> dict[str, Any]:
         if _is_evaluation(callback):
             given = callback.get("init_args") or {}
             terms = {name: value for name, value in given.items() if name in _PROTOCOL}
+            if given.get("goal") == "subject":  # which measures no style
+                terms["style_pictures"] = 0
             for name, fill in (
                 ("prompts", plan.fields.tuned),
                 ("class_prompts", plan.fields.plain),
@@ -251,6 +257,14 @@ def protocol_problems(plans: Sequence[PlannedRun]) -> list[str]:
         names = sorted(
             name for name in {*given, *expected} if given.get(name) != expected.get(name)
         )
+        if not measure_one_style(given.get("style_pictures"), expected.get("style_pictures")):
+            names = [name for name in names if name != "style_pictures"]
+        if plan.clip_skip != first.clip_skip:
+            problems.append(
+                f"Expected `{plan.name}` to be drawn as `{first.name}` is, but `model.clip_skip` "
+                f"is {plan.clip_skip} and {first.clip_skip}, with which their bases draw other "
+                "pictures: give both the same."
+            )
         if names:
             problems.append(
                 f"Expected `{plan.name}` to be evaluated as `{first.name}` is, but "
@@ -297,6 +311,16 @@ def _base_hash(base: str) -> str:
         return ""
 
 
+def measure_one_style(one: int | None, other: int | None) -> bool:
+    """Tell whether two evaluations have a style score each, which then must be the same one.
+
+    Args:
+        one: Training pictures for the style score of the one; None if it is the default.
+        other: Those of the other.
+    """
+    return all(each is None or each >= 2 for each in (one, other))
+
+
 def rung_problems(plans: Sequence[PlannedRun]) -> list[str]:
     """Say which runs would be evaluated at other steps than the first one.
 
@@ -332,6 +356,17 @@ def _with_evaluation(callbacks: Any, evaluation: Mapping[str, Any], settings: Va
         arguments["prompts"] = _put(arguments["prompts"], SUBJECT, settings.subject)
     new = {"class_path": _CALLBACK, "init_args": arguments}
     return [new if each is old else each for each in found] + ([] if old else [new])
+
+
+def _clip_skip(recipe: Mapping[str, Any], words: Sequence[str]) -> object:
+    """Find the layer that a model is trained and drawn with: the call's, the recipe's, or 1."""
+    arguments = (recipe.get("model") or {}).get("init_args") or {}
+    found = arguments.get("clip_skip", 1)
+    for word, after in zip(words, [*words[1:], ""], strict=False):
+        key, equals, value = word.partition("=")
+        if key in ("--model.clip_skip", "--model.init_args.clip_skip"):
+            found = yaml.safe_load(value if equals else after)
+    return found
 
 
 def _callbacks(callbacks: Any) -> list[dict[str, Any]]:

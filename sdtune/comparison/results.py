@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from sdtune._checks import shortened
 from sdtune.comparison.execution import Outcome
-from sdtune.comparison.planning import PlannedRun
+from sdtune.comparison.planning import PlannedRun, measure_one_style
 from sdtune.comparison.settings import SUBJECT
 from sdtune.run_folder.curves import Curve, read_curves
 from sdtune.run_folder.layout import RunFolder
-from sdtune.run_folder.record import Checkpoint, Evaluation
+from sdtune.run_folder.record import Checkpoint, Evaluation, Figure
+from sdtune.run_folder.terms import LATER_SETTINGS
 
 __all__ = ["ComparedRun", "are_comparable", "check_comparable", "read_result"]
 
 _LOSS_TAG = "train/loss"
+_LATER = (*LATER_SETTINGS, "held-out pictures")
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,13 @@ def _differences(results: Sequence[ComparedRun]) -> Iterator[str]:
     scored = [(each, _terms(each.evaluation, each.subject)) for each in results if each.evaluation]
     for result, terms in scored[1:]:
         first, expected = scored[0]
-        differing = [name for name in expected if terms[name] != expected[name]]
+        differing = [
+            name
+            for name in expected
+            if not _agree(name, expected[name], terms[name])
+            # of prompts that fit into one chunk the base draws the same
+            and not (name == "max_prompt_chunks" and _figures(first) == _figures(result))
+        ]
         if differing:
             shown = ", ".join(
                 f"`{name}` ({shortened(expected[name])} and {shortened(terms[name])})"
@@ -119,11 +128,23 @@ def _differences(results: Sequence[ComparedRun]) -> Iterator[str]:
             )
 
 
+def _agree(name: str, one: Any, other: Any) -> bool:
+    """Tell whether scores compare by one of their terms, as far as both records say it."""
+    if name in _LATER and None in (one, other):
+        return True
+    return one == other or (name == "style_pictures" and not measure_one_style(one, other))
+
+
+def _figures(result: ComparedRun) -> Mapping[str, Figure] | None:
+    return result.base.figures if result.base is not None else None
+
+
 def _terms(evaluation: Evaluation, subject: str | None) -> dict[str, object]:
     terms: dict[str, object] = asdict(evaluation.protocol)
     if subject:
         prompts = evaluation.protocol.prompts
         terms["prompts"] = [prompt.replace(subject, SUBJECT) for prompt in prompts]
+    terms["held-out pictures"] = evaluation.training_pictures.held_out
     terms["training pictures"] = evaluation.training_pictures.sha256
     terms["base"] = evaluation.base.fingerprint
     return terms

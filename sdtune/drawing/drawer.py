@@ -12,10 +12,11 @@ import torch
 from PIL import Image, PngImagePlugin
 from torch import nn
 
+from sdtune.adapters.adapter_files import file_sha256
 from sdtune.adapters.placed_adapters import PlacedAdapters
 from sdtune.drawing import parameters, picture_settings
 from sdtune.drawing.settings import Batch, PictureSettings, Precision, UsedAdapter, UsedBase
-from sdtune.drawing.sources import AdapterSource, file_sha256, relative_path
+from sdtune.drawing.sources import AdapterSource, relative_path
 from sdtune.models.devices import chosen_device
 from sdtune.models.loading import load
 from sdtune.models.sampling import sample

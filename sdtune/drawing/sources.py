@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import file_digest, sha256
 from pathlib import Path
 
 from sdtune._prompt_fields import PromptFields
+from sdtune.adapters.adapter_files import adapter_sha256, trained_number, trained_steps
 from sdtune.adapters.inspection import file_hashes
 from sdtune.adapters.pipeline import find_adapter_files
 from sdtune.adapters.registry import made_for, recognise
@@ -23,8 +23,8 @@ __all__ = [
     "AdapterSource",
     "adapter_source",
     "checkpoint_folder",
+    "checkpoint_step",
     "checkpoints",
-    "file_sha256",
     "find_recorded",
     "relative_path",
 ]
@@ -58,8 +58,7 @@ class AdapterSource:
 
     def number(self, name: str) -> int:
         """Read a number of its training, such as `clip_skip`; 1 where none is written."""
-        told = self.metadata.get(f"sdtune.{name}", "1")
-        return int(told) if told.isdecimal() and 0 < int(told) <= 64 else 1
+        return trained_number(self.metadata, name)
 
     @property
     def fields(self) -> PromptFields:
@@ -116,7 +115,7 @@ def adapter_source(adapter: str | Path, checkpoint: str | None = None) -> Adapte
         path=path,
         files=files,
         name=_NOT_IN_A_NAME.sub("_", name),
-        sha256=_sha256(files),
+        sha256=adapter_sha256(files),
         metadata=recognise(files[-1]).metadata(files[-1]),
     )
 
@@ -134,6 +133,15 @@ def checkpoints(run: Path) -> dict[str, Path]:
     found = {BEST: folder.best_adapter} if folder.best_adapter.is_dir() else {}
     found["last"] = folder.adapter
     return found | {step_label(step): path for step, path in by_step(folder.adapter).items()}
+
+
+def checkpoint_step(folder: Path) -> int | None:
+    """Read from a checkpoint's header of which step it is; None if it does not say.
+
+    Args:
+        folder: One of `checkpoints`.
+    """
+    return trained_steps(folder)
 
 
 def checkpoint_folder(run: Path, checkpoint: str | None) -> Path:
@@ -200,16 +208,6 @@ def find_recorded(
     return found
 
 
-def file_sha256(path: Path) -> str:
-    """Hash a file's bytes, in hexadecimal.
-
-    Args:
-        path: The file.
-    """
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
-
-
 def relative_path(path: Path) -> str:
     """Name a path below the current folder; empty if it is elsewhere, which is nobody's business.
 
@@ -250,14 +248,3 @@ def _name_of(path: Path, files: Sequence[Path]) -> str:
     while folder.name in (ADAPTER, BEST) or step_of(folder.name) is not None:
         folder = folder.parent
     return folder.name if folder == path.resolve() else RunFolder(folder).recipe
-
-
-def _sha256(files: Sequence[Path]) -> str:
-    hashes = [file_sha256(each) for path in files for each in _all_files(path)]
-    return hashes[0] if len(hashes) == 1 else sha256(" ".join(hashes).encode()).hexdigest()
-
-
-def _all_files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    return sorted(each for each in path.rglob("*") if each.is_file())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,30 @@ from torch import Tensor
 
 from sdtune._checks import check_all, check_not_negative, check_positive
 from sdtune._prompt_fields import PromptFields
+from sdtune.adapters.adapter_files import trained_number
 from sdtune.adapters.pipeline import find_adapter_files, load_adapter
-from sdtune.adapters.registry import read_words, recognise
+from sdtune.adapters.registry import find_in_folder, read_words
 from sdtune.data.sources.locations import check_location
 from sdtune.data.sources.registry import check_source
+from sdtune.evaluation.base_pictures import base_fingerprint
 from sdtune.evaluation.best import BestRule, Goal, check_goal
 from sdtune.evaluation.circumstances import device_name, library_versions
+from sdtune.evaluation.earlier_record import (
+    check_base_of,
+    check_idle,
+    check_same,
+    earlier_record,
+)
 from sdtune.evaluation.evaluation_call import EvaluationCall
 from sdtune.evaluation.evaluator import Evaluator
 from sdtune.evaluation.judges import load_judges, missing_needs
+from sdtune.evaluation.scored_adapter import (
+    default_output,
+    find_scored,
+    has_own_adapter,
+    label_apart,
+    place_best,
+)
 from sdtune.evaluation.settings import check_settings, filled_settings
 from sdtune.evaluation.training_set import TrainingSet
 from sdtune.files.text_file import read_lines
@@ -28,12 +43,12 @@ from sdtune.models.devices import chosen_device
 from sdtune.models.loading import check_base, load
 from sdtune.models.sampling import sample
 from sdtune.models.stable_diffusion import StableDiffusion
-from sdtune.run_folder.layout import RunFolder, by_step, step_of
-from sdtune.run_folder.record import Evaluation, EvaluationSettings, Provenance
+from sdtune.run_folder.layout import ADAPTER, BASE_LABEL, RunFolder
+from sdtune.run_folder.record import Checkpoint, Evaluation, EvaluationSettings, Provenance
 
 __all__ = ["AdapterEvaluation"]
 
-_OUTPUT = Path("runs", "evaluate")
+_STYLE_PICTURES = 32
 _UNASKED = EvaluationSettings(
     prompts=[],
     seeds=[0, 1],
@@ -59,56 +74,48 @@ class AdapterEvaluation:
     """
 
     def __init__(self, call: EvaluationCall) -> None:
-        run = None if call.adapter is None else _record_of(Path(call.adapter))
-        texts = [*(call.prompt or []), *_lines(call.prompts)]
-        asked = run.protocol if run else _UNASKED
-        given = _given(
-            prompts=texts or None,
-            seeds=None if call.seeds is None else list(call.seeds),
-            class_prompts=call.class_prompt,
-            num_inference_steps=call.num_inference_steps,
-            guidance_scale=call.guidance_scale,
-            negative_prompt=call.negative_prompt,
-            clip=call.clip,
-            dino=call.dino,
-            width=call.width,
-            height=call.height,
-        )
-        self.protocol = replace(asked, **given)
+        adapter = None if call.adapter is None else Path(call.adapter)
+        run = None if adapter is None else earlier_record(adapter)
+        self.protocol = replace(run.protocol if run else _UNASKED, **_asked(call))
         self.base = call.base or (run.base.source if run else "nano")
         self.pictures = call.pictures or (run.training_pictures.folder if run else None)
-        own_reading = run.training_pictures.reading if run and call.pictures is None else None
-        self.reading: dict[str, Any] = {
-            "folder": self.pictures,
-            **(own_reading or {}),
-            **_given(
-                source=call.source,
-                caption_column=call.caption_column,
-                image_column=call.image_column,
-            ),
-        }
-        own: Goal = "style" if run is None or "style_score" in run.metrics else "subject"
-        self.goal: Goal = call.goal or own
-        self.style_pictures = call.style_pictures if self.goal != "subject" else 0
+        self.reading = self._reading(call, run)
+        self.rule = _rule(call, run)
+        self.style_pictures = _style_pictures(call, run, self.rule.goal)
         check_all(
             lambda: check_settings(self.protocol),
-            lambda: check_goal(self.goal, missing_needs(self.protocol, self.style_pictures)),
+            lambda: check_goal(self.rule.goal, missing_needs(self.protocol, self.style_pictures)),
             lambda: check_base(self.base),
             lambda: _check_pictures(self.pictures),
             lambda: check_source(call.source),
-            lambda: check_not_negative("style_pictures", call.style_pictures),
+            lambda: check_not_negative("style_pictures", call.style_pictures or 0),
             lambda: check_positive("clip_skip", call.clip_skip, of="integer"),
             lambda: chosen_device(call.device),
             lambda: check_positive("max_prompt_chunks", call.max_prompt_chunks, of="integer"),
         )
-        self.adapters = {} if call.adapter is None else _checkpoints(Path(call.adapter))
-        self.protocol = filled_settings(self.protocol, self._fields(), of="")
-        self.clip_skip = call.clip_skip
-        self.max_prompt_chunks = call.max_prompt_chunks or self._trained_with_chunks()
+        scored = [] if adapter is None else find_scored(adapter)
+        if call.output:
+            self.output = Path(call.output)
+        else:
+            own = adapter if run is not None else None
+            self.output = own or default_output(adapter, scored)
+        self.is_own = adapter is not None and has_own_adapter(self.output, adapter)
+        self._check_output()
+        self._earlier = earlier_record(self.output)
+        self.adapters = label_apart(scored, self._earlier, self.is_own)
+        self.clip_skip = self.protocol.clip_skip or self._trained_with("clip_skip")
+        self.max_prompt_chunks = self.protocol.max_prompt_chunks or self._trained_with(
+            "max_prompt_chunks"
+        )
+        self.protocol = replace(
+            filled_settings(self.protocol, self._fields(), of=""),
+            style_pictures=self.style_pictures,
+            clip_skip=self.clip_skip,
+            max_prompt_chunks=self.max_prompt_chunks,
+        )
         self.device = chosen_device(call.device)
-        own_output = _output_of(call.adapter, has_record=run is not None)
-        self.output = Path(call.output) if call.output else own_output
         self.run = run.run if run else self._describe()
+        self._is_finished = run.finished if run else adapter is None or _is_whole(adapter)
 
     def evaluate(self) -> Evaluation:
         """Draw, score, and write `evaluation.json` and the pictures.
@@ -120,55 +127,83 @@ class AdapterEvaluation:
             ValueError: If a model that judges is not available here, an adapter is for another
                 kind of base, or the record in the output's folder cannot be added to.
         """
+        training = TrainingSet.from_folder(**self.reading)
         evaluator = Evaluator(
-            TrainingSet.from_folder(**self.reading),
+            training,
             load_judges(self.protocol.clip, self.protocol.dino, len(self.protocol.seeds)),
             self.protocol,
-            BestRule(self.goal),
+            self.rule,
             self.run,
             self.output,
             words=self._words(),
             style_pictures=self.style_pictures,
         )
-        past = self._past()
-        for path in self.adapters.values():  # what does not fit shall not cost the base's pictures
-            load_adapter(load(self.base), path)
+        past, record = self._earlier, RunFolder(self.output).record
+        if past is not None:
+            check_same(past, record, self.protocol, training.describe())
+        for each in self.adapters:  # what does not fit shall not cost the base's pictures
+            load_adapter(load(self.base), each.path)
         model = self._load().to(self.device)
+        if past is not None:
+            check_base_of(past, record, base_fingerprint(model))
         evaluator.begin(model, partial(self._draw, model), clip_skip=self.clip_skip, past=past)
-        for label, path in self.adapters.items():
+        for each in self.adapters:
             model = self._load()
-            load_adapter(model, path)
+            load_adapter(model, each.path)
             draw = partial(self._draw, model.to(self.device))
-            evaluator.evaluate(label, _step_of(path), draw)
-        evaluator.locate(dict(self._kept()))
-        return evaluator.save(finished=True)
+            evaluator.evaluate(each.label, each.step, draw, sha256=each.sha256)
+        check_idle(self.output)  # a run may have been gone on with meanwhile
+        if self.is_own:
+            best = evaluator.best()
+            label = None if best is None else best.label
+            found = None if label is None else evaluator.record.checkpoint(label)
+            place_best(self.output, best, None if found is None else found.step)
+        evaluator.locate(dict(self._kept(evaluator.record.checkpoints)))
+        return evaluator.save(finished=past.finished if past else self._is_finished)
+
+    def _check_output(self) -> None:
+        """Make sure that no other process and no other run writes where the record goes."""
+        check_idle(self.output)
+        if RunFolder(self.output).config.is_file() and not self.is_own:
+            raise ValueError(
+                f"Expected `output` to be no run's folder but the adapter's own, but {self.output} "
+                "is that of another run: name a folder such as runs/evaluate/compared."
+            )
+
+    def _reading(self, call: EvaluationCall, run: Evaluation | None) -> dict[str, Any]:
+        """Say where the training pictures are, how they are read, and which ones are held out."""
+        own = run.training_pictures if run and call.pictures is None else None
+        return {
+            "folder": self.pictures,
+            **((own.reading if own else None) or {}),
+            **({"held_out": own.held_out} if own and own.held_out else {}),
+            **_given(
+                source=call.source,
+                caption_column=call.caption_column,
+                image_column=call.image_column,
+            ),
+        }
 
     def _load(self) -> StableDiffusion:
         model = load(self.base)
         model.max_prompt_chunks = self.max_prompt_chunks
         return model
 
-    def _trained_with_chunks(self) -> int:
-        headers = (_header(path) for path in self.adapters.values())
-        said = (header.get("sdtune.max_prompt_chunks", "1") for header in headers)
-        return max((int(each) for each in said if each.isdecimal()), default=1)
+    def _trained_with(self, name: str) -> int:
+        """Read a number of the training in the adapters' headers; 1 where none says it."""
+        return max((trained_number(each.header, name) for each in self.adapters), default=1)
 
-    def _kept(self) -> Iterator[tuple[str, str]]:
+    def _kept(self, checkpoints: Sequence[Checkpoint] = ()) -> Iterator[tuple[str, str]]:
         """Name the adapters that lie below the output, as a run's own record names them."""
         output = self.output.resolve()
-        for label, path in self.adapters.items():
-            if path.resolve().is_relative_to(output):
-                yield label, path.resolve().relative_to(output).as_posix()
-
-    def _past(self) -> Evaluation | None:
-        past = _record_of(self.output)
-        if past is not None and past.protocol != self.protocol:
-            raise ValueError(
-                f"Expected {RunFolder(self.output).record} to be of the same prompts, seeds, "
-                "sampler, size and judges, for only then can it be added to, but it is not: give "
-                "another `output`."
-            )
-        return past
+        for each in checkpoints:
+            place = each.adapter or f"{ADAPTER}/{each.label}"
+            if each.label != BASE_LABEL and (output / place).exists():
+                yield each.label, place
+        for adapter in self.adapters:
+            path = adapter.path.resolve()
+            if path.is_relative_to(output):
+                yield adapter.label, path.relative_to(output).as_posix()
 
     def _draw(self, model: StableDiffusion, prompts: Sequence[str], seeds: Sequence[int]) -> Tensor:
         return sample(
@@ -186,22 +221,20 @@ class AdapterEvaluation:
     def _words(self) -> dict[str, str]:
         """Find the subjects' words, and what the base reads for them, in the adapters' files."""
         words: dict[str, str] = {}
-        for path in self.adapters.values():
-            for word in read_words(find_adapter_files(path)):
+        for each in self.adapters:
+            for word in read_words(find_adapter_files(each.path)):
                 words[word.placeholder_token] = word.initializer_token
         return {**words, **self._fields().words}
 
     def _fields(self) -> PromptFields:
         """Find what fields of prompts read, in the adapters' headers."""
         fields = PromptFields()
-        for path in self.adapters.values():
-            fields = PromptFields.from_json(_header(path).get("sdtune.prompt_fields", ""))
+        for each in self.adapters:
+            fields = PromptFields.from_json(each.header.get("sdtune.prompt_fields", ""))
         return fields
 
     def _describe(self) -> Provenance:
-        header: Mapping[str, str] = {}
-        for path in self.adapters.values():
-            header = _header(path)
+        header: Mapping[str, str] = self.adapters[-1].header if self.adapters else {}
         return Provenance(
             recipe="",
             technique=header.get("sdtune.technique", ""),
@@ -212,37 +245,47 @@ class AdapterEvaluation:
         )
 
 
-def _record_of(adapter: Path) -> Evaluation | None:
-    return Evaluation.load(adapter) if RunFolder(adapter).record.is_file() else None
+def _asked(call: EvaluationCall) -> dict[str, Any]:
+    """List what a call gives of the protocol."""
+    texts = [*(call.prompt or []), *_lines(call.prompts)]
+    return _given(
+        prompts=texts or None,
+        seeds=None if call.seeds is None else list(call.seeds),
+        class_prompts=call.class_prompt,
+        num_inference_steps=call.num_inference_steps,
+        guidance_scale=call.guidance_scale,
+        negative_prompt=call.negative_prompt,
+        clip=call.clip,
+        dino=call.dino,
+        width=call.width,
+        height=call.height,
+        clip_skip=call.clip_skip,
+        max_prompt_chunks=call.max_prompt_chunks,
+    )
 
 
-def _output_of(adapter: str | None, has_record: bool) -> Path:
-    if adapter is None:
-        return _OUTPUT / "base"
-    return Path(adapter) if has_record else _OUTPUT / Path(adapter).stem
+def _rule(call: EvaluationCall, run: Evaluation | None) -> BestRule:
+    """Choose by what the run was judged by, but for the goal that is given."""
+    if run is not None and run.choice is not None:
+        rule = BestRule(**asdict(run.choice))
+    else:
+        rule = BestRule("style" if run is None or "style_score" in run.metrics else "subject")
+    return replace(rule, goal=call.goal) if call.goal else rule
 
 
-def _checkpoints(adapter: Path) -> dict[str, Path]:
-    """Find the checkpoints of a run, or the one adapter that there is."""
-    steps = by_step(RunFolder(adapter).adapter)
-    if steps:
-        return {each.name: each for each in steps.values()}
-    find_adapter_files(adapter)  # raises if there is none
-    return {adapter.stem: adapter}
+def _style_pictures(call: EvaluationCall, run: Evaluation | None, goal: Goal) -> int:
+    """Take as many as the run did, so that its scores stay; a goal needs them that it had not."""
+    recorded = None if run is None else run.protocol.style_pictures
+    if call.style_pictures is None and recorded is not None and (recorded or not call.goal):
+        return recorded
+    count = _STYLE_PICTURES if call.style_pictures is None else call.style_pictures
+    return count if goal != "subject" else 0
 
 
-def _header(path: Path) -> Mapping[str, str]:
-    weights = find_adapter_files(path)[-1]
-    return recognise(weights).metadata(weights)
-
-
-def _step_of(path: Path) -> int:
-    step = step_of(path.name)
-    if step is not None:
-        return step
-    header = _header(path)
-    steps = header.get("sdtune.steps") or header.get("ss_steps") or "0"
-    return int(steps) if steps.isdecimal() else 0
+def _is_whole(adapter: Path) -> bool:
+    """Tell whether training reached its end, of a run without a record: it then has its adapter."""
+    folder = RunFolder(adapter).adapter
+    return bool(find_in_folder(folder)) if folder.is_dir() else True
 
 
 def _lines(path: str | None) -> list[str]:

@@ -31,14 +31,14 @@ class EvaluationCall:
             `openai/clip-vit-base-patch16`. By default a run's own, else `nano`.
         dino: A DINO that judges too, such as `facebook/dinov2-small`.
         goal: `style`: the best checkpoint has the highest style score; `subject`: CLIP-I; a metric,
-            such as `dino`: its best figure. By default `subject` of a run without a style score,
-            else `style`.
-        style_pictures: Training pictures whose captions the base draws for the style score.
-        clip_skip: Text encoder layer, counted from the end, as in training.
+            such as `dino`: its best figure. By default a run's own, else `style`.
+        style_pictures: Training pictures whose captions the base draws for the style score; by
+            default as many as a run's own, else 32.
+        clip_skip: Text encoder layer, counted from the end; by default as in training.
         max_prompt_chunks: Chunks of 75 tokens that a prompt may have, as in training; by default
             what the adapter's file says, else 1.
         output: Where the record and the pictures go; by default the run's folder, or one below
-            runs/evaluate.
+            runs/evaluate that is named by the adapter and its hash.
         device: Where to draw, such as `cuda`; by default the GPU if there is one.
         source: What reads `pictures`, as `data.source` in a recipe; by default it looks.
         caption_column: Where tables and metadata in `pictures` hold captions; by default it is
@@ -62,8 +62,8 @@ class EvaluationCall:
     clip: str | None = None
     dino: str | None = None
     goal: str | None = None
-    style_pictures: int = 32
-    clip_skip: int = 1
+    style_pictures: int | None = None
+    clip_skip: int | None = None
     max_prompt_chunks: int | None = None
     output: str | None = None
     device: str | None = None

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +34,7 @@ from sdtune.run_folder.record import (
     Base,
     Best,
     Checkpoint,
+    Choice,
     Cost,
     Evaluation,
     EvaluationSettings,
@@ -114,6 +115,12 @@ class Evaluator:
             ValueError: If the base draws what is not finite, for nothing can be compared with it.
         """
         self._device = model.device
+        self.protocol = replace(
+            self.protocol,
+            style_pictures=self.style_pictures,
+            clip_skip=clip_skip,
+            max_prompt_chunks=model.max_prompt_chunks,
+        )
         self._size = self._sides(model)
         drawer = self._base_pictures(model, clip_skip)
 
@@ -142,30 +149,21 @@ class Evaluator:
             self._base_scores = self._suite.score(images, class_images)
         base = self._checkpoint(BASE_LABEL, 0, self._base_scores)
         self._write_pictures(base.pictures, images, class_images)
-        self.record = Evaluation(
-            finished=False,
-            base=Base(model.source, base_fingerprint(model)),
-            run=self.run,
-            protocol=self.protocol,
-            training_pictures=replace(
-                self.training.describe(), kept=round(self.training.kept(self._size), 4)
-            ),
-            metrics={},
-            checkpoints=[base],
-            sdtune=sdtune.__version__,
-            size=self._size,
-        )
+        self.record = self._new_record(model, base)
         if past is not None:
             self._take_over(past)
 
     @torch.no_grad()
-    def evaluate(self, label: str, step: int, draw: Draw) -> Checkpoint:
+    def evaluate(
+        self, label: str, step: int, draw: Draw, *, sha256: str | None = None
+    ) -> Checkpoint:
         """Draw and score one checkpoint, and put it into the record.
 
         Args:
             label: Its name, such as `step_000200`; one of that name is replaced.
             step: Optimizer steps that it took.
             draw: The tuned model.
+            sha256: Hash over its adapter's files, if they are there.
 
         Returns:
             Its scores; none, and a warning, if it draws what is not finite.
@@ -186,7 +184,7 @@ class Evaluator:
         else:
             with self._timed("scoring"), self._judging():
                 scores = self._suite.score(images, class_images, self._base_scores)
-        checkpoint = self._checkpoint(label, step, scores)
+        checkpoint = replace(self._checkpoint(label, step, scores), sha256=sha256)
         self._write_pictures(checkpoint.pictures, images, class_images)
         others = [each for each in self.record.checkpoints if each.label != label]
         checkpoints = sorted([*others, checkpoint], key=lambda each: each.step)
@@ -230,6 +228,22 @@ class Evaluator:
         record.save(RunFolder(self.folder).record)
         return record
 
+    def _new_record(self, model: StableDiffusion, base: Checkpoint) -> Evaluation:
+        return Evaluation(
+            finished=False,
+            base=Base(model.source, base_fingerprint(model)),
+            run=self.run,
+            protocol=self.protocol,
+            training_pictures=replace(
+                self.training.describe(), kept=round(self.training.kept(self._size), 4)
+            ),
+            metrics={},
+            checkpoints=[base],
+            sdtune=sdtune.__version__,
+            size=self._size,
+            choice=Choice(**asdict(self.rule)),
+        )
+
     def _base_pictures(self, model: StableDiffusion, clip_skip: int) -> BasePictures:
         """Open the cache by all that the base's pictures depend on besides prompts and seeds."""
         drawer = describe_drawer(
@@ -247,12 +261,11 @@ class Evaluator:
         return width or model.resolution, height or model.resolution
 
     def _take_over(self, past: Evaluation) -> None:
-        names = ("base", "protocol", "training_pictures")
-        different = [each for each in names if getattr(past, each) != getattr(self.record, each)]
+        different = self.record.other_terms(past)
         if different:
             log.warning(
                 "Earlier evaluations are dropped, for they cannot be compared: another %s.",
-                " and another ".join(each.replace("_", " ") for each in different),
+                " and another ".join(different),
             )
             return
         kept = [each for each in past.checkpoints if each.label != BASE_LABEL]
@@ -267,7 +280,8 @@ class Evaluator:
         scoring = past.scoring_seconds + self._seconds["scoring"]
         seconds = drawing + scoring
         if run_seconds is None:
-            return Cost(seconds, drawing, scoring)
+            # what is scored after a run is none of what the run took
+            return Cost(seconds, drawing, scoring) if past.run_seconds is None else past
         run_seconds += past.run_seconds or 0.0
         return Cost(seconds, drawing, scoring, min(1.0, seconds / run_seconds), run_seconds)
 

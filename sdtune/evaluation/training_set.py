@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import repeat
@@ -75,6 +75,7 @@ class TrainingSet:
         caption_column: str | None = None,
         image_column: str | None = None,
         on_problem: OnProblem = "error",
+        held_out: Collection[str] = (),
     ) -> TrainingSet:
         """Read pictures; those without a caption have an empty one.
 
@@ -85,6 +86,7 @@ class TrainingSet:
             caption_column: Where tables and metadata hold captions; None finds it.
             image_column: Where tables hold pictures; None finds it.
             on_problem: With "skip", what was left out of training is left out here.
+            held_out: Names of the pictures that were held out of training.
 
         Returns:
             Its pictures.
@@ -104,10 +106,15 @@ class TrainingSet:
         if scan.problems:
             raise ValueError(" ".join(cut_list(list(map(str, scan.problems)))))
         if on_problem == "skip" and captioned:
-            return cls(captioned, location={"folder": plain_location(folder), **how})
-        by_name = {each.name: each for each in captioned}
-        pictures = [by_name.get(each.name, each) for each in scan.pictures]
-        return cls(pictures, location={"folder": plain_location(folder), **how})
+            pictures = list(captioned)
+        else:
+            by_name = {each.name: each for each in captioned}
+            pictures = [by_name.get(each.name, each) for each in scan.pictures]
+        return cls(
+            [each for each in pictures if each.name not in held_out],
+            [each for each in pictures if each.name in held_out],
+            {"folder": plain_location(folder), **how},
+        )
 
     @property
     def folder(self) -> Path:
@@ -135,7 +142,10 @@ class TrainingSet:
         folder = str(Path(read_from)) if isinstance(read_from, str) else str(self.folder)
         given = {name: value for name, value in self.location.items() if value is not None}
         reading = given if given.keys() - {"folder"} or isinstance(read_from, dict) else None
-        return TrainingPictures(folder, len(self.pictures), digest.hexdigest(), reading)
+        names = sorted(each.name for each in self.held_out)
+        return TrainingPictures(
+            folder, len(self.pictures), digest.hexdigest(), reading, held_out=names
+        )
 
     def kept(self, size: Size) -> float:
         """Say what samples are compared with.

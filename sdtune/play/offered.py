@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sdtune.drawing.sources import AdapterSource, adapter_source, checkpoints
+from sdtune.drawing.sources import AdapterSource, adapter_source, checkpoint_step, checkpoints
 from sdtune.evaluation.rounding import figure_words, places_of
 from sdtune.files.json_file import JsonFileError
-from sdtune.run_folder.layout import BEST, RunFolder, step_name
+from sdtune.run_folder.layout import BEST, RunFolder, step_label, step_name
 from sdtune.run_folder.record import Checkpoint, Evaluation
 
 __all__ = ["OfferedAdapter", "offer"]
@@ -84,7 +84,10 @@ def offer(path: Path, checkpoint: str | None = None) -> OfferedAdapter:
         return OfferedAdapter(path, first.name, {_ONLY: first.name}, _ONLY, {_ONLY: first})
     found = checkpoints(path)
     record = _record(path)
-    words = {key: _words(key, record, list(found)) for key in found}
+    words = {
+        key: _words(key, record, list(found), checkpoint_step(folder))
+        for key, folder in found.items()
+    }
     [key] = [each for each, folder in found.items() if folder == first.path][:1]
     return OfferedAdapter(path, RunFolder(path).name, words, key, {key: first})
 
@@ -96,11 +99,13 @@ def _record(run: Path) -> Evaluation | None:
         return None
 
 
-def _words(key: str, record: Evaluation | None, keys: list[str]) -> str:
+def _words(key: str, record: Evaluation | None, keys: list[str], step: int | None) -> str:
     """Name a checkpoint as it is chosen by: `best (step 400): style score 0.66, CLIP score 81`."""
     tuned = [] if record is None else record.tuned
     label: str | None = key
-    if key == BEST:
+    if key in (BEST, _LAST) and step is not None:  # as the files say, whatever the record does
+        label = step_label(step)
+    elif key == BEST:
         label = record.best.label if record is not None and record.best is not None else None
     elif key == _LAST:
         label = max((each for each in keys if each not in (BEST, _LAST)), default=None)

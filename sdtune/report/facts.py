@@ -17,12 +17,14 @@ __all__ = ["count_sentence", "facts", "lacks", "nearest_sentence", "notices", "s
 
 def summary(run: ReportedRun) -> str:
     """Say in one sentence what was trained, on what, and for how long."""
-    of = f" of {run.max_steps}" if run.max_steps and not run.is_finished else ""
+    taken = run.steps_taken
+    is_whole = run.is_finished and taken == run.max_steps
+    of = f" of {run.max_steps}" if run.max_steps and not is_whole else ""
     parts = [run.technique or "A technique that is not recorded"]
     parts.append(f"on {run.base}" if run.base else "")
     if run.evaluation is not None and run.evaluation.training_pictures.count:
         parts.append(f"with {counted(run.evaluation.training_pictures.count, 'picture')}")
-    steps = f"{_steps_taken(run)}{of} steps"
+    steps = f"{taken}{of} steps"
     return " ".join(part for part in parts if part) + f", {steps}."
 
 
@@ -44,6 +46,8 @@ def lacks(run: ReportedRun) -> Iterator[str]:
             "Nothing was scored in this run, so there are no figures and no best checkpoint: add "
             "sdtune.EvaluationCallback to the recipe, or run `sdtune evaluate`."
         )
+    if run.misplaced_best is not None:
+        yield f"{run.misplaced_best} Run `sdtune evaluate` to have the two agree."
     yield from told(run)
 
 
@@ -90,7 +94,7 @@ def facts(run: ReportedRun) -> Iterator[tuple[str, str]]:
         yield "training pictures", f"{data.count} in {data.folder}, SHA-256 {data.sha256}"
     elif run.data_folder is not None:
         yield "training pictures", str(run.data_folder)
-    steps = str(_steps_taken(run)) + (f" of {run.max_steps}" if run.max_steps else "")
+    steps = str(run.steps_taken) + (f" of {run.max_steps}" if run.max_steps else "")
     yield "steps", steps
     yield from _changes(run)
     seed = run.config.get("seed")
@@ -134,8 +138,3 @@ def _evaluation_facts(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
     yield "judges", f"CLIP {protocol.clip}" + (f", DINO {protocol.dino}" if protocol.dino else "")
     versions = {"sdtune": evaluation.sdtune, **evaluation.run.versions}
     yield "versions", ", ".join(f"{name} {version}" for name, version in versions.items())
-
-
-def _steps_taken(run: ReportedRun) -> int:
-    # curves are written every few steps, and may stop short of the last one
-    return run.max_steps if run.is_finished and run.max_steps else run.last_step

@@ -17,7 +17,6 @@ from sdtune.files import tensor_file
 from sdtune.files.confined_path import links_out_of
 from sdtune.report.model_card import CardPicture, model_card
 from sdtune.report.run import ReportedRun, read_run
-from sdtune.run_folder.checkpoints import Manifest
 from sdtune.run_folder.layout import (
     ADAPTER,
     BEST,
@@ -127,9 +126,9 @@ def private_words(folder: Path, private: Mapping[str, str]) -> Iterator[str]:
 
 
 def _check_finished(run: ReportedRun) -> None:
-    manifest = Manifest.load(RunFolder(run.folder).checkpoint.parent)
-    newest = manifest.checkpoints[0].step if manifest and manifest.checkpoints else None
-    is_short = newest is not None and run.max_steps is not None and newest < run.max_steps
+    newest, end = run.saved_step, run.adapter_step or run.max_steps
+    # a run that ends by time takes fewer steps; one that went on is behind no adapter of its end
+    is_short = newest is not None and end is not None and newest != end
     if not run.is_finished or (run.evaluation is None and is_short):
         got = newest if newest is not None else run.last_step
         of = f" of {run.max_steps}" if run.max_steps else ""
@@ -165,15 +164,23 @@ def _adapter_folder(run: ReportedRun, checkpoint: str | None) -> Path:
 
 
 def _scored(run: ReportedRun, source: Path) -> Checkpoint | None:
-    """Find the scores of the adapter in a folder: of the best, of a step, or of the last."""
+    """Find the scores of the adapter in a folder, by the step that its header says."""
     if run.evaluation is None:
         return None
+    if source.name == BEST and run.misplaced_best is not None:
+        raise ValueError(
+            f"{run.misplaced_best} Run `sdtune evaluate {run.folder}` to have the two agree, or "
+            "name a `--checkpoint`."
+        )
     tuned, best = run.evaluation.tuned, run.evaluation.best
+    step = run.step_of_adapter(source)
+    if step is not None:
+        return next((each for each in tuned if each.step == step), None)
     if source.name == BEST:
         return next((each for each in tuned if best and each.label == best.label), None)
     if step_of(source.name) is not None:
         return next((each for each in tuned if each.label == source.name), None)
-    return next((each for each in tuned[-1:] if each.step == (run.max_steps or each.step)), None)
+    return next((each for each in tuned[-1:] if each.step == run.steps_taken), None)
 
 
 def _copy_adapter(source: Path, target: Path) -> None:

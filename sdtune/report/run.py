@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sdtune.adapters.adapter_files import trained_steps
 from sdtune.adapters.pipeline import find_adapter_files
 from sdtune.data.survey_file import SURVEY, RecordedSurvey, read_survey
 from sdtune.files.json_file import JsonFileError
 from sdtune.files.text_file import parse_yaml_text, read_text
+from sdtune.run_folder.checkpoints import MANIFEST, Manifest
 from sdtune.run_folder.curves import Curve, read_curves
-from sdtune.run_folder.layout import BEST, RunFolder, by_step
+from sdtune.run_folder.layout import BEST, RECORD, RunFolder, by_step, step_name
 from sdtune.run_folder.not_read import NotRead, find_not_read
 from sdtune.run_folder.picture_losses import PictureLoss, read_picture_losses
 from sdtune.run_folder.record import Checkpoint, Evaluation
@@ -105,6 +107,56 @@ class ReportedRun:
         if self.samples is not None:
             steps.append(self.samples.last_step)
         return max(steps)
+
+    @property
+    def steps_taken(self) -> int:
+        """Optimizer steps that were taken, as far as it is known.
+
+        A run may end before `max_steps`, by time or because nothing gets better.
+        """
+        if not self.is_finished:
+            return self.last_step
+        # curves are written every few steps, and may stop short of the last one
+        return max(self.last_step, self.saved_step or 0, self.adapter_step or 0)
+
+    @property
+    def saved_step(self) -> int | None:
+        """The step of the newest checkpoint to resume from, if there is one."""
+        folder = RunFolder(self.folder).checkpoint.parent
+        if self.not_read.holds(folder / MANIFEST):
+            return None
+        manifest = Manifest.load(folder)
+        return manifest.checkpoints[0].step if manifest and manifest.checkpoints else None
+
+    @property
+    def adapter_step(self) -> int | None:
+        """The step of the final adapter, as its header says."""
+        return self.step_of_adapter(RunFolder(self.folder).adapter)
+
+    @property
+    def misplaced_best(self) -> str | None:
+        """Say that `adapter/best` holds another checkpoint than the record names; None if not."""
+        best = self.evaluation.best if self.evaluation is not None else None
+        place = RunFolder(self.folder).best_adapter
+        step = self.step_of_adapter(place)
+        if best is None or step is None or self.evaluation is None:
+            return None
+        if best.label is not None and self.evaluation.checkpoint(best.label).step == step:
+            return None
+        named = "none" if best.label is None else step_name(best.label)
+        return (
+            f"Expected {place} to hold the best checkpoint, {named} by {RECORD}, but it is of step "
+            f"{step}."
+        )
+
+    def step_of_adapter(self, folder: Path) -> int | None:
+        """Read of which step the adapter in a folder is; None if there is none, or it is not said.
+
+        Args:
+            folder: The folder.
+        """
+        files = self.adapter_files(folder)
+        return trained_steps(folder) if files else None
 
     @property
     def is_finished(self) -> bool:

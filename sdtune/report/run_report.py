@@ -111,7 +111,8 @@ def _snippets(run: ReportedRun) -> list[Snippet]:
     folders = [run.folder / shown.adapter] if shown is not None and shown.adapter else []
     if shown is not None and run.evaluation is not None:
         best = run.evaluation.best
-        if best is not None and best.label == shown.label:
+        is_there = run.step_of_adapter(places.best_adapter) in (None, shown.step)
+        if best is not None and best.label == shown.label and is_there:
             folders.insert(0, places.best_adapter)
     kept = reversed(by_step(places.adapter).values())
     for folder in (*folders, places.adapter, *kept):

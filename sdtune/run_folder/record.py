@@ -6,19 +6,28 @@ import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, FiniteFloat, NonNegativeInt
+from pydantic import FiniteFloat, NonNegativeInt
 
 from sdtune.files.confined_path import ConfinedPath
 from sdtune.files.json_file import JsonFileError, read_json, write_json
 from sdtune.run_folder.layout import BASE_LABEL, RECORD, SCORED_PICTURES
+from sdtune.run_folder.terms import (
+    LATER_SETTINGS,
+    Base,
+    Choice,
+    EvaluationSettings,
+    Provenance,
+    TrainingPictures,
+)
 
 __all__ = [
     "VERSION",
     "Base",
     "Best",
     "Checkpoint",
+    "Choice",
     "Cost",
     "Difference",
     "Evaluation",
@@ -39,93 +48,11 @@ VERSION = 1
 _ADDED_LATER = (
     *(("protocol", "width"), ("protocol", "height"), ("", "size")),
     *(("training_pictures", "reading"), ("training_pictures", "kept")),
+    *(("training_pictures", "held_out"), ("", "choice")),
+    *(("protocol", each) for each in LATER_SETTINGS),
 )
 
 Verdict = Literal["better", "worse", "no difference seen", "no interval"]
-
-
-@dataclass(frozen=True)
-class Base:
-    """The untuned model.
-
-    Attributes:
-        source: What it was loaded from, as the user named it.
-        fingerprint: SHA-256 over its weights.
-    """
-
-    source: str
-    fingerprint: str
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """What was trained, and where.
-
-    Attributes:
-        recipe: The recipe's name; empty if an adapter was scored without its run.
-        technique: The LightningModule's class, or as its adapter's header says; may be empty.
-        seed: The run's seed, if it is known.
-        max_steps: Optimizer steps that the run was to take, if they are known.
-        device: `cpu`, or the name of the GPU.
-        versions: Library -> version.
-    """
-
-    recipe: str
-    technique: str
-    seed: int | None
-    max_steps: int | None
-    device: str
-    versions: dict[str, str]
-
-
-@dataclass(frozen=True)
-class EvaluationSettings:
-    """What every checkpoint was asked to draw, and who judged it: only equals are compared.
-
-    Attributes:
-        prompts: What is drawn.
-        seeds: Every prompt is drawn once with each.
-        class_prompts: What is drawn to see whether the class stayed what it was.
-        num_inference_steps: Steps of the sampler.
-        guidance_scale: Strength of classifier-free guidance.
-        negative_prompt: What guidance leads away from.
-        clip: The CLIP that judges.
-        dino: The DINO that judges, if any.
-        width: Of the pictures, in pixels; None is the base's own side.
-        height: Likewise.
-    """
-
-    prompts: Annotated[list[str], Field(min_length=1)]
-    seeds: Annotated[list[int], Field(min_length=1)]
-    class_prompts: list[str]
-    num_inference_steps: int
-    guidance_scale: FiniteFloat
-    negative_prompt: str
-    clip: str
-    dino: str | None
-    width: int | None = None
-    height: int | None = None
-
-
-@dataclass(frozen=True)
-class TrainingPictures:
-    """What the samples are compared with.
-
-    Attributes:
-        folder: Where the pictures are.
-        count: How many there are.
-        sha256: Hash over their bytes.
-        reading: How they are read, if `folder` alone does not say it: several folders and their
-            repeats, a source, columns.
-        kept: Mean share of a picture's pixels that samples are compared with: the middle, in their
-            shape. None if that was not recorded.
-    """
-
-    folder: str
-    count: int
-    sha256: str
-    reading: dict[str, str | dict[str, int]] | None = field(default=None, compare=False)
-    kept: FiniteFloat | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -213,6 +140,7 @@ class Checkpoint:
             `class_drift`, class prompts. Absent for metrics of a whole set.
         against_base: Metric -> the difference from the base; empty for the base.
         nearest: The nearest training picture of each sample.
+        sha256: Hash over the adapter's files, if it was scored after training; else None.
     """
 
     label: str
@@ -223,6 +151,7 @@ class Checkpoint:
     per_sample: dict[str, list[FiniteFloat]] = field(default_factory=dict)
     against_base: dict[str, Difference] = field(default_factory=dict)
     nearest: list[NearestPicture] = field(default_factory=list)
+    sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -264,7 +193,8 @@ class Cost:
         drawing_seconds: Sampling.
         scoring_seconds: The metrics and the models that judge.
         share_of_run: `seconds / run_seconds`, in [0, 1].
-        run_seconds: From the start of training to the latest evaluation.
+        run_seconds: From the start of training to its latest evaluation. Of a run, what is scored
+            after training is not counted.
     """
 
     seconds: FiniteFloat = 0.0
@@ -291,6 +221,7 @@ class Evaluation:
         sdtune: The version that wrote it.
         version: Of the file's layout.
         size: Width and height of the samples in pixels; None if that was not recorded.
+        choice: What the best is chosen by; None if that was not recorded.
     """
 
     finished: bool
@@ -305,6 +236,7 @@ class Evaluation:
     sdtune: str = ""
     version: int = VERSION
     size: tuple[int, int] | None = None
+    choice: Choice | None = None
 
     @property
     def untuned(self) -> Checkpoint | None:
@@ -355,7 +287,23 @@ class Evaluation:
             inside = values[part] if part else values
             if inside[name] is None:  # as it was written before
                 del inside[name]
+        for checkpoint in values["checkpoints"]:
+            if checkpoint["sha256"] is None:
+                del checkpoint["sha256"]
         write_json(path, values)
+
+    def other_terms(self, other: Evaluation) -> list[str]:
+        """Name what another record's scores hang on and these do not; empty if both compare.
+
+        Args:
+            other: The other one.
+        """
+        same = {
+            "base": self.base.fingerprint == other.base.fingerprint,
+            "protocol": self.protocol.agrees_with(other.protocol),
+            "training pictures": self.training_pictures.agrees_with(other.training_pictures),
+        }
+        return [name for name, is_same in same.items() if not is_same]
 
     def checkpoint(self, label: str) -> Checkpoint:
         """Find a checkpoint by its label, such as `base` or `step_000200`.

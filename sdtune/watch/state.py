@@ -77,7 +77,7 @@ def state_of(run: ReportedRun, now: float | None = None) -> RunState:
     since = max((each.step for each in run.resumes), default=0)
     losses = run.curves.get("train/loss")
     rate = rate_of(losses, since)
-    step = run.max_steps if doing == "finished" and run.max_steps else run.last_step
+    step = run.steps_taken if doing == "finished" else run.last_step
     steps = process.steps if process is not None and process.steps else run.max_steps
     left = None
     if process is not None and rate is not None and steps and silence is not None:

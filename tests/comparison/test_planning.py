@@ -135,6 +135,29 @@ def test_what_is_drawn_of_the_class_must_be_the_same_in_words():
     assert "but `class_prompts` of" in problem
 
 
+def _styled(name, words=(), **arguments):
+    arguments = {"prompts": ["a hat", "a car"], **arguments}
+    trainer = {"callbacks": [{"class_path": "EvaluationCallback", "init_args": arguments}]}
+    recipe = {"trainer": trainer, "model": {"init_args": {"clip_skip": 2}}}
+    return plan(name, recipe, words, runs={"word": Variant("w"), "lora": Variant("l")})
+
+
+def test_one_judge_of_style_needs_one_number_of_pictures():
+    eight, subject = _styled("word", style_pictures=8), _styled("lora", goal="subject")
+    assert protocol_problems([eight, _styled("lora", style_pictures=8)]) == []
+    assert protocol_problems([eight, subject]) == []  # which measures no style
+    for other in (_styled("lora", style_pictures=24), _styled("lora")):
+        [problem] = protocol_problems([eight, other])
+        assert "but `style_pictures` of sdtune.EvaluationCallback differ" in problem
+
+
+@pytest.mark.parametrize("word", [["--model.clip_skip=1"], ["--model.init_args.clip_skip", "1"]])
+def test_bases_that_draw_other_pictures_are_named_before_anything_starts(word):
+    assert protocol_problems([_styled("word"), _styled("lora", ["--model.clip_skip=2"])]) == []
+    [problem] = protocol_problems([_styled("word"), _styled("lora", word)])
+    assert "but `model.clip_skip` is 1 and 2, with which their bases" in problem
+
+
 def test_different_protocols_are_named_before_anything_starts():
     other = {"trainer": {"callbacks": [{"class_path": "sdtune.EvaluationCallback"}]}}
     [problem] = protocol_problems([plan("word"), plan("lora", recipe=other)])

@@ -15,6 +15,13 @@ def changed(result, **changes):
     return replace(result, evaluation=replace(result.evaluation, **changes))
 
 
+def told(result):
+    """With what older records do not say."""
+    protocol = replace(result.evaluation.protocol, style_pictures=8, clip_skip=1)
+    pictures = replace(result.evaluation.training_pictures, held_out=["a.png"])
+    return changed(result, protocol=protocol, training_pictures=pictures)
+
+
 def test_a_finished_run_is_read(tmp_path):
     plan = PlannedRun("word", "r", {}, (), "0123", tmp_path, "<erica>")
     evaluation = make_evaluation(SCORES)
@@ -51,13 +58,35 @@ def test_prompts_may_differ_in_the_subject_alone():
         ("protocol", {"clip": "other"}, r"`clip` \('nano' and 'other'\)"),
         ("protocol", {"seeds": [0, 2]}, r"`seeds` \(\[0, 1\] and \[0, 2\]\)"),
         ("protocol", {"num_inference_steps": 3}, r"`num_inference_steps` \(2 and 3\)"),
+        ("protocol", {"style_pictures": 24}, r"`style_pictures` \(8 and 24\)"),
+        ("protocol", {"clip_skip": 2}, r"`clip_skip` \(1 and 2\)"),
+        ("training_pictures", {"held_out": ["b.png"]}, "`held-out pictures`"),
         ("training_pictures", {"sha256": "other"}, "`training pictures`"),
         ("base", {"fingerprint": "other"}, "`base`"),
     ],
 )
 def test_other_protocols_are_refused(part, change, name):
-    first, second = make_result("a", SCORES), make_result("b", SCORES)
+    first, second = told(make_result("a", SCORES)), told(make_result("b", SCORES))
     second = changed(second, **{part: replace(getattr(second.evaluation, part), **change)})
     with pytest.raises(ValueError, match=f"but they differ in {name}") as caught:
         check_comparable([first, second])
     assert "\n" not in str(caught.value)
+
+
+def test_what_changes_no_picture_of_the_base_or_is_not_told_is_no_difference():
+    first, second = told(make_result("a", SCORES)), make_result("b", SCORES)
+    check_comparable([first, second])  # of an older version
+    no_style = replace(first.evaluation.protocol, style_pictures=0)
+    check_comparable([first, changed(first, protocol=no_style)])
+    other = make_result("c", SCORES, base_scores=SCORES)
+    chunks = [
+        changed(each, protocol=replace(each.evaluation.protocol, max_prompt_chunks=number))
+        for number, each in (
+            (1, first),
+            (3, first),
+            (3, other),
+        )
+    ]
+    check_comparable(chunks[:2])
+    with pytest.raises(ValueError, match=r"in `max_prompt_chunks` \(1 and 3\)"):
+        check_comparable(chunks[::2])

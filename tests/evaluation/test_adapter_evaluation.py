@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -8,9 +9,12 @@ from sdtune.adapters.lora import LoRAAdapter, add_lora, lora_parameters
 from sdtune.adapters.lora.kohya_format import KohyaFormat
 from sdtune.adapters.words import TokenEmbeddingAdapter, add_token_embedding
 from sdtune.evaluation.adapter_evaluation import AdapterEvaluation
+from sdtune.evaluation.best import BestRule
 from sdtune.evaluation.evaluation_call import EvaluationCall
+from sdtune.evaluation.training_set import TrainingSet
 from sdtune.models import load
-from sdtune.run_folder.record import Evaluation
+from sdtune.run_folder.record import Choice, Evaluation
+from tests.comparison.runs import make_evaluation
 
 
 @pytest.fixture
@@ -87,6 +91,46 @@ def test_all_checkpoints_of_a_run_and_then_more_of_its_prompts(ask, run, tmp_pat
     changed = evaluation_of(str(run), output=str(run), **(ask | {"seeds": [1]}))
     with pytest.raises(ValueError, match="can it be added to, but it is not"):
         changed.evaluate()
+    # how the run was judged and how it ended stay, and so do scores of what is no more there
+    choice, cost = Choice("subject", 0.7, 1.0), replace(first.cost, run_seconds=100.0)
+    replace(first, finished=False, choice=choice, cost=cost).save(run / "evaluation.json")
+    shutil.rmtree(run / "adapter" / "step_000002")
+    later = evaluation_of(str(run)).evaluate()
+    assert (later.finished, later.choice, later.cost) == (False, choice, cost)
+    gone = replace(first.checkpoints[1], adapter=None)
+    assert later.checkpoints == [first.checkpoints[0], gone, first.checkpoints[2]]
+    assert "at most 100%" in later.best.rule
+
+
+def test_what_a_run_was_judged_by_is_asked_again(ask, run):
+    record = make_evaluation([1.0, 2.0, 3.0, 4.0])
+    record = replace(
+        record,
+        protocol=replace(record.protocol, style_pictures=8, clip_skip=2, max_prompt_chunks=3),
+        training_pictures=replace(
+            record.training_pictures, folder=ask["pictures"], held_out=["0.png"]
+        ),
+        base=replace(record.base, source=ask["base"]),
+        choice=Choice("style", 0.7, 1.0),
+    )
+    record.save(run / "evaluation.json")
+    again = evaluation_of(str(run))
+    assert again.rule == BestRule("style", 0.7, 1.0)
+    assert (again.style_pictures, again.clip_skip, again.max_prompt_chunks) == (8, 2, 3)
+    training = TrainingSet.from_folder(**again.reading)
+    assert [each.name for each in training.held_out] == ["0.png"]
+    assert training.describe().held_out == ["0.png"]
+    assert training.describe().count == 5
+    assert evaluation_of(str(run), goal="clip_i").rule == BestRule("clip_i", 0.7, 1.0)
+    given = evaluation_of(str(run), style_pictures=4, clip_skip=1, output="elsewhere")
+    assert (given.protocol.style_pictures, given.protocol.clip_skip) == (4, 1)
+
+
+def test_another_runs_folder_is_no_output(ask, run, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.yaml").touch()
+    with pytest.raises(ValueError, match="is that of another run: name a folder such as"):
+        evaluation_of(str(run), output=str(tmp_path / "other"), **ask)
 
 
 def test_the_record_names_the_adapters_that_lie_below_it(ask, run, tmp_path):
@@ -161,10 +205,11 @@ def test_prompts_have_the_chunks_that_the_adapter_was_trained_with(ask, tiny_sd,
     add_lora(model, rank=1, alpha=1.0, target_modules=["to_q"])
     adapter = AdapterSet(LoRAAdapter.from_model(model))
     for chunks in ("3", None):
-        metadata = {} if chunks is None else {"sdtune.max_prompt_chunks": chunks}
-        adapter.save(tmp_path / "adapter", metadata)
+        numbers = {} if chunks is None else {"max_prompt_chunks": chunks, "clip_skip": "2"}
+        adapter.save(tmp_path / "adapter", {f"sdtune.{name}": n for name, n in numbers.items()})
         evaluation = evaluation_of(str(tmp_path / "adapter"), **ask)
         assert evaluation.max_prompt_chunks == int(chunks or 1)
+        assert evaluation.clip_skip == (1 if chunks is None else 2)
     given = evaluation_of(str(tmp_path / "adapter"), max_prompt_chunks=2, **ask)
     assert given._load().max_prompt_chunks == 2
     assert evaluation_of(**ask).max_prompt_chunks == 1

@@ -9,7 +9,7 @@ from PIL import Image
 from sdtune.evaluation.best import BestRule
 from sdtune.evaluation.evaluator import Evaluator
 from sdtune.models import load
-from sdtune.run_folder.record import Evaluation, EvaluationSettings, Provenance
+from sdtune.run_folder.record import Choice, Evaluation, EvaluationSettings, Provenance
 from tests.metrics.tiny_networks import random_images
 
 RUN = Provenance("recipe", "Technique", 1, 4, "cpu", {})
@@ -63,6 +63,8 @@ def test_base_and_checkpoint_are_scored_and_written(make, model, tmp_path):
     record = Evaluation.load(tmp_path / "run")
     assert record == written
     assert [each.label for each in record.checkpoints] == ["base", "step_000004"]
+    told = replace(PROTOCOL, style_pictures=4, clip_skip=1, max_prompt_chunks=1)
+    assert (record.protocol, record.choice) == (told, Choice("style", 0.1, 1.0))
     base_scores, scores = record.checkpoints
     assert base_scores.figures["style_score"].value != scores.figures["style_score"].value
     assert len(scores.per_sample["clip_score"]) == 4
@@ -98,6 +100,9 @@ def test_an_earlier_start_is_taken_over_if_it_can_be_compared(make, model, caplo
     assert [each.step for each in record.checkpoints] == [0, 4, 8]
     assert record.cost.run_seconds == 200.0
     assert record.cost.seconds > past.cost.seconds
+    after = make()  # without a run: what the run took stays
+    after.begin(model, Drawer(1), past=record)
+    assert after.save(finished=True).cost == record.cost
     other = make(replace(PROTOCOL, guidance_scale=2.0))
     with caplog.at_level(logging.WARNING):
         other.begin(model, Drawer(1), past=past)

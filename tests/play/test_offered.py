@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sdtune.play.offered import offer
+from tests.adapters.test_adapter_files import write
 from tests.report.run_folder import make_evaluation
 
 
@@ -33,6 +34,10 @@ def test_scores_stand_beside_the_checkpoints(run, tmp_path) -> None:
     for label in ("step_000200", "step_000400"):
         shutil.copytree(folder / "adapter" / "step_000001", folder / "adapter" / label)
     make_evaluation(Path("pictures")).save(folder / "evaluation.json")
+    # whatever the record calls the best, files are what their headers say
+    assert offer(folder).checkpoints["best"] == "best (step 1)"
+    for place in ("", "best"):
+        write(folder / "adapter" / place, steps="400")
     offered = offer(folder)
     assert offered.first == "best"
     scores = "style score 0.62, CLIP score 27.7"

@@ -26,6 +26,14 @@ def test_an_unfinished_run_says_how_far_it_got(run):
     assert notice.startswith("This run is not finished: it got to step 400 of 400")
 
 
+def test_a_run_that_ended_by_time_took_the_steps_that_it_took(run):
+    config = {**run.config, "trainer": {"max_steps": 600}}
+    timed = replace(run, config=config)
+    assert summary(timed).endswith("400 of 600 steps.")
+    assert dict(facts(timed))["steps"] == "400 of 600"
+    assert list(notices(timed)) == []
+
+
 def test_an_empty_folder_is_told_of_too(tmp_path):
     run = ReportedRun(tmp_path, problems=["config.yaml is missing."])
     assert summary(run) == "A technique that is not recorded, 0 steps."

@@ -15,6 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 from sdtune.cli import main
 from sdtune.files import tensor_file
 from sdtune.report.publishing import private_words, publish_run
+from sdtune.report.run_report import write_report
 from sdtune.run_folder.record import Evaluation
 
 
@@ -63,6 +64,36 @@ def test_another_checkpoint_has_its_own_scores(run, tmp_path):
     assert "| 0.42 (0.30 to 0.54) |" in (folder / "README.md").read_text(encoding="utf-8")
     with pytest.raises(FileNotFoundError, match="`last`, `200`, `400`, `best`, but got `7`"):
         publish_run(run, tmp_path / "other", license="mit", checkpoint="7")
+
+
+def test_scores_are_those_of_the_step_that_a_header_says(run, tmp_path):
+    tensors = {"unet.a.lora.down.weight": torch.zeros(2, 2), "unet.a.lora.up.weight": torch.ones(2)}
+    name = "pytorch_lora_weights.safetensors"
+    for place in ("best", ""):  # the run ended by time, and its best is another one's
+        tensor_file.write(run / "adapter" / place / name, tensors, {"sdtune.steps": "200"})
+    with pytest.raises(ValueError, match=r"best checkpoint, step 400 .* of step 200\. Run `sdtune"):
+        publish_run(run, tmp_path / "best", license="mit")
+    folder = publish_run(run, tmp_path / "last", license="mit", checkpoint="last")
+    assert "| 0.42 (0.30 to 0.54) |" in (folder / "README.md").read_text(encoding="utf-8")
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "best checkpoint, step 400 by evaluation.json, but it is of step 200." in page
+
+
+def test_a_run_that_ended_by_time_is_finished_and_one_that_went_on_is_not(run, tmp_path):
+    (run / "evaluation.json").unlink()
+    tensors = {"unet.a.lora.down.weight": torch.zeros(2, 2), "unet.a.lora.up.weight": torch.ones(2)}
+    tensor_file.write(
+        run / "adapter" / "pytorch_lora_weights.safetensors", tensors, {"sdtune.steps": "60"}
+    )
+    kept = {"version": 1, "checkpoints": [{"step": 60, "sha256": "ab", "events": {}}], "job": ""}
+    manifest = run / "checkpoints" / "manifest.json"
+    manifest.parent.mkdir()
+    manifest.write_text(json.dumps(kept))
+    publish_run(run, tmp_path / "discs", license="mit", checkpoint="last")
+    kept["checkpoints"][0]["step"] = 80
+    manifest.write_text(json.dumps(kept))
+    with pytest.raises(ValueError, match="but it got to step 80 of 400"):
+        publish_run(run, tmp_path / "other", license="mit", checkpoint="last")
 
 
 def test_nothing_is_overwritten_and_nothing_half_is_left(run, tmp_path):

@@ -11,6 +11,7 @@ from sdtune.run_folder.record import (
     Base,
     Best,
     Checkpoint,
+    Choice,
     Cost,
     Difference,
     Evaluation,
@@ -79,6 +80,33 @@ def test_how_pictures_are_read_comes_back(tmp_path):
         tmp_path / "evaluation.json"
     )
     assert Evaluation.load(tmp_path).training_pictures.reading == reading
+
+
+def test_what_scores_hang_on_comes_back_and_must_agree(tmp_path):
+    old = make_record()
+    protocol = dataclasses.replace(old.protocol, style_pictures=8, clip_skip=2, max_prompt_chunks=1)
+    pictures = dataclasses.replace(old.training_pictures, held_out=["b.png"])
+    tuned = dataclasses.replace(old.checkpoints[1], sha256="ab" * 32)
+    told = dataclasses.replace(
+        old,
+        protocol=protocol,
+        training_pictures=pictures,
+        choice=Choice("style", 0.7, 0.25),
+        checkpoints=[old.checkpoints[0], tuned],
+    )
+    told.save(tmp_path / "evaluation.json")
+    assert Evaluation.load(tmp_path) == told
+    assert Evaluation.load(tmp_path).training_pictures.held_out == ["b.png"]
+    assert told.other_terms(old) == old.other_terms(told) == []  # which does not say it
+    moved = dataclasses.replace(old, base=Base("elsewhere/nano", "abc"))
+    assert told.other_terms(moved) == []
+    other = dataclasses.replace(
+        told,
+        base=Base("nano", "other"),
+        protocol=dataclasses.replace(protocol, clip_skip=1),
+        training_pictures=dataclasses.replace(pictures, held_out=[]),
+    )
+    assert told.other_terms(other) == ["base", "protocol", "training pictures"]
 
 
 def test_a_missing_file_and_another_version_say_what_to_do(tmp_path):

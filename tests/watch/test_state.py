@@ -9,6 +9,7 @@ from sdtune.run_folder.resumes import Resume
 from sdtune.run_folder.run_process import note_process, note_steps
 from sdtune.watch.state import Rate, rate_of, state_of
 from sdtune.watch.words import live_words
+from tests.adapters.test_adapter_files import write
 from tests.report.run_folder import make_evaluation
 
 LOSS = Curve("train/loss", [9, 19, 29, 39], [0.3] * 4, [0.0, 5.0, 100.0, 104.0])
@@ -82,6 +83,6 @@ def test_a_run_without_a_process_has_ended_or_is_finished(run):
     (run.folder / "checkpoints" / "last.ckpt").touch()
     assert "With --resume it goes on" in live_words(state_of(run)).note
     (run.folder / "adapter").mkdir()
-    (run.folder / "adapter" / "pytorch_lora_weights.safetensors").touch()
+    write(run.folder / "adapter", steps="100")  # it ended by time, and its curve at step 39
     state = state_of(run)
-    assert (state.doing, state.step, live_words(state).heading) == ("finished", 139, "Finished")
+    assert (state.doing, state.step, live_words(state).heading) == ("finished", 100, "Finished")
