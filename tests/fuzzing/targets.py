@@ -7,6 +7,7 @@ import io
 import json
 import tarfile
 from collections.abc import Callable
+from contextlib import chdir
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -149,7 +150,9 @@ def _recipe(path: Path) -> object:
 
 def _kohya(path: Path) -> object:
     """Make a recipe of kohya's settings, and read its file."""
-    recipe = import_kohya(read_kohya(path))
+    (path.parent / "class").mkdir(exist_ok=True)
+    with chdir(path.parent):  # where it looks for captions
+        recipe = import_kohya(read_kohya(path))
     text = recipe.text()
     assert parse_yaml_text(text) == recipe.content
     return [*recipe.lists(), text]
