@@ -44,6 +44,7 @@ def test_both_sides_have_four_subjects_and_every_arm_is_planned_once_on_each() -
     assert {subject for _, subject, _ in PLAN} == set(SUBJECTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("figure", [robot, car])
 def test_figures_have_ten_poses_that_differ_and_see_through(figure: object) -> None:
     assert callable(figure)

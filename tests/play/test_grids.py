@@ -25,6 +25,7 @@ def test_checkpoints_stand_across_and_strengths_down(studio, asked) -> None:
     assert height > 3 * 128
 
 
+@pytest.mark.slow
 def test_the_tiles_stand_where_the_labels_say(studio, asked) -> None:
     grid = by_prompt(studio, asked, ["a cat", "a dog"], [5, 6, 7])
     assert [(each.prompt, each.seed) for each in grid.settings] == [

@@ -125,6 +125,7 @@ def test_the_timesteps_of_a_batch_are_spread_evenly(
     assert not torch.equal(second, third)
 
 
+@pytest.mark.slow
 def test_latents_have_a_standard_deviation_of_one(folder: Path, sprites: Path) -> None:
     module = NanoDenoiserModule(str(folder / "base"), block_out_channels=(32, 32, 32))
     data = SceneDataModule(str(sprites), batch_size=64, seed=5)
