@@ -28,7 +28,7 @@ __all__ = [
 
 Verdict = Literal["better", "worse", "no difference seen", "no interval"]
 
-_SEEN = 0.9
+_SEEN = 0.95
 """Probability from which an effect of the seeds is taken to be seen."""
 
 _FEW = 6
@@ -159,7 +159,7 @@ def bootstrap_interval(
     once, the interval is at least that of Student's t for a mean of random prompts and, where
     seeds are seen to matter, random seeds: two that differ much say little, whatever is resampled.
     Measured on simulated differences with none behind them, by `tests/metrics/test_intervals.py`,
-    2 to 12 prompts of 2 to 4 seeds give a verdict in 1 to 6 % of cases, and in up to 14 % where
+    2 to 12 prompts of 2 to 4 seeds give a verdict in 1 to 8 % of cases, and in up to 18 % where
     nearly all is decided by the 2 seeds.
 
     Args:
@@ -208,7 +208,7 @@ def _random_effects(table: Tensor) -> tuple[float, float]:
     Two crossed factors are random, prompts (rows) and seeds (columns), with one figure in a cell:
     the mean has the variance (MS_rows + MS_columns - MS_rest) / N, and the degrees of freedom of
     Satterthwaite (1946), https://doi.org/10.2307/3002019. Columns are left out where an F test
-    does not see them at 10 %: the mean square of two seeds has one degree of freedom, and would
+    does not see them at 5 %: the mean square of two seeds has one degree of freedom, and would
     make nearly every interval several times as wide for nothing.
     """
     rows, columns = table.shape

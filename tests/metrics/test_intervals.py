@@ -74,7 +74,7 @@ def test_the_interval_holds_the_truth_at_least_as_often_as_it_says(of_prompts, o
         (3, 2, 1.0, 0.0, 0.3, 0.09),
         (4, 1, 1.0, 0.0, 0.3, 0.09),
         (1, 3, 0.0, 1.0, 0.3, 0.09),
-        (6, 2, 0.1, 1.0, 0.3, 0.16),  # two seeds by which nearly all is decided
+        (6, 2, 0.1, 1.0, 0.3, 0.2),  # two seeds by which nearly all is decided
     ],
 )
 def test_a_difference_that_is_none_is_hardly_ever_seen(
