@@ -73,9 +73,11 @@ def run_comparison(call: CompareCall, words: Sequence[str], command: str) -> int
     comparison = _comparison(call, words, problems)
     plans, wrong = plan_runs(comparison, words) if comparison else ([], [])
     if comparison is not None:
-        problems += output_problems(Path(comparison.output))
-    if call.publish is not None:
-        problems += publish_problems(call.publish)
+        output = Path(comparison.output)
+        problems += output_problems(output)
+        # where both are one, it is no new folder when the same call goes on
+        if call.publish is not None and call.publish.resolve() != output.resolve():
+            problems += publish_problems(call.publish)
     problems += filter(None, map(lock_problem, plans))
     if call.asha is not None and plans:
         wrong += rung_problems(plans)

@@ -75,7 +75,7 @@ class AdapterEvaluation:
 
     def __init__(self, call: EvaluationCall) -> None:
         adapter = None if call.adapter is None else Path(call.adapter)
-        run = None if adapter is None else earlier_record(adapter)
+        run = None if adapter is None else _record_of(adapter, call.output)
         self.protocol = replace(run.protocol if run else _UNASKED, **_asked(call))
         self.base = call.base or (run.base.source if run else "nano")
         self.pictures = call.pictures or (run.training_pictures.folder if run else None)
@@ -243,6 +243,12 @@ class AdapterEvaluation:
             device=device_name(self.device),
             versions=library_versions(),
         )
+
+
+def _record_of(adapter: Path, output: str | None) -> Evaluation | None:
+    """Read the record of a run, or of that to whose folder one of its checkpoints is scored."""
+    is_its_own = output is not None and has_own_adapter(Path(output), adapter)
+    return earlier_record(Path(output) if is_its_own and output else adapter)
 
 
 def _asked(call: EvaluationCall) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -102,11 +103,9 @@ def test_a_comparison_ends_with_a_table_and_is_not_repeated(toys, started, capsy
 
 def test_a_readme_of_the_users_is_refused_before_the_first_run(toys, started, capsys):
     Path("README.md").write_text("mine", encoding="utf-8")
-    problems = refusals(capsys, toys, "--publish=.", "--output=.")
-    assert [each.split("` to name a new folder")[0] for each in problems[1:]] == [
-        "Expected `--output",
-        "Expected `--publish",
-    ]
+    for options in (["--publish=."], ["--output=."], ["--output=.", "--publish=."]):
+        [problem] = refusals(capsys, toys, *options)
+        assert f"Expected `{options[0][:-2]}` to name a new folder" in problem
     assert Path("README.md").read_text(encoding="utf-8") == "mine"
     assert not started
 
@@ -154,6 +153,26 @@ def test_a_sweep_over_other_pictures_is_refused_before_the_first_run(scored, sta
     assert problem.startswith("Expected `toy_folder_two` to train on what `toy_folder_one` does")
     assert "but they differ in training pictures (2 and 3)" in problem
     assert not started
+
+
+@pytest.mark.slow
+def test_the_comparisons_of_readme_begin(monkeypatch, tmp_path):
+    begun = []
+
+    def carry_out(comparison, plans, engine):
+        begun.append(plans)
+        raise ValueError("begun")
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(comparing, "_carry_out", carry_out)
+    lines = [
+        shlex.split(line)[1:]
+        for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+        if line.startswith("sdtune compare recipes/")
+    ]
+    for line in lines:
+        assert main([*line, f"--output={tmp_path / 'compared'}"]) == 1
+    assert [len(plans) for plans in begun] == [2, 4]
 
 
 def test_a_failed_run_is_a_row_and_an_exit_code(toys, started, capsys):

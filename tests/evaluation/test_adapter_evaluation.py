@@ -122,6 +122,8 @@ def test_what_a_run_was_judged_by_is_asked_again(ask, run):
     assert training.describe().held_out == ["0.png"]
     assert training.describe().count == 5
     assert evaluation_of(str(run), goal="clip_i").rule == BestRule("clip_i", 0.7, 1.0)
+    one = evaluation_of(str(next((run / "adapter").iterdir())), output=str(run))
+    assert (one.rule, one.reading, one.run) == (again.rule, again.reading, record.run)
     given = evaluation_of(str(run), style_pictures=4, clip_skip=1, output="elsewhere")
     assert (given.protocol.style_pictures, given.protocol.clip_skip) == (4, 1)
 
