@@ -21,6 +21,7 @@ from sdtune.data.scan import scan_folder
 from sdtune.data.sources.locations import Location, plain_location
 from sdtune.data.transforms import crop_box, share_kept, to_pixel_values
 from sdtune.files.line_list import cut_list
+from sdtune.files.printable_text import encodable
 from sdtune.run_folder.record import TrainingPictures
 
 __all__ = ["TrainingSet"]
@@ -86,7 +87,7 @@ class TrainingSet:
             caption_column: Where tables and metadata hold captions; None finds it.
             image_column: Where tables hold pictures; None finds it.
             on_problem: With "skip", what was left out of training is left out here.
-            held_out: Names of the pictures that were held out of training.
+            held_out: Names of the pictures that were held out of training, as records have them.
 
         Returns:
             Its pictures.
@@ -111,8 +112,8 @@ class TrainingSet:
             by_name = {each.name: each for each in captioned}
             pictures = [by_name.get(each.name, each) for each in scan.pictures]
         return cls(
-            [each for each in pictures if each.name not in held_out],
-            [each for each in pictures if each.name in held_out],
+            [each for each in pictures if encodable(each.name) not in held_out],
+            [each for each in pictures if encodable(each.name) in held_out],
             {"folder": plain_location(folder), **how},
         )
 
@@ -142,7 +143,7 @@ class TrainingSet:
         folder = str(Path(read_from)) if isinstance(read_from, str) else str(self.folder)
         given = {name: value for name, value in self.location.items() if value is not None}
         reading = given if given.keys() - {"folder"} or isinstance(read_from, dict) else None
-        names = sorted(each.name for each in self.held_out)
+        names = sorted(encodable(each.name) for each in self.held_out)
         return TrainingPictures(
             folder, len(self.pictures), digest.hexdigest(), reading, held_out=names
         )

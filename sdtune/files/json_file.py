@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from sdtune._checks import shortened
 from sdtune.files.atomic_file import replaced_atomically
+from sdtune.files.printable_text import encodable
 from sdtune.files.text_file import parse_json_text, read_text
 
 __all__ = [
@@ -113,14 +115,24 @@ def write_json(path: str | Path, content: Any) -> None:
 
     Args:
         path: The file.
-        content: What JSON can hold.
+        content: What JSON can hold. Names that are no UTF-8 stand there as `encodable` writes them.
 
     Raises:
         ValueError: If a number is not finite, which JSON has no word for.
     """
-    text = json.dumps(content, indent=1, allow_nan=False)
+    text = json.dumps(_encodable(content), indent=1, allow_nan=False)
     with replaced_atomically(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _encodable(content: Any) -> Any:
+    if isinstance(content, str):
+        return encodable(content)
+    if isinstance(content, Mapping):
+        return {_encodable(key): _encodable(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_encodable(each) for each in content]
+    return content
 
 
 def problem_sentence(problem: ErrorDetails) -> str:

@@ -7,7 +7,7 @@ import re
 import sys
 from typing import TextIO
 
-__all__ = ["PrintableRecord", "printable", "show"]
+__all__ = ["PrintableRecord", "encodable", "printable", "show"]
 
 # controls, ends of lines, what turns the direction of writing, and what has no bytes
 _CONTROLS = re.compile(
@@ -27,6 +27,18 @@ def printable(text: str) -> str:
         and can be encoded.
     """
     return _CONTROLS.sub(lambda found: _NAMES.get(found[0]) or _escape(found[0]), text)
+
+
+def encodable(text: str) -> str:
+    r"""Write what UTF-8 has no bytes for, as in a name of another encoding, as `\udce9`.
+
+    Args:
+        text: A text.
+
+    Returns:
+        The text that can stand in a file; nearly always the same.
+    """
+    return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
 
 
 def show(*lines: object, file: TextIO | None = None) -> None:

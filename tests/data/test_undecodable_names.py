@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import asdict
 
 import pytest
 from PIL import Image
@@ -11,6 +12,9 @@ from sdtune.data.manifest import Manifest
 from sdtune.data.problems import DataError
 from sdtune.data.scan import scan_folder
 from sdtune.evaluation.training_set import TrainingSet
+from sdtune.files.json_file import read_json, write_json
+from sdtune.files.printable_text import encodable
+from sdtune.run_folder.record import TrainingPictures
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="file systems there take any bytes")
 
@@ -38,6 +42,20 @@ def test_a_folder_of_such_a_name_is_read_and_remembered(folder, monkeypatch):
     monkeypatch.setattr("sdtune.data.manifest._look_at", lambda *_: pytest.fail("looked at again"))
     assert Manifest(folder).facts(list(facts)) == facts
     assert len(TrainingSet.from_folder(folder).describe().sha256) == 64
+
+
+def test_a_record_names_what_was_held_out_and_is_read_again(folder, tmp_path):
+    for number in range(2, 4):
+        Image.new("RGB", (8, 8), "green").save(folder / f"{number}{NAME}.png")
+    held_out = [encodable(f"0{NAME}.png")]
+    told = TrainingSet.from_folder(folder, held_out=held_out).describe()
+    assert told.held_out == held_out
+    assert told.count == 3
+    path = tmp_path / "told.json"
+    write_json(path, {"version": 1, **asdict(told)})
+    found = read_json(TrainingPictures, path, 1)
+    assert found.held_out == held_out
+    assert found.folder.endswith(encodable(NAME))
 
 
 def test_a_long_list_of_such_pictures_is_written(folder, tmp_path):
