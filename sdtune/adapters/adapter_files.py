@@ -10,6 +10,7 @@ from pathlib import Path
 from sdtune.adapters.pipeline import find_adapter_files
 from sdtune.adapters.registry import recognise, written_files
 from sdtune.files.atomic_file import replaced_atomically
+from sdtune.files.folder_tree import files_below, remove_empty_folders
 
 __all__ = [
     "adapter_sha256",
@@ -40,7 +41,7 @@ def adapter_sha256(files: Sequence[Path]) -> str:
     Args:
         files: Its files, and folders of them, in the order in which they are loaded.
     """
-    hashes = [file_sha256(each) for path in files for each in _all_files(path)]
+    hashes = [file_sha256(each) for path in files for each in files_below(path)]
     return hashes[0] if len(hashes) == 1 else sha256(" ".join(hashes).encode()).hexdigest()
 
 
@@ -109,13 +110,4 @@ def drop_adapter(folder: Path) -> None:
     """
     for file in written_files(folder):
         file.unlink()
-    folders = [each for each in folder.rglob("*") if each.is_dir()]
-    for each in (*sorted(folders, reverse=True), folder):  # the inner ones first
-        if each.is_dir() and not any(each.iterdir()):
-            each.rmdir()
-
-
-def _all_files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    return sorted(each for each in path.rglob("*") if each.is_file())
+    remove_empty_folders(folder)

@@ -13,6 +13,7 @@ from sdtune.adapters.pipeline import find_adapter_files
 from sdtune.data.pictures import Picture
 from sdtune.evaluation.base_pictures import base_fingerprint
 from sdtune.evaluation.training_set import TrainingSet
+from sdtune.files.folder_tree import files_below
 from sdtune.models.loading import NANO, load
 
 __all__ = ["RunInputs", "base_hash", "read_inputs"]
@@ -87,7 +88,6 @@ def _weights(arguments: Mapping[str, Any]) -> Iterator[Path]:
 
 def _states(path: Path) -> Iterator[tuple[str, int, int]]:
     """Yield name, bytes and time of a file, or of each below a folder."""
-    files = [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.is_file())
-    for each in files:
+    for each in files_below(path):
         status = each.stat()
         yield each.relative_to(path).as_posix(), status.st_size, status.st_mtime_ns

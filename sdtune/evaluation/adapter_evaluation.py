@@ -247,8 +247,9 @@ class AdapterEvaluation:
 
 def _record_of(adapter: Path, output: str | None) -> Evaluation | None:
     """Read the record of a run, or of that to whose folder one of its checkpoints is scored."""
-    is_its_own = output is not None and has_own_adapter(Path(output), adapter)
-    return earlier_record(Path(output) if is_its_own and output else adapter)
+    if output is not None and has_own_adapter(Path(output), adapter):
+        return earlier_record(Path(output))
+    return earlier_record(adapter)
 
 
 def _asked(call: EvaluationCall) -> dict[str, Any]:

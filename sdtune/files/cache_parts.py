@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sdtune.files.atomic_file import is_temporary
+from sdtune.files.folder_tree import remove_empty_folders
 
 __all__ = ["PARTS", "CachePart"]
 
@@ -62,10 +63,7 @@ class CachePart:
             with suppress(FileNotFoundError):  # another process was quicker
                 freed += path.lstat().st_size
                 path.unlink()
-        folders = [each for each in folder.rglob("*") if each.is_dir() and not each.is_symlink()]
-        for each in (*sorted(folders, reverse=True), folder):
-            with suppress(OSError):  # it holds something, or is a link to elsewhere
-                each.rmdir()
+        remove_empty_folders(folder)
         return freed, sorted(each for each in folder.rglob("*") if not each.is_dir())
 
 

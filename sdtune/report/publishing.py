@@ -15,6 +15,7 @@ from sdtune.adapters.pipeline import find_adapter_files
 from sdtune.adapters.registry import written_files
 from sdtune.files import tensor_file
 from sdtune.files.confined_path import links_out_of
+from sdtune.files.folder_tree import files_below
 from sdtune.report.model_card import CardPicture, model_card
 from sdtune.report.run import ReportedRun, read_run
 from sdtune.run_folder.layout import (
@@ -111,7 +112,7 @@ def private_words(folder: Path, private: Mapping[str, str]) -> Iterator[str]:
         folder: The folder.
         private: Text that must not be said -> what it is.
     """
-    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+    for path in files_below(folder):
         if path.suffix in _TEXTS:
             text = path.read_text(encoding="utf-8")
         elif path.suffix == ".safetensors":
