@@ -9,6 +9,7 @@ import nbformat
 import pytest
 import yaml
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
 from sdtune.commands.recipe import read_yaml
 from tests.picture_folders import few_of_the_style
@@ -38,6 +39,10 @@ def _quickly_drawn(recipe: str) -> str:
     return yaml.safe_dump(content)
 
 
+def _outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [output for cell in notebook.cells for output in cell.get("outputs", [])]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(_FOLDER.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_a_notebook_runs(
@@ -55,8 +60,12 @@ def test_a_notebook_runs(
     few_of_the_style(folder / "few")
     (folder / "quick.yaml").write_text(_quickly_drawn("style_lora"), encoding="utf-8")
     client = NotebookClient(notebook, resources={"metadata": {"path": str(folder)}}, timeout=600)
-    client.execute()
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    try:
+        client.execute()
+    except CellExecutionError as error:  # what led to it was told by the cells before
+        error.add_note("".join(each.get("text", "") for each in _outputs(notebook)))
+        raise
+    outputs = _outputs(notebook)
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
     assert len(pictures) == _PICTURES[path.stem]
 
