@@ -19,7 +19,6 @@ from sdtune.data.style import StyleDataModule
 from sdtune.techniques.base import DiffusionFineTuningModule
 from sdtune.techniques.dreambooth import DreamBoothModule
 from sdtune.techniques.lora_style import LoRAStyleModule
-from sdtune.techniques.multi_concept import MultiConceptModule
 from sdtune.techniques.textual_inversion import TextualInversionModule
 from tests.equal_states import assert_equal_states
 from tests.picture_folders import make_picture_folder
@@ -32,9 +31,6 @@ BUILD: dict[str, Any] = {
     "words": lambda base: TextualInversionModule("<disc>", "c", base, learning_rate=1e-1),
     "words of one norm": lambda base: TextualInversionModule(
         "<disc>", "c", base, learning_rate=1e-1, embedding_norm="table"
-    ),
-    "keys and values": lambda base: MultiConceptModule(
-        ["<disc>"], ["c"], base, prior_loss_weight=0, learning_rate=1e-2
     ),
     "whole UNet": lambda base: DreamBoothModule(
         base, full_finetune=True, prior_loss_weight=0, learning_rate=1e-3

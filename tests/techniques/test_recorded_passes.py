@@ -22,6 +22,9 @@ from tests.techniques.every_technique import LYCORIS, TECHNIQUES, data_for
 
 _STEPS = 6
 _ALL = {**TECHNIQUES, **LYCORIS}
+# what learns in these learns in the others too, and is recorded as there
+_LEFT_OUT = ("lora", "pivotal_tuning", "multi_concept_lora")
+_NAMES = [name for name in _ALL if name not in _LEFT_OUT]
 
 
 class _Losses(Callback):
@@ -34,7 +37,7 @@ class _Losses(Callback):
         self.recorded = len(pl_module.model.passes.of_unet._recordings)
 
 
-@pytest.mark.parametrize("name", some_fast(_ALL, ("lora_text_encoder", "textual_inversion")))
+@pytest.mark.parametrize("name", some_fast(_NAMES, ("lora_text_encoder", "textual_inversion")))
 def test_recorded_passes_learn_the_same(
     micro_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
