@@ -112,12 +112,12 @@ def _noted(outputs: dict, seen: list[float]) -> dict:
 
 @pytest.mark.slow
 def test_latents_and_prompts_that_find_no_room_are_not_kept(
-    tiny_sd: Path, data: StyleDataModule, monkeypatch: pytest.MonkeyPatch, caplog
+    micro_sd: Path, data: StyleDataModule, monkeypatch: pytest.MonkeyPatch, caplog
 ) -> None:
     monkeypatch.setenv("SDTUNE_CACHE_LIMIT", "1KB")
     modules = []
     for _ in range(2):
-        module = LoRAStyleModule(str(tiny_sd), rank=2, optimizer="sgd_nesterov", learning_rate=0.1)
+        module = LoRAStyleModule(str(micro_sd), rank=2, optimizer="sgd_nesterov", learning_rate=0.1)
         again = StyleDataModule(data.folder, resolution=64, batch_size=2, cache_dir=data.cache_dir)
         with caplog.at_level(logging.INFO, logger="lightning.pytorch"):
             quiet_trainer(max_steps=3).fit(module, again)

