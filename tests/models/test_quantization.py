@@ -24,8 +24,7 @@ def quantized(base: str | Path, quantization: Quantization, **options: bool) -> 
     return model
 
 
-@pytest.mark.parametrize("base", ["tiny_sd", "tiny_xl"])
-@pytest.mark.parametrize("quantization", ["nf4", "int8"])
+@pytest.mark.parametrize(("quantization", "base"), [("nf4", "tiny_xl"), ("int8", "tiny_sd")])
 def test_linear_layers_are_quantised_and_nothing_else(
     quantization: Quantization, base: str, request: pytest.FixtureRequest
 ) -> None:

@@ -66,8 +66,12 @@ def test_only_the_new_rows_are_parameters_and_in_the_optimizer(
 
 
 @pytest.mark.slow
-def test_a_word_is_learned_for_every_text_encoder(tiny_xl: Path, data: SubjectDataModule) -> None:
-    module = _module(tiny_xl, initializer_token="c d", num_vectors=2, embedding_norm="initializer")
+def test_a_word_is_learned_for_every_text_encoder(
+    shallow_xl: Path, data: SubjectDataModule
+) -> None:
+    module = _module(
+        shallow_xl, initializer_token="c d", num_vectors=2, embedding_norm="initializer"
+    )
     module.load_base()
     before = [rows.detach().clone() for rows in module.words.rows(module.model)]
     assert [rows.shape for rows in before] == [(2, 16), (2, 32)]
@@ -76,7 +80,7 @@ def test_a_word_is_learned_for_every_text_encoder(tiny_xl: Path, data: SubjectDa
         assert (rows - old).abs().min(dim=1).values.min() > 0
         torch.testing.assert_close(rows.norm(dim=1), old.norm(dim=1))
     assert [vectors.shape for vectors in module.adapter().adapters[0].vectors] == [(2, 16), (2, 32)]
-    base = load(tiny_xl)
+    base = load(shallow_xl)
     assert module.model.fingerprint("text_encoders") == base.fingerprint("text_encoders")
     prompts = [f"a {word} on the moon" for word in ("<disc>", "c d")]
     learned, read = (
@@ -163,7 +167,7 @@ def test_validation_loss_falls_when_the_word_is_learned(micro_sd: Path, tmp_path
     )
     module = _module(micro_sd, num_vectors=4, learning_rate=0.05)
     (before,) = quiet_trainer().validate(module, data, verbose=False)
-    quiet_trainer(max_steps=60, limit_val_batches=0).fit(module, data)
+    quiet_trainer(max_steps=30, limit_val_batches=0).fit(module, data)
     (after,) = quiet_trainer().validate(module, data, verbose=False)
     assert after["val/loss"] < before["val/loss"]
 

@@ -222,17 +222,17 @@ def test_a_lora_is_where_it_can_learn(tiny_xl: Path, clip_skip: int) -> None:
 
 @pytest.mark.slow
 def test_a_tuned_base_draws_in_the_stock_pipeline_what_it_drew(
-    tiny_xl: Path, tmp_path: Path
+    shallow_xl: Path, tmp_path: Path
 ) -> None:
     module = LoRAStyleModule(
-        str(tiny_xl), rank=2, alpha=1, learning_rate=0.1, text_encoder_learning_rate=0.1
+        str(shallow_xl), rank=2, alpha=1, learning_rate=0.1, text_encoder_learning_rate=0.1
     )
     data = StyleDataModule(
         make_picture_folder(tmp_path / "discs"), resolution=64, cache_dir=str(tmp_path / "cache")
     )
     quiet_trainer(max_steps=2).fit(module, data)
     path = module.adapter().save(tmp_path, module.adapter_metadata())
-    peer: Any = StableDiffusionXLPipeline.from_pretrained(tiny_xl, add_watermarker=False)
+    peer: Any = StableDiffusionXLPipeline.from_pretrained(shallow_xl, add_watermarker=False)
     peer.load_lora_weights(tmp_path, weight_name=path.name)
     peer.scheduler = make_noise_scheduler("dpm++", peer.scheduler)
     peer.set_progress_bar_config(disable=True)
