@@ -46,19 +46,19 @@ def test_pictures_equal_diffusers_pipeline(
     peer.scheduler = make_noise_scheduler(name, peer.scheduler)
     peer.set_progress_bar_config(disable=True)
     theirs = peer(
-        PROMPTS,
-        negative_prompt=["blurry"] * 3,
-        latents=initial_noise(model, [1, 2, 3], 64, 64),
+        PROMPTS[:2],
+        negative_prompt=["blurry"] * 2,
+        latents=initial_noise(model, [1, 2], 64, 64),
         # of the noise schedulers that add some at each step
-        generator=[counter_generator(seed, Stream.SAMPLING) for seed in [1, 2, 3]],
+        generator=[counter_generator(seed, Stream.SAMPLING) for seed in [1, 2]],
         num_inference_steps=5,
         guidance_scale=guidance_scale,
         output_type="pt",
     ).images
     ours = sample(
         model,
-        PROMPTS,
-        seeds=[1, 2, 3],
+        PROMPTS[:2],
+        seeds=[1, 2],
         negative_prompt="blurry",
         num_inference_steps=5,
         guidance_scale=guidance_scale,
