@@ -167,7 +167,7 @@ def test_validation_loss_falls_when_the_word_is_learned(micro_sd: Path, tmp_path
     )
     module = _module(micro_sd, num_vectors=4, learning_rate=0.05)
     (before,) = quiet_trainer().validate(module, data, verbose=False)
-    quiet_trainer(max_steps=30, limit_val_batches=0).fit(module, data)
+    quiet_trainer(max_steps=60, limit_val_batches=0).fit(module, data)
     (after,) = quiet_trainer().validate(module, data, verbose=False)
     assert after["val/loss"] < before["val/loss"]
 
