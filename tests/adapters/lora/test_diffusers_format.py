@@ -66,13 +66,13 @@ def test_no_release_of_transformers_is_asked_whether_it_takes_peft(
     torch.testing.assert_close(predict(fresh), predict(base), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("use_dora", [False, True])
 @pytest.mark.parametrize(
-    ("target_modules", "text_encoder"),
-    [
-        pytest.param("attention", False, marks=pytest.mark.slow),
-        pytest.param("all", True, marks=pytest.mark.slow),
-        (["proj_in", "fc1"], True),
+    ("target_modules", "text_encoder", "use_dora"),
+    [  # others: tests/adapters/test_matrix.py
+        pytest.param("attention", False, False, marks=pytest.mark.slow),
+        pytest.param("all", True, True, marks=pytest.mark.slow),
+        (["proj_in", "fc1"], True, False),
+        (["proj_in", "fc1"], True, True),
     ],
 )
 def test_diffusers_reads_back_what_was_trained(

@@ -12,8 +12,8 @@ from tests.quiet_trainer import quiet_trainer
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rough_share", [0.0, 0.5])
-def test_training_matches_better(sprites: Path, tokenizer: Path, rough_share: float) -> None:
+def test_training_matches_better(sprites: Path, tokenizer: Path) -> None:
+    """Of pictures half of which are rough, which is the harder half of its work."""
     module = NanoCLIPModule(
         str(tokenizer),
         learning_rate=2e-3,
@@ -21,7 +21,7 @@ def test_training_matches_better(sprites: Path, tokenizer: Path, rough_share: fl
         vision_width=32,
         layers=1,
         patch_size=16,
-        rough_share=rough_share,
+        rough_share=0.5,
     )
     data = SceneDataModule(str(sprites), batch_size=32, validation_scenes=100)
     (before,) = quiet_trainer().validate(module, data, verbose=False)
