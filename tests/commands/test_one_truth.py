@@ -74,7 +74,6 @@ BAD = [
     "--trainer.logger=CSVLogger",
     "--trainer.logger=CSVLogger --trainer.logger.sve_dir=x",
     "--trainer.accelerator=cuda",
-    "--trainer.devices=0",
     "--trainer.limit_val_batches=1 --trainer.val_check_interval=65",
     "--trainer nowhere.yaml",
     "--model.rank=null",
@@ -85,16 +84,13 @@ BAD = [
     "--run=a/b",
     "--unknown=1",
 ]
+# values that the Trainer refuses are rows of tests/conformance, which calls both commands too
 MORE_BAD = [
     "--trainer.max_step=1",
     "--trainer.callbacks+=EarlyStopping",
     "--trainer.callbacks+=EarlyStoping",
     "--trainer.callbacks=[{class_path: Timer, init_args: {duratoin: 1}}]",
     "--trainer.logger=CSVLoger",
-    "--trainer.profiler=smple",
-    "--trainer.strategy=dpd",
-    "--trainer.accelerator=none",
-    "--trainer.precision=17",
     "--trainer.gradient_clip_val=[1]",
     "--model nowhere.yaml",
     "--model.rank=[1]",
@@ -108,8 +104,6 @@ OF_TECHNIQUES = [
     "--trainer.val_check_interval=100 --trainer.check_val_every_n_epoch=1",
 ]
 MORE_OF_TECHNIQUES = [
-    "--trainer.precision=bf16-true",
-    "--trainer.precision=64-true",
     "--trainer.callbacks=EMAWeightAveraging --model.optimizer=adamw_schedule_free",
     "--model.target_modules=[to_q, to_x]",
 ]
