@@ -37,6 +37,7 @@ _LONGEST = (
 # all else is imported in functions: the process that hands the tests out to others needs none of it
 
 
+_RECIPE = Path(__file__).parents[1] / "recipes" / "style_lora.yaml"
 _MEMORY = Path("/dev/shm")
 _ROOM = 8 * 2**30
 """Bytes that the tests' files may take in memory: several times what they do."""
@@ -120,20 +121,26 @@ def _versions_from_memory() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def quick_python() -> Iterator[Path]:
     """An executable `python` whose processes have imported everything, see `forked_python`."""
+    from sdtune.commands.recipe_cli import recipe_problems
     from tests.forked_python import forked_python
 
     for module in (
+        "attrs",
         "diffusers.loaders.single_file_model",
         "diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion",
         "lightning.pytorch.cli",
+        "matplotlib.backends.backend_svg",
         "sdtune.commands.fit",
         "sdtune.nano.making.card",
         "sdtune.nano.making.packing",
         "tensorboard.backend.event_processing.event_accumulator",
+        "torch.distributed.algorithms.ddp_comm_hooks.default_hooks",
         "torch.utils.tensorboard",
         "transformers.models.clip.modeling_clip",
     ):
         import_module(module)
+    # the first parser of a process looks types up in sources, and keeps them
+    recipe_problems(["--config", str(_RECIPE)], build=False)
     # below pytest's own folder the path would be too long for a socket
     with TemporaryDirectory() as folder, forked_python(Path(folder)) as python:
         yield python

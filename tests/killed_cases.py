@@ -54,19 +54,20 @@ def _lora(base: str, **arguments: Any) -> pl.LightningModule:
 
 CASES: dict[str, Case] = {
     "lora": Case(_lora),
-    "lora, cosine, validation in the epoch": Case(
-        partial(_lora, lr_schedule="cosine", warmup_steps=2), trainer={"val_check_interval": 1}
+    "lora, prodigy, cosine, validation in the epoch": Case(
+        partial(
+            _lora, optimizer="prodigy", learning_rate=1.0, lr_schedule="cosine", warmup_steps=2
+        ),
+        trainer={"val_check_interval": 1},
     ),
     "lora, dropout, accumulation": Case(
         partial(_lora, dropout=0.3), trainer={"accumulate_grad_batches": 2}
     ),
-    "lora, average": Case(_lora, averages=True),
-    "lora, prodigy": Case(partial(_lora, optimizer="prodigy", learning_rate=1.0)),
-    "lora, 8 bits": Case(partial(_lora, optimizer="adamw8bit")),
-    "lora, schedule-free, text encoder": Case(
-        partial(_lora, optimizer="adamw_schedule_free", text_encoder_learning_rate=1e-3)
+    "lora, 8 bits, average, workers, random crops": Case(
+        partial(_lora, optimizer="adamw8bit"),
+        data={"num_workers": 1, "crop": "random"},
+        averages=True,
     ),
-    "lora, workers, random crops": Case(_lora, data={"num_workers": 1, "crop": "random"}),
     "words": Case(
         lambda base: TextualInversionModule("<disc>", "c", base, learning_rate=1e-2),
         data={"trigger": "<disc>"},
@@ -74,8 +75,15 @@ CASES: dict[str, Case] = {
     "lora, two processes": Case(
         _lora, data={"batch_size": 1}, trainer={"devices": 2, "strategy": "ddp_fork"}
     ),
-    "dreambooth, class pictures": Case(
-        lambda base: DreamBoothModule(base, rank=2, learning_rate=1e-2, class_inference_steps=1),
+    "dreambooth, class pictures, schedule-free, text encoder": Case(
+        lambda base: DreamBoothModule(
+            base,
+            rank=2,
+            learning_rate=1e-2,
+            class_inference_steps=1,
+            optimizer="adamw_schedule_free",
+            text_encoder_learning_rate=1e-3,
+        ),
         subject=True,
     ),
     "dreambooth, whole unet": Case(

@@ -40,6 +40,12 @@ def seven(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_picture_folder(tmp_path_factory.mktemp("data") / "seven", PICTURES)
 
 
+@pytest.fixture(scope="module")
+def whole(micro_sd: Path, seven: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What one process learns in eight steps."""
+    return _learned_in(tmp_path_factory.mktemp("whole"), micro_sd, seven, 1, 8)
+
+
 def test_two_processes_learn_what_one_does(micro_sd, seven, tmp_path):
     """Of seven pictures in batches of four, so that the last of an epoch is uneven."""
     found = compare("textual_inversion", "sgd_nesterov", micro_sd, seven, tmp_path)
@@ -68,10 +74,9 @@ def test_two_processes_learn_nearly_what_one_does_by_a_scaled_gradient(micro_sd,
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [(1, 2), (2, 1)])
 def test_a_run_goes_on_in_other_processes_as_if_they_had_begun_it(
-    processes, micro_sd, seven, tmp_path
+    processes, whole, micro_sd, seven, tmp_path
 ):
     """Of batches that are as large in all: inside an epoch, to the sum's last digits."""
-    whole = _learned_in(tmp_path / "whole", micro_sd, seven, 1, 8)
     first, then = processes
     _learned_in(tmp_path / "parts", micro_sd, seven, first, 3)
     resumed = _learned_in(tmp_path / "parts", micro_sd, seven, then, 8, resume=True)
@@ -178,7 +183,7 @@ def test_pictures_and_scores_of_two_processes_are_those_of_one(micro_sd, seven, 
     assert tuned.step == tuned_of_two.step == 4
     for name, values in tuned.per_sample.items():
         assert tuned_of_two.per_sample[name] == pytest.approx(values, abs=0.02), name
-    for place in ("samples/rows/base.png", "evaluation/base/prompt_04_seed_1.png"):
+    for place in ("samples/rows/base.png", "evaluation/base/prompt_02_seed_1.png"):
         assert (one / place).read_bytes() == (two / place).read_bytes()
     of_one, of_two = (json.loads((run / "picture_losses.json").read_text()) for run in (one, two))
     assert _counts(of_one) == _counts(of_two)
@@ -188,7 +193,7 @@ def test_pictures_and_scores_of_two_processes_are_those_of_one(micro_sd, seven, 
 def _evaluated(base: Path, pictures: Path, folder: Path, processes: int) -> Path:
     module = TECHNIQUES["lora"](str(base))
     data = data_for(module, pictures, batch_size=TOGETHER // processes, cache_dir=folder / "cache")
-    prompts = ["a red disc", "a green disc", "a blue disc", "a teal disc", "an olive disc"]
+    prompts = ["a red disc", "a green disc", "a blue disc"]
     how: dict[str, Any] = {"every_n_steps": 4, "num_inference_steps": 1, "seeds": [0, 1]}
     callbacks = [
         SampleGrid(prompts, **how),

@@ -167,7 +167,9 @@ class TunedModelModule(AveragedWeightsModule):
             return
         if any(each.needs_float32 for each in self.learns):
             dtype = torch.float32
-        with torch.device("cpu"):  # the Trainer may have set another one
+        # the Trainer may have set another one; each one set costs at every call of torch
+        on_cpu = torch.get_default_device() == torch.device("cpu")
+        with nullcontext() if on_cpu else torch.device("cpu"):
             self.build_on(load(self.base, dtype, vae_dtype=torch.float32))
 
     def build_on(self, model: StableDiffusion) -> None:

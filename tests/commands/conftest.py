@@ -4,8 +4,11 @@ from pathlib import Path
 # that has been closed makes every later message a traceback
 import lightning.pytorch  # noqa: F401
 import pytest
+import yaml
 
 from sdtune.commands import trust
+from sdtune.commands.recipe import read_yaml
+from tests.picture_folders import make_picture_folder
 
 RECIPE = """\
 trainer:
@@ -39,3 +42,20 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.chdir(tmp_path)
     Path("toy.yaml").write_text(RECIPE, encoding="utf-8")
     return "toy.yaml"
+
+
+@pytest.fixture
+def short_style(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The shipped recipe `style.yaml` in a working folder, with two callbacks and four pictures.
+
+    Each of its callbacks is parsed again for each fault, and each picture looked at.
+    """
+    recipe = read_yaml(str(Path(__file__).parents[2] / "recipes/style_lora.yaml"))
+    callbacks = recipe["trainer"]["callbacks"]
+    kept = ("sdtune.SampleGrid", "sdtune.ResumeCheckpoint")
+    recipe["trainer"]["callbacks"] = [each for each in callbacks if each["class_path"] in kept]
+    few = {"folder": str(make_picture_folder(tmp_path / "pictures")), "validation_count": 1}
+    recipe["data"]["init_args"] |= few
+    monkeypatch.chdir(tmp_path)
+    Path("style.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    return "style.yaml"

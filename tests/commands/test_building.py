@@ -1,14 +1,10 @@
 """All that is wrong with a call is listed at once, whatever its parts are."""
 
-from pathlib import Path
-
 import pytest
 
 from sdtune.commands.recipe_cli import recipe_problems
 from tests.fast_part import some_fast
 
-ROOT = Path(__file__).parents[2]
-RECIPE = str(ROOT / "recipes/style_lora.yaml")
 BAD = {
     "--model.rank=-4": "Expected `rank` to be a positive integer, but got -4.",
     "--model.learning_rate=much": "Expected `model.learning_rate` to be float",
@@ -35,12 +31,12 @@ PAIRED = [each for each in BAD if any(f"{kind}=" in each for kind in KINDS)]
 
 def found(*overrides: str) -> list[str]:
     words = [word for each in overrides for word in each.split(" ")]
-    return recipe_problems(["--config", RECIPE, "--trainer.accelerator=cpu", *words])
+    return recipe_problems(["--config", "style.yaml", "--trainer.accelerator=cpu", *words])
 
 
 @pytest.fixture(autouse=True)
-def _root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)  # the folders in recipes are relative to it
+def _here(short_style: str) -> None:
+    """In the folder of the recipe."""
 
 
 def is_said(sentence: str, problems: list[str]) -> bool:

@@ -104,14 +104,14 @@ def test_a_wrong_call_is_told(
 
 
 @pytest.fixture
-def call(tiny_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def call(micro_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A recipe with its options, for five pictures."""
     monkeypatch.chdir(tmp_path)
     folder = make_picture_folder(tmp_path / "pictures", 5)
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(
         f"""
-model: {{class_path: sdtune.LoRAStyleModule, init_args: {{base: {tiny_sd}, rank: 2}}}}
+model: {{class_path: sdtune.LoRAStyleModule, init_args: {{base: {micro_sd}, rank: 2}}}}
 data:
   class_path: sdtune.StyleDataModule
   init_args: {{folder: nowhere, resolution: 64, batch_size: 2, cache_dir: {tmp_path / "cache"}}}

@@ -336,7 +336,7 @@ def test_help_says_how_it_is_called(capsys):
 
 
 @pytest.mark.slow
-def test_real_runs_end_in_a_table_figures_and_a_page(tmp_path, monkeypatch, tiny_sd, quick_python):
+def test_real_runs_end_in_a_table_figures_and_a_page(tmp_path, monkeypatch, micro_sd, quick_python):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.executable", str(quick_python))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -345,7 +345,7 @@ def test_real_runs_end_in_a_table_figures_and_a_page(tmp_path, monkeypatch, tiny
     for number, colour in enumerate(["red", "green", "blue"]):
         Image.new("RGB", (64, 64), colour).save(f"pictures/{number}.png")
         Path(f"pictures/{number}.txt").write_text("a cat\n", encoding="utf-8")
-    Path("small.yaml").write_text(SMALL.format(base=tiny_sd), encoding="utf-8")
+    Path("small.yaml").write_text(SMALL.format(base=micro_sd), encoding="utf-8")
     Path("real.yaml").write_text(REAL, encoding="utf-8")
 
     assert main(["compare", "real.yaml", "--budget-steps=2", "--publish=results"]) == 0

@@ -59,9 +59,10 @@ def paths(folder: Path, *names: str) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_the_recipe_is_accepted_and_trains(pictures, monkeypatch, capsys):
+def test_the_recipe_is_accepted_and_trains(pictures, micro_sd, monkeypatch, capsys):
     monkeypatch.setenv("SDTUNE_CACHE", str(pictures / "cache"))
     given = LORA | MUCH | paths(pictures, "train_data_dir", "reg_data_dir")
+    given |= {"pretrained_model_name_or_path": str(micro_sd)}
     recipe = pictures / "made" / "recipe.yaml"
     assert main(["import-config", str(config(pictures, **given)), "--to", str(recipe)]) == 0
     printed = capsys.readouterr().out

@@ -133,12 +133,12 @@ def test_numbers_may_be_written_as_yaml_reads_them(recipe):
     assert problems_of(recipe, "--model.learning_rate=1e-4") == []
 
 
-def test_vocabulary_and_class_prompt_are_checked_among_the_rest(tiny_sd, tmp_path):
+def test_vocabulary_and_class_prompt_are_checked_among_the_rest(micro_sd, tmp_path):
     data = {
         "class_path": "sdtune.SubjectDataModule",
         "init_args": {"instance_dir": str(tmp_path), "instance_prompt": "a cat"},
     }
-    word = {"base": str(tiny_sd), "placeholder_token": "<|endoftext|>", "initializer_token": "cat"}
+    word = {"base": str(micro_sd), "placeholder_token": "<|endoftext|>", "initializer_token": "cat"}
     model = {"class_path": "sdtune.TextualInversionModule", "init_args": {**word, "base": "nano"}}
     found = problems_in(tmp_path, {"seed": "x", "model": model, "data": data})
     assert [problem.partition(" to be")[0] for problem in found[:2]] == [
