@@ -47,8 +47,11 @@ class PictureLosses(Callback):
         self._below = 1.0  # timesteps from here on tell of no picture
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Check the module and learn the run folder."""
+        """Check the module and learn the run folder; another run begins with nothing."""
         as_technique(pl_module)
+        if not trainer.global_step:  # what a resumed run had seen is restored after this
+            self._earlier, self._own = PictureSums(), PictureSums()
+            self._pending.clear()
         # a collective call, so it is made here, where all ranks are
         self._folder = Path(trainer.log_dir or trainer.default_root_dir)
 
@@ -101,8 +104,10 @@ class PictureLosses(Callback):
         return self._all().state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from the sums of a checkpoint."""
+        """Go on from the sums of a checkpoint, which hold those of all processes until then."""
         self._earlier = PictureSums.from_state_dict(state_dict)
+        self._own = PictureSums()
+        self._pending.clear()
 
     def _count(self) -> None:
         if self._pending:

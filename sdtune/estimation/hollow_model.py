@@ -11,8 +11,8 @@ import torch
 from sdtune.models import Part, StableDiffusion, check_base, load_tokenizers
 from sdtune.models.empty_parts import make_empty_part, read_config
 from sdtune.models.families import family_of_pipeline
-from sdtune.models.loading import find_configs
-from sdtune.models.repository import is_hub_id
+from sdtune.models.loading import find_configs, find_file
+from sdtune.models.repository import NotAtHandError
 from sdtune.models.shipped import shipped_tokenizer
 
 __all__ = ["hollow_model", "likely_architecture", "not_at_hand"]
@@ -30,6 +30,8 @@ _BY_NAME = {
 
 _MOST_LIKELY = "stable_diffusion_1"
 
+_SETTINGS = ("model_index.json", "scheduler/scheduler_config.json")
+
 
 def likely_architecture(base: str) -> str | None:
     """Name the architecture that a base that is not at hand has, by its name.
@@ -41,13 +43,11 @@ def likely_architecture(base: str) -> str | None:
         One of the configurations that come with sdtune; None if the base is at hand.
 
     Raises:
-        ValueError: If it is no id on the hub, which others may have: as `check_base`.
+        ValueError: If it is refused, here or on the hub: as `check_base`.
     """
     try:
         check_base(base)
-    except ValueError:
-        if not is_hub_id(base):
-            raise
+    except NotAtHandError:
         return _named_architecture(base) or _MOST_LIKELY
     return None
 
@@ -90,27 +90,27 @@ def hollow_model(base: str, dtype: torch.dtype = torch.float32) -> StableDiffusi
 
     architecture = likely_architecture(base)
     if architecture is None:
-        paths = find_configs(base, "vae")
-        folder = paths["unet"].parent.parent
-        tokenizers = load_tokenizers(base)
+        index, schedule = (find_file(base, each) for each in _SETTINGS)
     else:
         folder = Path(str(files("sdtune"))) / "models" / "configurations" / architecture
-    index = read_config(folder / "model_index.json")
-    family = family_of_pipeline(index["_class_name"])
+        index, schedule = (folder / each for each in _SETTINGS)
+    named = read_config(index)["_class_name"]
+    family = family_of_pipeline(named)
     if family is None:
-        raise ValueError(f"Expected {folder} to be of a known family, but got {index}.")
-    if architecture is not None:
+        raise ValueError(f"Expected {index} to name a known family's pipeline, but got {named}.")
+    if architecture is None:
+        paths, tokenizers = find_configs(base, "vae"), load_tokenizers(base)
+    else:
         tokenizers = [shipped_tokenizer(folder, name) for name in family.tokenizer_names]
         parts = ("unet", "vae", *family.text_encoder_names)
         paths = {name: folder / name / "config.json" for name in parts}
     modules: dict[str, Any] = {name: make_empty_part(name, path) for name, path in paths.items()}
-    schedule = read_config(folder / "scheduler" / "scheduler_config.json")
     model = StableDiffusion(
         unet=modules["unet"],
         vae=modules["vae"],
         text_encoders=[modules[name] for name in family.text_encoder_names],
         tokenizers=tokenizers,
-        noise_scheduler=DDPMScheduler.from_config(schedule),
+        noise_scheduler=DDPMScheduler.from_config(read_config(schedule)),
         source=base,
         family=family,
     )

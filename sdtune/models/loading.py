@@ -131,6 +131,25 @@ def find_configs(base: str | Path, *others: str) -> dict[str, Path]:
         raise ValueError(f"`base` {base} lacks a configuration: {error}") from error
 
 
+def find_file(base: str | Path, name: str) -> Path:
+    """Find a file of a base's settings, downloaded if need be.
+
+    Args:
+        base: As in `check_base`.
+        name: As diffusers' folders have it, such as `scheduler/scheduler_config.json`.
+
+    Raises:
+        ValueError: If `check_base` refuses the base or it has no such file.
+    """
+    found = _find(base)
+    if isinstance(found, SingleFile):
+        return found.config / name
+    try:
+        return found.file(name)
+    except OSError as error:
+        raise ValueError(f"`base` {base} lacks {name}: {error}") from error
+
+
 def _find(base: str | Path) -> Repository | SingleFile:
     """Find a base, which is there, of a known family and complete as far as can be seen."""
     path = Path(base)

@@ -13,7 +13,7 @@ from typing import Any
 from sdtune.models.families import Family, families, family_of_pipeline
 from sdtune.models.foreign import foreign_name_of_channels, foreign_name_of_pipeline
 
-__all__ = ["Repository", "find_folder", "find_on_hub", "is_hub_id"]
+__all__ = ["NotAtHandError", "Repository", "find_folder", "find_on_hub", "is_hub_id"]
 
 # no part of an id begins with a dot or a dash: `./models` is a folder
 _HUB_ID = re.compile(r"(?P<repository>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>[\w./-]+))?")
@@ -26,6 +26,10 @@ _WEIGHTS = re.compile(
     r"(?:\.(?P<variant>[\w-]+?))?(?:-\d+-of-\d+)?(?:\.(?P<late_variant>[\w-]+))?"
     r"\.(?:safetensors|bin)"
 )
+
+
+class NotAtHandError(ValueError):
+    """A base on the hub is not whole in the local cache, and the hub is out of reach."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,8 @@ def find_on_hub(base: str) -> Repository:
         Where it is; a folder of the cache if the hub is not asked.
 
     Raises:
-        ValueError: If it is not there, no base, or incomplete; the message says what to do.
+        NotAtHandError: If it is not whole here and the hub is out of reach.
+        ValueError: If it is not there, no base, or incomplete; all messages say what to do.
     """
     from huggingface_hub import is_offline_mode, model_info
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
@@ -187,7 +192,7 @@ def find_on_hub(base: str) -> Repository:
         what = str(error).partition("is incomplete: it lacks ")[2]
         if not what:
             raise
-        raise ValueError(
+        raise NotAtHandError(
             f"`base` {base} is in the local Hugging Face cache in part: it lacks {what} Run "
             f"`{_download(name, revision)}` with a network."
         ) from error
@@ -223,7 +228,7 @@ def _find_index(base: str, name: str, revision: str | None) -> Path:
         ) from error
     except LocalEntryNotFoundError as error:
         reason = "is switched off by HF_HUB_OFFLINE" if is_offline else "cannot be reached"
-        raise ValueError(
+        raise NotAtHandError(
             f"`base` {base} is neither a folder here nor in the local Hugging Face cache, and the "
             f"hub {reason}: run `{_download(name, revision)}` with a network, or give a diffusers "
             "folder, a .safetensors file or `nano`."
@@ -234,7 +239,7 @@ def _find_index(base: str, name: str, revision: str | None) -> Path:
             f"{_INDEX}."
         ) from error
     except OSError as error:
-        raise ValueError(
+        raise NotAtHandError(
             f"`base` {base} could not be looked up on the Hugging Face hub: {error}"
         ) from error
 

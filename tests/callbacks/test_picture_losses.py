@@ -83,6 +83,24 @@ def test_a_resumed_run_counts_on(tmp_path):
         assert parts[name] == pytest.approx(picture)
 
 
+def test_a_callback_of_another_run_begins_anew(tmp_path):
+    """As in a notebook, where one object goes from trainer to trainer."""
+    callback = PictureLosses()
+
+    def fit_again(folder, max_steps, ckpt_path=None):
+        trainer = make_trainer(folder, callback, ResumeCheckpoint(5), max_steps=max_steps)
+        trainer.fit(Losing(), NamedData(), ckpt_path=ckpt_path)
+
+    fit(tmp_path / "whole")
+    fit_again(tmp_path / "other", 7)
+    fit_again(tmp_path / "parts", 5)
+    fit_again(tmp_path / "parts", 12, tmp_path / "parts" / "checkpoints" / "last.ckpt")
+    whole, parts = read(tmp_path / "whole"), read(tmp_path / "parts")
+    assert parts.keys() == whole.keys()
+    for name, picture in whole.items():
+        assert parts[name] == pytest.approx(picture)
+
+
 def test_a_run_that_fails_leaves_what_it_saw(tmp_path):
     technique = Losing()
     technique.fails = True

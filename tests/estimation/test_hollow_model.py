@@ -1,10 +1,14 @@
+import json
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
 from sdtune.estimation.hollow_model import hollow_model, likely_architecture, not_at_hand
-from sdtune.models import load
+from sdtune.models import load, load_tokenizers
 
 
 @pytest.mark.parametrize(
@@ -29,6 +33,42 @@ def test_a_name_that_tells_nothing_is_said_and_what_is_no_id_refused() -> None:
     for base in ("nonesuch", "./nonesuch", "/nonesuch/model.safetensors"):
         with pytest.raises(ValueError, match=f"Expected `base` to be .*{base}"):
             likely_architecture(base)
+
+
+def test_a_base_that_is_refused_is_not_counted_as_another(
+    micro_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the path of its folder is written as an id on the hub is."""
+    monkeypatch.chdir(tmp_path)
+    folder = shutil.copytree(micro_sd, Path("bases") / "xl-inpainting")
+    config = folder / "unet" / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "in_channels": 9}))
+    with pytest.raises(ValueError, match="inpainting"):
+        likely_architecture(str(folder))
+
+
+def test_settings_are_fetched_of_a_base_that_is_within_reach(
+    micro_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [path.relative_to(micro_sd).as_posix() for path in micro_sd.rglob("*.*")]
+
+    def fetch(repository: str, name: str, **options: Any) -> str:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return str(shutil.copy(micro_sd / name, path))
+
+    siblings = [SimpleNamespace(rfilename=name) for name in names]
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", fetch)
+    monkeypatch.setattr("huggingface_hub.is_offline_mode", lambda: False)
+    monkeypatch.setattr(
+        "huggingface_hub.model_info", lambda *_, **__: SimpleNamespace(siblings=siblings)
+    )
+    monkeypatch.setattr(
+        "sdtune.estimation.hollow_model.load_tokenizers", lambda _: load_tokenizers(micro_sd)
+    )
+    hollow, model = hollow_model("someone/micro"), load(micro_sd)
+    assert hollow.noise_scheduler.betas.equal(model.noise_scheduler.betas)
+    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 def test_a_base_at_hand_has_its_own_sizes_and_no_values(micro_sd: Path) -> None:
