@@ -99,12 +99,18 @@ def draw_lines(lines: Sequence[Line], *, alt: str, key: str, band: Band | None =
     Args:
         lines: What to draw, the background first.
         alt: What the picture shows, for those who do not see it.
-        key: A word that no other plot of the page has; ids are made of it.
+        key: A word of the program's that no other plot of the page has, of letters, digits, `_`
+            and `-`; ids are made of it.
         band: A value to compare with.
 
     Returns:
         An `<svg>` without any reference to the outside.
+
+    Raises:
+        ValueError: If `key` is no such word.
     """
+    if not re.fullmatch(r"[A-Za-z][\w-]*", key, re.ASCII):
+        raise ValueError(f"Expected `key` to be letters, digits, `_` and `-`, but got {key!r}.")
     with _axes() as (axes, finish):
         for line in lines:
             _draw(axes, line)
@@ -160,11 +166,16 @@ def _inline(svg: str, alt: str, key: str) -> Markup:
     """Make a file into an element: without prolog, with ids of its own and the page's colours."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'\sid="', f' id="{key}-', svg)
-    svg = re.sub(r'href="#', f'href="#{key}-', svg)
-    svg = svg.replace("url(#", f"url(#{key}-")
-    for colour, variable in _VARIABLES.items():
-        svg = svg.replace(colour, f"var({variable})")
+    # tags alone: what stands between them are texts, which may look like any of it
+    svg = re.sub(r"<[^>]*>", lambda tag: _of_the_page(tag[0], key), svg)
     size = re.compile(r'<svg[^>]*?viewBox="([^"]*)"[^>]*>', re.DOTALL)
     # width and height are the page's to choose
-    return Markup(size.sub(rf'<svg viewBox="\1" role="img" aria-label="{escape(alt)}">', svg, 1))
+    head = '<svg viewBox="{}" role="img" aria-label="{}">'
+    return Markup(size.sub(lambda found: head.format(found[1], escape(alt)), svg, 1))
+
+
+def _of_the_page(tag: str, key: str) -> str:
+    tag = re.sub(r'(\sid="|href="#|url\(#)', lambda found: f"{found[0]}{key}-", tag)
+    for colour, variable in _VARIABLES.items():
+        tag = tag.replace(colour, f"var({variable})")
+    return tag

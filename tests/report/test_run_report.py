@@ -1,15 +1,18 @@
+import json
 import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from markupsafe import escape
 
 from sdtune.data.buckets import DEFAULT_BUCKETS
 from sdtune.data.pictures import Picture
 from sdtune.data.survey import survey_pictures
 from sdtune.data.survey_file import write_survey
 from sdtune.report.run_report import write_report
+from tests.report.run_folder import TITLE
 
 
 class Reader(HTMLParser):
@@ -77,6 +80,19 @@ def test_prompts_are_text_whatever_they_say(report):
     page, reader = read(report)
     assert '<erica> & co "at sea"' in reader.text
     assert "<erica>" not in page
+    assert reader.tags.count("script") == 1
+    assert reader.text.count(TITLE) == 4  # figures, their meanings, all checkpoints and a plot
+    assert page.count(f'aria-label="{escape(TITLE)} over steps') == 1
+
+
+def test_a_record_with_keys_of_no_metric_is_told_and_runs_nothing(whole_run, tmp_path):
+    run = shutil.copytree(whole_run, tmp_path / "run")
+    text = (run / "evaluation.json").read_text(encoding="utf-8")
+    key = json.dumps('x"></svg><script>alert(3)</script>')
+    (run / "evaluation.json").write_text(text.replace('"style_score"', key), encoding="utf-8")
+    _, reader = read(write_report(run))
+    assert "Expected the keys of `metrics` to be small letters, digits and `_`" in reader.text
+    assert "alert(3)" in reader.text
     assert reader.tags.count("script") == 1
 
 
