@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
+from sdtune.report.legend import draw_legend
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -55,6 +57,8 @@ _STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "legend.labelcolor": _INK,
 }
+
+_LEGEND = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "ncols": 3, "columnspacing": 1.2}
 
 
 @dataclass(frozen=True)
@@ -112,32 +116,35 @@ def draw_lines(lines: Sequence[Line], *, alt: str, key: str, band: Band | None =
     if not re.fullmatch(r"[A-Za-z][\w-]*", key, re.ASCII):
         raise ValueError(f"Expected `key` to be letters, digits, `_` and `-`, but got {key!r}.")
     with _axes() as (axes, finish):
+        named = []
         for line in lines:
-            _draw(axes, line)
+            drawn = _draw(axes, line)
+            if line.curve.name and not line.faint:
+                named.append((line.curve.name, drawn))
         if band is not None:
             axes.axhspan(band.low, band.high, color=_FAINT, alpha=0.14, linewidth=0)
-            axes.axhline(band.value, color=_FAINT, linewidth=1.2, dashes=(4, 3), label=band.label)
+            rule = axes.axhline(band.value, color=_FAINT, linewidth=1.2, dashes=(4, 3))
+            named.append((band.label, rule))
         axes.set_xlabel("step", loc="right")
-        if len(axes.get_legend_handles_labels()[1]) > 1:
-            axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3, columnspacing=1.2)
+        if len(named) > 1:
+            draw_legend(axes, named, **_LEGEND)
         return _inline(finish(), alt, key)
 
 
-def _draw(axes: Axes, line: Line) -> None:
+def _draw(axes: Axes, line: Line) -> Any:
+    """Draw a line, and give what a legend names."""
     colour = _LINES[line.colour % len(_LINES)]
     steps, values = line.curve.steps, line.curve.values
-    label = None if line.faint else line.curve.name or None
     style: dict[str, Any]
     if line.errors:
         lows, highs = zip(*line.errors, strict=True)
         below = [max(0.0, value - low) for value, low in zip(values, lows, strict=True)]
         above = [max(0.0, high - value) for value, high in zip(values, highs, strict=True)]
         style = {"marker": "o", "markersize": 5, "capsize": 3, "elinewidth": 1.2}
-        axes.errorbar(steps, values, [below, above], color=colour, label=label, **style)
-        return
+        return axes.errorbar(steps, values, [below, above], color=colour, **style)
     marker = "o" if line.points or len(steps) == 1 else None
     style = {"alpha": 0.3, "linewidth": 1.0} if line.faint else {}
-    axes.plot(steps, values, color=colour, label=label, marker=marker, markersize=4.5, **style)
+    return axes.plot(steps, values, color=colour, marker=marker, markersize=4.5, **style)[0]
 
 
 @contextmanager

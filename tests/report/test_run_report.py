@@ -141,11 +141,11 @@ def test_the_contact_sheet_is_linked_where_there_is_one(whole_run, tmp_path):
     shutil.copytree(whole_run, run)
     pictures = [Picture(Path("a.png"), "a.png", "a fox", (890, 490))]
     write_survey(run, survey_pictures(pictures, 512, DEFAULT_BUCKETS))
-    assert "contact_sheet.html" not in read(write_report(run))[1].addresses
+    assert "./contact_sheet.html" not in read(write_report(run))[1].addresses
     (run / "contact_sheet.html").write_text("")
-    assert "contact_sheet.html" in read(write_report(run))[1].addresses
+    assert "./contact_sheet.html" in read(write_report(run))[1].addresses
     elsewhere = read(write_report(run, tmp_path / "page.html"))[1].addresses
-    assert "a%20run/contact_sheet.html" in elsewhere
+    assert "./a%20run/contact_sheet.html" in elsewhere
 
 
 def test_an_event_file_that_cannot_be_read_to_its_end_is_told(whole_run, tmp_path):
