@@ -133,11 +133,10 @@ def _found(cli: "RecipeCLI") -> tuple[list[str], Any]:
 
 def _write_sheet(survey: Any, path: Path) -> str:
     from sdtune.report.contact_sheet import write_contact_sheet
+    from sdtune.report.page_place import page_problem
 
-    if path.is_dir():
-        raise CallError(
-            [f"Expected `--contact_sheet` to name a file, but got the folder `{path}`."]
-        )
+    if problem := page_problem(path, "--contact_sheet"):
+        raise CallError([problem])
     if survey is None or not survey.pictures:
         raise CallError(
             ["Expected `data` to have pictures for `--contact_sheet`, but it has none."]

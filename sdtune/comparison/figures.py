@@ -8,6 +8,7 @@ from pathlib import Path
 from sdtune.comparison.results import ComparedRun
 from sdtune.comparison.settings import SUBJECT, FigureSettings
 from sdtune.files.atomic_file import replaced_atomically
+from sdtune.report.legend import draw_legend
 from sdtune.run_folder.curves import running_mean
 from sdtune.run_folder.grid_image import GridRow, draw_grid, sampling_caption
 from sdtune.run_folder.layout import BASE_LABEL
@@ -43,15 +44,17 @@ def _draw_curves(shown: Sequence[ComparedRun], path: Path) -> bool:
 
     figure = Figure(figsize=(7.5, 4.2), dpi=120, layout="constrained")
     axes = figure.add_subplot()
+    named = []
     for result in shown:
         if result.loss:
             curve = running_mean(result.loss)  # a step's loss is mostly the luck of its timesteps
-            axes.plot(curve.steps, curve.values, label=result.label, linewidth=1.8)
+            drawn = axes.plot(curve.steps, curve.values, linewidth=1.8)
+            named.append((result.label, drawn[0]))
     axes.set_xlabel("step")
     axes.set_ylabel("training loss, running mean")
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    draw_legend(axes, named, frameon=False)
     with replaced_atomically(path) as temporary:
         figure.savefig(temporary, format="png")
     return True

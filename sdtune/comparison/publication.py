@@ -149,15 +149,14 @@ def write_markdown(
         The path of README.md.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    parts = [f"# {comparison.title}", escaped(comparison.note)]
-    parts += [f"## {table.title}\n\n{markdown(table).strip()}" for table in tables[:-1]]
+    parts = [f"# {escaped(comparison.title)}", escaped(comparison.note)]
+    parts += [f"## {escaped(table.title)}\n\n{markdown(table).strip()}" for table in tables[:-1]]
     for number, figure in enumerate(comparison.figures, start=1):
         name = f"figure_{number}.png"
         if draw_figure(figure, results, folder / name):
-            parts.append(
-                f"## {figure.title}\n\n![{figure.title}]({name})\n\n{escaped(figure.note)}"
-            )
-    parts.append(f"## {tables[-1].title}\n\n{markdown(tables[-1]).strip()}")
+            title = escaped(figure.title)
+            parts.append(f"## {title}\n\n![{title}]({name})\n\n{escaped(figure.note)}")
+    parts.append(f"## {escaped(tables[-1].title)}\n\n{markdown(tables[-1]).strip()}")
     parts.append(_origin(results, command))
     path = folder / _TEXT
     with replaced_atomically(path) as temporary:

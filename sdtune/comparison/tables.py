@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -234,4 +235,6 @@ def escaped(text: str) -> str:
     Returns:
         One line.
     """
-    return text.strip().replace("|", "\\|").replace("<", "\\<").replace("\n", " ")
+    line = text.strip().replace("\n", " ")
+    # a backslash before one of these would be taken for what escapes it
+    return re.sub(r"\\(?=[\\|<])|[|<]", lambda sign: f"\\{sign[0]}", line)

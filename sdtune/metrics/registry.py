@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 
+from sdtune.files.metric_name import METRIC_NAME, is_metric_name
 from sdtune.metrics.class_drift import CLASS_DRIFT
 from sdtune.metrics.clip_score import CLIP_SCORE
 from sdtune.metrics.image_similarity import CLIP_I, DINO
@@ -34,10 +34,9 @@ def register(metric: Metric) -> Metric:
     Raises:
         ValueError: If its name is none for a curve, or another metric has it.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", metric.name):
+    if not is_metric_name(metric.name):
         raise ValueError(
-            "Expected the name of a metric to be small letters, digits and `_`, but got "
-            f"`{metric.name}`."
+            f"Expected the name of a metric to be {METRIC_NAME}, but got `{metric.name}`."
         )
     if METRICS.get(metric.name, metric) is not metric:
         raise ValueError(f"Expected a metric of a new name, but `{metric.name}` is registered.")

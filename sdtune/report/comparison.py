@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from os.path import relpath
 from pathlib import Path
 
+from sdtune.report.address import address_from
 from sdtune.report.facts import summary, told
 from sdtune.report.figures import one_line_figures
 from sdtune.report.gallery import Sliding, sliders, tuned_name
@@ -166,7 +166,7 @@ def _row(run: ReportedRun, name: str, page: Path) -> ComparisonRow:
     if not run.is_finished:
         verdict = f"This run is not finished. {verdict}"
     report = RunFolder(run.folder).report
-    address = Path(relpath(report, page.parent)).as_posix() if report.is_file() else ""
+    address = address_from(page, report) if report.is_file() else ""
     pictures = list(sliders(run))[:_PICTURES_SHOWN]
     shown = tuned_name(run)
     return ComparisonRow(name, summary(run), verdict, shown, pictures, address, told(run))

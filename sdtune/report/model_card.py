@@ -14,10 +14,11 @@ from sdtune._prompt_fields import PromptFields
 from sdtune._wording import counted
 from sdtune.models import NANO
 from sdtune.report.figures import metric_rows
+from sdtune.report.plain_markdown import code, fenced, plain
 from sdtune.report.run import ReportedRun
 from sdtune.report.usage import Snippet, describe_use
-from sdtune.run_folder.layout import step_name
 from sdtune.run_folder.record import Checkpoint
+from sdtune.run_folder.training_record import read_record
 
 __all__ = ["CardPicture", "model_card", "public_base", "trigger_words"]
 
@@ -94,19 +95,21 @@ def model_card(
     license: str,
     license_name: str | None = None,
     name: str,
+    step: int,
     base_model: str | None = None,
 ) -> str:
     """Write the README of a folder that is ready to upload.
 
     Args:
         run: The run.
-        checkpoint: Whose adapter it is; None if nothing was scored.
+        checkpoint: The adapter's scores; None if it has none.
         files: The adapter's files in the folder, as `find_adapter_files` lists them.
         metadata: Strings of its header.
         pictures: Those in the folder.
         license: As the hub names it, such as `cc-by-sa-4.0`.
         license_name: What `other` is called.
         name: What the folder is called.
+        step: Optimizer steps that the adapter was trained.
         base_model: Id of the base on the hub, if the recipe's own is none.
 
     Returns:
@@ -117,9 +120,9 @@ def model_card(
     named = {"license": license, **({} if license_name is None else {"license_name": license_name})}
     front = _front_matter(base, words, metadata, pictures, named)
     lines = ["---", yaml.safe_dump(front, sort_keys=False, allow_unicode=True).rstrip(), "---", ""]
-    lines += [f"# {name}", "", *_introduction(run, checkpoint, base, metadata), ""]
+    lines += [f"# {plain(name)}", "", *_introduction(run, base, metadata, step), ""]
     if words:
-        said = ", ".join(f"`{word}`" for word in words)
+        said = ", ".join(map(code, words))
         lines += ["## Trigger words", "", f"A prompt has to say {said}.", ""]
     lines += [*_samples(pictures), *_use(base, files, pictures, words, run.recipe)]
     lines += [*_scores(run, checkpoint), *_training(metadata)]
@@ -157,12 +160,12 @@ def _tags(base: str, metadata: Mapping[str, str]) -> list[str]:
 
 
 def _introduction(
-    run: ReportedRun, checkpoint: Checkpoint | None, base: str, metadata: Mapping[str, str]
+    run: ReportedRun, base: str, metadata: Mapping[str, str], step: int
 ) -> Iterator[str]:
     count = metadata.get("sdtune.num_train_images")
     of = f", from {count} {'picture' if count == '1' else 'pictures'}" if count else ""
-    steps = step_name(checkpoint.label) if checkpoint else f"step {run.last_step}"
-    yield f"{run.technique or 'An adapter'} on {base}{of}: {steps} of {run.recipe}, by sdtune."
+    trained = f"{run.technique or 'An adapter'} on {base}{of}: step {step} of {run.recipe}"
+    yield f"{plain(trained)}, by sdtune."
     if base == NANO:
         yield ""
         yield (
@@ -180,7 +183,7 @@ def _samples(pictures: Sequence[CardPicture]) -> Iterator[str]:
         yield from ("| prompt | base | with the adapter |", "|---|---|---|")
         for each in pairs:
             before = f"![base]({each.before})" if each.before else ""
-            yield f"| {_cell(each.prompt)} | {before} | ![adapter]({each.name}) |"
+            yield f"| {plain(each.prompt)} | {before} | ![adapter]({each.name}) |"
         yield ""
     for each in pictures:
         if not each.prompt:
@@ -207,7 +210,7 @@ def _snippet(snippet: Snippet) -> Iterator[str]:
         yield from (snippet.note, "")
     if snippet.text:
         language = "" if snippet.text.startswith("#") else "python"
-        yield from (f"```{language}", snippet.text, "```", "")
+        yield from (fenced(snippet.text, language), "")
 
 
 def _scores(run: ReportedRun, checkpoint: Checkpoint | None) -> Iterator[str]:
@@ -221,8 +224,8 @@ def _scores(run: ReportedRun, checkpoint: Checkpoint | None) -> Iterator[str]:
         "",
         f"Of {prompts} with {counted(len(protocol.seeds), 'seed')} "
         f"each, {counted(protocol.num_inference_steps, 'step')}, guidance "
-        f"{protocol.guidance_scale:g}, judged by CLIP {public_base(protocol.clip)}. In brackets, "
-        "bootstrap 95 % intervals over prompts and seeds.",
+        f"{protocol.guidance_scale:g}, judged by CLIP {plain(public_base(protocol.clip))}. In "
+        "brackets, the 95 % intervals over prompts and seeds.",
         "",
         "| | base | with the adapter | difference | |",
         "|---|---|---|---|---|",
@@ -230,9 +233,10 @@ def _scores(run: ReportedRun, checkpoint: Checkpoint | None) -> Iterator[str]:
     rows = metric_rows(run.evaluation, run.untuned, checkpoint)
     for row in rows:
         cells = (row.title, *map(_figure, (row.base, row.tuned, row.difference)), row.verdict)
-        yield f"| {' | '.join(map(_cell, cells))} |"
+        yield f"| {' | '.join(map(plain, cells))} |"
     yield ""
-    yield from (f"- **{row.title}** ({row.direction}): {row.meaning}" for row in rows)
+    for row in rows:
+        yield f"- **{plain(row.title)}** ({row.direction}): {plain(row.meaning)}"
     yield ""
 
 
@@ -246,11 +250,17 @@ def _training(metadata: Mapping[str, str]) -> Iterator[str]:
     told = {text: value for text, value in told.items() if value not in ("None", "")}
     if told:
         yield from ("## Training", "", "| | |", "|---|---|")
-        yield from (f"| {text} | {_cell(value)} |" for text, value in told.items())
+        yield from (f"| {text} | {plain(value)} |" for text, value in told.items())
+        yield from _changes(metadata)
         yield from ("", "The whole record is in the file's header: `sdtune inspect` shows it.")
 
 
-def _cell(text: str) -> str:
-    """Write a text for a cell of a table: what Markdown or HTML would obey is escaped."""
-    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
-    return " ".join(escaped.split())
+def _changes(metadata: Mapping[str, str]) -> Iterator[str]:
+    """Say what was changed on the run's way: its settings are those of the last start."""
+    try:
+        changes = read_record(metadata, "the adapter's header").changes
+    except ValueError:  # of an older sdtune, or of another program
+        return
+    if changes:
+        yield from ("", "These are the settings at its end. The run was resumed, and changed:", "")
+        yield from (f"- {plain(each)}" for each in changes)

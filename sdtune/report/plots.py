@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
+from sdtune.report.legend import draw_legend
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -56,6 +58,8 @@ _STYLE: dict[Any, Any] = {
     "legend.labelcolor": _INK,
 }
 
+_LEGEND = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "ncols": 3, "columnspacing": 1.2}
+
 
 @dataclass(frozen=True)
 class Line:
@@ -99,39 +103,48 @@ def draw_lines(lines: Sequence[Line], *, alt: str, key: str, band: Band | None =
     Args:
         lines: What to draw, the background first.
         alt: What the picture shows, for those who do not see it.
-        key: A word that no other plot of the page has; ids are made of it.
+        key: A word of the program's that no other plot of the page has, of letters, digits, `_`
+            and `-`; ids are made of it.
         band: A value to compare with.
 
     Returns:
         An `<svg>` without any reference to the outside.
+
+    Raises:
+        ValueError: If `key` is no such word.
     """
+    if not re.fullmatch(r"[A-Za-z][\w-]*", key, re.ASCII):
+        raise ValueError(f"Expected `key` to be letters, digits, `_` and `-`, but got {key!r}.")
     with _axes() as (axes, finish):
+        named = []
         for line in lines:
-            _draw(axes, line)
+            drawn = _draw(axes, line)
+            if line.curve.name and not line.faint:
+                named.append((line.curve.name, drawn))
         if band is not None:
             axes.axhspan(band.low, band.high, color=_FAINT, alpha=0.14, linewidth=0)
-            axes.axhline(band.value, color=_FAINT, linewidth=1.2, dashes=(4, 3), label=band.label)
+            rule = axes.axhline(band.value, color=_FAINT, linewidth=1.2, dashes=(4, 3))
+            named.append((band.label, rule))
         axes.set_xlabel("step", loc="right")
-        if len(axes.get_legend_handles_labels()[1]) > 1:
-            axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3, columnspacing=1.2)
+        if len(named) > 1:
+            draw_legend(axes, named, **_LEGEND)
         return _inline(finish(), alt, key)
 
 
-def _draw(axes: Axes, line: Line) -> None:
+def _draw(axes: Axes, line: Line) -> Any:
+    """Draw a line, and give what a legend names."""
     colour = _LINES[line.colour % len(_LINES)]
     steps, values = line.curve.steps, line.curve.values
-    label = None if line.faint else line.curve.name or None
     style: dict[str, Any]
     if line.errors:
         lows, highs = zip(*line.errors, strict=True)
         below = [max(0.0, value - low) for value, low in zip(values, lows, strict=True)]
         above = [max(0.0, high - value) for value, high in zip(values, highs, strict=True)]
         style = {"marker": "o", "markersize": 5, "capsize": 3, "elinewidth": 1.2}
-        axes.errorbar(steps, values, [below, above], color=colour, label=label, **style)
-        return
+        return axes.errorbar(steps, values, [below, above], color=colour, **style)
     marker = "o" if line.points or len(steps) == 1 else None
     style = {"alpha": 0.3, "linewidth": 1.0} if line.faint else {}
-    axes.plot(steps, values, color=colour, label=label, marker=marker, markersize=4.5, **style)
+    return axes.plot(steps, values, color=colour, marker=marker, markersize=4.5, **style)[0]
 
 
 @contextmanager
@@ -160,11 +173,16 @@ def _inline(svg: str, alt: str, key: str) -> Markup:
     """Make a file into an element: without prolog, with ids of its own and the page's colours."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'\sid="', f' id="{key}-', svg)
-    svg = re.sub(r'href="#', f'href="#{key}-', svg)
-    svg = svg.replace("url(#", f"url(#{key}-")
-    for colour, variable in _VARIABLES.items():
-        svg = svg.replace(colour, f"var({variable})")
+    # tags alone: what stands between them are texts, which may look like any of it
+    svg = re.sub(r"<[^>]*>", lambda tag: _of_the_page(tag[0], key), svg)
     size = re.compile(r'<svg[^>]*?viewBox="([^"]*)"[^>]*>', re.DOTALL)
     # width and height are the page's to choose
-    return Markup(size.sub(rf'<svg viewBox="\1" role="img" aria-label="{escape(alt)}">', svg, 1))
+    head = '<svg viewBox="{}" role="img" aria-label="{}">'
+    return Markup(size.sub(lambda found: head.format(found[1], escape(alt)), svg, 1))
+
+
+def _of_the_page(tag: str, key: str) -> str:
+    tag = re.sub(r'(\sid="|href="#|url\(#)', lambda found: f"{found[0]}{key}-", tag)
+    for colour, variable in _VARIABLES.items():
+        tag = tag.replace(colour, f"var({variable})")
+    return tag

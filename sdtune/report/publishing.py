@@ -89,6 +89,7 @@ def publish_run(
             license=license,
             license_name=license_name,
             name=to.name,
+            step=_step(found, source, scored),
             base_model=base_model,
         )
         for place in (os.path.relpath(staging), str(staging)):
@@ -182,6 +183,12 @@ def _scored(run: ReportedRun, source: Path) -> Checkpoint | None:
     if step_of(source.name) is not None:
         return next((each for each in tuned if each.label == source.name), None)
     return next((each for each in tuned[-1:] if each.step == run.steps_taken), None)
+
+
+def _step(run: ReportedRun, source: Path, scored: Checkpoint | None) -> int:
+    """Find how many steps the adapter in a folder was trained: its header knows, or its name."""
+    told = (run.step_of_adapter(source), scored.step if scored else None, step_of(source.name))
+    return next((each for each in told if each is not None), run.steps_taken)
 
 
 def _copy_adapter(source: Path, target: Path) -> None:

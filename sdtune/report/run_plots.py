@@ -44,7 +44,7 @@ def metric_plots(run: ReportedRun) -> Iterator[Plot]:
     if run.evaluation is None:
         return
     tuned = run.evaluation.tuned
-    for key, metric in run.evaluation.metrics.items():
+    for number, (key, metric) in enumerate(run.evaluation.metrics.items()):
         points = [(each.step, each.figures[key]) for each in tuned if key in each.figures]
         if len(points) < 2:
             continue
@@ -53,7 +53,8 @@ def metric_plots(run: ReportedRun) -> Iterator[Plot]:
         base = run.untuned.figures.get(key) if run.untuned is not None else None
         band = Band("base", base.value, base.low, base.high) if base is not None else None
         alt = f"{metric.title} over steps, with 95 % intervals"
-        svg = draw_lines([Line(curve, errors=errors)], alt=alt, key=f"metric-{key}", band=band)
+        # numbered: what a file calls them is no id
+        svg = draw_lines([Line(curve, errors=errors)], alt=alt, key=f"metric-{number}", band=band)
         yield Plot(metric.title, svg)
 
 

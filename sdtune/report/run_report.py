@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
+from sdtune.report.address import address_from
 from sdtune.report.data import bucket_table, data_sentence
 from sdtune.report.facts import count_sentence, facts, nearest_sentence, notices, summary
 from sdtune.report.figures import checkpoint_table, metric_rows
@@ -42,12 +41,7 @@ def write_report(folder: Path, path: Path | None = None) -> Path:
 def _contact_sheet(run: ReportedRun, path: Path) -> str:
     """Give the address of the page of the training pictures, from the run's page; or nothing."""
     sheet = RunFolder(run.folder).contact_sheet
-    if not sheet.is_file():
-        return ""
-    try:
-        return quote(Path(os.path.relpath(sheet, path.parent)).as_posix())
-    except ValueError:  # on another drive
-        return sheet.resolve().as_uri()
+    return address_from(path, sheet) if sheet.is_file() else ""
 
 
 def report_content(run: ReportedRun, training_pictures: bool = True) -> dict[str, Any]:

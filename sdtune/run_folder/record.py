@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from pydantic import FiniteFloat, NonNegativeInt
 
+from sdtune._checks import shortened
 from sdtune.files.confined_path import ConfinedPath
 from sdtune.files.json_file import JsonFileError, read_json, write_json
+from sdtune.files.metric_name import METRIC_NAME, is_metric_name
 from sdtune.run_folder.layout import BASE_LABEL, RECORD, SCORED_PICTURES
 from sdtune.run_folder.terms import (
     LATER_SETTINGS,
@@ -323,13 +325,24 @@ def _contradictions(record: Evaluation) -> Iterator[str]:
     labels = [each.label for each in record.checkpoints]
     if record.best is not None and record.best.label not in (None, *labels):
         yield f"Expected `best.label` to be one of {labels}, but got {record.best.label!r}."
+    yield from _other_names("metrics", record.metrics)
     for number, checkpoint in enumerate(record.checkpoints):
         place = f"checkpoints[{number}]"
+        yield from _other_names(f"{place}.figures", checkpoint.figures)
+        yield from _other_names(f"{place}.per_sample", checkpoint.per_sample)
+        yield from _other_names(f"{place}.against_base", checkpoint.against_base)
         told: list[Figure | Difference] = list(checkpoint.figures.values())
         if any(each.low > each.high for each in [*told, *checkpoint.against_base.values()]):
             yield f"Expected intervals in `{place}` that end above their begin."
         if not all(0 <= each.prompt < len(record.protocol.prompts) for each in checkpoint.nearest):
             yield f"Expected `{place}.nearest` to name prompts by their position."
+
+
+def _other_names(place: str, keys: Iterable[str]) -> Iterator[str]:
+    """Find keys that no metric can be registered under."""
+    wrong = [key for key in keys if not is_metric_name(key)]
+    if wrong:
+        yield f"Expected the keys of `{place}` to be {METRIC_NAME}, but got {shortened(wrong[0])}."
 
 
 def picture_name(prompt: int, seed: int, kind: Literal["prompt", "class"] = "prompt") -> str:

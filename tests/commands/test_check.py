@@ -43,6 +43,8 @@ def test_a_contact_sheet_needs_pictures(recipe, capsys):
     assert "`--contact_sheet` to be given a value" in capsys.readouterr().err
     assert main(["check", recipe, "--contact_sheet", "."]) == 2
     assert "`--contact_sheet` to name a file, but got the folder `.`" in capsys.readouterr().err
+    assert main(["check", recipe, "--contact_sheet", recipe]) == 2
+    assert f"Expected `{recipe}` to be a new file, or a page" in capsys.readouterr().err
 
 
 def test_what_two_processes_do_differently_is_said(tmp_path, monkeypatch, capsys):

@@ -27,6 +27,31 @@ def test_several_runs_make_one_page(run, tmp_path, monkeypatch):
     assert "<h1>2 runs</h1>" in Path("report.html").read_text(encoding="utf-8")
 
 
+def test_a_file_of_somebody_is_left_as_it_is(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(run, "other")
+    Path("notes.txt").write_text("one's own")
+    Path("report.html").write_text("<p>one's own</p>")
+    Path("gone.html").symlink_to("nowhere")
+    Path("other", "report.html").write_text("")
+    for words, named in (
+        ([str(run), "--output=notes.txt"], "notes.txt"),
+        ([str(run), "other"], "report.html"),
+        (["other"], "other/report.html"),
+        ([str(run), "--output=gone.html"], "gone.html"),
+        ([str(run), "--output=notes.txt/a.html"], "notes.txt/a.html"),
+    ):
+        assert main(["report", *words]) == 2
+        said = capsys.readouterr().err
+        assert f"Expected `{named}`" in said
+        assert "name another" in said
+    assert Path("notes.txt").read_text() == "one's own"
+    assert Path("report.html").read_text() == "<p>one's own</p>"
+    Path("report.html").unlink()
+    for _ in range(2):  # its own is replaced
+        assert main(["report", str(run), "other"]) == 0
+
+
 def test_all_that_is_wrong_is_listed(run, tmp_path, capsys):
     call = ["report", str(tmp_path), str(run), "--rows", "3", "--output", str(tmp_path)]
     assert main(call) == 2

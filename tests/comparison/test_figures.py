@@ -27,6 +27,7 @@ def test_curves_are_drawn_where_a_loss_was_logged(tmp_path):
     settings, path = FigureSettings("F", "loss_curves"), tmp_path / "curves.png"
     assert not draw_figure(settings, [make_result("a", SCORES), make_result("broken")], path)
     assert not path.exists()
-    assert draw_figure(settings, [make_result("a", SCORES, [0.5, 0.4, 0.3])], path)
+    names = ["a", "$x^$", "_b"]
+    assert draw_figure(settings, [make_result(each, SCORES, [0.5, 0.4]) for each in names], path)
     with Image.open(path) as curves:
         assert len(curves.convert("RGB").getcolors(2**20)) > 10

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from sdtune.comparison.settings import TableSettings
-from sdtune.comparison.tables import build_table, markdown, measured_metrics, transposed
+from sdtune.comparison.tables import build_table, escaped, markdown, measured_metrics, transposed
 from sdtune.report.table import Table
 from sdtune.run_folder.record import TrainingPictures
 from tests.comparison.runs import make_result
@@ -81,6 +81,7 @@ def test_a_table_on_its_side():
 
 def test_markdown_shows_words_in_brackets():
     assert markdown(Table("T", ["run"], [["a|<erica>"]])) == "| run |\n| --- |\n| a\\|\\<erica> |\n"
+    assert escaped(r"C:\new \<b> \\|") == r"C:\new \\\<b> \\\\\|"
 
 
 def test_the_legend_says_how_runs_were_told_apart():

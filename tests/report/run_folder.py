@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -31,9 +32,12 @@ from sdtune.run_folder.record import (
 from sdtune.run_folder.sample_rows import SampleRows
 from tests.picture_folders import make_picture_folder
 
-__all__ = ["PROMPTS", "make_evaluation", "make_run_folder"]
+__all__ = ["PROMPTS", "TITLE", "make_evaluation", "make_run_folder"]
 
 PROMPTS = ['<erica> & co "at sea"', "a red car</script><script>alert(1)</script>"]
+TITLE = r'copies \1 \g<x> `|` "></g></svg></section><script>alert(2)</script>'
+"""Of a metric, as another package may call it."""
+
 _STEPS = (0, 200, 400)
 
 
@@ -92,7 +96,8 @@ def make_run_folder(folder: Path) -> Path:
 
 def make_evaluation(pictures: Path, finished: bool = True) -> Evaluation:
     """Make the record of the base and two checkpoints, of which the second is the best."""
-    keys = ("clip_score", "style_score", "memorised_share")
+    metrics = describe_metrics(("clip_score", "style_score", "memorised_share"))
+    metrics["memorised_share"] = replace(metrics["memorised_share"], title=TITLE)
     return Evaluation(
         finished=finished,
         base=Base("CompVis/stable-diffusion-v1-4", "ab" * 32),
@@ -101,7 +106,7 @@ def make_evaluation(pictures: Path, finished: bool = True) -> Evaluation:
             PROMPTS, [3], [], 25, 7.5, "", "openai/clip-vit-base-patch32", None
         ),
         training_pictures=TrainingPictures(str(pictures), 4, "cd" * 32),
-        metrics=describe_metrics(keys),
+        metrics=metrics,
         checkpoints=[_checkpoint(step) for step in _STEPS],
         best=Best("step_000400", "The highest style score.", "Its style score is 0.62."),
         cost=Cost(41.0, 33.0, 8.0, 0.12, 340.0),

@@ -1,7 +1,11 @@
+import os
+import re
 import shutil
+from urllib.parse import unquote_to_bytes
 
 import pytest
 
+from sdtune.files.printable_text import printable
 from sdtune.report.comparison import runs_table, write_comparison
 from sdtune.report.table import Table
 from tests.report.test_run_report import read
@@ -36,8 +40,27 @@ def test_a_row_a_run_below_the_tables(runs, tmp_path):
     assert page.text.index("Who wins") < page.text.index("Training loss")
     assert page.tags.count("input") == 4
     links = [each for each in page.addresses if not each.startswith(("data:", "#"))]
-    assert links == ["style_lora/version_0/report.html"]
+    assert links == ["./style_lora/version_0/report.html"]
     assert len(set(page.ids)) == len(page.ids)
+
+
+def test_names_of_folders_are_names(whole_run, tmp_path):
+    names = ["lr#1", "p%20q", "javascript:alert(1)", "a$x^$", "_b", "c$1$d", os.fsdecode(b"\xe9")]
+    for name in names:
+        run = tmp_path / name
+        run.mkdir()
+        shutil.copy(next(whole_run.glob("events.out.*")), run)
+        (run / "config.yaml").touch()
+        (run / "report.html").touch()
+    runs = [tmp_path / name for name in names]
+    page, reader = read(write_comparison("t", [], runs, tmp_path / "a.html"))
+    links = [each for each in reader.addresses if not each.startswith(("data:", "#"))]
+    assert all(each.startswith("./") for each in links)
+    assert [os.fsdecode(unquote_to_bytes(each)) for each in links] == [
+        f"./{name}/report.html" for name in names
+    ]
+    shown = re.findall(r"<text [^>]*>([^<]*)</text>", page)
+    assert all(shown.count(printable(name)) == 2 for name in names)  # of both losses
 
 
 def test_the_figures_of_several_runs(runs):

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from sdtune.report.figures import checkpoint_table, metric_rows
-from tests.report.run_folder import make_evaluation
+from tests.report.run_folder import TITLE, make_evaluation
 
 
 def test_each_metric_stands_beside_the_bases_with_its_verdict():
@@ -20,6 +20,6 @@ def test_each_metric_stands_beside_the_bases_with_its_verdict():
 
 def test_all_checkpoints_in_one_table():
     table = checkpoint_table(make_evaluation(Path("pictures")))
-    assert table.columns == ["checkpoint", "CLIP score", "style score", "memorised"]
+    assert table.columns == ["checkpoint", "CLIP score", "style score", TITLE]
     assert [row[0] for row in table.rows] == ["base", "step 200", "step 400"]
     assert table.rows[0][1] == "28.1 (27.0 to 29.3)"

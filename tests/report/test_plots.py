@@ -2,6 +2,8 @@ import math
 import re
 import xml.etree.ElementTree as ET
 
+import pytest
+
 from sdtune.report.plots import Band, Line, draw_lines
 from sdtune.run_folder.curves import Curve
 
@@ -27,6 +29,21 @@ def test_ids_are_the_plots_own():
     svg = draw_lines([LINE], alt="", key="a")
     used = set(re.findall(r"(?:url\(|href=\")#([^)\"]+)", svg))
     assert used <= ids[0]
+
+
+@pytest.mark.parametrize("key", ["", "a b", '"><script>', "a\n", "1"])
+def test_a_key_that_is_no_id_is_refused(key):
+    with pytest.raises(ValueError, match="Expected `key` to be letters"):
+        draw_lines([LINE], alt="", key=key)
+
+
+def test_texts_stay_as_they_are_whatever_they_look_like():
+    texts = [r"\1 \g<x> \g<0>", ' id="a" #010101 url(#x) href="#y"']
+    lines = [Line(Curve(text, [1, 2], [0.1, 0.2])) for text in texts]
+    svg = ET.fromstring(draw_lines(lines, alt=texts[0], key=r"a").replace("xlink:", ""))
+    assert svg.get("aria-label") == texts[0]
+    shown = {each.text for each in svg.iter("text")}
+    assert {text.strip() for text in texts} <= {(text or "").strip() for text in shown}
 
 
 def test_the_same_curves_give_the_same_bytes():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from sdtune.files import tensor_file
 from sdtune.report.publishing import private_words, publish_run
 from sdtune.report.run_report import write_report
 from sdtune.run_folder.record import Evaluation
+from sdtune.run_folder.training_record import VERSION, TrainingRecord
 
 
 @pytest.fixture
@@ -56,6 +58,7 @@ def test_the_card_has_the_scores_with_their_intervals(run, tmp_path):
     text = (folder / "README.md").read_text(encoding="utf-8")
     assert "| style score | 0.22 (0.10 to 0.34) | 0.62 (0.50 to 0.74) |" in text
     assert "step 400 of style_lora" in text
+    assert "In brackets, the 95 % intervals over prompts and seeds." in text
     assert "<script>" not in text.split("---\n", 2)[2].partition("## How to draw")[0]
 
 
@@ -94,6 +97,37 @@ def test_a_run_that_ended_by_time_is_finished_and_one_that_went_on_is_not(run, t
     manifest.write_text(json.dumps(kept))
     with pytest.raises(ValueError, match="but it got to step 80 of 400"):
         publish_run(run, tmp_path / "other", license="mit", checkpoint="last")
+
+
+def test_the_card_names_the_adapters_own_step(run, tmp_path):
+    (run / "evaluation.json").unlink()
+    tensors = {"unet.a.lora.down.weight": torch.zeros(2, 2), "unet.a.lora.up.weight": torch.ones(2)}
+    changes = ["from step 200 on model.learning_rate 0.001 → 0.0001 | <b>"]
+    record = TrainingRecord(VERSION, {}, [], {}, {}, 1, 1, {}, changes=changes).header()
+    header = {"sdtune.steps": "407", "sdtune.learning_rate": "0.0001", **record}
+    name = "pytorch_lora_weights.safetensors"
+    tensor_file.write(run / "adapter" / name, tensors, header)
+    for asked, step in (("last", 407), ("200", 200)):
+        folder = publish_run(run, tmp_path / asked, license="mit", checkpoint=asked)
+        text = (folder / "README.md").read_text(encoding="utf-8")
+        assert f": step {step} of style_lora, by sdtune." in text
+        change = "- from step 200 on model.learning_rate 0.001 → 0.0001 \\| &lt;b>"
+        assert (change in text) == (asked == "last")
+
+
+def test_a_card_shows_texts_of_a_record_and_obeys_none(run, tmp_path):
+    content = json.loads((run / "evaluation.json").read_text())
+    evil = "[a](javascript:b) `c` <script>"
+    content["metrics"]["style_score"] |= {"title": evil, "meaning": evil}
+    content["protocol"]["clip"] = content["run"]["technique"] = evil
+    content["protocol"]["prompts"][0] = f"x\n```\n{evil}"
+    (run / "evaluation.json").write_text(json.dumps(content))
+    text = (publish_run(run, tmp_path / "a", license="mit") / "README.md").read_text()
+    # the blocks of code, in fences that the prompt does not close, and the front matter
+    words = re.sub(r"(?ms)^(````*)(?:python)?$.*?^\1$|\A---$.*?^---$", "", text)
+    assert "\\[a\\](javascript:b) \\`c\\` &lt;script>" in words
+    assert "[a](" not in words
+    assert "<script>" not in words
 
 
 def test_nothing_is_overwritten_and_nothing_half_is_left(run, tmp_path):

@@ -25,6 +25,13 @@ def test_a_loss_that_is_no_number_is_told(run):
     assert "held-out" not in plot.note
 
 
+def test_groups_of_rates_have_their_names(run):
+    names = ["$x^$", "_a", "$1$"]
+    curves = {f"lr-AdamW/{name}": Curve("lr", [0, 1], [0.1, 0.2]) for name in names}
+    (plot,) = curve_plots(replace(run, curves=curves))
+    assert all(f">{name}</text>" in plot.svg for name in names)
+
+
 def test_metrics_are_drawn_from_two_checkpoints_on(run):
     titles = [plot.heading for plot in metric_plots(run)]
     assert titles == [metric.title for metric in run.evaluation.metrics.values()]

@@ -1,15 +1,18 @@
+import json
 import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from markupsafe import escape
 
 from sdtune.data.buckets import DEFAULT_BUCKETS
 from sdtune.data.pictures import Picture
 from sdtune.data.survey import survey_pictures
 from sdtune.data.survey_file import write_survey
 from sdtune.report.run_report import write_report
+from tests.report.run_folder import TITLE
 
 
 class Reader(HTMLParser):
@@ -78,6 +81,19 @@ def test_prompts_are_text_whatever_they_say(report):
     assert '<erica> & co "at sea"' in reader.text
     assert "<erica>" not in page
     assert reader.tags.count("script") == 1
+    assert reader.text.count(TITLE) == 4  # figures, their meanings, all checkpoints and a plot
+    assert page.count(f'aria-label="{escape(TITLE)} over steps') == 1
+
+
+def test_a_record_with_keys_of_no_metric_is_told_and_runs_nothing(whole_run, tmp_path):
+    run = shutil.copytree(whole_run, tmp_path / "run")
+    text = (run / "evaluation.json").read_text(encoding="utf-8")
+    key = json.dumps('x"></svg><script>alert(3)</script>')
+    (run / "evaluation.json").write_text(text.replace('"style_score"', key), encoding="utf-8")
+    _, reader = read(write_report(run))
+    assert "Expected the keys of `metrics` to be small letters, digits and `_`" in reader.text
+    assert "alert(3)" in reader.text
+    assert reader.tags.count("script") == 1
 
 
 def test_nothing_in_the_page_refers_to_the_outside(report):
@@ -125,11 +141,11 @@ def test_the_contact_sheet_is_linked_where_there_is_one(whole_run, tmp_path):
     shutil.copytree(whole_run, run)
     pictures = [Picture(Path("a.png"), "a.png", "a fox", (890, 490))]
     write_survey(run, survey_pictures(pictures, 512, DEFAULT_BUCKETS))
-    assert "contact_sheet.html" not in read(write_report(run))[1].addresses
+    assert "./contact_sheet.html" not in read(write_report(run))[1].addresses
     (run / "contact_sheet.html").write_text("")
-    assert "contact_sheet.html" in read(write_report(run))[1].addresses
+    assert "./contact_sheet.html" in read(write_report(run))[1].addresses
     elsewhere = read(write_report(run, tmp_path / "page.html"))[1].addresses
-    assert "a%20run/contact_sheet.html" in elsewhere
+    assert "./a%20run/contact_sheet.html" in elsewhere
 
 
 def test_an_event_file_that_cannot_be_read_to_its_end_is_told(whole_run, tmp_path):

@@ -141,6 +141,26 @@ def test_every_key_that_is_wrong_is_named(tmp_path):
     ]
 
 
+def test_keys_that_no_metric_can_have_are_named(tmp_path):
+    path = tmp_path / "evaluation.json"
+    content = dataclasses.asdict(make_record())
+    content["metrics"]["brightness_2"] = content["metrics"]["clip_score"]  # of another package
+    path.write_text(json.dumps(content))
+    assert list(Evaluation.load(path).metrics) == ["clip_score", "brightness_2"]
+    base, tuned = content["checkpoints"]
+    for each in (content["metrics"], base["figures"], base["per_sample"], tuned["against_base"]):
+        each['x">'] = each.pop("clip_score")
+    path.write_text(json.dumps(content))
+    places = ["metrics", "checkpoints[0].figures", "checkpoints[0].per_sample"]
+    places += ["checkpoints[1].against_base"]
+    with pytest.raises(JsonFileError) as caught:
+        Evaluation.load(path)
+    assert [each.removeprefix(f"{path}: ") for each in caught.value.problems] == [
+        f"Expected the keys of `{place}` to be small letters, digits and `_`, but got 'x\">'."
+        for place in places
+    ]
+
+
 def test_verdicts_are_those_of_the_intervals():
     assert get_args(Verdict) == get_args(intervals.Verdict)
 

@@ -9,13 +9,14 @@ import shutil
 import psutil
 import pytest
 from filelock import FileLock
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from torch.utils.tensorboard import SummaryWriter
 
+from sdtune.report.plots import draw_lines
 from sdtune.run_folder.run_process import note_process
 from sdtune.watch import live_page
 from sdtune.watch.live_page import LivePage
-from tests.report.run_folder import make_run_folder
+from tests.report.run_folder import TITLE, make_run_folder
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,19 @@ def test_a_finished_run_is_its_report(run):
     digests = {name: digest for name, (digest, _) in look.parts.items()}
     shown = re.search(r'<main data-parts="([^"]*)">', look.page)[1].replace("&#34;", '"')
     assert json.loads(shown.replace("&quot;", '"')) == digests
+
+
+def test_texts_of_a_record_run_nothing(run, monkeypatch):
+    monkeypatch.setattr("sdtune.report.run_plots.draw_lines", draw_lines)
+    look = LivePage(run).look()
+    assert look.page.count("<script>") == 2  # the page's own
+    assert look.parts["figures"][1].count(str(escape(TITLE))) == 5
+    record = run / "evaluation.json"
+    key = json.dumps('x"></svg></section><script>alert(3)</script>')
+    record.write_text(record.read_text().replace('"style_score"', key))
+    look = LivePage(run).look()
+    assert look.page.count("<script>") == 2
+    assert "Expected the keys of `metrics`" in look.parts["header"][1]
 
 
 def test_only_what_has_changed_is_drawn_anew(run, monkeypatch):
