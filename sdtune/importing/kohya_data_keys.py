@@ -159,7 +159,7 @@ def _resolution(value: Any, settings: KohyaSettings) -> Outcome:
     rounded = side - side % 8
     if width == height and rounded == width:
         return Outcome("taken over", {"data.resolution": width})
-    if width != height and settings.get("enable_bucket") is not True:
+    if width != height and not settings.on("enable_bucket"):
         raise UnfitError("one side, for pictures are cut to a square without `enable_bucket`")
     note = f"a square of about its area: {rounded} x {rounded}"
     return Outcome("no equal", {"data.resolution": rounded}, note)
@@ -172,17 +172,21 @@ def _side(value: Any, words: str) -> int:
         raise UnfitError(words) from error
 
 
-def _buckets(value: Any, _: KohyaSettings) -> Outcome:
+def _buckets(value: Any, settings: KohyaSettings) -> Outcome:
     if boolean(value):
-        return Outcome("taken over", {"data.buckets.enlarge": True})
+        enlarge = not settings.on("bucket_no_upscale")
+        return Outcome("taken over", {"data.buckets.enlarge": enlarge})
     return Outcome("taken over", {"data.buckets": None})
 
 
 def _bucket(target: str, check: Check) -> Entry:
     def convert(value: Any, settings: KohyaSettings) -> Outcome:
         found = check(value)
-        if settings.get("enable_bucket") is not True:
+        if not settings.on("enable_bucket"):
             return Outcome("meaningless here", note="without `enable_bucket`")
+        if settings.on("bucket_no_upscale") and target != "data.buckets.step":
+            note = "`bucket_no_upscale` takes each picture's own size, there as well"
+            return Outcome("meaningless here", note=note)
         return Outcome("taken over", {target: found})
 
     return special(f"`{target}`", convert)
@@ -190,7 +194,7 @@ def _bucket(target: str, check: Check) -> Entry:
 
 def _no_upscale(value: Any, settings: KohyaSettings) -> Outcome:
     found = boolean(value)
-    if settings.get("enable_bucket") is not True:
+    if not settings.on("enable_bucket"):
         return Outcome("meaningless here", note="without `enable_bucket`")
     return Outcome("taken over", {"data.buckets.enlarge": not found})
 
@@ -200,6 +204,13 @@ def _side_of_bucket(value: Any) -> int:
     if found % 8:
         raise UnfitError("a multiple of 8")
     return found
+
+
+def _batch_of_data(value: Any, settings: KohyaSettings) -> Outcome:
+    """Read what a data set's file says, which has then put the training's own aside."""
+    if "train_batch_size" in settings.values:
+        return Outcome("meaningless here", note="`train_batch_size` goes before it, there as well")
+    return _batch(value, settings)
 
 
 def _batch(value: Any, settings: KohyaSettings) -> Outcome:
@@ -262,7 +273,7 @@ DATA_KEYS: dict[str, Entry] = {
     "train_batch_size": special(
         "`data.batch_size`; class pictures come on top. 1 if not given, as there", _batch
     ),
-    "batch_size": special("`data.batch_size`; class pictures come on top", _batch),
+    "batch_size": special("`data.batch_size`; class pictures come on top", _batch_of_data),
     "enable_bucket": special(f"`data.buckets`; {_SQUARE} if false or not given", _buckets),
     "min_bucket_reso": _bucket("data.buckets.smallest", _side_of_bucket),
     "max_bucket_reso": _bucket("data.buckets.largest", _side_of_bucket),

@@ -48,6 +48,10 @@ def _adapter_type(settings: KohyaSettings) -> str:
     return _MODULES.get(module, "lora")
 
 
+def _is_lycoris(settings: KohyaSettings) -> bool:
+    return settings.get("network_module") == "lycoris.kohya"
+
+
 def _network_module(value: Any, settings: KohyaSettings) -> Outcome:
     if value not in _MODULES:
         raise UnfitError("one of " + ", ".join(f"`{each}`" for each in _MODULES))
@@ -62,7 +66,7 @@ def _network_module(value: Any, settings: KohyaSettings) -> Outcome:
 
 
 def _algo(value: Any, settings: KohyaSettings) -> Outcome:
-    if settings.get("network_module") != "lycoris.kohya":
+    if not _is_lycoris(settings):
         return Outcome("meaningless here", note="`network_module` has no algorithms")
     return Outcome("taken over", {"model.adapter_type": choice(_ALGORITHMS)(value)})
 
@@ -93,9 +97,8 @@ def _conv_alpha(value: Any, settings: KohyaSettings) -> Outcome:
     found, other = number(least=0)(value), number_or(1, settings.get("network_alpha"))
     rank = number_or(4, settings.get("network_dim"))
     if found == 0:  # the rank there, or in LyCORIS the other alpha
-        is_lycoris = settings.get("network_module") == "lycoris.kohya"
         own_rank = number_or(0, settings.get("network_args.conv_dim"))
-        found = other if is_lycoris else own_rank
+        found = other if _is_lycoris(settings) else own_rank
     return _alike(found or rank, "network_alpha", other or rank)
 
 
@@ -108,12 +111,32 @@ def _alike(value: Any, name: str, other: float) -> Outcome:
 def _dropout(value: Any, settings: KohyaSettings) -> Outcome:
     if not settings.is_adapter:
         return _WHOLE
+    if _is_lycoris(settings) and "network_args.dropout" in settings.values:
+        note = "`dropout` of `network_args` goes before it, there as well"
+        return Outcome("meaningless here", note=note)
+    return _share_of_dropout(value, settings)
+
+
+def _own_dropout(value: Any, settings: KohyaSettings) -> Outcome:
+    if not _is_lycoris(settings):
+        note = "only LyCORIS reads it; other networks read `network_dropout`"
+        return Outcome("meaningless here", note=note)
+    return _share_of_dropout(value, settings)
+
+
+def _share_of_dropout(value: Any, settings: KohyaSettings) -> Outcome:
     found = share(0 if value is None else value)
     if found == 1:
         raise UnfitError("a number in [0, 1)")
     if found and _adapter_type(settings) != "lora":
         return Outcome("no equal", note="LoHa and LoKr have no dropout here")
     return Outcome("taken over", {"model.dropout": found})
+
+
+def _use_dora(value: Any, settings: KohyaSettings) -> Outcome:
+    if "network_args.dora_wd" in settings.values:
+        return Outcome("meaningless here", note="`dora_wd` goes before it")
+    return _dora(value, settings)
 
 
 def _dora(value: Any, settings: KohyaSettings) -> Outcome:
@@ -223,8 +246,8 @@ MODEL_KEYS: dict[str, Entry] = {
         "`model.target_modules` `all`, with the alpha of all; 1 if not given, as there", _conv_alpha
     ),
     "network_args.dora_wd": special("`model.use_dora`", _dora),
-    "network_args.use_dora": special("`model.use_dora`", _dora),
-    "network_args.dropout": special("`model.dropout`", _dropout),
+    "network_args.use_dora": special("`model.use_dora`", _use_dora),
+    "network_args.dropout": special("`model.dropout`, of LyCORIS alone", _own_dropout),
     "network_args.factor": special("-1; others: none", _factor),
     "network_args.rank_dropout": without("no ranks are left out"),
     "network_args.module_dropout": without("no modules are left out"),

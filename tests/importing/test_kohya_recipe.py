@@ -115,7 +115,7 @@ TAKEN: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"save_every_n_steps": 100}, {"AdapterCheckpoint.every_n_steps": 100}),
     (
         {"save_every_n_steps": 100, "save_last_n_steps": 300, "save_precision": "fp16"},
-        {"AdapterCheckpoint.keep": 3, "AdapterCheckpoint.dtype": "float16"},
+        {"AdapterCheckpoint.keep": 4, "AdapterCheckpoint.dtype": "float16"},
     ),
 ]
 
