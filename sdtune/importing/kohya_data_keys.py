@@ -1,4 +1,4 @@
-"""kohya's keys of pictures and captions, and what becomes of each."""
+"""kohya's keys of pictures, and what becomes of each."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sdtune.importing.kohya_caption_keys import CAPTION_KEYS
 from sdtune.importing.kohya_settings import KohyaSettings, Subset
 from sdtune.importing.outcome import (
     Check,
@@ -18,7 +19,6 @@ from sdtune.importing.outcome import (
     boolean,
     idle,
     integer,
-    share,
     special,
     take,
     text,
@@ -27,7 +27,6 @@ from sdtune.importing.outcome import (
 
 __all__ = ["DATA_KEYS", "is_subject", "sides_of"]
 
-_CAPTIONS = (".txt", ".caption")
 _SQUARE = "`data.buckets` null"
 
 
@@ -222,24 +221,10 @@ def _batch(value: Any, settings: KohyaSettings) -> Outcome:
     )
 
 
-def _extension(value: Any, _: KohyaSettings) -> Outcome:
-    if value in _CAPTIONS:
-        return Outcome("taken over", note="`.txt` and `.caption` are both read")
-    return Outcome("no equal", note="such files are not read: rename them to `.txt`")
-
-
 def _crop(value: Any, _: KohyaSettings) -> Outcome:
     return Outcome("taken over", {"data.crop": "random" if boolean(value) else "center"})
 
 
-def _separator(value: Any, _: KohyaSettings) -> Outcome:
-    if str(value).strip() == ",":
-        return Outcome("taken over", note="a comma, as here")
-    return Outcome("no equal", note="tags are parted by commas")
-
-
-_TAGS = without("tags are parted by commas, and those that stay are counted by `data.keep_tokens`")
-_CLEAR = "every tag is there from the first step"
 _SAME_LATENTS = idle("latents are kept on the disk, whichever way")
 
 DATA_KEYS: dict[str, Entry] = {
@@ -279,21 +264,7 @@ DATA_KEYS: dict[str, Entry] = {
     "max_bucket_reso": _bucket("data.buckets.largest", _side_of_bucket),
     "bucket_reso_steps": _bucket("data.buckets.step", _side_of_bucket),
     "bucket_no_upscale": special("`data.buckets.enlarge` false", _no_upscale),
-    "caption_extension": special("`.txt` and `.caption` are both read; others: none", _extension),
-    "caption_extention": special("`.txt` and `.caption` are both read; others: none", _extension),
-    "caption_prefix": take("data.caption_prefix", str),
-    "caption_suffix": take("data.caption_suffix", str),
-    "shuffle_caption": take("data.shuffle_tags", boolean),
-    "keep_tokens": take("data.keep_tokens", integer(0)),
-    "caption_dropout_rate": take("data.caption_dropout", share),
-    "caption_tag_dropout_rate": take("data.tag_dropout", share),
-    "caption_dropout_every_n_epochs": without("captions are left out by chance, in no epoch all"),
-    "caption_separator": special("a comma; others: none", _separator),
-    "keep_tokens_separator": _TAGS,
-    "secondary_separator": _TAGS,
-    "enable_wildcard": without("`{a|b}` in a caption is read as it stands"),
-    "token_warmup_min": without(_CLEAR, off=(False, 0, 1)),
-    "token_warmup_step": without(_CLEAR),
+    **CAPTION_KEYS,
     "flip_aug": take("data.flip", boolean),
     "color_aug": without("colours stay as they are"),
     "face_crop_aug_range": without("crops do not look for faces"),

@@ -228,7 +228,7 @@ def _workers(value: Any, _: KohyaSettings) -> Outcome:
 
 
 _KEEP = "`keep` of `sdtune.AdapterCheckpoint`, as many files as hold all that stay there"
-_KEPT = "files; all that would stay there are among them"
+_KEPT = "all files that would stay there are among these"
 _OPTIMIZER_OWN = "the optimizer's own default holds"
 _STATE = idle("a checkpoint to go on from is always written; `--resume`")
 
