@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sdtune._wording import counted
 from sdtune.importing.kohya_settings import KohyaSettings
 from sdtune.importing.outcome import (
     Entry,
@@ -50,11 +51,10 @@ def _prefix(value: Any, settings: KohyaSettings) -> Outcome:
     kept = number_or(0, settings.get("keep_tokens"))
     if not words.strip() or not _draws_tags(settings) or kept >= needed:
         return Outcome("taken over", ours)
-    size = f"{needed} {'tag' if needed == 1 else 'tags'}"
     joined = ", the last with the first words of the caption" if joins_a_tag else ""
     note = (
-        f"here it stays first, and whole; there it is {size}{joined}, and those beyond "
-        "`keep_tokens` are drawn like others: for that, write it into the captions"
+        f"here it stays first, and whole; there it is {counted(needed, 'tag')}{joined}, and those "
+        "beyond `keep_tokens` are drawn like others: for that, write it into the captions"
     )
     return Outcome("no equal", ours, note)
 

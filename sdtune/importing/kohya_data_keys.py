@@ -19,6 +19,7 @@ from sdtune.importing.outcome import (
     boolean,
     idle,
     integer,
+    number_or,
     special,
     take,
     text,
@@ -77,11 +78,34 @@ def _image_dir(_: Any, settings: KohyaSettings) -> Outcome:
             folders[each.folder] = folders.get(each.folder, 0) + each.repeats
         only = next(iter(folders))
         return Outcome("taken over", {"data.folder": folders if len(folders) > 1 else only})
-    ours = {"data.instance_dir": _one(settings.instance, "instance", settings).folder}
+    ours: dict[str, Any] = {
+        "data.instance_dir": _one(settings.instance, "instance", settings).folder
+    }
     if settings.regularisation:
         regularisation = _one(settings.regularisation, "regularisation", settings)
         ours["data.class_dir"] = regularisation.folder
-    return Outcome("taken over", ours)
+    if "num_repeats" in settings.values:
+        return Outcome("taken over", ours)
+    return _with_repeats(ours, settings)
+
+
+def _halves_batch(settings: KohyaSettings) -> bool:
+    size = settings.get("train_batch_size", settings.get("batch_size"))
+    return settings.has_class_pictures and number_or(1, size) % 2 == 0
+
+
+def _with_repeats(ours: dict[str, Any], settings: KohyaSettings, note: str = "") -> Outcome:
+    """Repeat pictures twice as often, if only that gives an epoch its steps.
+
+    There an epoch shows as many regularisation pictures as others, which share the batch. Half of
+    an even batch, beside as many class pictures, makes each step, and the number of an epoch's
+    steps, what they are there; an odd one cannot be halved.
+    """
+    if not settings.has_class_pictures or _halves_batch(settings):
+        return Outcome("taken over", ours, note)
+    ours["data.repeats"] = 2 * ours.get("data.repeats", 1)
+    doubled = "twice as often, for an epoch to have the steps that class pictures add to it there"
+    return Outcome("taken over", ours, "; ".join(filter(None, (doubled, note))))
 
 
 def _repeats(_: Any, settings: KohyaSettings) -> Outcome:
@@ -93,7 +117,7 @@ def _repeats(_: Any, settings: KohyaSettings) -> Outcome:
     note = ""
     if any(each.repeats > 1 for each in settings.regularisation):
         note = "regularisation pictures are taken in turn, as many as others"
-    return Outcome("taken over", {"data.repeats": repeats}, note)
+    return _with_repeats({"data.repeats": repeats}, settings, note)
 
 
 def _tokens(_: Any, settings: KohyaSettings) -> Outcome:
@@ -121,10 +145,10 @@ def _tokens(_: Any, settings: KohyaSettings) -> Outcome:
 
 def _train_dir(value: Any, settings: KohyaSettings) -> Outcome:
     name = "data.instance_dir" if is_subject(settings) else "data.folder"
-    ours = {name: text(value)}
+    ours: dict[str, Any] = {name: text(value)}
     if "in_json" not in settings.values:
         ours["data.source"] = "kohya"
-    return Outcome("taken over", ours)
+    return _with_repeats(ours, settings)
 
 
 def _in_json(_: Any, __: KohyaSettings) -> Outcome:
@@ -213,12 +237,15 @@ def _batch_of_data(value: Any, settings: KohyaSettings) -> Outcome:
 
 
 def _batch(value: Any, settings: KohyaSettings) -> Outcome:
-    note = "with as many class pictures on top; there they share the batch"
-    return Outcome(
-        "taken over",
-        {"data.batch_size": integer(1)(value)},
-        note if settings.has_class_pictures else "",
-    )
+    size, note = integer(1)(value), ""
+    if _halves_batch(settings):
+        size, note = size // 2, "and as many class pictures, which share the batch there"
+    elif settings.has_class_pictures:
+        note = (
+            "and as many class pictures on top, which share the batch there: it cannot be halved, "
+            "and is twice as large"
+        )
+    return Outcome("taken over", {"data.batch_size": size}, note)
 
 
 def _crop(value: Any, _: KohyaSettings) -> Outcome:
@@ -242,7 +269,11 @@ DATA_KEYS: dict[str, Entry] = {
         "`data.folder`; `data.instance_dir`, `data.class_dir` beside regularisation pictures",
         _image_dir,
     ),
-    "num_repeats": special("`data.repeats`, or beside each of `data.folder`", _repeats),
+    "num_repeats": special(
+        "`data.repeats`, or beside each of `data.folder`; twice as many beside regularisation "
+        "pictures and an odd batch",
+        _repeats,
+    ),
     "class_tokens": special(
         "`data.instance_prompt`, `data.class_prompt`, if a folder has no captions", _tokens
     ),
@@ -256,9 +287,12 @@ DATA_KEYS: dict[str, Entry] = {
         _resolution,
     ),
     "train_batch_size": special(
-        "`data.batch_size`; class pictures come on top. 1 if not given, as there", _batch
+        "`data.batch_size`; half of it beside regularisation pictures. 1 if not given, as there",
+        _batch,
     ),
-    "batch_size": special("`data.batch_size`; class pictures come on top", _batch_of_data),
+    "batch_size": special(
+        "`data.batch_size`; half of it beside regularisation pictures", _batch_of_data
+    ),
     "enable_bucket": special(f"`data.buckets`; {_SQUARE} if false or not given", _buckets),
     "min_bucket_reso": _bucket("data.buckets.smallest", _side_of_bucket),
     "max_bucket_reso": _bucket("data.buckets.largest", _side_of_bucket),
