@@ -15,7 +15,9 @@ from sdtune.importing.outcome import (
     Outcome,
     boolean,
     integer,
+    needs,
     number_or,
+    only_if,
     share,
     special,
     take,
@@ -82,7 +84,7 @@ def _separator(value: Any, _: KohyaSettings) -> Outcome:
     return Outcome("no equal", note="tags are parted by commas")
 
 
-_TAGS = without("tags are parted by commas, and those that stay are counted by `data.keep_tokens`")
+_OTHERS = "tags are parted by commas, and those that stay are counted by `data.keep_tokens`"
 _CLEAR = "every tag is there from the first step"
 
 CAPTION_KEYS: dict[str, Entry] = {
@@ -101,10 +103,12 @@ CAPTION_KEYS: dict[str, Entry] = {
     "caption_tag_dropout_rate": take("data.tag_dropout", share),
     "caption_dropout_every_n_epochs": without("captions are left out by chance, in no epoch all"),
     "caption_separator": special("a comma; others: none", _separator),
-    "keep_tokens_separator": _TAGS,
-    "secondary_separator": _TAGS,
+    "keep_tokens_separator": only_if(
+        _draws_tags, "no tags are drawn: it changes nothing there, either", without(_OTHERS)
+    ),
+    "secondary_separator": without(_OTHERS),
     "enable_wildcard": without("`{a|b}` in a caption is read as it stands"),
-    "token_warmup_min": without(_CLEAR, off=(False, 0, 1)),
+    "token_warmup_min": needs("token_warmup_step", without(_CLEAR, off=(False, 0, 1))),
     "token_warmup_step": without(_CLEAR),
 }
 """Key -> what becomes of it."""

@@ -13,6 +13,7 @@ from sdtune.importing.kohya_caption_keys import CAPTION_KEYS
 from sdtune.importing.kohya_settings import KohyaSettings, Subset
 from sdtune.importing.outcome import (
     Check,
+    Convert,
     Entry,
     Outcome,
     UnfitError,
@@ -20,6 +21,7 @@ from sdtune.importing.outcome import (
     idle,
     integer,
     number_or,
+    only_if,
     special,
     take,
     text,
@@ -252,6 +254,14 @@ def _crop(value: Any, _: KohyaSettings) -> Outcome:
     return Outcome("taken over", {"data.crop": "random" if boolean(value) else "center"})
 
 
+def _of_subsets(here: str, convert: Convert) -> Entry:
+    return only_if(
+        lambda settings: bool(settings.instance),
+        "it is read in subsets of a data set's file alone, there as well",
+        special(here, convert),
+    )
+
+
 _SAME_LATENTS = idle("latents are kept on the disk, whichever way")
 
 DATA_KEYS: dict[str, Entry] = {
@@ -265,19 +275,19 @@ DATA_KEYS: dict[str, Entry] = {
     "reg_data_dir": take("data.class_dir", text),
     "in_json": special("none: captions are read from files beside the pictures", _in_json),
     "metadata_file": special("none: captions are read from files beside the pictures", _in_json),
-    "image_dir": special(
+    "image_dir": _of_subsets(
         "`data.folder`; `data.instance_dir`, `data.class_dir` beside regularisation pictures",
         _image_dir,
     ),
-    "num_repeats": special(
+    "num_repeats": _of_subsets(
         "`data.repeats`, or beside each of `data.folder`; twice as many beside regularisation "
         "pictures and an odd batch",
         _repeats,
     ),
-    "class_tokens": special(
+    "class_tokens": _of_subsets(
         "`data.instance_prompt`, `data.class_prompt`, if a folder has no captions", _tokens
     ),
-    "is_reg": special(
+    "is_reg": _of_subsets(
         "`data.class_dir`", lambda *_: Outcome("taken over", note="by `data.class_dir`")
     ),
     "conditioning_data_dir": without("masks lie beside the pictures, `cat_mask.png`"),

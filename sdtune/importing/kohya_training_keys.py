@@ -14,8 +14,10 @@ from sdtune.importing.outcome import (
     choice,
     idle,
     integer,
+    needs,
     number,
     number_or,
+    only_if,
     special,
     take,
     without,
@@ -120,6 +122,12 @@ def _warmup(value: Any, settings: KohyaSettings) -> Outcome:
             )
         steps *= number_or(DEFAULT_STEPS, settings.get("max_train_steps"))
     return Outcome("taken over", {"model.warmup_steps": int(steps)})
+
+
+def _of_schedules(names: str, entry: Entry) -> Entry:
+    """Say that only some schedules read a key; parted by spaces."""
+    reason = f"only {' and '.join(f'`{each}`' for each in names.split())} read it, there as well"
+    return only_if(lambda settings: settings.get("lr_scheduler") in names.split(), reason, entry)
 
 
 def _cycles(value: Any, settings: KohyaSettings) -> Outcome:
@@ -270,9 +278,11 @@ TRAINING_KEYS: dict[str, Entry] = {
     "lr_scheduler_num_cycles": special("none above 1: the rate falls once", _cycles),
     "lr_scheduler_power": special("none other than 1: the rate falls in a line", _power),
     "lr_scheduler_type": without("a schedule of one's own is not imported"),
-    "lr_decay_steps": without("the rate falls up to the end"),
-    "lr_scheduler_timescale": without("there is no such schedule"),
-    "lr_scheduler_min_lr_ratio": without("the rate falls to 0"),
+    "lr_decay_steps": _of_schedules("warmup_stable_decay", without("the rate falls up to the end")),
+    "lr_scheduler_timescale": _of_schedules("inverse_sqrt", without("there is no such schedule")),
+    "lr_scheduler_min_lr_ratio": _of_schedules(
+        "cosine_with_min_lr warmup_stable_decay", without("the rate falls to 0")
+    ),
     "max_train_steps": special("`trainer.max_steps`; 1600 if not given, as there", _max_steps),
     "max_train_epochs": take("trainer.max_epochs", integer(1)),
     "gradient_accumulation_steps": take("trainer.accumulate_grad_batches", integer(1)),
@@ -291,7 +301,9 @@ TRAINING_KEYS: dict[str, Entry] = {
     "sample_every_n_steps": sample_every("steps"),
     "sample_every_n_epochs": sample_every("epochs"),
     "sample_at_first": idle("the untuned base is always the first row"),
-    "sample_sampler": without("pictures are drawn by DPM-Solver++", off=()),
+    "sample_sampler": needs(
+        "sample_prompts", without("pictures are drawn by DPM-Solver++", off=())
+    ),
     "save_every_n_steps": take("AdapterCheckpoint.every_n_steps", integer(1)),
     "save_every_n_epochs": special(
         "`sdtune.AdapterCheckpoint`, after each epoch; every other: none", _save_epochs

@@ -39,8 +39,7 @@ def values_by_target() -> dict[str, dict[str, list[Any]]]:
     """Find which values of which keys come to each of ours."""
     found: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
     for key, value, around in product(KEYS, VALUES, AROUND):
-        if key in ("image_dir", "num_repeats", "class_tokens", "is_reg"):
-            continue  # of a data set's file, which puts what it replaces aside
+        # those of a data set's subsets come to nothing: its file puts what it replaces aside
         try:
             ours = KEYS[key].convert(value, settings_of(LORA | around | {key: value})).ours
         except UnfitError:
