@@ -1,4 +1,4 @@
-"""kohya's keys of pictures and captions, and what becomes of each."""
+"""kohya's keys of pictures, and what becomes of each."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sdtune.importing.kohya_caption_keys import CAPTION_KEYS
 from sdtune.importing.kohya_settings import KohyaSettings, Subset
 from sdtune.importing.outcome import (
     Check,
+    Convert,
     Entry,
     Outcome,
     UnfitError,
     boolean,
     idle,
     integer,
-    share,
+    number_or,
+    only_if,
     special,
     take,
     text,
@@ -27,7 +30,6 @@ from sdtune.importing.outcome import (
 
 __all__ = ["DATA_KEYS", "is_subject", "sides_of"]
 
-_CAPTIONS = (".txt", ".caption")
 _SQUARE = "`data.buckets` null"
 
 
@@ -78,11 +80,34 @@ def _image_dir(_: Any, settings: KohyaSettings) -> Outcome:
             folders[each.folder] = folders.get(each.folder, 0) + each.repeats
         only = next(iter(folders))
         return Outcome("taken over", {"data.folder": folders if len(folders) > 1 else only})
-    ours = {"data.instance_dir": _one(settings.instance, "instance", settings).folder}
+    ours: dict[str, Any] = {
+        "data.instance_dir": _one(settings.instance, "instance", settings).folder
+    }
     if settings.regularisation:
         regularisation = _one(settings.regularisation, "regularisation", settings)
         ours["data.class_dir"] = regularisation.folder
-    return Outcome("taken over", ours)
+    if "num_repeats" in settings.values:
+        return Outcome("taken over", ours)
+    return _with_repeats(ours, settings)
+
+
+def _halves_batch(settings: KohyaSettings) -> bool:
+    size = settings.get("train_batch_size", settings.get("batch_size"))
+    return settings.has_class_pictures and number_or(1, size) % 2 == 0
+
+
+def _with_repeats(ours: dict[str, Any], settings: KohyaSettings, note: str = "") -> Outcome:
+    """Repeat pictures twice as often, if only that gives an epoch its steps.
+
+    There an epoch shows as many regularisation pictures as others, which share the batch. Half of
+    an even batch, beside as many class pictures, makes each step, and the number of an epoch's
+    steps, what they are there; an odd one cannot be halved.
+    """
+    if not settings.has_class_pictures or _halves_batch(settings):
+        return Outcome("taken over", ours, note)
+    ours["data.repeats"] = 2 * ours.get("data.repeats", 1)
+    doubled = "twice as often, for an epoch to have the steps that class pictures add to it there"
+    return Outcome("taken over", ours, "; ".join(filter(None, (doubled, note))))
 
 
 def _repeats(_: Any, settings: KohyaSettings) -> Outcome:
@@ -94,7 +119,7 @@ def _repeats(_: Any, settings: KohyaSettings) -> Outcome:
     note = ""
     if any(each.repeats > 1 for each in settings.regularisation):
         note = "regularisation pictures are taken in turn, as many as others"
-    return Outcome("taken over", {"data.repeats": repeats}, note)
+    return _with_repeats({"data.repeats": repeats}, settings, note)
 
 
 def _tokens(_: Any, settings: KohyaSettings) -> Outcome:
@@ -122,10 +147,10 @@ def _tokens(_: Any, settings: KohyaSettings) -> Outcome:
 
 def _train_dir(value: Any, settings: KohyaSettings) -> Outcome:
     name = "data.instance_dir" if is_subject(settings) else "data.folder"
-    ours = {name: text(value)}
+    ours: dict[str, Any] = {name: text(value)}
     if "in_json" not in settings.values:
         ours["data.source"] = "kohya"
-    return Outcome("taken over", ours)
+    return _with_repeats(ours, settings)
 
 
 def _in_json(_: Any, __: KohyaSettings) -> Outcome:
@@ -159,7 +184,7 @@ def _resolution(value: Any, settings: KohyaSettings) -> Outcome:
     rounded = side - side % 8
     if width == height and rounded == width:
         return Outcome("taken over", {"data.resolution": width})
-    if width != height and settings.get("enable_bucket") is not True:
+    if width != height and not settings.on("enable_bucket"):
         raise UnfitError("one side, for pictures are cut to a square without `enable_bucket`")
     note = f"a square of about its area: {rounded} x {rounded}"
     return Outcome("no equal", {"data.resolution": rounded}, note)
@@ -172,17 +197,21 @@ def _side(value: Any, words: str) -> int:
         raise UnfitError(words) from error
 
 
-def _buckets(value: Any, _: KohyaSettings) -> Outcome:
+def _buckets(value: Any, settings: KohyaSettings) -> Outcome:
     if boolean(value):
-        return Outcome("taken over", {"data.buckets.enlarge": True})
+        enlarge = not settings.on("bucket_no_upscale")
+        return Outcome("taken over", {"data.buckets.enlarge": enlarge})
     return Outcome("taken over", {"data.buckets": None})
 
 
 def _bucket(target: str, check: Check) -> Entry:
     def convert(value: Any, settings: KohyaSettings) -> Outcome:
         found = check(value)
-        if settings.get("enable_bucket") is not True:
+        if not settings.on("enable_bucket"):
             return Outcome("meaningless here", note="without `enable_bucket`")
+        if settings.on("bucket_no_upscale") and target != "data.buckets.step":
+            note = "`bucket_no_upscale` takes each picture's own size, there as well"
+            return Outcome("meaningless here", note=note)
         return Outcome("taken over", {target: found})
 
     return special(f"`{target}`", convert)
@@ -190,7 +219,7 @@ def _bucket(target: str, check: Check) -> Entry:
 
 def _no_upscale(value: Any, settings: KohyaSettings) -> Outcome:
     found = boolean(value)
-    if settings.get("enable_bucket") is not True:
+    if not settings.on("enable_bucket"):
         return Outcome("meaningless here", note="without `enable_bucket`")
     return Outcome("taken over", {"data.buckets.enlarge": not found})
 
@@ -202,33 +231,37 @@ def _side_of_bucket(value: Any) -> int:
     return found
 
 
+def _batch_of_data(value: Any, settings: KohyaSettings) -> Outcome:
+    """Read what a data set's file says, which has then put the training's own aside."""
+    if "train_batch_size" in settings.values:
+        return Outcome("meaningless here", note="`train_batch_size` goes before it, there as well")
+    return _batch(value, settings)
+
+
 def _batch(value: Any, settings: KohyaSettings) -> Outcome:
-    note = "with as many class pictures on top; there they share the batch"
-    return Outcome(
-        "taken over",
-        {"data.batch_size": integer(1)(value)},
-        note if settings.has_class_pictures else "",
-    )
-
-
-def _extension(value: Any, _: KohyaSettings) -> Outcome:
-    if value in _CAPTIONS:
-        return Outcome("taken over", note="`.txt` and `.caption` are both read")
-    return Outcome("no equal", note="such files are not read: rename them to `.txt`")
+    size, note = integer(1)(value), ""
+    if _halves_batch(settings):
+        size, note = size // 2, "and as many class pictures, which share the batch there"
+    elif settings.has_class_pictures:
+        note = (
+            "and as many class pictures on top, which share the batch there: it cannot be halved, "
+            "and is twice as large"
+        )
+    return Outcome("taken over", {"data.batch_size": size}, note)
 
 
 def _crop(value: Any, _: KohyaSettings) -> Outcome:
     return Outcome("taken over", {"data.crop": "random" if boolean(value) else "center"})
 
 
-def _separator(value: Any, _: KohyaSettings) -> Outcome:
-    if str(value).strip() == ",":
-        return Outcome("taken over", note="a comma, as here")
-    return Outcome("no equal", note="tags are parted by commas")
+def _of_subsets(here: str, convert: Convert) -> Entry:
+    return only_if(
+        lambda settings: bool(settings.instance),
+        "it is read in subsets of a data set's file alone, there as well",
+        special(here, convert),
+    )
 
 
-_TAGS = without("tags are parted by commas, and those that stay are counted by `data.keep_tokens`")
-_CLEAR = "every tag is there from the first step"
 _SAME_LATENTS = idle("latents are kept on the disk, whichever way")
 
 DATA_KEYS: dict[str, Entry] = {
@@ -242,15 +275,19 @@ DATA_KEYS: dict[str, Entry] = {
     "reg_data_dir": take("data.class_dir", text),
     "in_json": special("none: captions are read from files beside the pictures", _in_json),
     "metadata_file": special("none: captions are read from files beside the pictures", _in_json),
-    "image_dir": special(
+    "image_dir": _of_subsets(
         "`data.folder`; `data.instance_dir`, `data.class_dir` beside regularisation pictures",
         _image_dir,
     ),
-    "num_repeats": special("`data.repeats`, or beside each of `data.folder`", _repeats),
-    "class_tokens": special(
+    "num_repeats": _of_subsets(
+        "`data.repeats`, or beside each of `data.folder`; twice as many beside regularisation "
+        "pictures and an odd batch",
+        _repeats,
+    ),
+    "class_tokens": _of_subsets(
         "`data.instance_prompt`, `data.class_prompt`, if a folder has no captions", _tokens
     ),
-    "is_reg": special(
+    "is_reg": _of_subsets(
         "`data.class_dir`", lambda *_: Outcome("taken over", note="by `data.class_dir`")
     ),
     "conditioning_data_dir": without("masks lie beside the pictures, `cat_mask.png`"),
@@ -260,29 +297,18 @@ DATA_KEYS: dict[str, Entry] = {
         _resolution,
     ),
     "train_batch_size": special(
-        "`data.batch_size`; class pictures come on top. 1 if not given, as there", _batch
+        "`data.batch_size`; half of it beside regularisation pictures. 1 if not given, as there",
+        _batch,
     ),
-    "batch_size": special("`data.batch_size`; class pictures come on top", _batch),
+    "batch_size": special(
+        "`data.batch_size`; half of it beside regularisation pictures", _batch_of_data
+    ),
     "enable_bucket": special(f"`data.buckets`; {_SQUARE} if false or not given", _buckets),
     "min_bucket_reso": _bucket("data.buckets.smallest", _side_of_bucket),
     "max_bucket_reso": _bucket("data.buckets.largest", _side_of_bucket),
     "bucket_reso_steps": _bucket("data.buckets.step", _side_of_bucket),
     "bucket_no_upscale": special("`data.buckets.enlarge` false", _no_upscale),
-    "caption_extension": special("`.txt` and `.caption` are both read; others: none", _extension),
-    "caption_extention": special("`.txt` and `.caption` are both read; others: none", _extension),
-    "caption_prefix": take("data.caption_prefix", str),
-    "caption_suffix": take("data.caption_suffix", str),
-    "shuffle_caption": take("data.shuffle_tags", boolean),
-    "keep_tokens": take("data.keep_tokens", integer(0)),
-    "caption_dropout_rate": take("data.caption_dropout", share),
-    "caption_tag_dropout_rate": take("data.tag_dropout", share),
-    "caption_dropout_every_n_epochs": without("captions are left out by chance, in no epoch all"),
-    "caption_separator": special("a comma; others: none", _separator),
-    "keep_tokens_separator": _TAGS,
-    "secondary_separator": _TAGS,
-    "enable_wildcard": without("`{a|b}` in a caption is read as it stands"),
-    "token_warmup_min": without(_CLEAR, off=(False, 0, 1)),
-    "token_warmup_step": without(_CLEAR),
+    **CAPTION_KEYS,
     "flip_aug": take("data.flip", boolean),
     "color_aug": without("colours stay as they are"),
     "face_crop_aug_range": without("crops do not look for faces"),

@@ -124,10 +124,7 @@ def import_kohya(settings: KohyaSettings) -> ImportedRecipe:
     problems += _missing(settings)
     if problems:
         raise ArgumentsError(problems)
-    ours: dict[str, Any] = {}
-    for each in [*defaults, *told]:
-        for key in each.outcome.ours:
-            ours[key] = each.outcome.ours[key]
+    ours = _gathered([*defaults, *told])
     for key, value, reason, changes in settings.set_aside:
         fate: Fate = "no equal" if changes else "meaningless here"
         told.append(Told(key, value, Outcome(fate, note=reason)))
@@ -152,6 +149,28 @@ def _told(
         return Told(key, value, Outcome("unknown"))
 
 
+def _gathered(told: Sequence[Told]) -> dict[str, Any]:
+    """Put what all keys come to side by side; the order of a file decides nothing."""
+    ours: dict[str, Any] = {}
+    said_by: dict[str, str] = {}
+    for each in told:
+        for key, value in each.outcome.ours.items():
+            if ours.setdefault(key, value) != value:
+                raise RuntimeError(
+                    f"Expected `{said_by[key]}` and `{each.key}` to agree on `{key}`, but got "
+                    f"{shortened(ours[key])} and {shortened(value)}: a fault of sdtune."
+                )
+            said_by.setdefault(key, each.key)
+    for key in ours:
+        above = key.rpartition(".")[0]
+        if above in ours:
+            raise RuntimeError(
+                f"Expected `{said_by[key]}` to write nothing below `{above}`, which "
+                f"`{said_by[above]}` writes, but it writes `{key}`: a fault of sdtune."
+            )
+    return ours
+
+
 def _near(key: str) -> str:
     matches = get_close_matches(key.lower(), KEYS, n=1, cutoff=0.8)
     return f"did you mean `{matches[0]}`?" if matches else ""
@@ -172,7 +191,7 @@ def _defaults(settings: KohyaSettings) -> dict[str, Any]:
     has_own_alpha = str(settings.get("network_module")).startswith("networks.")  # LyCORIS has not
     if has_own_alpha and number_or(0, settings.get("network_args.conv_dim")) > 0:
         found["network_args.conv_alpha"] = 1
-    if settings.get("enable_bucket") is True and _has_usual_buckets(settings):
+    if settings.on("enable_bucket") and _has_usual_buckets(settings):
         found |= {"min_bucket_reso": 256, "max_bucket_reso": 1024, "bucket_reso_steps": 64}
     beside = {
         "train_batch_size": ("batch_size",),

@@ -77,6 +77,10 @@ class KohyaSettings:
         """Look a value up."""
         return self.values.get(key, default)
 
+    def on(self, key: str) -> bool:
+        """Tell whether a truth is given, and true; what is none is refused by its own key."""
+        return self.get(key) in (True, "true", "True")
+
     @property
     def is_adapter(self) -> bool:
         """Whether a LoRA or one of its kin is trained, and not the whole UNet."""

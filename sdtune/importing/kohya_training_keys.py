@@ -14,8 +14,10 @@ from sdtune.importing.outcome import (
     choice,
     idle,
     integer,
+    needs,
     number,
     number_or,
+    only_if,
     special,
     take,
     without,
@@ -58,7 +60,7 @@ _SCHEDULES = {
 
 def _optimizer(settings: KohyaSettings) -> str:
     for flag, name in (("use_8bit_adam", "adamw8bit"), ("use_lion_optimizer", "lion")):
-        if settings.get(flag) is True:
+        if settings.on(flag):
             return name
     name = str(choice(_OPTIMIZERS)(settings.get("optimizer_type") or "adamw"))
     if name == "adafactor" and boolean(settings.get("optimizer_args.relative_step", True)):
@@ -122,6 +124,12 @@ def _warmup(value: Any, settings: KohyaSettings) -> Outcome:
     return Outcome("taken over", {"model.warmup_steps": int(steps)})
 
 
+def _of_schedules(names: str, entry: Entry) -> Entry:
+    """Say that only some schedules read a key; parted by spaces."""
+    reason = f"only {' and '.join(f'`{each}`' for each in names.split())} read it, there as well"
+    return only_if(lambda settings: settings.get("lr_scheduler") in names.split(), reason, entry)
+
+
 def _cycles(value: Any, settings: KohyaSettings) -> Outcome:
     if settings.get("lr_scheduler") == "cosine_with_restarts" and number(least=0)(value) > 1:
         return Outcome("no equal", note="the rate falls once, to the end")
@@ -149,7 +157,7 @@ def _rate(value: Any, settings: KohyaSettings) -> Outcome:
 
 
 def _unet_alone(settings: KohyaSettings) -> bool:
-    return settings.get("network_train_unet_only") is True
+    return settings.on("network_train_unet_only")
 
 
 def _unet_rate(value: Any, settings: KohyaSettings) -> Outcome:
@@ -183,28 +191,52 @@ def _norm(value: Any, _: KohyaSettings) -> Outcome:
 
 
 def _save_epochs(value: Any, settings: KohyaSettings) -> Outcome:
-    if integer(0)(value) in (0, 1):
-        return Outcome("taken over", note="after each epoch, as `sdtune.AdapterCheckpoint` does")
+    every = integer(0)(value)
     if settings.get("save_every_n_steps"):
-        return Outcome("meaningless here", note="`save_every_n_steps` says when")
+        return Outcome("no equal", note="files are written by `save_every_n_steps` alone")
+    if every in (0, 1):
+        return Outcome("taken over", note="after each epoch, as `sdtune.AdapterCheckpoint` does")
     return Outcome("no equal", note="files are written after each epoch, which is more of them")
 
 
-def _save_last(unit: str) -> Entry:
-    def convert(value: Any, settings: KohyaSettings) -> Outcome:
-        every = settings.get(f"save_every_n_{unit}")
-        if not every:
-            return Outcome("meaningless here", note=f"without `save_every_n_{unit}`")
-        kept = max(1, integer(1)(value) // int(max(1, number_or(1, every))))
-        return Outcome("taken over", {"AdapterCheckpoint.keep": kept})
+def _save_last_steps(value: Any, settings: KohyaSettings) -> Outcome:
+    """Keep the files of the last steps: at step 50, with 10 and 30, those of 20, 30, 40 and 50."""
+    steps = integer(1)(value)
+    every = int(number_or(0, settings.get("save_every_n_steps")))
+    if every < 1:
+        return Outcome("meaningless here", note="without `save_every_n_steps`")
+    # the end, which has a file of its own here, is one of those steps, or comes after the last one
+    end = number_or(DEFAULT_STEPS, settings.get("max_train_steps"))
+    is_one = not settings.get("max_train_epochs") and end % every == 0
+    kept = steps // every + (1 if is_one else 2)
+    return Outcome("taken over", {"AdapterCheckpoint.keep": kept}, _KEPT)
 
-    return special("`keep` of `sdtune.AdapterCheckpoint`, a number of files", convert)
+
+def _save_last_epochs(value: Any, settings: KohyaSettings) -> Outcome:
+    """Keep the last files, of which the last but one is that many epochs older, and so on."""
+    files = integer(1)(value)
+    if settings.get("save_every_n_steps"):
+        return Outcome("meaningless here", note="beside `save_every_n_steps` epochs have no files")
+    every = int(number_or(0, settings.get("save_every_n_epochs")))
+    parts = number_or(0, settings.get("save_n_epoch_ratio"))
+    if parts > 0:
+        epochs = number_or(0, settings.get("max_train_epochs"))
+        if epochs < 1:
+            note = "all files stay: the number of epochs, and so of those between two, is not known"
+            return Outcome("no equal", note=note)
+        every = max(1, int(epochs // parts))
+    if every < 1:
+        return Outcome("meaningless here", note="without `save_every_n_epochs`")
+    # files are written after each epoch, and the last epoch's is not among those that count there
+    return Outcome("taken over", {"AdapterCheckpoint.keep": files * every + 1}, _KEPT)
 
 
 def _workers(value: Any, _: KohyaSettings) -> Outcome:
     return Outcome("taken over", {"data.num_workers": integer(0)(value)})
 
 
+_KEEP = "`keep` of `sdtune.AdapterCheckpoint`, as many files as hold all that stay there"
+_KEPT = "all files that would stay there are among these"
 _OPTIMIZER_OWN = "the optimizer's own default holds"
 _STATE = idle("a checkpoint to go on from is always written; `--resume`")
 
@@ -246,9 +278,11 @@ TRAINING_KEYS: dict[str, Entry] = {
     "lr_scheduler_num_cycles": special("none above 1: the rate falls once", _cycles),
     "lr_scheduler_power": special("none other than 1: the rate falls in a line", _power),
     "lr_scheduler_type": without("a schedule of one's own is not imported"),
-    "lr_decay_steps": without("the rate falls up to the end"),
-    "lr_scheduler_timescale": without("there is no such schedule"),
-    "lr_scheduler_min_lr_ratio": without("the rate falls to 0"),
+    "lr_decay_steps": _of_schedules("warmup_stable_decay", without("the rate falls up to the end")),
+    "lr_scheduler_timescale": _of_schedules("inverse_sqrt", without("there is no such schedule")),
+    "lr_scheduler_min_lr_ratio": _of_schedules(
+        "cosine_with_min_lr warmup_stable_decay", without("the rate falls to 0")
+    ),
     "max_train_steps": special("`trainer.max_steps`; 1600 if not given, as there", _max_steps),
     "max_train_epochs": take("trainer.max_epochs", integer(1)),
     "gradient_accumulation_steps": take("trainer.accumulate_grad_batches", integer(1)),
@@ -267,13 +301,15 @@ TRAINING_KEYS: dict[str, Entry] = {
     "sample_every_n_steps": sample_every("steps"),
     "sample_every_n_epochs": sample_every("epochs"),
     "sample_at_first": idle("the untuned base is always the first row"),
-    "sample_sampler": without("pictures are drawn by DPM-Solver++", off=()),
+    "sample_sampler": needs(
+        "sample_prompts", without("pictures are drawn by DPM-Solver++", off=())
+    ),
     "save_every_n_steps": take("AdapterCheckpoint.every_n_steps", integer(1)),
     "save_every_n_epochs": special(
         "`sdtune.AdapterCheckpoint`, after each epoch; every other: none", _save_epochs
     ),
-    "save_last_n_steps": _save_last("steps"),
-    "save_last_n_epochs": _save_last("epochs"),
+    "save_last_n_steps": special(_KEEP, _save_last_steps),
+    "save_last_n_epochs": special(_KEEP, _save_last_epochs),
     "save_precision": take(
         "AdapterCheckpoint.dtype",
         choice({"float": "float32", "fp16": "float16", "bf16": "bfloat16"}),

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Check",
+    "Convert",
     "Entry",
     "Fate",
     "Outcome",
@@ -20,8 +21,10 @@ __all__ = [
     "choice",
     "idle",
     "integer",
+    "needs",
     "number",
     "number_or",
+    "only_if",
     "share",
     "special",
     "take",
@@ -55,6 +58,7 @@ class Outcome:
 
 
 Convert = Callable[[Any, "KohyaSettings"], Outcome]
+"""From a key's value, and all settings, to what becomes of it."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,40 @@ def idle(reason: str) -> Entry:
         reason: Why.
     """
     return Entry(f"not needed: {reason}", lambda *_: Outcome("meaningless here", note=reason))
+
+
+def only_if(applies: Callable[[KohyaSettings], bool], reason: str, entry: Entry) -> Entry:
+    """Say that a key changes nothing there either, unless other settings make it count.
+
+    Args:
+        applies: Whether they do.
+        reason: Why it changes nothing otherwise.
+        entry: What becomes of it if they do.
+    """
+
+    def convert(value: Any, settings: KohyaSettings) -> Outcome:
+        if not applies(settings):
+            return Outcome("meaningless here", note=reason)
+        return entry.convert(value, settings)
+
+    return Entry(entry.here, convert)
+
+
+def needs(others: str, entry: Entry) -> Entry:
+    """Say that a key changes nothing there either without another one.
+
+    Args:
+        others: Keys parted by spaces, of which one that is not off is enough.
+        entry: What becomes of it beside that.
+    """
+    keys = others.split()
+    named = " or ".join(f"`{each.rpartition('.')[2]}`" for each in keys)
+
+    def is_given(settings: KohyaSettings) -> bool:
+        values = [settings.get(each) for each in keys]
+        return any(each not in (None, False, 0, "", "0", "false", "False") for each in values)
+
+    return only_if(is_given, f"without {named} it changes nothing there, either", entry)
 
 
 def number(least: float | None = None, above: float | None = None) -> Check:

@@ -115,7 +115,7 @@ TAKEN: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"save_every_n_steps": 100}, {"AdapterCheckpoint.every_n_steps": 100}),
     (
         {"save_every_n_steps": 100, "save_last_n_steps": 300, "save_precision": "fp16"},
-        {"AdapterCheckpoint.keep": 3, "AdapterCheckpoint.dtype": "float16"},
+        {"AdapterCheckpoint.keep": 4, "AdapterCheckpoint.dtype": "float16"},
     ),
 ]
 
@@ -140,6 +140,12 @@ WITHOUT = [  # key, a value that asks for something, and what goes with it
     ("in_json", "meta.json", {}),
     ("scale_weight_norms", 1.0, {}),
     ("full_bf16", True, {}),
+    ("huber_c", 0.1, {"loss_type": "huber"}),
+    ("multires_noise_discount", 0.8, {"multires_noise_iterations": 6}),
+    ("token_warmup_min", 3, {"token_warmup_step": 100}),
+    ("keep_tokens_separator", "|||", {"shuffle_caption": True}),
+    ("lr_decay_steps", 10, {"lr_scheduler": "warmup_stable_decay"}),
+    ("network_args.factor", 8, {**LYCORIS, "network_args": ["algo=lokr", "factor=8"]}),
 ]
 
 IDLE = [
@@ -154,6 +160,28 @@ IDLE = [
     ("learning_rate", 1e-4, {"unet_lr": 1e-4, "text_encoder_lr": 1e-5}),
     ("prior_loss_weight", 1.0, {}),
     ("min_bucket_reso", 256, {}),
+    ("min_bucket_reso", 256, {**BUCKETS, "bucket_no_upscale": True}),
+    # what only counts beside another key, or another value of it
+    ("huber_c", 0.1, {}),
+    ("huber_schedule", "snr", {"loss_type": "l2"}),
+    ("huber_scale", 2.0, {"loss_type": "l1"}),
+    ("adaptive_noise_scale", 0.1, {}),
+    ("multires_noise_discount", 0.8, {"multires_noise_iterations": 0}),
+    ("token_warmup_min", 3, {}),
+    ("keep_tokens_separator", "|||", {}),
+    ("lr_decay_steps", 10, {"lr_scheduler": "cosine"}),
+    ("sample_sampler", "euler", {}),
+    ("network_args.factor", 8, {}),
+    ("network_args.preset", "full", {}),
+    ("network_args.dora_wd", True, {}),
+    ("network_args.conv_alpha", 8, {}),
+    ("network_args.block_lr_zero_threshold", 0.1, {}),
+    ("block_lr", "1,1", {}),
+    # what is read in subsets alone
+    ("image_dir", "elsewhere", {}),
+    ("num_repeats", 10, {}),
+    ("class_tokens", "sks cat", {}),
+    ("is_reg", True, {}),
 ]
 
 WRONG = [
@@ -251,8 +279,8 @@ def test_a_value_that_no_recipe_can_have_is_refused_by_its_key(given, message, t
 
 @pytest.mark.parametrize("key", KEYS)
 def test_every_key_is_in_one_list_or_refused(key, tmp_path):
-    if key in ("image_dir", "num_repeats", "class_tokens", "is_reg", "dataset_config"):
-        return  # of a data set's file: tests/importing/test_kohya_settings.py
+    if key == "dataset_config":
+        return  # tests/importing/test_kohya_settings.py
     for value in (False, 1, "a"):
         recipe, problems = imported_or_refused(tmp_path, **{key: value})
         if recipe is None:
