@@ -10,10 +10,11 @@ from torch import Tensor
 
 from sdtune.comparison.results import ComparedRun, are_comparable
 from sdtune.comparison.settings import TRAIN_LOSS
+from sdtune.evaluation.descriptions import describe_metrics
 from sdtune.metrics.intervals import bootstrap_interval, paired_interval
 from sdtune.run_folder.record import Difference, Figure, MetricDescription
 
-__all__ = ["Measure", "are_paired", "best_runs", "measure"]
+__all__ = ["Measure", "are_paired", "best_runs", "measure", "unmeasured"]
 
 _TRAIN_LOSS = MetricDescription(
     title="average training loss",
@@ -90,6 +91,19 @@ def measure(metric: str, results: Sequence[ComparedRun]) -> Measure | None:
         seeds=evaluation.protocol.seeds,
         comparable=are_comparable(results),
     )
+
+
+def unmeasured(metric: str) -> Measure:
+    """Make a metric that no run measured, so that it has its place among the others.
+
+    Args:
+        metric: A registered metric, or `train_loss`.
+
+    Raises:
+        ValueError: If there is no such metric.
+    """
+    description = _TRAIN_LOSS if metric == TRAIN_LOSS else describe_metrics([metric])[metric]
+    return Measure(description, figures={})
 
 
 def best_runs(of: Measure) -> list[str]:

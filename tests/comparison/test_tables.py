@@ -61,8 +61,19 @@ def test_where_all_runs_failed_the_table_says_why():
     settings = TableSettings("T", ["clip_score"], paper={"too": 1.0})
     table = build_table(settings, [make_result("broken"), make_result("too")])
     assert [row[3].partition(":")[0] for row in table.rows] == ["failed", "failed"]
-    assert (table.columns[-2:], table.rows[1][-1]) == (["result", "the paper"], "1")
+    assert (table.columns[-2:], table.rows[1][-1]) == (["CLIP score ↑", "the paper"], "1")
     assert table.note == ""
+
+
+def test_a_metric_that_no_run_measured_is_a_column_of_dashes():
+    settings = TableSettings("T", metrics=["dino", "clip_score", "train_loss"])
+    table = build_table(settings, RESULTS)
+    assert table.columns[3:] == ["DINO ↑", "CLIP score ↑", "average training loss ↓"]
+    assert [(row[3], row[5]) for row in table.rows] == [("-", "-")] * 3
+    assert "★ 30" in table.rows[1][4]
+    alone = build_table(TableSettings("T", metrics=["dino"]), RESULTS)
+    assert [row[3] for row in alone.rows] == ["-", "-"]
+    assert alone.note == ""
 
 
 def test_the_table_of_every_metric_says_what_each_means():
