@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from sdtune.comparison.measures import losses_apart
 from sdtune.comparison.results import ComparedRun
 from sdtune.comparison.settings import SUBJECT, FigureSettings
 from sdtune.files.atomic_file import replaced_atomically
@@ -99,6 +100,9 @@ def _draw_curves(shown: Sequence[ComparedRun], path: Path) -> bool:
             lines += axes.plot(curve.steps, curve.values, linewidth=1.8)
     axes.set_xlabel("step")
     axes.set_ylabel("training loss, running mean")
+    if differences := losses_apart(shown):
+        title = f"not the same loss: {differences}"
+        axes.set_title(title, fontsize="small", wrap=True, parse_math=False)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     legend = axes.legend(lines, map(str, range(len(lines))), frameon=False)

@@ -74,6 +74,7 @@ def build_table(settings: TableSettings, results: Sequence[ComparedRun]) -> Tabl
     columns = ["run", "steps", "minutes", *headings, *(["the paper"] if settings.paper else [])]
     notes = [settings.note, _order(settings, shown, measures), *_legend(measures, best)]
     notes += [] if are_comparable(shown) else [_NOT_COMPARED]
+    notes += [each.apart for each in measures.values()]
     note = " ".join(each for each in notes if each)
     described = measures.values() if settings.metrics is None else ()
     meanings = [(each.description.title, each.description.meaning) for each in described]
@@ -220,6 +221,8 @@ def _order(
     if not settings.paper or len(measures) != 1:
         return ""
     [of] = measures.values()
+    if not of.comparable:
+        return ""
     labels = {each.name: each.label for each in shown} | {BASE_LABEL: BASE_LABEL}
     ours = {name: figure.value for name, figure in of.figures.items()}
     if of.base:

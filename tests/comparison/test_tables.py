@@ -118,3 +118,18 @@ def without_samples(result):
     *others, last = result.evaluation.checkpoints
     checkpoints = [*others, replace(last, per_sample={})]
     return replace(result, evaluation=replace(result.evaluation, checkpoints=checkpoints))
+
+
+def test_losses_that_are_not_the_same_are_not_ranked():
+    results = [
+        replace(make_result(name, EVEN, [loss, loss]), loss_settings={"model.noise_offset": offset})
+        for name, loss, offset in (("lora", 0.4, 0.0), ("word", 0.1, 0.1))
+    ]
+    settings = TableSettings("T", ["train_loss"], paper={"lora": 0.2, "word": 0.3})
+    table = build_table(settings, results)
+    assert "★" not in str(table.rows) + table.note
+    assert "From low to high" not in table.note
+    assert table.note.endswith(
+        "The average training loss says nothing of which run is better, for these runs differ in "
+        "`model.noise_offset` (0.0 and 0.1), and so it is not the same loss."
+    )
