@@ -15,6 +15,7 @@ from sdtune.commands.errors import CallError
 from sdtune.commands.quiet import quiet_devices, quiet_misleading_messages
 from sdtune.commands.recipe import options, read_yaml
 from sdtune.commands.recipe_cli import RecipeCLI, built_recipe
+from sdtune.commands.shown_results import shown_problems
 from sdtune.comparison.execution import (
     Engine,
     Outcome,
@@ -23,6 +24,7 @@ from sdtune.comparison.execution import (
     is_finished,
     lock_problem,
 )
+from sdtune.comparison.figures import draw_figures
 from sdtune.comparison.planning import (
     PlannedRun,
     evaluation_problem,
@@ -61,7 +63,7 @@ def run_comparison(call: CompareCall, words: Sequence[str], command: str) -> int
         command: The whole call, for a shell.
 
     Returns:
-        The exit code: 0, or 1 if a run failed.
+        The exit code: 0, or 1 if a run failed or a figure could not be drawn.
 
     Raises:
         CallError: If the call, a recipe or the data is wrong; it lists every problem.
@@ -69,9 +71,10 @@ def run_comparison(call: CompareCall, words: Sequence[str], command: str) -> int
     """
     quiet_misleading_messages()
     problems: list[str] = []
-    engine = _engine(call, problems)
     comparison = _comparison(call, words, problems)
     plans, wrong = plan_runs(comparison, words) if comparison else ([], [])
+    engine, of_engine = _engine(call)  # only now: a recipe's classes may bring metrics along
+    problems = [*of_engine, *problems]
     if comparison is not None:
         output = Path(comparison.output)
         problems += output_problems(output)
@@ -88,11 +91,12 @@ def run_comparison(call: CompareCall, words: Sequence[str], command: str) -> int
     except (KeyboardInterrupt, Ended):
         show("What is finished is kept, and the same call goes on.", file=sys.stderr)
         raise
-    _write(comparison, results, command, call.publish)
-    check_comparable(
-        results
-    )  # only now: the table says it too, and nothing that was trained is lost
-    return 1 if any(each.outcome.status == "failed" for each in results) else 0
+    not_drawn = _write(comparison, results, command, call.publish)
+    for problem in not_drawn:
+        show(f"sdtune: {problem}", file=sys.stderr)
+    # only now: the table says it too, and nothing that was trained is lost
+    check_comparable(results)
+    return 1 if not_drawn or any(each.outcome.status == "failed" for each in results) else 0
 
 
 def plan_runs(
@@ -126,7 +130,7 @@ def plan_runs(
         found[name] = [*([lacking] if lacking else []), *problems]
         plans.append(plan if cli is None or not build else _completed(plan, cli))
     together = [*protocol_problems(plans), *input_problems(plans)] if plans else []
-    return plans, [*_grouped(found, comparison), *together]
+    return plans, [*_grouped(found, comparison), *together, *shown_problems(comparison, plans)]
 
 
 def _completed(plan: PlannedRun, cli: RecipeCLI) -> PlannedRun:
@@ -136,20 +140,18 @@ def _completed(plan: PlannedRun, cli: RecipeCLI) -> PlannedRun:
     return plan.with_fields(fields_of(cli.datamodule)).with_inputs(inputs)
 
 
-def _engine(call: CompareCall, problems: list[str]) -> Engine:
+def _engine(call: CompareCall) -> tuple[Engine, list[str]]:
+    """Choose what carries out the runs, and say what is wrong with the choice."""
     kind, colon, count = call.workers.partition(":")
     if call.workers == "1":
-        if call.asha is not None:
-            problems.append("Expected `--asha` with `--workers ray:N`, but there is none.")
-        return in_turn
+        lacking = "Expected `--asha` with `--workers ray:N`, but there is none."
+        return in_turn, [lacking] if call.asha is not None else []
     if kind != "ray" or not colon or not count.isdecimal():
-        problems.append(f"Expected `--workers` to be such as `ray:2`, but got `{call.workers}`.")
-        return in_turn
+        return in_turn, [f"Expected `--workers` to be such as `ray:2`, but got `{call.workers}`."]
     try:
-        return RayWorkers(int(count)) if call.asha is None else RayTune(int(count), call.asha)
+        return RayWorkers(int(count)) if call.asha is None else RayTune(int(count), call.asha), []
     except (ModuleNotFoundError, ValueError) as error:
-        problems.append(str(error))
-        return in_turn
+        return in_turn, [str(error)]
 
 
 def _comparison(call: CompareCall, words: Sequence[str], problems: list[str]) -> Comparison | None:
@@ -242,15 +244,19 @@ def _carry_out(
 
 def _write(
     comparison: Comparison, results: Sequence[ComparedRun], command: str, publish: Path | None
-) -> None:
+) -> list[str]:
+    """Show and write the results; return why figures could not be drawn, a sentence each."""
     tables = build_tables(comparison, results)
     output = Path(comparison.output)
     for table in tables:
         show("", table.title, "", *markdown(table).split("\n"))
-    written = [write_markdown(comparison, results, tables, command, output)]
-    if publish:
-        written.append(write_markdown(comparison, results, tables, command, publish))
-    written.append(write_page(comparison, results, tables, output / REPORT))
+    figures = draw_figures(comparison.figures, results)
+    written = [
+        write_markdown(comparison, results, tables, figures, command, folder)
+        for folder in (output, *([publish] if publish else []))
+    ]
+    written.append(write_page(comparison, results, tables, figures, output / REPORT))
     for path in written:
         show(f"results:     {path}")
     show(f"curves:      tensorboard --logdir {comparison.output}")
+    return [each.problem for each in figures if each.problem]

@@ -8,20 +8,23 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from sdtune.comparison.loss_settings import loss_differences
 from sdtune.comparison.results import ComparedRun, are_comparable
 from sdtune.comparison.settings import TRAIN_LOSS
+from sdtune.evaluation.descriptions import describe_metrics
 from sdtune.metrics.intervals import bootstrap_interval, paired_interval
 from sdtune.run_folder.record import Difference, Figure, MetricDescription
 
-__all__ = ["Measure", "are_paired", "best_runs", "measure"]
+__all__ = ["Measure", "are_paired", "best_runs", "losses_apart", "measure", "unmeasured"]
 
 _TRAIN_LOSS = MetricDescription(
     title="average training loss",
     higher_is_better=False,
     meaning=(
-        "The mean squared error of the predicted noise over all steps. Runs of one seed see the "
-        "same pictures, noise and timesteps at each step, and are compared step by step; runs of "
-        "different techniques add up different losses, and are not compared."
+        "What training lowers, over all logged steps: the mean squared error of what is predicted, "
+        "weighed as the recipe says. Runs of one seed see the same pictures, noise and timesteps "
+        "at each step, and are compared step by step. Runs of different techniques, or with "
+        "settings by which it is another loss, are not compared."
     ),
 )
 
@@ -38,6 +41,7 @@ class Measure:
         samples: Run -> a value per sample; absent for metrics of a whole set.
         seeds: The seeds of each prompt's samples; the samples go by prompts, then by these.
         comparable: Whether one run's figure can be better than another's.
+        apart: Why not, one sentence, if it is this metric alone that cannot be compared.
     """
 
     description: MetricDescription
@@ -47,6 +51,7 @@ class Measure:
     samples: Mapping[str, Sequence[float]] = field(default_factory=dict)
     seeds: Sequence[int] = (0,)
     comparable: bool = True
+    apart: str = ""
 
 
 def measure(metric: str, results: Sequence[ComparedRun]) -> Measure | None:
@@ -90,6 +95,19 @@ def measure(metric: str, results: Sequence[ComparedRun]) -> Measure | None:
         seeds=evaluation.protocol.seeds,
         comparable=are_comparable(results),
     )
+
+
+def unmeasured(metric: str) -> Measure:
+    """Make a metric that no run measured, so that it has its place among the others.
+
+    Args:
+        metric: A registered metric, or `train_loss`.
+
+    Raises:
+        ValueError: If there is no such metric.
+    """
+    description = _TRAIN_LOSS if metric == TRAIN_LOSS else describe_metrics([metric])[metric]
+    return Measure(description, figures={})
 
 
 def best_runs(of: Measure) -> list[str]:
@@ -145,12 +163,30 @@ def _measure_loss(results: Sequence[ComparedRun]) -> Measure | None:
     if not results:
         return None
     losses = {each.name: each.loss.values for each in results if each.loss}
-    techniques = {each.evaluation.run.technique for each in results if each.evaluation}
+    differences = losses_apart(results)
     return Measure(
         description=_TRAIN_LOSS,
         figures={name: _loss_figure(values) for name, values in losses.items()},
         samples=losses,
-        comparable=len(techniques) == 1 and are_comparable(results),
+        comparable=not differences and are_comparable(results),
+        apart=differences
+        and f"The {_TRAIN_LOSS.title} says nothing of which run is better, for these runs differ "
+        f"in {differences}, and so it is not the same loss.",
+    )
+
+
+def losses_apart(results: Sequence[ComparedRun]) -> str:
+    """Say in what the training losses of runs differ, so that one cannot be less than another.
+
+    Args:
+        results: The runs; failed ones are left out.
+
+    Returns:
+        Keys of recipes with their values; empty if the losses can be compared.
+    """
+    scored = [(each, each.evaluation.run.technique) for each in results if each.evaluation]
+    return loss_differences(
+        [{**each.loss_settings, "model.class_path": technique} for each, technique in scored]
     )
 
 

@@ -6,15 +6,15 @@ import os
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from io import BytesIO
 from math import isfinite
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from PIL import Image
 
 import sdtune
-from sdtune.comparison.figures import draw_figure
+from sdtune.comparison.figures import DrawnFigure
 from sdtune.comparison.results import ComparedRun
 from sdtune.comparison.settings import Comparison, TableSettings
 from sdtune.comparison.tables import build_table, escaped, markdown, transposed
@@ -104,7 +104,11 @@ def _holds_results(folder: Path) -> bool:
 
 
 def write_page(
-    comparison: Comparison, results: Sequence[ComparedRun], tables: Sequence[Table], path: Path
+    comparison: Comparison,
+    results: Sequence[ComparedRun],
+    tables: Sequence[Table],
+    figures: Sequence[DrawnFigure],
+    path: Path,
 ) -> Path:
     """Write the page that opens offline.
 
@@ -112,6 +116,7 @@ def write_page(
         comparison: What was compared.
         results: Its runs; those that have no folder are left out.
         tables: Its tables.
+        figures: Its pictures.
         path: Where the page goes.
 
     Returns:
@@ -124,8 +129,8 @@ def write_page(
         [each.folder for each in shown],
         path,
         names=[each.label for each in shown],
-        note=comparison.note,
-        illustrations=list(_illustrations(comparison, results)),
+        note=" ".join(filter(None, [comparison.note, *(each.problem for each in figures)])),
+        illustrations=list(_illustrations(figures)),
     )
 
 
@@ -133,6 +138,7 @@ def write_markdown(
     comparison: Comparison,
     results: Sequence[ComparedRun],
     tables: Sequence[Table],
+    figures: Sequence[DrawnFigure],
     command: str,
     folder: Path,
 ) -> Path:
@@ -142,6 +148,7 @@ def write_markdown(
         comparison: What was compared.
         results: Its runs.
         tables: Its tables.
+        figures: Its pictures. One that could not be drawn is a sentence.
         command: The exact command, for a shell.
         folder: Where the files go; those of an earlier time are replaced.
 
@@ -151,11 +158,14 @@ def write_markdown(
     folder.mkdir(parents=True, exist_ok=True)
     parts = [f"# {escaped(comparison.title)}", escaped(comparison.note)]
     parts += [f"## {escaped(table.title)}\n\n{markdown(table).strip()}" for table in tables[:-1]]
-    for number, figure in enumerate(comparison.figures, start=1):
-        name = f"figure_{number}.png"
-        if draw_figure(figure, results, folder / name):
-            title = escaped(figure.title)
-            parts.append(f"## {title}\n\n![{title}]({name})\n\n{escaped(figure.note)}")
+    for number, figure in enumerate(figures, start=1):
+        title, name = escaped(figure.settings.title), f"figure_{number}.png"
+        if figure.png:
+            with replaced_atomically(folder / name) as temporary:
+                temporary.write_bytes(figure.png)
+            parts.append(f"## {title}\n\n![{title}]({name})\n\n{escaped(figure.settings.note)}")
+        elif figure.problem:
+            parts.append(f"## {title}\n\n{escaped(figure.problem)}")
     parts.append(f"## {escaped(tables[-1].title)}\n\n{markdown(tables[-1]).strip()}")
     parts.append(_origin(results, command))
     path = folder / _TEXT
@@ -165,15 +175,12 @@ def write_markdown(
     return path
 
 
-def _illustrations(
-    comparison: Comparison, results: Sequence[ComparedRun]
-) -> Iterator[Illustration]:
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "figure.png"
-        for figure in comparison.figures:
-            if draw_figure(figure, results, path):
-                with Image.open(path) as picture:
-                    yield Illustration(figure.title, embed(picture, _FIGURE_SIDE), figure.note)
+def _illustrations(figures: Sequence[DrawnFigure]) -> Iterator[Illustration]:
+    for figure in figures:
+        if figure.png:
+            with Image.open(BytesIO(figure.png)) as picture:
+                embedded = embed(picture, _FIGURE_SIDE)
+            yield Illustration(figure.settings.title, embedded, figure.settings.note)
 
 
 def _origin(results: Sequence[ComparedRun], command: str) -> str:

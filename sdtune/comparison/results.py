@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from sdtune._checks import shortened
 from sdtune.comparison.execution import Outcome
+from sdtune.comparison.loss_settings import loss_settings
 from sdtune.comparison.planning import PlannedRun, measure_one_style
 from sdtune.comparison.settings import SUBJECT
 from sdtune.run_folder.curves import Curve, read_curves
@@ -33,6 +34,7 @@ class ComparedRun:
         subject: What stands for `{subject}` in prompts.
         evaluation: Its scores; None if it failed.
         loss: The training loss as it was logged; None if it was not.
+        loss_settings: What makes it this loss, see `loss_settings`; empty if that is not known.
     """
 
     name: str
@@ -41,6 +43,7 @@ class ComparedRun:
     subject: str | None = None
     evaluation: Evaluation | None = None
     loss: Curve | None = None
+    loss_settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -81,7 +84,12 @@ def read_result(plan: PlannedRun, label: str, outcome: Outcome) -> ComparedRun:
     if outcome.status == "failed":
         return result
     evaluation = Evaluation.load(RunFolder(plan.folder).record)
-    return replace(result, evaluation=evaluation, loss=read_curves(plan.folder).get(_LOSS_TAG))
+    return replace(
+        result,
+        evaluation=evaluation,
+        loss=read_curves(plan.folder).get(_LOSS_TAG),
+        loss_settings=loss_settings(plan.folder),
+    )
 
 
 def check_comparable(results: Sequence[ComparedRun]) -> None:

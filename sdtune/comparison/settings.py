@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict
+from pydantic import BeforeValidator, ConfigDict, FiniteFloat
 
 from sdtune._checks import ArgumentsError
 from sdtune.run_folder.layout import BASE_LABEL
@@ -77,7 +79,7 @@ class TableSettings:
     title: str
     metrics: list[str] | None = None
     runs: list[str] | None = None
-    paper: dict[str, float] = field(default_factory=dict)
+    paper: dict[str, FiniteFloat] = field(default_factory=dict)
     note: str = ""
 
 
@@ -137,18 +139,11 @@ class Comparison:
     figures: list[FigureSettings] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        problems = [*self._run_problems(), *self._budget_problems()]
+        problems = [*self._run_problems(), *self._value_problems(), *self._budget_problems()]
         for table in self.tables:
-            problems += self._name_problems(table.title, table.runs, {*self.runs, BASE_LABEL})
-            problems += self._name_problems(table.title, table.paper, {*self.runs, BASE_LABEL})
-            if table.paper and len(table.metrics or ()) != 1:
-                problems.append(
-                    f"Expected the table `{table.title}` to have one metric for the figures of "
-                    f"`paper`, but got {table.metrics}."
-                )
+            problems += self._table_problems(table)
         for figure in self.figures:
-            known = {*self.runs, BASE_LABEL} if figure.kind == "samples" else set(self.runs)
-            problems += self._name_problems(figure.title, figure.runs, known)
+            problems += self._figure_problems(figure)
         if problems:
             raise ArgumentsError(problems)
 
@@ -167,15 +162,57 @@ class Comparison:
                     f"`-` and `.`, other than `{BASE_LABEL}`, but got `{name}`."
                 )
 
+    def _value_problems(self) -> Iterator[str]:
+        """Refuse what a command line, and the JSON of the results, have no word for."""
+        given = {"overrides": self.overrides, "evaluation": self.evaluation}
+        given |= {f"runs.{name}.overrides": run.overrides for name, run in self.runs.items()}
+        for where, values in given.items():
+            for key, value in values.items():
+                try:
+                    json.dumps(value, allow_nan=False)
+                except (TypeError, ValueError):
+                    yield (
+                        f"Expected `{key}` of `{where}` to be made of finite numbers, texts, lists "
+                        f"and mappings, but got {value!r}; a date is put in quotes."
+                    )
+
     def _budget_problems(self) -> Iterator[str]:
         if self.budget_steps is not None and self.budget_minutes is not None:
             yield "Expected `budget_steps` or `budget_minutes`, but got both."
         if self.budget_steps is not None and self.budget_steps < 1:
             yield f"Expected `budget_steps` to be a positive integer, but got {self.budget_steps}."
-        if self.budget_minutes is not None and not self.budget_minutes > 0:
+        minutes = self.budget_minutes
+        if minutes is not None and not (minutes > 0 and isfinite(minutes)):
+            yield f"Expected `budget_minutes` to be a positive number, but got {minutes}."
+
+    def _table_problems(self, table: TableSettings) -> Iterator[str]:
+        known = {*self.runs, BASE_LABEL}
+        yield from self._name_problems(table.title, table.runs, known)
+        yield from self._name_problems(table.title, table.paper, known)
+        yield from _empty(f"the table `{table.title}`", metrics=table.metrics, runs=table.runs)
+        if table.paper and len(table.metrics or ()) != 1:
             yield (
-                f"Expected `budget_minutes` to be a positive number, but got {self.budget_minutes}."
+                f"Expected the table `{table.title}` to have one metric for the figures of "
+                f"`paper`, but got {table.metrics}."
             )
+        for name in table.paper:
+            if table.runs and name in known - {*table.runs}:
+                yield (
+                    f"Expected `paper` of the table `{table.title}` to name some of its `runs`, "
+                    f"but got `{name}`: add it to them, or leave it out."
+                )
+
+    def _figure_problems(self, figure: FigureSettings) -> Iterator[str]:
+        of = f"the figure `{figure.title}`"
+        is_drawn = figure.kind == "samples"
+        known = {*self.runs, BASE_LABEL} if is_drawn else set(self.runs)
+        yield from self._name_problems(figure.title, figure.runs, known)
+        yield from _empty(of, runs=figure.runs, prompts=figure.prompts)
+        if figure.prompts and not is_drawn:
+            yield f"Expected {of} to have no `prompts`, which a picture of {figure.kind} has not."
+        for number in figure.prompts or ():
+            if number < 0:
+                yield f"Expected `prompts` of {of} to be counted from 0, but got {number}."
 
     def _name_problems(
         self, title: str, names: Sequence[str] | Mapping[str, float] | None, known: set[str]
@@ -186,3 +223,10 @@ class Comparison:
             for name in names or ()
             if name not in known
         ]
+
+
+def _empty(of: str, **lists: Sequence[object] | None) -> Iterator[str]:
+    """Say which lists are there and empty, which could mean all as well as none."""
+    for name, values in lists.items():
+        if values is not None and not values:
+            yield f"Expected `{name}` of {of} to name something, but got []; without it, all are."

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sdtune.comparison.measures import Measure, are_paired, best_runs, measure
+from sdtune.comparison.measures import Measure, are_paired, best_runs, measure, unmeasured
 from sdtune.comparison.results import ComparedRun, are_comparable
 from sdtune.comparison.settings import TRAIN_LOSS, TableSettings
 from sdtune.evaluation.rounding import difference_words, figure_words, places_of, verdict_words
@@ -53,9 +53,7 @@ def build_table(settings: TableSettings, results: Sequence[ComparedRun]) -> Tabl
     """
     names = settings.runs
     shown = [each for each in results if names is None or each.name in names]
-    asked = settings.metrics or measured_metrics(results)
-    found = {metric: measure(metric, shown) for metric in asked}
-    measures = {metric: each for metric, each in found.items() if each}
+    measures = _measures(settings, shown, results)
     places = {metric: _places(metric, each) for metric, each in measures.items()}
     rows = []
     if names is None or BASE_LABEL in names:
@@ -77,10 +75,21 @@ def build_table(settings: TableSettings, results: Sequence[ComparedRun]) -> Tabl
     columns = ["run", "steps", "minutes", *headings, *(["the paper"] if settings.paper else [])]
     notes = [settings.note, _order(settings, shown, measures), *_legend(measures, best)]
     notes += [] if are_comparable(shown) else [_NOT_COMPARED]
+    notes += [each.apart for each in measures.values()]
     note = " ".join(each for each in notes if each)
     described = measures.values() if settings.metrics is None else ()
     meanings = [(each.description.title, each.description.meaning) for each in described]
     return Table(settings.title, columns, rows, note, meanings)
+
+
+def _measures(
+    settings: TableSettings, shown: Sequence[ComparedRun], results: Sequence[ComparedRun]
+) -> dict[str, Measure]:
+    """Collect the columns: what was asked for, measured or not, or else all that was measured."""
+    if settings.metrics is not None:
+        return {metric: measure(metric, shown) or unmeasured(metric) for metric in settings.metrics}
+    found = {metric: measure(metric, shown) for metric in measured_metrics(results)}
+    return {metric: each for metric, each in found.items() if each}
 
 
 def measured_metrics(results: Sequence[ComparedRun]) -> list[str]:
@@ -190,7 +199,7 @@ def _paper(settings: TableSettings, name: str) -> list[str]:
 
 def _legend(measures: dict[str, Measure], best: dict[str, list[str]]) -> list[str]:
     """Explain the signs that a table has."""
-    legend = [_INTERVALS] if measures else []
+    legend = [_INTERVALS] if any(each.figures for each in measures.values()) else []
     legend += [_DIFFERENCES] if any(each.differences for each in measures.values()) else []
     pairs = {
         are_paired(each, name, best[metric][0])
@@ -213,6 +222,8 @@ def _order(
     if not settings.paper or len(measures) != 1:
         return ""
     [of] = measures.values()
+    if not of.comparable:
+        return ""
     labels = {each.name: each.label for each in shown} | {BASE_LABEL: BASE_LABEL}
     ours = {name: figure.value for name, figure in of.figures.items()}
     if of.base:

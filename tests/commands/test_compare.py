@@ -199,6 +199,35 @@ def test_every_problem_comes_before_the_first_run(toys, started, capsys):
     assert not started
 
 
+def test_what_cannot_be_shown_is_refused_before_the_first_run(toys, started, capsys):
+    asked = """\
+tables:
+  - {title: Mine, metrics: [clip_scor, dino, train_loss]}
+figures:
+  - {title: F, kind: samples, prompts: [1, 7]}
+"""
+    Path(toys).write_text(COMPARISON + asked, encoding="utf-8")
+    _, metric, prompt = refusals(capsys, toys)
+    assert metric.startswith("Expected `metrics` of the table `Mine` to be among `clip_score`, ")
+    assert metric.endswith("`train_loss`, but got `clip_scor`; did you mean `clip_score`?")
+    assert prompt == (
+        "Expected `prompts` of the figure `F` to be among the 2 prompts that are evaluated, "
+        "counted from 0, but got 7."
+    )
+    assert not started
+
+
+def test_a_figure_that_cannot_be_drawn_takes_no_results_with_it(toys, started, capsys):
+    with Path(toys).open("a", encoding="utf-8") as file:
+        file.write("figures: [{title: F, kind: samples}]\n")
+    assert main(["compare", toys]) == 1  # these runs leave no pictures
+    printed = capsys.readouterr()
+    assert "sdtune: The figure `F` could not be drawn: " in printed.err
+    assert "results:     runs/toys/report.html" in printed.out
+    assert "could not be drawn" in Path("runs/toys/README.md").read_text(encoding="utf-8")
+    assert Path("runs/toys/comparison.json").is_file()
+
+
 def test_recipes_alone_are_a_comparison_too(recipe, started, capsys):
     prompts = '{"class_path": "sdtune.EvaluationCallback", "init_args": {"prompts": ["a", "b"]}}'
     for name in SCORES:

@@ -19,7 +19,22 @@ def test_losses_of_different_techniques_have_no_best():
     a, b = (make_result(name, [1.0] * 4, [0.4, 0.2]) for name in "ab")
     run = replace(b.evaluation.run, technique="Other")
     b = replace(b, evaluation=replace(b.evaluation, run=run))
-    assert best_runs(measure("train_loss", [a, b])) == []
+    loss = measure("train_loss", [a, b])
+    assert best_runs(loss) == []
+    assert "`model.class_path` (Toy and Other)" in loss.apart
+
+
+def test_losses_that_are_weighed_otherwise_have_no_best_and_it_is_said():
+    results = [
+        replace(make_result(name, [1.0] * 4, losses), loss_settings={"model.min_snr_gamma": gamma})
+        for name, losses, gamma in (("a", [0.4, 0.2], None), ("b", [0.3, 0.1], 1.0))
+    ]
+    loss = measure("train_loss", results)
+    assert best_runs(loss) == []
+    assert "these runs differ in `model.min_snr_gamma` (null and 1.0)" in loss.apart
+    assert best_runs(measure("clip_score", results)) == ["a", "b"]
+    same = [replace(each, loss_settings=results[0].loss_settings) for each in results]
+    assert best_runs(measure("train_loss", same)) == ["b"]
 
 
 def test_runs_that_cannot_be_told_apart_are_all_best():

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from sdtune.comparison.figures import DrawnFigure, draw_figures
 from sdtune.comparison.publication import (
     build_tables,
     output_problems,
@@ -32,7 +33,9 @@ def test_results_as_markdown_and_json(tmp_path):
     assert [table.title for table in tables] == ["Table 2", "All figures"]
 
     folder = tmp_path / "published"
-    path = write_markdown(comparison, results, tables, "sdtune compare toys.yaml", folder)
+    figures = draw_figures(comparison.figures, results)
+    command = "sdtune compare toys.yaml"
+    path = write_markdown(comparison, results, tables, figures, command, folder)
     text = path.read_text(encoding="utf-8")
     headings = [line for line in text.splitlines() if line.startswith("#")]
     assert headings == [
@@ -52,17 +55,33 @@ def test_results_as_markdown_and_json(tmp_path):
     assert content["runs"][0]["last"]["figures"]["clip_score"]["value"] == 2.5
     assert content["tables"][0]["title"] == "Table 2"
 
-    page = write_page(comparison, results, tables, tmp_path / "page.html").read_text("utf-8")
+    page = write_page(comparison, results, tables, figures, tmp_path / "page.html").read_text(
+        "utf-8"
+    )
     assert page.index("What differs.") < page.index("Table 2") < page.index("As in the paper.")
     assert "<h2>lora</h2>" in page
     assert "<h2>broken</h2>" not in page  # it has no folder
     assert page.count('alt="Figure 8"') == 1
 
 
+def test_a_figure_that_cannot_be_drawn_is_a_sentence_in_text_and_page(tmp_path):
+    settings = FigureSettings("Figure 8", "samples")
+    comparison = Comparison("Toys", {"a": Variant("a.yaml")}, note="Ours.", figures=[settings])
+    figures = [DrawnFigure(settings, problem="The figure `Figure 8` could not be drawn: gone")]
+    tables = [Table("t", [], [])]
+    text = write_markdown(comparison, [], tables, figures, "c", tmp_path).read_text("utf-8")
+    assert "## Figure 8\n\nThe figure `Figure 8` could not be drawn: gone\n" in text
+    assert (tmp_path / "comparison.json").is_file()
+    page = write_page(comparison, [], tables, figures, tmp_path / "page.html").read_text("utf-8")
+    assert "Ours. The figure `Figure 8` could not be drawn: gone" in page
+
+
 def test_only_a_folder_of_results_is_written_into_again(tmp_path):
     new, empty, own = tmp_path / "new" / "one", tmp_path / "empty", tmp_path / "own"
     empty.mkdir()
-    write_markdown(Comparison("Toys", {"a": Variant("a.yaml")}), [], [Table("t", [], [])], "c", own)
+    write_markdown(
+        Comparison("Toys", {"a": Variant("a.yaml")}), [], [Table("t", [], [])], [], "c", own
+    )
     (own / "notes.txt").touch()
     for folder in (new, empty, own):
         assert list(publish_problems(folder)) == list(output_problems(folder)) == []

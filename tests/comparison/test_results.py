@@ -29,10 +29,13 @@ def test_a_finished_run_is_read(tmp_path):
     with SummaryWriter(str(plan.folder)) as writer:
         for step, loss in enumerate([0.5, 0.25]):
             writer.add_scalar("train/loss", loss, step)
+    recipe = "model: {class_path: sdtune.Word, init_args: {rank: 2, min_snr_gamma: 5.0}}"
+    (plan.folder / "config.yaml").write_text(recipe, encoding="utf-8")
     record = Outcome("word", "finished", "", "sdtune fit", 60.0, str(plan.folder))
     result = read_result(plan, "A word", record)
     assert (result.evaluation, result.label, result.subject) == (evaluation, "A word", "<erica>")
     assert list(result.loss.values) == [0.5, 0.25]
+    assert result.loss_settings == {"model.class_path": "Word", "model.min_snr_gamma": 5.0}
     assert (result.base.label, result.last.label) == ("base", "step_000002")
 
 

@@ -61,8 +61,19 @@ def test_where_all_runs_failed_the_table_says_why():
     settings = TableSettings("T", ["clip_score"], paper={"too": 1.0})
     table = build_table(settings, [make_result("broken"), make_result("too")])
     assert [row[3].partition(":")[0] for row in table.rows] == ["failed", "failed"]
-    assert (table.columns[-2:], table.rows[1][-1]) == (["result", "the paper"], "1")
+    assert (table.columns[-2:], table.rows[1][-1]) == (["CLIP score ↑", "the paper"], "1")
     assert table.note == ""
+
+
+def test_a_metric_that_no_run_measured_is_a_column_of_dashes():
+    settings = TableSettings("T", metrics=["dino", "clip_score", "train_loss"])
+    table = build_table(settings, RESULTS)
+    assert table.columns[3:] == ["DINO ↑", "CLIP score ↑", "average training loss ↓"]
+    assert [(row[3], row[5]) for row in table.rows] == [("-", "-")] * 3
+    assert "★ 30" in table.rows[1][4]
+    alone = build_table(TableSettings("T", metrics=["dino"]), RESULTS)
+    assert [row[3] for row in alone.rows] == ["-", "-"]
+    assert alone.note == ""
 
 
 def test_the_table_of_every_metric_says_what_each_means():
@@ -108,3 +119,18 @@ def without_samples(result):
     *others, last = result.evaluation.checkpoints
     checkpoints = [*others, replace(last, per_sample={})]
     return replace(result, evaluation=replace(result.evaluation, checkpoints=checkpoints))
+
+
+def test_losses_that_are_not_the_same_are_not_ranked():
+    results = [
+        replace(make_result(name, EVEN, [loss, loss]), loss_settings={"model.noise_offset": offset})
+        for name, loss, offset in (("lora", 0.4, 0.0), ("word", 0.1, 0.1))
+    ]
+    settings = TableSettings("T", ["train_loss"], paper={"lora": 0.2, "word": 0.3})
+    table = build_table(settings, results)
+    assert "★" not in str(table.rows) + table.note
+    assert "From low to high" not in table.note
+    assert table.note.endswith(
+        "The average training loss says nothing of which run is better, for these runs differ in "
+        "`model.noise_offset` (0.0 and 0.1), and so it is not the same loss."
+    )
