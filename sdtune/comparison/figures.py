@@ -96,10 +96,9 @@ def _draw_curves(shown: Sequence[ComparedRun], path: Path) -> bool:
     axes = figure.add_subplot()
     named = []
     for result in shown:
-        if result.loss:
-            curve = running_mean(result.loss)  # a step's loss is mostly the luck of its timesteps
-            drawn = axes.plot(curve.steps, curve.values, linewidth=1.8)
-            named.append((result.label, drawn[0]))
+        curve = running_mean(result.loss)  # a step's loss is mostly the luck of its timesteps
+        drawn = axes.plot(curve.steps, curve.values, linewidth=1.8)
+        named.append((result.label, drawn[0]))
     axes.set_xlabel("step")
     axes.set_ylabel("training loss, running mean")
     if differences := losses_apart(shown):
