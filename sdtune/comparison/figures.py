@@ -81,13 +81,14 @@ def draw_figure(settings: FigureSettings, results: Sequence[ComparedRun], path: 
     scored = [each for each in results if each.evaluation]
     shown = [each for each in scored if settings.runs is None or each.name in settings.runs]
     if settings.kind == "loss_curves":
-        return _draw_curves([each for each in shown if each.loss], path)
+        return _draw_curves(shown, path)
     has_base = settings.runs is None or BASE_LABEL in settings.runs
     base_of = scored[:1] if has_base and not shown else []
     return _draw_samples(shown, base_of, settings.prompts, has_base, path)
 
 
-def _draw_curves(shown: Sequence[ComparedRun], path: Path) -> bool:
+def _draw_curves(results: Sequence[ComparedRun], path: Path) -> bool:
+    shown = [(each, each.loss) for each in results if each.loss]
     if not shown:
         return False
     from matplotlib.figure import Figure
@@ -95,13 +96,13 @@ def _draw_curves(shown: Sequence[ComparedRun], path: Path) -> bool:
     figure = Figure(figsize=(7.5, 4.2), dpi=120, layout="constrained")
     axes = figure.add_subplot()
     named = []
-    for result in shown:
-        curve = running_mean(result.loss)  # a step's loss is mostly the luck of its timesteps
+    for result, loss in shown:
+        curve = running_mean(loss)  # a step's loss is mostly the luck of its timesteps
         drawn = axes.plot(curve.steps, curve.values, linewidth=1.8)
         named.append((result.label, drawn[0]))
     axes.set_xlabel("step")
     axes.set_ylabel("training loss, running mean")
-    if differences := losses_apart(shown):
+    if differences := losses_apart([result for result, _ in shown]):
         title = f"not the same loss: {differences}"
         axes.set_title(title, fontsize="small", wrap=True, parse_math=False)
     axes.grid(alpha=0.25)
