@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 Draw = Callable[[Sequence[str], Sequence[int]], Tensor]
 
 # part of every name: raise it when pictures are drawn or stored in another way
-VERSION = 1
+VERSION = 2  # 2: named by all that the base computes with, and not by its weights alone
 
 # far from the seeds that people sample with: what is measured on a class prompt shall not be
 # what was trained on
@@ -43,7 +43,7 @@ class ClassPictures:
     Args:
         folder: Where such folders are; made when first written to.
         prompts: What is drawn: picture i shows prompt i, modulo their number.
-        drawer: What draws: the base's weights, the sampler's settings, the size.
+        drawer: What draws: the base's identity, the sampler's settings, the size.
         count: Number of pictures.
     """
 

@@ -25,7 +25,7 @@ __all__ = ["Encode", "Encoded", "Part", "at_once", "encode_parts", "latent_key"]
 Encode = Callable[[Tensor], Tensor]
 
 # part of every key: raise it when pictures are read, resized or stored in another way
-VERSION = 3  # 3: PNGs turned as XMP and raw profiles say
+VERSION = 4  # 4: the VAE's configuration belongs to what encodes
 
 _MOMENTS = "moments"
 _PIXELS_AT_ONCE = 2**21  # eight pictures of 512 x 512
@@ -59,7 +59,7 @@ class Encoded:
 
     Attributes:
         store: Where they are.
-        encoder: What the VAE is: its weights, its dtype.
+        encoder: What the VAE is: its identity, its dtype.
     """
 
     store: FeatureStore
@@ -92,7 +92,7 @@ def latent_key(part: Part, encoder: str) -> bytes:
 
     Args:
         part: What is encoded.
-        encoder: What the VAE is: its weights, its dtype.
+        encoder: What the VAE is: its identity, its dtype.
 
     Returns:
         32 bytes.

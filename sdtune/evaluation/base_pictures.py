@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sdtune.files.cache_folder import default_cache_dir
 from sdtune.files.kept_tensors import KeptTensors
-from sdtune.models.quantization import quantization_of
+from sdtune.models.identity import identity
 from sdtune.models.stable_diffusion import Part, StableDiffusion
 from sdtune.run_folder.picture_file import to_bytes
 
@@ -22,14 +22,14 @@ Draw = Callable[[Sequence[str], Sequence[int]], Tensor]
 """From B prompts and seeds to (B, 3, H, W) in [0, 1]."""
 
 # part of every name: raise it when pictures are drawn or stored in another way
-VERSION = 1
+VERSION = 2  # 2: named by all that the base computes with, and not by its weights alone
 
 
 class BasePictures:
     """A cache of pictures that a base draws with one sampler's settings.
 
     Args:
-        drawer: What the pictures depend on besides prompts and seeds: weights, sampler, size;
+        drawer: What the pictures depend on besides prompts and seeds: base, sampler, size;
             anything JSON can hold.
         folder: Where they are kept; None is `$SDTUNE_CACHE` or `~/.cache/sdtune`.
     """
@@ -101,28 +101,22 @@ def describe_drawer(
     Returns:
         What `BasePictures` takes.
     """
-    drawer = {
-        "fingerprint": base_fingerprint(model),
-        "precision": str(model.dtype),
-        "resolution": model.resolution,
-        "noise_scheduler": repr(sorted(model.noise_scheduler.config.items())),
+    return {
+        "base": identity(model),
+        "precision": [str(model.dtype), str(model.vae.dtype)],
         "num_inference_steps": num_inference_steps,
         "guidance_scale": guidance_scale,
         "negative_prompt": negative_prompt,
         "clip_skip": clip_skip,
+        "max_prompt_chunks": model.max_prompt_chunks,
+        "size": list(size),
     }
-    quantization = quantization_of(model)
-    if quantization is not None:
-        drawer["quantization"] = quantization
-    if model.max_prompt_chunks > 1:  # without, pictures of earlier versions are found
-        drawer["max_prompt_chunks"] = model.max_prompt_chunks
-    if size != (model.resolution, model.resolution):
-        drawer["size"] = list(size)
-    return drawer
 
 
 def base_fingerprint(model: StableDiffusion) -> str:
-    """Hash all frozen weights of a base, to name it in records and caches.
+    """Hash all frozen weights of a base, to name it in records.
+
+    A cache needs more than the weights, see `sdtune.models.identity`.
 
     Args:
         model: The bundle, with or without adapters.

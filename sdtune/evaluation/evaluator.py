@@ -26,6 +26,7 @@ from sdtune.evaluation.suite import Scores, Suite
 from sdtune.evaluation.training_set import TrainingSet
 from sdtune.metrics.judges import Judges
 from sdtune.metrics.registry import needed
+from sdtune.models.identity import identity
 from sdtune.models.stable_diffusion import StableDiffusion
 from sdtune.models.substitution import substitute
 from sdtune.run_folder.layout import BASE_LABEL, RunFolder
@@ -298,7 +299,7 @@ class Evaluator:
     ) -> dict[str, Any]:
         """Say what the judge of style depends on."""
         return {
-            "vae": [model.fingerprint("vae"), repr(sorted(model.vae.config.items()))],
+            "vae": [identity(model, "vae"), str(model.vae.dtype)],
             "style": self.training.hashes(style),
             "size": list(self._size),
             "contrast": digest_of_pictures(contrast),

@@ -18,7 +18,7 @@ __all__ = ["PromptCache"]
 Encode = Callable[[Sequence[str]], Conditioning]
 
 # part of every key: raise it when prompts are encoded or stored in another way
-VERSION = 1
+VERSION = 2  # 2: tokenizers and configurations belong to what encodes
 
 _HIDDEN_STATES = "encoder_hidden_states"
 _AT_ONCE = 64
@@ -35,7 +35,7 @@ class PromptCache:
 
     Args:
         store: Where conditionings are kept that were remembered; None keeps them in memory.
-        encoder: What encodes: its weights, its dtype, its settings. Part of the store's keys.
+        encoder: What encodes: its identity, its dtype, its settings. Part of the store's keys.
     """
 
     def __init__(self, store: FeatureStore | None = None, encoder: str = "") -> None:

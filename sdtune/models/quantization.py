@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal, get_args
@@ -14,7 +15,12 @@ from sdtune.models.quantized_linear import Int8Linear, NF4Linear, QuantizedLinea
 if TYPE_CHECKING:
     from sdtune.models.stable_diffusion import StableDiffusion
 
-__all__ = ["Quantization", "check_quantization", "quantization_of", "quantize_base"]
+__all__ = [
+    "Quantization",
+    "check_quantization",
+    "quantize_base",
+    "quantized_layers",
+]
 
 Quantization = Literal["nf4", "int8"]
 """How frozen linear layers are kept, as diffusers' `BitsAndBytesConfig` calls it.
@@ -24,6 +30,8 @@ Quantization = Literal["nf4", "int8"]
 """
 
 _LAYERS: Mapping[Quantization, type[QuantizedLinear]] = {"nf4": NF4Linear, "int8": Int8Linear}
+
+_WRAPPED = re.compile(r"\.base_layer\b")  # as PEFT's layers call what they wrap
 
 _NEVER = ("time_embedding", "add_embedding", "text_projection")
 """Names of what stays whole: small, and all that follows depends on it."""
@@ -78,17 +86,21 @@ def quantize_base(
         _quantize(part, _LAYERS[quantization], tuple(whole), device)
 
 
-def quantization_of(model: StableDiffusion) -> Quantization | None:
-    """Tell how the UNet of a base is quantised.
+def quantized_layers(part: nn.Module) -> dict[Quantization, list[str]]:
+    """List the layers of a part that are quantised.
 
     Args:
-        model: A bundle, with or without adapters.
+        part: A UNet, a VAE or a text encoder, with or without adapters.
 
     Returns:
-        None if it is not.
+        How -> their names as they were before any adapter, sorted; empty if none is.
     """
-    kinds = {type(module) for module in model.unet.modules()}
-    return next((name for name, kind in _LAYERS.items() if kind in kinds), None)
+    found: dict[Quantization, list[str]] = {}
+    for name, module in part.named_modules():
+        for how, kind in _LAYERS.items():
+            if type(module) is kind:
+                found.setdefault(how, []).append(_WRAPPED.sub("", name))
+    return {how: sorted(names) for how, names in found.items()}
 
 
 def _quantize(

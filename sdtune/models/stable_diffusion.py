@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sdtune.functional import PredictionType, copied_to
 from sdtune.models.conditioning import Conditioning
 from sdtune.models.families import Family, StableDiffusionFamily
-from sdtune.models.fingerprint import fingerprint
+from sdtune.models.fingerprint import fingerprint, tokenizer_fingerprint
 from sdtune.models.half_norms import keep_norms_in_half
 from sdtune.models.module_copy import QuicklyCopied
 from sdtune.models.noise_schedulers import make_noise_scheduler
@@ -99,6 +99,8 @@ class StableDiffusion(QuicklyCopied):
         self.substitutions: dict[str, str] = {}
         self.max_prompt_chunks = 1
         self._fingerprints: dict[Part, str] = {}
+        self._own_tokens = [each.get_added_vocab() for each in tokenizers]
+        self._tokenizer_fingerprints: list[str] = []
         self.passes = RecordedPasses()
         self._splitter = PromptSplitter()
         self.requires_grad_(False)
@@ -308,6 +310,17 @@ class StableDiffusion(QuicklyCopied):
         if part not in self._fingerprints:
             self._fingerprints[part] = fingerprint(getattr(self, part))
         return self._fingerprints[part]
+
+    def tokenizer_fingerprints(self) -> list[str]:
+        """Hash the base's own tokenizers, without words that were added to them since.
+
+        Returns:
+            SHA-256 in hexadecimal for each, computed once.
+        """
+        if not self._tokenizer_fingerprints:
+            pairs = zip(self.tokenizers, self._own_tokens, strict=True)
+            self._tokenizer_fingerprints = [tokenizer_fingerprint(*each) for each in pairs]
+        return self._tokenizer_fingerprints
 
     def take_fingerprints(self) -> None:
         """Hash all parts now: a later cast does not change the hashes."""

@@ -12,6 +12,7 @@ from sdtune._wording import counted
 from sdtune.files.cache_folder import size_words
 from sdtune.models import Conditioning, PromptCache
 from sdtune.models.devices import chosen_device
+from sdtune.models.identity import identity
 from sdtune.models.stable_diffusion import StableDiffusion
 from sdtune.techniques.trainer_problems import BASE_DTYPES
 from sdtune.techniques.tuned_model import TunedModelModule
@@ -127,14 +128,14 @@ def _have_room(prompts: PromptCache, captions: Sequence[str], encode: EncodeCapt
 
 
 def _latents_key(module: TunedModelModule) -> str:
-    return f"{module.model.fingerprint('vae')}-{module.model.vae.dtype}"
+    return f"{identity(module.model, 'vae')}-{module.model.vae.dtype}"
 
 
 def _prompts_key(module: TunedModelModule) -> str:
-    dtype = next(module.model.text_encoders.parameters()).dtype
-    key = f"{module.model.fingerprint('text_encoders')}-{dtype}-{module.clip_skip}"
-    chunks = module.model.max_prompt_chunks
-    return key if chunks == 1 else f"{key}-{chunks} chunks"
+    model = module.model
+    dtype = next(model.text_encoders.parameters()).dtype
+    name = identity(model, "text_encoders")
+    return f"{name}-{dtype}-{module.clip_skip}-{model.max_prompt_chunks} chunks"
 
 
 def _remember(

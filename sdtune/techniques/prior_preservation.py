@@ -13,7 +13,7 @@ from torch import Tensor
 from sdtune._checks import check_all, check_not_negative, check_positive
 from sdtune.functional import prior_preservation_loss
 from sdtune.models import StableDiffusion
-from sdtune.models.quantization import quantization_of
+from sdtune.models.identity import identity
 
 __all__ = ["PriorPreservation"]
 
@@ -123,20 +123,13 @@ class PriorPreservation:
 
         model = technique.model
         drawer = {
-            "weights": [model.fingerprint(p) for p in ("unet", "vae", "text_encoders")],
-            "precision": str(model.dtype),
-            "resolution": model.resolution,
-            "noise_scheduler": model.prediction_type,
+            "base": identity(model),
+            "precision": [str(model.dtype), str(model.vae.dtype)],
             "num_inference_steps": self.inference_steps,
             "guidance_scale": self.guidance_scale,
             "clip_skip": technique.clip_skip,
-            **model.settings,
+            "max_prompt_chunks": model.max_prompt_chunks,
         }
-        if model.max_prompt_chunks > 1:  # without, pictures of earlier versions are found
-            drawer["max_prompt_chunks"] = model.max_prompt_chunks
-        quantization = quantization_of(model)
-        if quantization is not None:  # likewise
-            drawer["quantization"] = quantization
         data.make_class_pictures(draw, json.dumps(drawer, sort_keys=True))
 
 

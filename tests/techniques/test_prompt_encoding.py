@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -94,6 +96,24 @@ def test_few_forms_are_encoded_once_and_many_at_every_step(
         expected = module.model.encode_prompts(["dull, plain", "round", "dull, plain"])
     assert list(module._prompts._lately) == known
     torch.testing.assert_close(conditioning.encoder_hidden_states, expected.encoder_hidden_states)
+
+
+def test_a_base_with_the_same_weights_and_another_tokenizer_has_prompts_of_its_own(
+    micro_sd: Path, folder: Path, tmp_path: Path
+) -> None:
+    other = shutil.copytree(micro_sd, tmp_path / "other")
+    path = other / "tokenizer" / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"pad_token": "!"}))
+    data = _data(folder)
+    captions = data.captions()[:2]
+    for base in (micro_sd, other):
+        module = small_module(base)
+        module.trainer = quiet_trainer()
+        module.encode_once(data)
+        with torch.no_grad():
+            used = module._conditioning(captions).encoder_hidden_states
+            expected = module.model.encode_prompts(captions).encoder_hidden_states
+        torch.testing.assert_close(used, expected)
 
 
 def test_long_captions_are_remembered_at_their_own_lengths(micro_sd: Path, folder: Path) -> None:

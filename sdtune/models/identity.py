@@ -1,0 +1,89 @@
+"""The name of a base in caches: a hash of all that what it computes follows from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any, get_args
+
+from sdtune.models.quantization import quantized_layers
+from sdtune.models.stable_diffusion import Part, StableDiffusion
+
+__all__ = ["identity"]
+
+# what a configuration says of where it comes from, of training, and of what follows from the shapes
+# of the weights; names that begin with `_` are such too
+_CHANGES_NOTHING = frozenset(
+    {
+        "architectures",
+        "attention_dropout",
+        "dropout",
+        "dtype",
+        "id2label",
+        "initializer_factor",
+        "initializer_range",
+        "label2id",
+        "model_type",
+        "output_attentions",
+        "output_hidden_states",
+        "problem_type",
+        "return_dict",
+        "torch_dtype",
+        "transformers_version",
+        "use_cache",
+        "vocab_size",
+    }
+)
+
+
+def identity(model: StableDiffusion, part: Part | None = None) -> str:
+    """Name a base, or a part of it, by all that decides what it computes.
+
+    Its weights decide it, and with the same weights their configurations, the tokenizers, what is
+    rounded to fewer bits, the noise schedule and the base's own settings. Copies of one base have
+    one name, in a folder or a single file. Adapters and new words do not change it, nor does the
+    type of the weights, which a cache says beside it.
+
+    Args:
+        model: The bundle, with or without adapters.
+        part: `unet`, `vae`, or `text_encoders` with their tokenizers; None is all of it.
+
+    Returns:
+        SHA-256 in hexadecimal.
+    """
+    parts = get_args(Part) if part is None else (part,)
+    told: dict[str, Any] = {each: _about(model, each) for each in parts}
+    if part is None:
+        told["noise_scheduler"] = _essential(model.noise_scheduler.config)
+        told["settings"] = model.settings
+    text = json.dumps(told, sort_keys=True, default=repr)
+    return sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+
+def _about(model: StableDiffusion, part: Part) -> dict[str, Any]:
+    found: Any = getattr(model, part)
+    modules: list[Any] = list(found) if part == "text_encoders" else [found]
+    about: dict[str, Any] = {
+        "weights": model.fingerprint(part),
+        "configurations": [_essential(each.config) for each in modules],
+        "quantized": [quantized_layers(each) for each in modules],
+    }
+    if part == "vae":
+        # in tiles alone it matters how large pictures it was trained on
+        about["configurations"][0].pop("sample_size", None)
+        return about
+    about["family"] = model.family.name  # it encodes prompts, and hands them to the UNet
+    if part == "text_encoders":
+        about["tokenizers"] = model.tokenizer_fingerprints()
+    return about
+
+
+def _essential(config: Any) -> dict[str, Any]:
+    """Leave out of a configuration what changes nothing that is computed with given weights."""
+    values: Mapping[str, Any] = config.to_dict() if hasattr(config, "to_dict") else config
+    return {
+        name: value
+        for name, value in values.items()
+        if name not in _CHANGES_NOTHING and not name.startswith("_")
+    }
