@@ -18,6 +18,7 @@ from sdtune.functional.diffusion import PredictionType
 from sdtune.models.families import Family, families
 from sdtune.models.foreign import foreign_name_of_file
 from sdtune.models.shipped import is_shipped, shipped_configuration, shipped_tokenizer
+from sdtune.models.trained_schedule import retold
 from sdtune.models.whole_file import check_no_weight_is_empty, explain_absent
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class SingleFile:
             if told is not None:
                 raise NotWholeError(told) from error
             raise ValueError(str(error)) from error
-        pipeline.scheduler.register_to_config(**self.noise_schedule)
+        pipeline.scheduler = retold(pipeline.scheduler, self.noise_schedule)
         return pipeline
 
     def tokenizer(self, name: str) -> CLIPTokenizer:
@@ -138,11 +139,12 @@ def find_single_file(path: Path) -> SingleFile:
     told = _told_prediction_type(path, header)
     prediction_type = told or _seen_prediction_type(path, header)
     shipped = shipped_configuration(header, prediction_type)
+    schedule: dict[str, Any] = {"rescale_betas_zero_snr": True} if _ENDS_IN_NOISE in header else {}
     if shipped is None:
-        return SingleFile(path, family, _find_on_hub(path, header), {})
-    schedule: dict[str, Any] = {"prediction_type": prediction_type}
-    if _ENDS_IN_NOISE in header:
-        schedule["rescale_betas_zero_snr"] = True
+        if told is not None:
+            schedule["prediction_type"] = told
+        return SingleFile(path, family, _find_on_hub(path, header), schedule)
+    schedule["prediction_type"] = prediction_type
     return SingleFile(path, family, shipped, schedule)
 
 

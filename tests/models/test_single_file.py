@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -10,12 +11,22 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sdtune.files.pickled_tensors import read_pickle
-from sdtune.models import Part, StableDiffusion, check_base, load, load_tokenizers
+from sdtune.models import (
+    Part,
+    StableDiffusion,
+    check_base,
+    load,
+    load_tokenizers,
+    make_noise_scheduler,
+    single_file,
+)
 from sdtune.models.fingerprint import fingerprint
+from sdtune.models.shipped import shipped_folder
 from sdtune.models.single_file import find_single_file
 from sdtune.models.skeleton import load_skeleton
 from tests.models.hub_cache import make_hub_cache
 from tests.models.original_layout import original_state_dict
+from tests.models.test_trained_schedule import SHIPPED
 
 PARTS: tuple[Part, ...] = ("unet", "vae", "text_encoders")
 
@@ -268,6 +279,46 @@ def test_what_a_file_says_it_predicts_is_believed(tmp_path: Path) -> None:
         "prediction_type": "v_prediction",
         "rescale_betas_zero_snr": True,
     }
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("without_hub")
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_file_that_says_ztsnr_is_trained_up_to_pure_noise(
+    name: str,
+    weights: dict[str, Tensor],
+    config: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The configurations that are shipped leave the name out; only their sizes are not these."""
+    folder = Path(shutil.copytree(config, tmp_path / "config"))
+    shutil.copytree(shipped_folder(name) / "scheduler", folder / "scheduler", dirs_exist_ok=True)
+    index = json.loads((folder / "model_index.json").read_text())
+    shipped_index = json.loads((shipped_folder(name) / "model_index.json").read_text())
+    index["scheduler"] = shipped_index["scheduler"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    monkeypatch.setattr(single_file, "shipped_configuration", lambda *of: folder)
+    path = tmp_path / "anime.safetensors"
+    save_file(weights | {"v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)}, path)
+    loaded = load(path)
+    assert loaded.prediction_type == "v_prediction"
+    assert loaded.alphas_cumprod[-1] == 0
+    made = make_noise_scheduler("ddim", loaded.noise_scheduler)
+    assert (made.alphas_cumprod[-1], made.config.timestep_spacing) == (0, "trailing")
+
+
+def test_what_a_file_says_goes_before_what_the_hub_s_configuration_says(
+    weights: dict[str, Tensor], config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_hub_cache(
+        tmp_path / "cache", "stable-diffusion-v1-5/stable-diffusion-v1-5", config, monkeypatch
+    )
+    path = tmp_path / "anime.safetensors"
+    save_file(weights, path, {"modelspec.prediction_type": "v"})
+    assert find_single_file(path).noise_schedule == {"prediction_type": "v_prediction"}
+    save_file(weights | {"ztsnr": torch.zeros(0)}, path)
+    assert find_single_file(path).noise_schedule == {"rescale_betas_zero_snr": True}
 
 
 @pytest.mark.usefixtures("without_hub")
