@@ -12,6 +12,7 @@ from typing import Any
 
 from sdtune.models.families import Family, families, family_of_pipeline
 from sdtune.models.foreign import foreign_name_of_channels, foreign_name_of_pipeline
+from sdtune.models.trained_schedule import SCHEDULER_CONFIG, check_trained_schedule
 
 __all__ = ["Repository", "find_folder", "find_on_hub", "is_hub_id"]
 
@@ -144,6 +145,7 @@ def find_folder(folder: Path, base: str) -> Repository:
     if missing:
         raise ValueError(f"`base` {base} is incomplete: it lacks {', '.join(missing)}.")
     _check_channels(folder, base, family)
+    check_trained_schedule(index, folder / SCHEDULER_CONFIG, base)
     return Repository(family, str(folder), None, *_variant(names, family))
 
 
@@ -180,6 +182,7 @@ def find_on_hub(base: str) -> Repository:
         missing = _missing(names, family)
         if missing:
             raise ValueError(f"`base` {base} is incomplete: it lacks {', '.join(missing)}.")
+        check_trained_schedule(index, _fetch(base, name, SCHEDULER_CONFIG, revision), base)
         return Repository(family, name, revision, *_variant(names, family))
     try:
         return find_folder(index.parent, base)
@@ -236,6 +239,17 @@ def _find_index(base: str, name: str, revision: str | None) -> Path:
     except OSError as error:
         raise ValueError(
             f"`base` {base} could not be looked up on the Hugging Face hub: {error}"
+        ) from error
+
+
+def _fetch(base: str, name: str, file: str, revision: str | None) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(name, file, revision=revision))
+    except OSError as error:
+        raise ValueError(
+            f"{file} of `base` {base} could not be downloaded from the Hugging Face hub: {error}"
         ) from error
 
 
@@ -297,10 +311,10 @@ def _missing(names: Collection[str], family: Family) -> list[str]:
     missing += [f"weights in {part}/" for part in parts if not _variants(names, part)]
     missing += [
         f"{part}/"
-        for part in (*family.tokenizer_names, "scheduler")
+        for part in family.tokenizer_names
         if not any(name.startswith(f"{part}/") for name in names)
     ]
-    return missing
+    return missing if SCHEDULER_CONFIG in names else [*missing, SCHEDULER_CONFIG]
 
 
 def _missing_shards(folder: Path, names: Collection[str]) -> Iterator[str]:

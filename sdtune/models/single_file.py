@@ -18,7 +18,7 @@ from sdtune.functional.diffusion import PredictionType
 from sdtune.models.families import Family, families
 from sdtune.models.foreign import foreign_name_of_file
 from sdtune.models.shipped import is_shipped, shipped_configuration, shipped_tokenizer
-from sdtune.models.trained_schedule import retold
+from sdtune.models.trained_schedule import SCHEDULER_CONFIG, check_trained_schedule, retold
 from sdtune.models.whole_file import check_no_weight_is_empty, explain_absent
 
 if TYPE_CHECKING:
@@ -122,8 +122,9 @@ def find_single_file(path: Path) -> SingleFile:
         The file with what goes with it.
 
     Raises:
-        ValueError: If it does not exist, cannot be read safely, is another kind of model, lacks a
-            part, or no configuration can be found for it (see `SingleFile`).
+        ValueError: If it does not exist, cannot be read safely, is another kind of model or trained
+            by another noise process, lacks a part, or no configuration can be found for it (see
+            `SingleFile`).
     """
     if not path.is_file():
         raise ValueError(f"Expected `base` to be an existing file, but there is no {path}.")
@@ -135,6 +136,7 @@ def find_single_file(path: Path) -> SingleFile:
     family = _family_of(path, header)
     for folder in (path.with_suffix(""), path.parent):
         if (folder / "model_index.json").is_file():
+            _check_schedule_of(folder, path)
             return SingleFile(path, family, folder, {})
     told = _told_prediction_type(path, header)
     prediction_type = told or _seen_prediction_type(path, header)
@@ -143,9 +145,15 @@ def find_single_file(path: Path) -> SingleFile:
     if shipped is None:
         if told is not None:
             schedule["prediction_type"] = told
-        return SingleFile(path, family, _find_on_hub(path, header), schedule)
+        config = _find_on_hub(path, header)
+        _check_schedule_of(config, path)
+        return SingleFile(path, family, config, schedule)
     schedule["prediction_type"] = prediction_type
     return SingleFile(path, family, shipped, schedule)
+
+
+def _check_schedule_of(config: Path, path: Path) -> None:
+    check_trained_schedule(config / "model_index.json", config / SCHEDULER_CONFIG, str(path))
 
 
 def _family_of(path: Path, header: Mapping[str, Tensor]) -> Family:

@@ -13,7 +13,9 @@ from sdtune.models.empty_parts import read_config
 if TYPE_CHECKING:
     from diffusers import SchedulerMixin
 
-__all__ = ["check_trained_schedule", "read_trained_schedule", "retold"]
+__all__ = ["SCHEDULER_CONFIG", "check_trained_schedule", "read_trained_schedule", "retold"]
+
+SCHEDULER_CONFIG = "scheduler/scheduler_config.json"
 
 # what a schedule is, whether its configuration names it or its class fills it in
 _SCHEDULE = (
@@ -68,21 +70,21 @@ def retold(noise_scheduler: SchedulerMixin, told: Mapping[str, Any]) -> Schedule
     return made
 
 
-def check_trained_schedule(folder: Path, base: str) -> None:
+def check_trained_schedule(index: Path, path: Path, base: str) -> None:
     """Check that a base's noise schedule is one of betas, as this family is trained with.
 
     Args:
-        folder: In diffusers' layout, with its model_index.json.
+        index: The base's model_index.json, whose class is the one that is loaded.
+        path: Its `SCHEDULER_CONFIG`.
         base: What the user typed, for messages.
 
     Raises:
         ValueError: If the base is trained by another noise process, such as EDM's or flow
             matching, or predicts what is not known, or its betas are not told.
     """
-    path = folder / "scheduler" / "scheduler_config.json"
     config = read_config(path)
-    index = read_config(folder / "model_index.json").get("scheduler")
-    loaded = index[1] if isinstance(index, list) and len(index) == 2 else None
+    named = read_config(index).get("scheduler")
+    loaded = named[1] if isinstance(named, list) and len(named) == 2 else None
     classes = [str(each) for each in (loaded, config.get("_class_name")) if each]
     process = _other_process(classes, config)
     if process:

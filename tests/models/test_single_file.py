@@ -154,6 +154,18 @@ def test_a_file_without_configuration_says_what_to_do(
     assert f"repository into {tmp_path / 'anime'}, or" in str(caught.value)
 
 
+def test_a_configuration_of_another_noise_process_is_refused(
+    weights: dict[str, Tensor], config: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "anime.safetensors"
+    save_file(weights, path)
+    folder = Path(shutil.copytree(config, tmp_path / "anime"))
+    schedule = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0}
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(schedule))
+    with pytest.raises(ValueError, match=f"{path} is trained by flow matching"):
+        check_base(path)
+
+
 class _Payload:
     """A pickle that makes a folder when it is read."""
 
@@ -340,6 +352,7 @@ def test_stable_diffusion_xl_is_told_by_its_names(tmp_path: Path) -> None:
         ("model.diffusion_model.input_blocks.0.0.weight", (4, 9, 3, 3), "a model for inpainting"),
         ("model.diffusion_model.input_blocks.0.0.weight", (4, 8, 3, 3), "InstructPix2Pix"),
         ("conditioner.embedders.0.model.ln_final.bias", (4,), "Stable Diffusion XL's refiner"),
+        ("edm_vpred.sigma_max", (), "CosXL or of its kind, which is trained by another"),
     ],
 )
 def test_other_kinds_of_models_are_refused_by_their_names(
