@@ -36,6 +36,15 @@ _SPREAD_OF_V = 0.09
 # names that fine-tuners of Stable Diffusion XL put into a file to say how it was trained
 _PREDICTS_V, _ENDS_IN_NOISE = "v_pred", "ztsnr"
 
+# what the originals' configurations call a prediction -> its type; then those of another process
+_PREDICTIONS_IN_YAML: Mapping[str, PredictionType] = {
+    "v": "v_prediction",
+    "eps": "epsilon",
+    "x0": "sample",
+    "VScaling": "v_prediction",
+    "EpsScaling": "epsilon",
+}
+_NOISE_OF_EDM = ("EDMScaling", "VScalingWithEDMcNoise")
 
 _NESTED = 3  # state dicts inside of others, at most
 
@@ -182,10 +191,9 @@ def _told_prediction_type(path: Path, header: Mapping[str, Tensor]) -> Predictio
     if _PREDICTS_V in header:
         return "v_prediction"
     beside = path.with_suffix(".yaml")  # A1111 looks for it there
-    if beside.is_file():
-        text = beside.read_text(encoding="utf-8", errors="replace")
-        match = re.search(r"^\s*parameterization:\s*[\"']?(\w+)", text, re.MULTILINE)
-        return "v_prediction" if match and match[1] == "v" else "epsilon"
+    told_beside = _told_by_yaml(path, beside) if beside.is_file() else None
+    if told_beside is not None:
+        return told_beside
     if path.suffix != ".safetensors":
         return None
     from safetensors import safe_open
@@ -196,6 +204,20 @@ def _told_prediction_type(path: Path, header: Mapping[str, Tensor]) -> Predictio
     if told in ("v", "v_prediction"):
         return "v_prediction"
     return "epsilon" if told == "epsilon" else None
+
+
+def _told_by_yaml(path: Path, beside: Path) -> PredictionType | None:
+    """Read what the original's configuration says; most say nothing and leave it to the file."""
+    text = re.sub(r"#.*", "", beside.read_text(encoding="utf-8", errors="replace"))
+    match = re.search(r"^\s*parameterization:\s*[\"']?(\w+)", text, re.MULTILINE)
+    # the configurations of Stable Diffusion XL name a class for it
+    match = match or re.search(r"\bdenoiser_scaling\.(\w+)", text)
+    if match and match[1] in _NOISE_OF_EDM:
+        raise ValueError(
+            f"Expected `base` to be trained on a noise schedule of betas, but {path} is trained by "
+            f"EDM, as {beside} says ({match[1]}), which sdtune does not train."
+        )
+    return _PREDICTIONS_IN_YAML.get(match[1]) if match else None
 
 
 def _seen_prediction_type(path: Path, header: Mapping[str, Tensor]) -> PredictionType:

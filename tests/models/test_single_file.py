@@ -293,6 +293,56 @@ def test_what_a_file_says_it_predicts_is_believed(tmp_path: Path) -> None:
     }
 
 
+SCALING = """
+model:
+  params:
+    denoiser_config:
+      params:
+        # target: sgm.modules.diffusionmodules.denoiser_scaling.EDMScaling
+        scaling_config:
+          target: sgm.modules.diffusionmodules.denoiser_scaling.{}
+"""
+
+
+@pytest.mark.usefixtures("without_hub")
+@pytest.mark.parametrize(
+    ("kind", "text", "spec", "prediction_type"),
+    [
+        ("xl", SCALING.format("VScaling"), "epsilon", "v_prediction"),
+        ("xl", SCALING.format("EpsScaling"), "v", "epsilon"),
+        ("xl", "model:\n  base_learning_rate: 1e-4\n", "v", "v_prediction"),
+        ("xl", "", None, "epsilon"),
+        ("1", "# parameterization: eps\n", "v", "v_prediction"),
+        ("1", "    parameterization: 'v'  # of a fine-tuner\n", "epsilon", "v_prediction"),
+        ("1", "    parameterization: x0\n", "epsilon", "sample"),
+    ],
+)
+def test_a_yaml_beside_a_file_decides_only_what_it_says(
+    tmp_path: Path, kind: str, text: str, spec: str | None, prediction_type: str
+) -> None:
+    path = tmp_path / "anime.safetensors"
+    save_file(_header(kind), path, {"modelspec.prediction_type": spec} if spec else None)
+    path.with_suffix(".yaml").write_text(text)
+    assert find_single_file(path).noise_schedule == {"prediction_type": prediction_type}
+
+
+@pytest.mark.usefixtures("without_hub")
+def test_a_yaml_that_says_nothing_leaves_stable_diffusion_2_to_its_weights(tmp_path: Path) -> None:
+    path = tmp_path / "v2.safetensors"
+    save_file(_header("2") | {TELLING: torch.linspace(-1, 1, 320)}, path)
+    path.with_suffix(".yaml").write_text("model: {}\n")
+    assert find_single_file(path).config.name == "stable_diffusion_2"
+
+
+@pytest.mark.parametrize("name", ["EDMScaling", "VScalingWithEDMcNoise"])
+def test_a_yaml_of_another_noise_process_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "cos.safetensors"
+    save_file(_header("xl"), path)
+    path.with_suffix(".yaml").write_text(SCALING.format(name))
+    with pytest.raises(ValueError, match=rf"by EDM, as .*cos\.yaml says \({name}\), which"):
+        check_base(path)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("without_hub")
 @pytest.mark.parametrize("name", SHIPPED)

@@ -86,9 +86,7 @@ def _check(folder: Path, config: object, index: object = "PNDMScheduler") -> Non
 def test_other_noise_processes_are_refused_by_name(
     tmp_path: Path, config: dict[str, Any], what: str
 ) -> None:
-    match = (
-        rf"someone/base is trained by {what}.*, as .*scheduler\.json says, which sdtune does not"
-    )
+    match = rf"someone/base is trained by {what}.*, as .*scheduler\.json says, which sdtune"
     with pytest.raises(ValueError, match=match):
         _check(tmp_path, config)
 
