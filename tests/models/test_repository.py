@@ -93,8 +93,13 @@ def test_the_weights_without_a_name_are_preferred(
     for part in ("unet", "vae", "text_encoder"):
         for path in (folder / part).glob("*.safetensors"):
             path.unlink()
+        shards = [name for name in names if "-of-" in name]
         for name in names:
             (folder / part / name).touch()
+        if shards:
+            index = {"weight_map": {str(number): name for number, name in enumerate(shards)}}
+            path = folder / part / "model.safetensors.index.fp16.json"
+            path.write_text(json.dumps(index))
     assert find_folder(folder, "model").variant == variant
 
 
@@ -105,6 +110,15 @@ def test_other_runtimes_weights_are_none(half: Path, tmp_path: Path) -> None:
     )
     with pytest.raises(ValueError, match="it lacks weights in unet/"):
         check_base(folder)
+
+
+def test_an_index_of_weights_that_are_not_read_does_not_matter(half: Path, tmp_path: Path) -> None:
+    """As a download of the `fp16` files and all JSON leaves it."""
+    folder = Path(shutil.copytree(half, tmp_path / "model"))
+    index = {"weight_map": {"conv_in.weight": "diffusion_pytorch_model-00001-of-00002.safetensors"}}
+    (folder / f"{UNET}.index.json").write_text(json.dumps(index))
+    found = find_folder(folder, "model")
+    assert (found.variant, found.without_variant) == ("fp16", frozenset())
 
 
 def test_the_hub_is_asked_which_weights_there_are(
