@@ -26,7 +26,7 @@ def native_resolution(unet: Mapping[str, Any], vae: Mapping[str, Any], base: str
     """
     of_unet = _side(unet, "unet", base)
     if of_unet is not None:
-        return of_unet * 2 ** (len(vae["block_out_channels"]) - 1)
+        return of_unet * int(2 ** (len(vae["block_out_channels"]) - 1))
     of_vae = _side(vae, "vae", base)
     if of_vae is None:
         raise ValueError(
