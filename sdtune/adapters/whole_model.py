@@ -176,8 +176,8 @@ def _write_file(model: StableDiffusion, output: Path) -> None:
     if model.prediction_type == "v_prediction" and len(model.text_encoders) > 1:
         # ComfyUI and others look for these names in files of Stable Diffusion XL
         weights["v_pred"] = torch.zeros(0)
-        if model.noise_scheduler.config.get("rescale_betas_zero_snr"):
-            weights["ztsnr"] = torch.zeros(0)
+    if model.noise_scheduler.config.get("rescale_betas_zero_snr"):
+        weights["ztsnr"] = torch.zeros(0)
     output.parent.mkdir(parents=True, exist_ok=True)
     with replaced_atomically(output) as temporary:
         temporary.touch()

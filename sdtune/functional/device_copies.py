@@ -13,6 +13,8 @@ def copied_to(
 ) -> Tensor:
     """Copy to a device, without waiting for what the device still has to do.
 
+    A copy back to the CPU is waited for: torch would give memory that the GPU is still to fill.
+
     A plain `value.to(device)` waits for all of it, and so does every operation of a GPU that is
     given an index on the CPU. Pinned memory is what a GPU reads by itself; torch keeps the memory
     until it has.
@@ -25,6 +27,7 @@ def copied_to(
     Returns:
         The same values there; the same tensor if it is there already.
     """
-    if torch.device(device).type == "cuda" and value.device.type == "cpu":
+    kind = torch.device(device).type
+    if kind == "cuda" and value.device.type == "cpu":
         value = value.pin_memory()
-    return value.to(device, dtype, non_blocking=True)
+    return value.to(device, dtype, non_blocking=kind != "cpu")

@@ -49,7 +49,9 @@ def read_config(path: Path) -> dict[str, Any]:
         ValueError: If it cannot be read.
     """
     try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} cannot be read: it is not a JSON object.")
     return config

@@ -30,6 +30,7 @@ _WEIGHTS = {
     "time_stack.": "a model for video",
     "motion_modules.": "a model for video",
     "edm_mean": "Playground 2.5, which is trained by another noise schedule",
+    "edm_vpred.": "CosXL or of its kind, which is trained by another noise schedule (EDM)",
     "cap_embedder.": "Lumina or Z-Image",
 }
 

@@ -15,6 +15,7 @@ from sdtune.files.whole_weights import load_whole
 from sdtune.models.repository import Repository, find_folder, find_on_hub, is_hub_id
 from sdtune.models.single_file import SUFFIXES, SingleFile, find_single_file
 from sdtune.models.stable_diffusion import StableDiffusion
+from sdtune.models.trained_schedule import read_trained_schedule
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -71,6 +72,8 @@ def load(
     try:
         with _without_progress_bars():
             pipeline = _load_pipeline(found)
+        schedule = read_trained_schedule(pipeline.scheduler.config)
+        noise_scheduler = DDPMScheduler.from_config(schedule)  # does not know all `beta_schedule`s
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"`base` {base} could not be loaded: {error}") from error
     model = StableDiffusion(
@@ -78,7 +81,7 @@ def load(
         vae=pipeline.vae,
         text_encoders=[getattr(pipeline, name) for name in family.text_encoder_names],
         tokenizers=[getattr(pipeline, name) for name in family.tokenizer_names],
-        noise_scheduler=DDPMScheduler.from_config(pipeline.scheduler.config),
+        noise_scheduler=noise_scheduler,
         source=str(base),
         family=family,
         settings={name: pipeline.config[name] for name in family.pipeline_settings},

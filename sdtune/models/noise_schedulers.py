@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from sdtune.models.trained_schedule import read_trained_schedule
+
 if TYPE_CHECKING:
     from diffusers import DDPMScheduler, SchedulerMixin
 
@@ -78,7 +80,8 @@ def make_noise_scheduler(name: NoiseSchedulerName, trained: DDPMScheduler) -> Sc
         name: `dpm++` (DPM-Solver++ 2M, Lu et al. 2022) and its `_sde`, each also with `_karras`
             sigmas; `ddim` (Song et al. 2021); `euler` and the ancestral `euler_a` (Karras et al.
             2022); or `unipc` (Zhao et al. 2023).
-        trained: The scheduler whose configuration holds the model's betas and prediction type.
+        trained: The scheduler whose configuration holds the model's betas and prediction type. No
+            option of its own sampler is taken over: a name means one sampler for every base.
 
     Returns:
         A fresh scheduler. A zero-terminal-SNR schedule is stepped from its last timestep, where
@@ -96,9 +99,8 @@ def make_noise_scheduler(name: NoiseSchedulerName, trained: DDPMScheduler) -> Sc
     if trained.config.get("rescale_betas_zero_snr", False):
         options["timestep_spacing"] = "trailing"
         options.pop("use_karras_sigmas", None)  # its last sigma is infinite: nothing to space
-    made: SchedulerMixin = getattr(diffusers, kind.class_name).from_config(
-        trained.config, **options
-    )
+    schedule = read_trained_schedule(trained.config)
+    made: SchedulerMixin = getattr(diffusers, kind.class_name).from_config(schedule, **options)
     return made
 
 

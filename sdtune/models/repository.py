@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +12,8 @@ from typing import Any
 
 from sdtune.models.families import Family, families, family_of_pipeline
 from sdtune.models.foreign import foreign_name_of_channels, foreign_name_of_pipeline
+from sdtune.models.trained_schedule import SCHEDULER_CONFIG, check_trained_schedule
+from sdtune.models.variants import Variant, choose_variant
 
 __all__ = ["NotAtHandError", "Repository", "find_folder", "find_on_hub", "is_hub_id"]
 
@@ -19,13 +21,6 @@ __all__ = ["NotAtHandError", "Repository", "find_folder", "find_on_hub", "is_hub
 _HUB_ID = re.compile(r"(?P<repository>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>[\w./-]+))?")
 _INDEX = "model_index.json"
 _LIBRARIES = ("diffusers", "transformers")
-
-# a variant's name stands before or after the number of a file of several
-_WEIGHTS = re.compile(
-    r"(?:diffusion_pytorch_model|model|pytorch_model)"
-    r"(?:\.(?P<variant>[\w-]+?))?(?:-\d+-of-\d+)?(?:\.(?P<late_variant>[\w-]+))?"
-    r"\.(?:safetensors|bin)"
-)
 
 
 class NotAtHandError(ValueError):
@@ -144,11 +139,13 @@ def find_folder(folder: Path, base: str) -> Repository:
         )
     family = _family_in(index, base)
     names = _names_in(folder)
-    missing = [*_missing(names, family), *_missing_shards(folder, names)]
+    variant = choose_variant(names, family.weighted_parts, lambda name: _read_config(folder / name))
+    missing = _missing(names, family, variant)
     if missing:
         raise ValueError(f"`base` {base} is incomplete: it lacks {', '.join(missing)}.")
     _check_channels(folder, base, family)
-    return Repository(family, str(folder), None, *_variant(names, family))
+    check_trained_schedule(index, folder / SCHEDULER_CONFIG, base)
+    return Repository(family, str(folder), None, variant.name, variant.without)
 
 
 def find_on_hub(base: str) -> Repository:
@@ -182,10 +179,12 @@ def find_on_hub(base: str) -> Repository:
         except (HfHubHTTPError, OfflineModeIsEnabled, OSError):
             pass  # the index came from the cache, and the rest has to
     if names:
-        missing = _missing(names, family)
+        variant = choose_variant(names, family.weighted_parts, None)
+        missing = _missing(names, family, variant)
         if missing:
             raise ValueError(f"`base` {base} is incomplete: it lacks {', '.join(missing)}.")
-        return Repository(family, name, revision, *_variant(names, family))
+        check_trained_schedule(index, _fetch(base, name, SCHEDULER_CONFIG, revision), base)
+        return Repository(family, name, revision, variant.name, variant.without)
     try:
         return find_folder(index.parent, base)
     except ValueError as error:
@@ -244,6 +243,17 @@ def _find_index(base: str, name: str, revision: str | None) -> Path:
         ) from error
 
 
+def _fetch(base: str, name: str, file: str, revision: str | None) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(name, file, revision=revision))
+    except OSError as error:
+        raise ValueError(
+            f"{file} of `base` {base} could not be downloaded from the Hugging Face hub: {error}"
+        ) from error
+
+
 def _download(name: str, revision: str | None) -> str:
     return f"hf download {name}" + (f" --revision {revision}" if revision else "")
 
@@ -296,47 +306,13 @@ def _names_in(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in found if path.is_file()}
 
 
-def _missing(names: Collection[str], family: Family) -> list[str]:
+def _missing(names: Collection[str], family: Family, variant: Variant) -> list[str]:
     parts = family.weighted_parts
     missing = [f"{part}/config.json" for part in parts if f"{part}/config.json" not in names]
-    missing += [f"weights in {part}/" for part in parts if not _variants(names, part)]
+    missing += variant.missing
     missing += [
         f"{part}/"
-        for part in (*family.tokenizer_names, "scheduler")
+        for part in family.tokenizer_names
         if not any(name.startswith(f"{part}/") for name in names)
     ]
-    return missing
-
-
-def _missing_shards(folder: Path, names: Collection[str]) -> Iterator[str]:
-    """Yield what an index of weights in several files names and is not there."""
-    for name in sorted(names):
-        if re.fullmatch(r"\w+/[\w.]*\.safetensors\.index(\.[\w-]+)?\.json", name):
-            shards_of = _read_config(folder / name).get("weight_map", {})
-            part = name.partition("/")[0]
-            shards = {f"{part}/{each}" for each in shards_of.values()}
-            yield from sorted(shards - set(names))
-
-
-def _variants(names: Collection[str], part: str) -> set[str | None]:
-    """List the variants of a part's weights; None is that without a name."""
-    matches = (
-        _WEIGHTS.fullmatch(name.removeprefix(f"{part}/"))
-        for name in names
-        if name.startswith(f"{part}/")
-    )
-    return {each["variant"] or each["late_variant"] for each in matches if each}
-
-
-def _variant(names: Collection[str], family: Family) -> tuple[str | None, frozenset[str]]:
-    """Choose a variant: the weights without a name, if every part has them.
-
-    Returns:
-        The variant, and the parts that lack it.
-    """
-    variants = {part: _variants(names, part) for part in family.weighted_parts}
-    for each in variants.values():
-        if None not in each:
-            chosen = "fp16" if "fp16" in each else min(filter(None, each))
-            return chosen, frozenset(part for part in variants if chosen not in variants[part])
-    return None, frozenset()
+    return missing if SCHEDULER_CONFIG in names else [*missing, SCHEDULER_CONFIG]

@@ -18,6 +18,7 @@ from sdtune.functional.diffusion import PredictionType
 from sdtune.models.families import Family, families
 from sdtune.models.foreign import foreign_name_of_file
 from sdtune.models.shipped import is_shipped, shipped_configuration, shipped_tokenizer
+from sdtune.models.trained_schedule import SCHEDULER_CONFIG, check_trained_schedule, retold
 from sdtune.models.whole_file import check_no_weight_is_empty, explain_absent
 
 if TYPE_CHECKING:
@@ -35,6 +36,15 @@ _SPREAD_OF_V = 0.09
 # names that fine-tuners of Stable Diffusion XL put into a file to say how it was trained
 _PREDICTS_V, _ENDS_IN_NOISE = "v_pred", "ztsnr"
 
+# what the originals' configurations call a prediction -> its type; then those of another process
+_PREDICTIONS_IN_YAML: Mapping[str, PredictionType] = {
+    "v": "v_prediction",
+    "eps": "epsilon",
+    "x0": "sample",
+    "VScaling": "v_prediction",
+    "EpsScaling": "epsilon",
+}
+_NOISE_OF_EDM = ("EDMScaling", "VScalingWithEDMcNoise")
 
 _NESTED = 3  # state dicts inside of others, at most
 
@@ -89,7 +99,7 @@ class SingleFile:
             if told is not None:
                 raise NotWholeError(told) from error
             raise ValueError(str(error)) from error
-        pipeline.scheduler.register_to_config(**self.noise_schedule)
+        pipeline.scheduler = retold(pipeline.scheduler, self.noise_schedule)
         return pipeline
 
     def tokenizer(self, name: str) -> CLIPTokenizer:
@@ -121,8 +131,9 @@ def find_single_file(path: Path) -> SingleFile:
         The file with what goes with it.
 
     Raises:
-        ValueError: If it does not exist, cannot be read safely, is another kind of model, lacks a
-            part, or no configuration can be found for it (see `SingleFile`).
+        ValueError: If it does not exist, cannot be read safely, is another kind of model or trained
+            by another noise process, lacks a part, or no configuration can be found for it (see
+            `SingleFile`).
     """
     if not path.is_file():
         raise ValueError(f"Expected `base` to be an existing file, but there is no {path}.")
@@ -134,16 +145,24 @@ def find_single_file(path: Path) -> SingleFile:
     family = _family_of(path, header)
     for folder in (path.with_suffix(""), path.parent):
         if (folder / "model_index.json").is_file():
+            _check_schedule_of(folder, path)
             return SingleFile(path, family, folder, {})
     told = _told_prediction_type(path, header)
     prediction_type = told or _seen_prediction_type(path, header)
     shipped = shipped_configuration(header, prediction_type)
+    schedule: dict[str, Any] = {"rescale_betas_zero_snr": True} if _ENDS_IN_NOISE in header else {}
     if shipped is None:
-        return SingleFile(path, family, _find_on_hub(path, header), {})
-    schedule: dict[str, Any] = {"prediction_type": prediction_type}
-    if _ENDS_IN_NOISE in header:
-        schedule["rescale_betas_zero_snr"] = True
+        if told is not None:
+            schedule["prediction_type"] = told
+        config = _find_on_hub(path, header)
+        _check_schedule_of(config, path)
+        return SingleFile(path, family, config, schedule)
+    schedule["prediction_type"] = prediction_type
     return SingleFile(path, family, shipped, schedule)
+
+
+def _check_schedule_of(config: Path, path: Path) -> None:
+    check_trained_schedule(config / "model_index.json", config / SCHEDULER_CONFIG, str(path))
 
 
 def _family_of(path: Path, header: Mapping[str, Tensor]) -> Family:
@@ -172,10 +191,9 @@ def _told_prediction_type(path: Path, header: Mapping[str, Tensor]) -> Predictio
     if _PREDICTS_V in header:
         return "v_prediction"
     beside = path.with_suffix(".yaml")  # A1111 looks for it there
-    if beside.is_file():
-        text = beside.read_text(encoding="utf-8", errors="replace")
-        match = re.search(r"^\s*parameterization:\s*[\"']?(\w+)", text, re.MULTILINE)
-        return "v_prediction" if match and match[1] == "v" else "epsilon"
+    told_beside = _told_by_yaml(path, beside) if beside.is_file() else None
+    if told_beside is not None:
+        return told_beside
     if path.suffix != ".safetensors":
         return None
     from safetensors import safe_open
@@ -186,6 +204,20 @@ def _told_prediction_type(path: Path, header: Mapping[str, Tensor]) -> Predictio
     if told in ("v", "v_prediction"):
         return "v_prediction"
     return "epsilon" if told == "epsilon" else None
+
+
+def _told_by_yaml(path: Path, beside: Path) -> PredictionType | None:
+    """Read what the original's configuration says; most say nothing and leave it to the file."""
+    text = re.sub(r"#.*", "", beside.read_text(encoding="utf-8", errors="replace"))
+    match = re.search(r"^\s*parameterization:\s*[\"']?(\w+)", text, re.MULTILINE)
+    # the configurations of Stable Diffusion XL name a class for it
+    match = match or re.search(r"\bdenoiser_scaling\.(\w+)", text)
+    if match and match[1] in _NOISE_OF_EDM:
+        raise ValueError(
+            f"Expected `base` to be trained on a noise schedule of betas, but {path} is trained by "
+            f"EDM, as {beside} says ({match[1]}), which sdtune does not train."
+        )
+    return _PREDICTIONS_IN_YAML.get(match[1]) if match else None
 
 
 def _seen_prediction_type(path: Path, header: Mapping[str, Tensor]) -> PredictionType:

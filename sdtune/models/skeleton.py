@@ -8,6 +8,7 @@ from torch import nn
 
 from sdtune.models.empty_parts import make_empty_part, read_config
 from sdtune.models.loading import find_configs
+from sdtune.models.native_size import native_resolution
 
 __all__ = ["find_resolution", "load_skeleton"]
 
@@ -38,8 +39,7 @@ def find_resolution(base: str | Path) -> int:
         `StableDiffusion.resolution`: the side of a square, in pixels.
 
     Raises:
-        ValueError: As `load_skeleton`.
+        ValueError: As `load_skeleton`, or if the configurations name no size.
     """
     paths = find_configs(base, "vae")
-    levels = len(read_config(paths["vae"])["block_out_channels"])
-    return int(read_config(paths["unet"])["sample_size"]) * int(2 ** (levels - 1))
+    return native_resolution(read_config(paths["unet"]), read_config(paths["vae"]), str(base))

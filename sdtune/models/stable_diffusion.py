@@ -15,6 +15,7 @@ from sdtune.models.families import Family, StableDiffusionFamily
 from sdtune.models.fingerprint import fingerprint, tokenizer_fingerprint
 from sdtune.models.half_norms import keep_norms_in_half
 from sdtune.models.module_copy import QuicklyCopied
+from sdtune.models.native_size import native_resolution
 from sdtune.models.noise_schedulers import make_noise_scheduler
 from sdtune.models.part_checks import check_parts
 from sdtune.models.prompt_chunks import PromptSplitter, PromptTokens, encode_in_chunks
@@ -152,8 +153,12 @@ class StableDiffusion(QuicklyCopied):
 
     @property
     def resolution(self) -> int:
-        """Side in pixels of the square pictures that the UNet was made for."""
-        return int(self.unet.config["sample_size"]) * self.vae_scale_factor
+        """Side in pixels of the square pictures that the UNet was made for.
+
+        Raises:
+            ValueError: If the configurations name none.
+        """
+        return native_resolution(self.unet.config, self.vae.config, self.source)
 
     @property
     def latent_channels(self) -> int:

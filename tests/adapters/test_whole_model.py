@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import DDPMScheduler, StableDiffusionPipeline
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -16,7 +16,7 @@ from sdtune.adapters.lora import LoRAAdapter, add_lora, lora_layers
 from sdtune.adapters.lora.layers import ADAPTER_NAME
 from sdtune.adapters.whole_model import merge_into_base, write_whole_model
 from sdtune.adapters.words import TokenEmbeddingAdapter, add_token_embedding
-from sdtune.models import StableDiffusion, load
+from sdtune.models import StableDiffusion, load, single_file
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +85,25 @@ def path_with_config(path: Path, folder: Path) -> Path:
     """Put the configuration where a file of an unknown size looks for it."""
     shutil.copytree(folder, path.with_suffix(""), ignore=shutil.ignore_patterns("*.safetensors"))
     return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["tiny_sd", "tiny_xl"])
+def test_a_file_of_a_model_trained_up_to_pure_noise_says_so(
+    kind: str, request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = request.getfixturevalue(kind)
+    config = shutil.copytree(
+        base, tmp_path / "config", ignore=shutil.ignore_patterns("*.safetensors")
+    )
+    model = load(base)
+    schedule = {**model.noise_scheduler.config, "prediction_type": "v_prediction"}
+    schedule.pop("_use_default_values", None)
+    model.noise_scheduler = DDPMScheduler.from_config(schedule, rescale_betas_zero_snr=True)
+    write_whole_model(model, base, tmp_path / "whole.safetensors")
+    monkeypatch.setattr(single_file, "shipped_configuration", lambda *of: config)
+    again = load(tmp_path / "whole.safetensors")
+    assert (again.prediction_type, again.alphas_cumprod[-1]) == ("v_prediction", 0)
 
 
 def test_what_is_not_ours_is_not_overwritten(micro_sd: Path, tmp_path: Path) -> None:

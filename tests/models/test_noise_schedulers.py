@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -66,10 +66,52 @@ def test_ddim_does_not_clip_latents() -> None:
     assert make_noise_scheduler("ddim", DDPMScheduler(clip_sample=True)).config.clip_sample is False
 
 
-def test_a_stochastic_solver_in_the_configuration_is_overruled() -> None:
+LEAKS = [
+    {"algorithm_type": "sde-dpmsolver++", "solver_order": 3, "solver_type": "heun"},
+    {"use_karras_sigmas": True},
+    {"use_beta_sigmas": True},
+    {"use_exponential_sigmas": True},
+    {"use_lu_lambdas": True},
+    {"final_sigmas_type": "sigma_min", "euler_at_final": True, "lower_order_final": False},
+    {"thresholding": True, "clip_sample": True, "timestep_type": "continuous", "predict_x0": False},
+]
+
+
+@pytest.mark.parametrize("own", LEAKS, ids=lambda own: next(iter(own)))
+@pytest.mark.parametrize("zero_terminal_snr", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_means_one_sampler_whatever_the_base_s_own(
+    name: NoiseSchedulerName, zero_terminal_snr: bool, own: dict[str, Any]
+) -> None:
+    trained = DDPMScheduler(
+        rescale_betas_zero_snr=zero_terminal_snr, prediction_type="v_prediction"
+    )
+    others = DDPMScheduler.from_config(trained.config, **own)
+    others.register_to_config(**own)
+    assert own.items() <= others.config.items()
+    schedulers = [make_noise_scheduler(name, each) for each in (trained, others)]
+    latents = torch.randn(1, 4, 2, 2, generator=torch.Generator().manual_seed(0))
+    ends = []
+    for each in schedulers:
+        each.set_timesteps(4)
+        drawn = latents
+        generator = torch.Generator().manual_seed(1)
+        options = {} if name not in NOISY else {"generator": generator}
+        for timestep in each.timesteps:
+            model_pred = each.scale_model_input(latents, timestep)
+            drawn = each.step(model_pred, timestep, drawn, **options).prev_sample
+        ends.append(drawn)
+    assert torch.equal(schedulers[0].timesteps, schedulers[1].timesteps)
+    assert torch.equal(ends[0], ends[1])
+    assert ends[0].isfinite().all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_karras_sigmas_are_those_of_the_names_that_say_so(name: NoiseSchedulerName) -> None:
     trained = DDPMScheduler()
-    trained.register_to_config(algorithm_type="sde-dpmsolver++")
-    assert make_noise_scheduler("dpm++", trained).config.algorithm_type == "dpmsolver++"
+    trained.register_to_config(use_karras_sigmas=True)
+    made = make_noise_scheduler(name, trained)
+    assert bool(made.config.get("use_karras_sigmas")) == name.endswith("_karras")
 
 
 def test_an_unknown_name_is_refused() -> None:

@@ -93,8 +93,13 @@ def test_the_weights_without_a_name_are_preferred(
     for part in ("unet", "vae", "text_encoder"):
         for path in (folder / part).glob("*.safetensors"):
             path.unlink()
+        shards = [name for name in names if "-of-" in name]
         for name in names:
             (folder / part / name).touch()
+        if shards:
+            index = {"weight_map": {str(number): name for number, name in enumerate(shards)}}
+            path = folder / part / "model.safetensors.index.fp16.json"
+            path.write_text(json.dumps(index))
     assert find_folder(folder, "model").variant == variant
 
 
@@ -107,6 +112,15 @@ def test_other_runtimes_weights_are_none(half: Path, tmp_path: Path) -> None:
         check_base(folder)
 
 
+def test_an_index_of_weights_that_are_not_read_does_not_matter(half: Path, tmp_path: Path) -> None:
+    """As a download of the `fp16` files and all JSON leaves it."""
+    folder = Path(shutil.copytree(half, tmp_path / "model"))
+    index = {"weight_map": {"conv_in.weight": "diffusion_pytorch_model-00001-of-00002.safetensors"}}
+    (folder / f"{UNET}.index.json").write_text(json.dumps(index))
+    found = find_folder(folder, "model")
+    assert (found.variant, found.without_variant) == ("fp16", frozenset())
+
+
 def test_the_hub_is_asked_which_weights_there_are(
     half: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,7 +128,7 @@ def test_the_hub_is_asked_which_weights_there_are(
     siblings = [SimpleNamespace(rfilename=name) for name in names]
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr(
-        "huggingface_hub.hf_hub_download", lambda *args, **kwargs: str(half / "model_index.json")
+        "huggingface_hub.hf_hub_download", lambda name, file, **kwargs: str(half / file)
     )
     monkeypatch.setattr(
         "huggingface_hub.model_info", lambda *args, **kwargs: SimpleNamespace(siblings=siblings)
@@ -154,6 +168,37 @@ def test_an_inpainting_unet_in_a_pipeline_for_text_to_image_is_refused(
         check_base(folder)
     (folder / "unet" / "config.json").write_text("[")
     with pytest.raises(ValueError, match=r"config\.json is not JSON"):
+        check_base(folder)
+
+
+def test_a_base_on_the_hub_of_another_noise_process_is_refused_before_its_weights(
+    half: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(half, tmp_path / "edm", ignore=shutil.ignore_patterns("*.safetensors"))
+    config = folder / "scheduler" / "scheduler_config.json"
+    config.write_text(json.dumps({"_class_name": "EDMEulerScheduler"}))
+    names = [path.relative_to(half).as_posix() for path in half.glob("*/*")]
+    siblings = [SimpleNamespace(rfilename=name) for name in names]
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(
+        "huggingface_hub.hf_hub_download", lambda name, file, **kwargs: str(folder / file)
+    )
+    monkeypatch.setattr(
+        "huggingface_hub.model_info", lambda *args, **kwargs: SimpleNamespace(siblings=siblings)
+    )
+    with pytest.raises(ValueError, match=r"someone/edm is trained by EDM \(EDMEulerScheduler\)"):
+        find_on_hub("someone/edm")
+
+
+def test_a_folder_of_another_noise_process_is_refused(micro_sd: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(micro_sd, tmp_path / "model"))
+    path = folder / "scheduler" / "scheduler_config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | {"prediction_type": "flow_prediction"}))
+    with pytest.raises(ValueError, match=rf"`prediction_type` in {path} .* `flow_prediction`"):
+        check_base(folder)
+    path.unlink()
+    with pytest.raises(ValueError, match=r"it lacks scheduler/scheduler_config\.json\."):
         check_base(folder)
 
 

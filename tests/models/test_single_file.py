@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -10,12 +11,22 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sdtune.files.pickled_tensors import read_pickle
-from sdtune.models import Part, StableDiffusion, check_base, load, load_tokenizers
+from sdtune.models import (
+    Part,
+    StableDiffusion,
+    check_base,
+    load,
+    load_tokenizers,
+    make_noise_scheduler,
+    single_file,
+)
 from sdtune.models.fingerprint import fingerprint
+from sdtune.models.shipped import shipped_folder
 from sdtune.models.single_file import find_single_file
 from sdtune.models.skeleton import load_skeleton
 from tests.models.hub_cache import make_hub_cache
 from tests.models.original_layout import original_state_dict
+from tests.models.test_trained_schedule import SHIPPED
 
 PARTS: tuple[Part, ...] = ("unet", "vae", "text_encoders")
 
@@ -141,6 +152,18 @@ def test_a_file_without_configuration_says_what_to_do(
         check_base(path)
     assert "stable-diffusion-v1-5/stable-diffusion-v1-5, is neither" in str(caught.value)
     assert f"repository into {tmp_path / 'anime'}, or" in str(caught.value)
+
+
+def test_a_configuration_of_another_noise_process_is_refused(
+    weights: dict[str, Tensor], config: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "anime.safetensors"
+    save_file(weights, path)
+    folder = Path(shutil.copytree(config, tmp_path / "anime"))
+    schedule = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0}
+    (folder / "scheduler" / "scheduler_config.json").write_text(json.dumps(schedule))
+    with pytest.raises(ValueError, match=f"{path} is trained by flow matching"):
+        check_base(path)
 
 
 class _Payload:
@@ -270,6 +293,96 @@ def test_what_a_file_says_it_predicts_is_believed(tmp_path: Path) -> None:
     }
 
 
+SCALING = """
+model:
+  params:
+    denoiser_config:
+      params:
+        # target: sgm.modules.diffusionmodules.denoiser_scaling.EDMScaling
+        scaling_config:
+          target: sgm.modules.diffusionmodules.denoiser_scaling.{}
+"""
+
+
+@pytest.mark.usefixtures("without_hub")
+@pytest.mark.parametrize(
+    ("kind", "text", "spec", "prediction_type"),
+    [
+        ("xl", SCALING.format("VScaling"), "epsilon", "v_prediction"),
+        ("xl", SCALING.format("EpsScaling"), "v", "epsilon"),
+        ("xl", "model:\n  base_learning_rate: 1e-4\n", "v", "v_prediction"),
+        ("xl", "", None, "epsilon"),
+        ("1", "# parameterization: eps\n", "v", "v_prediction"),
+        ("1", "    parameterization: 'v'  # of a fine-tuner\n", "epsilon", "v_prediction"),
+        ("1", "    parameterization: x0\n", "epsilon", "sample"),
+    ],
+)
+def test_a_yaml_beside_a_file_decides_only_what_it_says(
+    tmp_path: Path, kind: str, text: str, spec: str | None, prediction_type: str
+) -> None:
+    path = tmp_path / "anime.safetensors"
+    save_file(_header(kind), path, {"modelspec.prediction_type": spec} if spec else None)
+    path.with_suffix(".yaml").write_text(text)
+    assert find_single_file(path).noise_schedule == {"prediction_type": prediction_type}
+
+
+@pytest.mark.usefixtures("without_hub")
+def test_a_yaml_that_says_nothing_leaves_stable_diffusion_2_to_its_weights(tmp_path: Path) -> None:
+    path = tmp_path / "v2.safetensors"
+    save_file(_header("2") | {TELLING: torch.linspace(-1, 1, 320)}, path)
+    path.with_suffix(".yaml").write_text("model: {}\n")
+    assert find_single_file(path).config.name == "stable_diffusion_2"
+
+
+@pytest.mark.parametrize("name", ["EDMScaling", "VScalingWithEDMcNoise"])
+def test_a_yaml_of_another_noise_process_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "cos.safetensors"
+    save_file(_header("xl"), path)
+    path.with_suffix(".yaml").write_text(SCALING.format(name))
+    with pytest.raises(ValueError, match=rf"by EDM, as .*cos\.yaml says \({name}\), which"):
+        check_base(path)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("without_hub")
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_file_that_says_ztsnr_is_trained_up_to_pure_noise(
+    name: str,
+    weights: dict[str, Tensor],
+    config: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The configurations that are shipped leave the name out; only their sizes are not these."""
+    folder = Path(shutil.copytree(config, tmp_path / "config"))
+    shutil.copytree(shipped_folder(name) / "scheduler", folder / "scheduler", dirs_exist_ok=True)
+    index = json.loads((folder / "model_index.json").read_text())
+    shipped_index = json.loads((shipped_folder(name) / "model_index.json").read_text())
+    index["scheduler"] = shipped_index["scheduler"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    monkeypatch.setattr(single_file, "shipped_configuration", lambda *of: folder)
+    path = tmp_path / "anime.safetensors"
+    save_file(weights | {"v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)}, path)
+    loaded = load(path)
+    assert loaded.prediction_type == "v_prediction"
+    assert loaded.alphas_cumprod[-1] == 0
+    made = make_noise_scheduler("ddim", loaded.noise_scheduler)
+    assert (made.alphas_cumprod[-1], made.config.timestep_spacing) == (0, "trailing")
+
+
+def test_what_a_file_says_goes_before_what_the_hub_s_configuration_says(
+    weights: dict[str, Tensor], config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_hub_cache(
+        tmp_path / "cache", "stable-diffusion-v1-5/stable-diffusion-v1-5", config, monkeypatch
+    )
+    path = tmp_path / "anime.safetensors"
+    save_file(weights, path, {"modelspec.prediction_type": "v"})
+    assert find_single_file(path).noise_schedule == {"prediction_type": "v_prediction"}
+    save_file(weights | {"ztsnr": torch.zeros(0)}, path)
+    assert find_single_file(path).noise_schedule == {"rescale_betas_zero_snr": True}
+
+
 @pytest.mark.usefixtures("without_hub")
 def test_stable_diffusion_xl_is_told_by_its_names(tmp_path: Path) -> None:
     path = tmp_path / "xl.safetensors"
@@ -289,6 +402,7 @@ def test_stable_diffusion_xl_is_told_by_its_names(tmp_path: Path) -> None:
         ("model.diffusion_model.input_blocks.0.0.weight", (4, 9, 3, 3), "a model for inpainting"),
         ("model.diffusion_model.input_blocks.0.0.weight", (4, 8, 3, 3), "InstructPix2Pix"),
         ("conditioner.embedders.0.model.ln_final.bias", (4,), "Stable Diffusion XL's refiner"),
+        ("edm_vpred.sigma_max", (), "CosXL or of its kind, which is trained by another"),
     ],
 )
 def test_other_kinds_of_models_are_refused_by_their_names(
