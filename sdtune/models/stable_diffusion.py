@@ -317,11 +317,7 @@ class StableDiffusion(QuicklyCopied):
         return self._fingerprints[part]
 
     def tokenizer_fingerprints(self) -> list[str]:
-        """Hash the base's own tokenizers, without words that were added to them since.
-
-        Returns:
-            SHA-256 in hexadecimal for each, computed once.
-        """
+        """Return SHA-256 of each of the base's own tokenizers, without words that were added."""
         if not self._tokenizer_fingerprints:
             pairs = zip(self.tokenizers, self._own_tokens, strict=True)
             self._tokenizer_fingerprints = [tokenizer_fingerprint(*each) for each in pairs]
