@@ -55,7 +55,7 @@ def _is_lycoris(settings: KohyaSettings) -> bool:
 
 
 def _network_module(value: Any, settings: KohyaSettings) -> Outcome:
-    if value not in _MODULES:
+    if not isinstance(value, str) or value not in _MODULES:
         raise UnfitError("one of " + ", ".join(f"`{each}`" for each in _MODULES))
     ours: dict[str, Any] = {}
     if "network_args.algo" not in settings.values or value != "lycoris.kohya":

@@ -39,6 +39,7 @@ _PREDICTS_V, _ENDS_IN_NOISE = "v_pred", "ztsnr"
 # what the originals' configurations call a prediction -> its type; then those of another process
 _PREDICTIONS_IN_YAML: Mapping[str, PredictionType] = {
     "v": "v_prediction",
+    "v_prediction": "v_prediction",
     "eps": "epsilon",
     "x0": "sample",
     "VScaling": "v_prediction",
@@ -143,25 +144,30 @@ def find_single_file(path: Path) -> SingleFile:
         known = " or ".join(f"a {each.name} for text to image" for each in families())
         raise ValueError(f"Expected `base` to be {known}, but {path} is {foreign}.")
     family = _family_of(path, header)
+    told = _told_prediction_type(path, header)
+    # what the file says of itself goes before what any folder says
+    schedule: dict[str, Any] = {"rescale_betas_zero_snr": True} if _ENDS_IN_NOISE in header else {}
+    if told is not None:
+        schedule["prediction_type"] = told
     for folder in (path.with_suffix(""), path.parent):
         if (folder / "model_index.json").is_file():
             _check_schedule_of(folder, path)
-            return SingleFile(path, family, folder, {})
-    told = _told_prediction_type(path, header)
+            return SingleFile(path, family, folder, schedule)
     prediction_type = told or _seen_prediction_type(path, header)
     shipped = shipped_configuration(header, prediction_type)
-    schedule: dict[str, Any] = {"rescale_betas_zero_snr": True} if _ENDS_IN_NOISE in header else {}
     if shipped is None:
-        if told is not None:
-            schedule["prediction_type"] = told
         config = _find_on_hub(path, header)
         _check_schedule_of(config, path)
         return SingleFile(path, family, config, schedule)
-    schedule["prediction_type"] = prediction_type
-    return SingleFile(path, family, shipped, schedule)
+    return SingleFile(path, family, shipped, {**schedule, "prediction_type": prediction_type})
 
 
 def _check_schedule_of(config: Path, path: Path) -> None:
+    if not (config / SCHEDULER_CONFIG).is_file():
+        raise ValueError(
+            f"Expected {config}, which describes `base` {path}, to hold {SCHEDULER_CONFIG}, but it "
+            "does not: put that of its model there, or move the folder away from the file."
+        )
     check_trained_schedule(config / "model_index.json", config / SCHEDULER_CONFIG, str(path))
 
 
@@ -209,7 +215,7 @@ def _told_prediction_type(path: Path, header: Mapping[str, Tensor]) -> Predictio
 def _told_by_yaml(path: Path, beside: Path) -> PredictionType | None:
     """Read what the original's configuration says; most say nothing and leave it to the file."""
     text = re.sub(r"#.*", "", beside.read_text(encoding="utf-8", errors="replace"))
-    match = re.search(r"^\s*parameterization:\s*[\"']?(\w+)", text, re.MULTILINE)
+    match = re.search(r"\bparameterization[\"']?\s*:\s*[\"']?(\w+)", text)
     # the configurations of Stable Diffusion XL name a class for it
     match = match or re.search(r"\bdenoiser_scaling\.(\w+)", text)
     if match and match[1] in _NOISE_OF_EDM:

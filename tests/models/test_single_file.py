@@ -293,6 +293,34 @@ def test_what_a_file_says_it_predicts_is_believed(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.usefixtures("without_hub")
+def test_what_a_file_says_goes_before_a_folder(tmp_path: Path, micro_sd: Path) -> None:
+    """As where somebody's model lies among the files of the base that it was made of."""
+    path = tmp_path / "anime.safetensors"
+    save_file(_header("1") | {"v_pred": torch.zeros(0), "ztsnr": torch.zeros(0)}, path)
+    shutil.copy(micro_sd / "model_index.json", tmp_path)
+    with pytest.raises(ValueError, match=r"anime.safetensors, to hold scheduler/scheduler_config"):
+        find_single_file(path)
+    shutil.copytree(micro_sd / "scheduler", tmp_path / "scheduler")
+    told = {"prediction_type": "v_prediction", "rescale_betas_zero_snr": True}
+    assert find_single_file(path).config == tmp_path
+    assert find_single_file(path).noise_schedule == told
+    save_file(_header("1"), path)
+    assert find_single_file(path).noise_schedule == {}
+
+
+@pytest.mark.usefixtures("without_hub")
+@pytest.mark.parametrize(
+    "text",
+    ['params: {parameterization: "v", linear_start: 0.1}', '"parameterization": v_prediction'],
+)
+def test_a_yaml_is_read_however_it_is_written(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "anime.safetensors"
+    save_file(_header("1"), path)
+    path.with_suffix(".yaml").write_text(text)
+    assert find_single_file(path).noise_schedule == {"prediction_type": "v_prediction"}
+
+
 SCALING = """
 model:
   params:
