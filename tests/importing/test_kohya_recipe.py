@@ -191,7 +191,7 @@ WRONG = [
     ({"network_dim": True}, "`network_dim`"),
     ({"network_alpha": -1}, "`network_alpha`"),
     ({"network_module": "networks.oft"}, "`network_module` to be one of `networks.lora`"),
-    ({"network_module": {"x": 1}}, "`network_module` to be one of `networks.lora`"),
+    ({"network_module": ["networks.lora"]}, "`network_module` to be one of `networks.lora`"),
     ({**LYCORIS, "network_args": ["algo=boft"]}, "`network_args.algo`"),
     ({"network_args": ["conv_dim"]}, '`network_args` to be a list such as ["name=value"]'),
     ({"network_train_text_encoder_only": True}, "`network_train_text_encoder_only`"),
