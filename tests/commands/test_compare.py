@@ -317,6 +317,7 @@ def test_a_sweep_is_one_table_and_a_larger_one_runs_what_is_new(
     assert "2/3 toy_rank_8: finished already" in printed
 
 
+@pytest.mark.slow
 def test_a_wrong_sweep_is_refused_before_the_first_run(scored, toys, started, capsys):
     check = ["check", scored, "--model.rnak=4", "--model.rank=-1"]
     assert main(check) == 2

@@ -47,6 +47,7 @@ def bytes_of(path: str) -> bytes:
     return Path(path).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_run_alone_draws_its_samples(run, generate) -> None:
     code, paths, err = generate(run)
     assert (code, err) == (0, "")
@@ -57,6 +58,7 @@ def test_a_run_alone_draws_its_samples(run, generate) -> None:
     assert np.array_equal(np.concatenate(tiles, axis=1), strip)
 
 
+@pytest.mark.slow
 def test_a_picture_is_drawn_again_byte_for_byte(run, generate, tmp_path) -> None:
     shutil.copytree(run, tmp_path / "mine")
     _, paths, _ = generate(

@@ -101,6 +101,7 @@ def test_zero_terminal_snr_stays_finite(model_v: StableDiffusion, name: NoiseSch
     assert images.std() > 0.01
 
 
+@pytest.mark.slow
 def test_a_picture_depends_on_its_prompt_and_seed_and_not_on_its_place(
     model: StableDiffusion,
 ) -> None:

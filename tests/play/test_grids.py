@@ -50,6 +50,7 @@ def test_numbers_are_read_as_people_write_them() -> None:
         read_numbers("nan", "strengths")
 
 
+@pytest.mark.slow
 def test_grids_are_bounded(studio, asked) -> None:
     with pytest.raises(ValueError, match="at least one seed for the grid"):
         by_prompt(studio, asked, ["a"], [])

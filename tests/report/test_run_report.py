@@ -136,6 +136,7 @@ def test_an_empty_folder_has_a_page_too(tmp_path):
     assert "h1" in page.tags
 
 
+@pytest.mark.slow
 def test_the_contact_sheet_is_linked_where_there_is_one(whole_run, tmp_path):
     run = tmp_path / "a run"
     shutil.copytree(whole_run, run)

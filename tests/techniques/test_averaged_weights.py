@@ -175,6 +175,7 @@ def test_training_goes_on_from_what_is_trained_and_the_average_is_judged(
         assert name in learned or torch.equal(value, frozen[name]), name
 
 
+@pytest.mark.slow
 def test_an_average_keeps_the_norm_and_looking_at_it_changes_nothing(
     micro_sd: Path, tmp_path: Path
 ) -> None:

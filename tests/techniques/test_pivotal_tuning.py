@@ -198,6 +198,7 @@ def test_a_word_learns_as_long_however_often_training_goes_back(
         assert torch.equal(watch.rows[1], watch.rows[-1])
 
 
+@pytest.mark.slow
 def test_a_finder_leaves_nothing_that_it_encoded(micro_sd: Path, folder: Path) -> None:
     finder = LearningRateFinder(
         num_training_steps=6, update_attr=False, early_stop_threshold=None, mode="linear"

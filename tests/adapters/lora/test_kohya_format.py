@@ -30,6 +30,7 @@ def trained(tiny_sd):
     return model.eval()
 
 
+@pytest.mark.slow
 def test_a_file_does_what_the_model_does(tmp_path, trained, tiny_sd):
     path = save(LoRAAdapter.from_model(trained), tmp_path)
     fresh = load(tiny_sd)

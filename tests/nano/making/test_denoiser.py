@@ -136,6 +136,7 @@ def test_latents_have_a_standard_deviation_of_one(folder: Path, sprites: Path) -
     assert module.model.latents_from_moments(moments).std() == pytest.approx(1.0, rel=0.1)
 
 
+@pytest.mark.slow
 def test_the_evaluation_clip_loads_in_transformers(folder: Path) -> None:
     clip = CLIPModel.from_pretrained(folder / "evaluation_clip")
     assert clip.config.vision_config.image_size == 64
