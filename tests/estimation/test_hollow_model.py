@@ -1,14 +1,13 @@
 import json
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
 
 from sdtune.estimation.hollow_model import hollow_model, likely_architecture, not_at_hand
 from sdtune.models import load, load_tokenizers
+from tests.models.hub_in_reach import reach_hub
 
 
 @pytest.mark.parametrize(
@@ -50,19 +49,7 @@ def test_a_base_that_is_refused_is_not_counted_as_another(
 def test_settings_are_fetched_of_a_base_that_is_within_reach(
     micro_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = [path.relative_to(micro_sd).as_posix() for path in micro_sd.rglob("*.*")]
-
-    def fetch(repository: str, name: str, **options: Any) -> str:
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return str(shutil.copy(micro_sd / name, path))
-
-    siblings = [SimpleNamespace(rfilename=name) for name in names]
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", fetch)
-    monkeypatch.setattr("huggingface_hub.is_offline_mode", lambda: False)
-    monkeypatch.setattr(
-        "huggingface_hub.model_info", lambda *_, **__: SimpleNamespace(siblings=siblings)
-    )
+    reach_hub(monkeypatch, micro_sd, tmp_path)
     monkeypatch.setattr(
         "sdtune.estimation.hollow_model.load_tokenizers", lambda _: load_tokenizers(micro_sd)
     )

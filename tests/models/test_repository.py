@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,6 +13,7 @@ from sdtune.models.fingerprint import fingerprint
 from sdtune.models.repository import find_folder, find_on_hub, is_hub_id
 from sdtune.models.skeleton import load_skeleton
 from tests.models.hub_cache import make_hub_cache
+from tests.models.hub_in_reach import reach_hub
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 
@@ -124,15 +124,7 @@ def test_an_index_of_weights_that_are_not_read_does_not_matter(half: Path, tmp_p
 def test_the_hub_is_asked_which_weights_there_are(
     half: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = [path.relative_to(half).as_posix() for path in half.glob("*/*")]
-    siblings = [SimpleNamespace(rfilename=name) for name in names]
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(
-        "huggingface_hub.hf_hub_download", lambda name, file, **kwargs: str(half / file)
-    )
-    monkeypatch.setattr(
-        "huggingface_hub.model_info", lambda *args, **kwargs: SimpleNamespace(siblings=siblings)
-    )
+    siblings = reach_hub(monkeypatch, half, tmp_path)
     found = find_on_hub("someone/half@main")
     assert (found.location, found.revision, found.variant) == ("someone/half", "main", "fp16")
     assert found.options == {"revision": "main", "local_files_only": False}
@@ -174,20 +166,13 @@ def test_an_inpainting_unet_in_a_pipeline_for_text_to_image_is_refused(
 def test_a_base_on_the_hub_of_another_noise_process_is_refused_before_its_weights(
     half: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = shutil.copytree(half, tmp_path / "edm", ignore=shutil.ignore_patterns("*.safetensors"))
+    folder = shutil.copytree(half, tmp_path / "edm")
     config = folder / "scheduler" / "scheduler_config.json"
     config.write_text(json.dumps({"_class_name": "EDMEulerScheduler"}))
-    names = [path.relative_to(half).as_posix() for path in half.glob("*/*")]
-    siblings = [SimpleNamespace(rfilename=name) for name in names]
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(
-        "huggingface_hub.hf_hub_download", lambda name, file, **kwargs: str(folder / file)
-    )
-    monkeypatch.setattr(
-        "huggingface_hub.model_info", lambda *args, **kwargs: SimpleNamespace(siblings=siblings)
-    )
+    reach_hub(monkeypatch, folder, tmp_path / "cache")
     with pytest.raises(ValueError, match=r"someone/edm is trained by EDM \(EDMEulerScheduler\)"):
         find_on_hub("someone/edm")
+    assert not list((tmp_path / "cache").rglob("*.safetensors"))
 
 
 def test_a_folder_of_another_noise_process_is_refused(micro_sd: Path, tmp_path: Path) -> None:
