@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sdtune.files.cache_folder import default_cache_dir
 from sdtune.files.kept_tensors import KeptTensors
-from sdtune.models.identity import identity
+from sdtune.models.identity import drawing_identity
 from sdtune.models.stable_diffusion import Part, StableDiffusion
 from sdtune.run_folder.picture_file import to_bytes
 
@@ -102,13 +102,11 @@ def describe_drawer(
         What `BasePictures` takes.
     """
     return {
-        "base": identity(model),
-        "precision": [str(model.dtype), str(model.vae.dtype)],
+        **drawing_identity(model),
         "num_inference_steps": num_inference_steps,
         "guidance_scale": guidance_scale,
         "negative_prompt": negative_prompt,
         "clip_skip": clip_skip,
-        "max_prompt_chunks": model.max_prompt_chunks,
         "size": list(size),
     }
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-__all__ = ["make_empty_part", "read_config"]
+__all__ = ["make_empty_part", "named_values", "read_config"]
+
+_DEFAULTS = "_use_default_values"  # diffusers' list of what a configuration did not name
 
 
 def make_empty_part(name: str, path: Path) -> nn.Module:
@@ -55,3 +58,13 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise ValueError(f"{path} cannot be read: it is not a JSON object.")
     return config
+
+
+def named_values(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out of a configuration what its class filled in.
+
+    Args:
+        config: Of any of diffusers' classes, read from a file or of an object.
+    """
+    filled_in = {_DEFAULTS, *config.get(_DEFAULTS, ())}
+    return {name: value for name, value in config.items() if name not in filled_in}

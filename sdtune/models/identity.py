@@ -10,7 +10,7 @@ from typing import Any, get_args
 from sdtune.models.quantization import quantized_layers
 from sdtune.models.stable_diffusion import Part, StableDiffusion
 
-__all__ = ["identity"]
+__all__ = ["drawing_identity", "identity"]
 
 # what a configuration says of where it comes from, of training, and of what follows from the shapes
 # of the weights; names that begin with `_` are such too
@@ -59,6 +59,22 @@ def identity(model: StableDiffusion, part: Part | None = None) -> str:
         told["settings"] = model.settings
     text = json.dumps(told, sort_keys=True, default=repr)
     return sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+
+def drawing_identity(model: StableDiffusion) -> dict[str, Any]:
+    """Say all that pictures follow from besides prompts, seeds, size and sampler.
+
+    Args:
+        model: The bundle, with or without adapters, which do not count.
+
+    Returns:
+        What JSON can hold.
+    """
+    return {
+        "base": identity(model),
+        "precision": [str(model.dtype), str(model.vae.dtype)],
+        "max_prompt_chunks": model.max_prompt_chunks,
+    }
 
 
 def _about(model: StableDiffusion, part: Part) -> dict[str, Any]:

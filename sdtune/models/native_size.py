@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["native_resolution"]
+from sdtune.models.empty_parts import named_values
 
-_DEFAULTS = "_use_default_values"  # diffusers' list of what a configuration did not name
+__all__ = ["native_resolution"]
 
 
 def native_resolution(unet: Mapping[str, Any], vae: Mapping[str, Any], base: str) -> int:
@@ -39,7 +39,7 @@ def native_resolution(unet: Mapping[str, Any], vae: Mapping[str, Any], base: str
 
 def _side(config: Mapping[str, Any], part: str, base: str) -> int | None:
     """Read the side of a square, or None if the configuration names none."""
-    size = None if "sample_size" in config.get(_DEFAULTS, ()) else config.get("sample_size")
+    size = named_values(config).get("sample_size")
     if size is None:
         return None
     sides = size if isinstance(size, list | tuple) and len(size) == 2 else [size, size]

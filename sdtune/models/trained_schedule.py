@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from sdtune.functional.diffusion import PredictionType
-from sdtune.models.empty_parts import read_config
+from sdtune.models.empty_parts import named_values, read_config
 
 if TYPE_CHECKING:
     from diffusers import SchedulerMixin
@@ -35,8 +35,6 @@ _NAMED = ("timestep_spacing", "steps_offset", "set_alpha_to_one", "clip_sample",
 _BETAS = ("beta_start", "beta_end")
 _STABLE_DIFFUSION_S = (0.00085, 0.012)
 
-_DEFAULTS = "_use_default_values"  # diffusers' list of what a configuration did not name
-
 
 def read_trained_schedule(config: Mapping[str, Any]) -> dict[str, Any]:
     """Read what a schedule is from a noise scheduler's configuration, and no option of its sampler.
@@ -47,7 +45,7 @@ def read_trained_schedule(config: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         What another one's `from_config` takes to be on the same schedule.
     """
-    named = _named(config)
+    named = named_values(config)
     schedule = {name: config[name] for name in _SCHEDULE if name in config}
     return schedule | {name: named[name] for name in _NAMED if name in named}
 
@@ -66,7 +64,7 @@ def retold(noise_scheduler: SchedulerMixin, told: Mapping[str, Any]) -> Schedule
         One of the same class.
     """
     known: Any = noise_scheduler  # the mixin's type knows no configuration
-    made: SchedulerMixin = type(known).from_config({**_named(known.config), **told})
+    made: SchedulerMixin = type(known).from_config({**named_values(known.config), **told})
     return made
 
 
@@ -128,9 +126,3 @@ def _default_betas(class_name: str) -> tuple[Any, ...]:
     kind = getattr(diffusers, class_name, None)
     parameters = inspect.signature(kind.__init__).parameters if inspect.isclass(kind) else {}
     return tuple(parameters[each].default for each in _BETAS if each in parameters)
-
-
-def _named(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out of a configuration what its class filled in."""
-    filled_in = {_DEFAULTS, *config.get(_DEFAULTS, ())}
-    return {name: value for name, value in config.items() if name not in filled_in}

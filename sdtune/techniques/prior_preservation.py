@@ -13,7 +13,7 @@ from torch import Tensor
 from sdtune._checks import check_all, check_not_negative, check_positive
 from sdtune.functional import prior_preservation_loss
 from sdtune.models import StableDiffusion
-from sdtune.models.identity import identity
+from sdtune.models.identity import drawing_identity
 
 __all__ = ["PriorPreservation"]
 
@@ -123,12 +123,10 @@ class PriorPreservation:
 
         model = technique.model
         drawer = {
-            "base": identity(model),
-            "precision": [str(model.dtype), str(model.vae.dtype)],
+            **drawing_identity(model),
             "num_inference_steps": self.inference_steps,
             "guidance_scale": self.guidance_scale,
             "clip_skip": technique.clip_skip,
-            "max_prompt_chunks": model.max_prompt_chunks,
         }
         data.make_class_pictures(draw, json.dumps(drawer, sort_keys=True))
 
