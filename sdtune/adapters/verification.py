@@ -139,10 +139,9 @@ def prediction(model: StableDiffusion) -> Tensor:
         (1, C, h, w) float32, of order 1. The prompt goes through the text encoder.
     """
     unet = model.unet
-    size = unet.config["sample_size"] or 16
-    height, width = (size, size) if isinstance(size, int) else size
     # a network works at any size, and a small picture tells two of them apart as well
-    shape = (1, unet.config["in_channels"], min(height, 16), min(width, 16))
+    side = min(model.resolution // model.vae_scale_factor, 16)
+    shape = (1, unet.config["in_channels"], side, side)
     noise = torch.randn(shape, generator=counter_generator(0))
     conditioning = model.encode_prompts(["a turtle"])
     conditioning = conditioning.with_inputs(model.picture_inputs({}, noise))
