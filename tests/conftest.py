@@ -6,8 +6,9 @@ import gc
 import os
 import shutil
 import signal
+import warnings
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -61,6 +62,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
     # tiny tensors gain nothing from threads, and lose much when the cores are busy
     torch.set_num_threads(1)
+    # a forked process makes its pool of threads anew when one asks for it, and two of its threads
+    # that ask at once may find none: "Invalid thread pool!"
+    os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
     # the first one starts a thread for each device, and a process with such threads cannot fork:
     # there are none now, but eight when `FakeTensorMode` has pretended that there is CUDA
     torch.ones(1, requires_grad=True).backward()
@@ -87,6 +91,19 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
     gc.enable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_warning_recorded(warning_message: warnings.WarningMessage) -> None:
+    """Turn a library's kind of warning into Python's own kind that it is based on.
+
+    The process that hands the tests out would import the library for it, beside two busy workers.
+    """
+    kind = warning_message.category
+    own = next(each for each in kind.__mro__ if each.__module__ == "builtins")
+    if own is not kind:
+        warning_message.category = own
+        warning_message.message = own(f"{kind.__name__}: {warning_message.message}")
 
 
 @pytest.hookimpl(trylast=True)

@@ -124,7 +124,7 @@ def built(tmp_path_factory):
         return folder
     build("sdist", folder, source)
     archive = folder / f"sdtune-{sdtune.__version__}.tar.gz"
-    shutil.unpack_archive(archive, folder / "unpacked", filter="data")
+    shutil.unpack_archive(archive, folder / "unpacked")
     build("wheel", folder, folder / "unpacked" / f"sdtune-{sdtune.__version__}")
     return folder
 

@@ -60,7 +60,9 @@ class Source:
         archive = cache_dir / f"{name}.tgz"
         unpacked = cache_dir / f".{name}"
         with tarfile.open(archive) as package:
-            package.extractall(unpacked, filter="data")
+            # Python has none before 3.11.4, which Debian's is
+            package.extraction_filter = getattr(tarfile, "data_filter", None)
+            package.extractall(unpacked)
         (unpacked / "package").rename(folder)
         unpacked.rmdir()
         archive.unlink()

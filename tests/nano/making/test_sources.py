@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -105,3 +107,26 @@ def test_without_npm_the_error_says_so(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(RuntimeError, match="Install npm"):
         TRAINING_SOURCES[0].fetch(tmp_path / "packages")
+
+
+@pytest.mark.parametrize("filters", [True, False], ids=["filter", "none, as before Python 3.11.4"])
+def test_a_package_is_fetched_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, filters: bool
+) -> None:
+    if not filters:
+        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    published = tmp_path / "published.tgz"
+    (tmp_path / "icons.json").write_text("{}")
+    with tarfile.open(published, "w:gz") as archive:
+        archive.add(tmp_path / "icons.json", "package/icons.json")
+    npm = tmp_path / "bin" / "npm"
+    npm.parent.mkdir()
+    npm.write_text(f'#!/bin/sh\ncp "{published}" iconify-json-noto-1.2.0.tgz\n')
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{npm.parent}{os.pathsep}{os.environ['PATH']}")
+    source = Source("noto", "@iconify-json/noto", "1.2.0", "OFL-1.1", "Google")
+    folder = source.fetch(tmp_path / "packages")
+    assert [each.name for each in folder.iterdir()] == ["icons.json"]
+    assert [each.name for each in folder.parent.iterdir()] == [folder.name]
+    npm.unlink()
+    assert source.fetch(tmp_path / "packages") == folder
