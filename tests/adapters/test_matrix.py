@@ -97,7 +97,7 @@ def trained(base, method):
     return model
 
 
-@pytest.mark.parametrize("method", some_fast(METHODS, ["lora", "lokr"]))
+@pytest.mark.parametrize("method", some_fast(METHODS, ["lokr"]))
 def test_readers_get_what_was_trained(base, method, tmp_path):
     try:
         transformers_peft.check_peft_version(transformers_peft.MIN_PEFT_VERSION)

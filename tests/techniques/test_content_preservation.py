@@ -94,6 +94,7 @@ def test_a_fresh_adapter_has_colour_alone_to_learn_above_the_level(micro_sd: Pat
     assert losses[~above].detach().min() > 1e-3
 
 
+@pytest.mark.slow
 def test_what_was_seen_of_the_colour_is_kept_and_seen_anew_in_another_fit(
     micro_sd: Path, tmp_path: Path
 ) -> None:

@@ -76,7 +76,7 @@ def test_a_quantised_base_is_recorded_too(
     assert recorder.replays >= _STEPS - 3
 
 
-@pytest.mark.parametrize("learns_text", [False, True])
+@pytest.mark.parametrize("learns_text", some_fast([False, True], [False]))
 def test_what_the_base_predicts_beside_is_recorded_too(
     micro_sd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, learns_text: bool
 ) -> None:
