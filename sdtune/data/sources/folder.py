@@ -24,6 +24,7 @@ from sdtune.files.confined_path import roots
 
 __all__ = [
     "KOHYA_NAME",
+    "MOST_REPEATS",
     "FolderSource",
     "folder_links",
     "link_problem",
@@ -35,6 +36,9 @@ __all__ = [
 
 KOHYA_NAME = re.compile(r"(\d+)_(.*\S.*)")
 """Of kohya's folders: repeats and class tokens, `10_sks cat`."""
+
+MOST_REPEATS = 1000
+"""A number above is a year, a date or a slip: nobody shows a picture so often in an epoch."""
 
 
 class FolderSource:
@@ -111,10 +115,12 @@ class FolderSource:
 
 def _kohya_note(folder: Path, paths: Sequence[Path]) -> list[str]:
     """Say that folders are named as kohya's, whose repeats would count elsewhere."""
+    parents = {path.parent for path in paths} - {folder}
     named = sorted(
-        {each for each in {path.parent for path in paths} if KOHYA_NAME.fullmatch(each.name)}
+        each
+        for each in parents
+        if (match := KOHYA_NAME.fullmatch(each.name)) and 0 < int(match[1]) <= MOST_REPEATS
     )
-    named = [each for each in named if each != folder]
     if not named:
         return []
     first = named[0]

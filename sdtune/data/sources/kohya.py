@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from sdtune.data.image_folder import is_folder, list_files
 from sdtune.data.problems import Problem
 from sdtune.data.sources.folder import (
     KOHYA_NAME,
+    MOST_REPEATS,
     link_problem,
     links_out,
     no_pictures,
@@ -24,6 +26,9 @@ from sdtune.data.sources.masks import masks_note, masks_of
 from sdtune.data.sources.source import Asked, Listed, Listing, Sign
 
 __all__ = ["KohyaSource"]
+
+# what nobody takes for a year (`2023_summer`), a date (`12_05_2023`) or a place in a row (`01_sea`)
+_SURELY_REPEATS = re.compile(r"[1-9]\d{0,2}_.*[^\W\d_].*")
 
 
 class _Subject(NamedTuple):
@@ -44,12 +49,21 @@ class KohyaSource:
     title = "kohya's folders"
 
     def recognise(self, location: str) -> Sign | None:
-        """See whether there are such folders with pictures in them, and no metadata beside them."""
+        """See whether there are such folders with pictures in them, and no metadata beside them.
+
+        Numbers that are years, dates or begin with a zero are not taken for repeats, nor is a
+        folder taken for kohya's that holds more pictures itself than such folders do: most of it
+        would be left out.
+        """
         folder = Path(location)
         if not folder.is_dir() or any((folder / name).is_file() for name in METADATA_NAMES):
             return None  # kohya reads no metadata here: somebody else's folder
-        named = [each.folder.name for each in _subjects(folder) if _has_pictures(each.folder)]
-        return Sign(f"the name of {named[0]}", 1) if named else None
+        sure = [each for each in _folders_in(folder) if _SURELY_REPEATS.fullmatch(each.name)]
+        counts = {each: _count_pictures(each) for each in sure}
+        named = [each.name for each in sure if counts[each]]
+        if not named or _count_pictures(folder) > sum(counts.values()):
+            return None
+        return Sign(f"the name of {named[0]}", 1)
 
     def list(self, location: str, asked: Asked) -> Listing:
         """List the pictures of each folder that begins with a number."""
@@ -79,7 +93,8 @@ class KohyaSource:
         notes = _left_out(folder, {*inside, *outside}, inside, masks)
         notes += several_note(each.captions for each in pictures) + masks_note(len(masks))
         files = [each for path in inside for each in _files_in(path)]
-        return Listing(folder, pictures, _summary(subjects), problems, notes, passed_over(files))
+        summary = _summary([each for each in subjects if each.repeats <= MOST_REPEATS] or subjects)
+        return Listing(folder, pictures, summary, problems, notes, passed_over(files))
 
 
 def _subjects(folder: Path) -> Iterator[_Subject]:
@@ -94,6 +109,13 @@ def _list_subject(
 ) -> tuple[list[Listed], list[Problem], set[Path]]:
     if links_out(folder, [subject.folder]):
         what = "is a link out of the folder; name its folder as well."
+        return [], [Problem(str(subject.folder), what)], set()
+    if subject.repeats > MOST_REPEATS:
+        what = (
+            f"its name asks for {subject.repeats} repeats of each picture, and more than "
+            f"{MOST_REPEATS} are a year, a date or a slip; begin the name with another number, or "
+            "read all by `data.source: folder`."
+        )
         return [], [Problem(str(subject.folder), what)], set()
     paths = [path for path in _files_in(subject.folder) if _is_picture(path)]
     if not paths:
@@ -183,9 +205,9 @@ def _files_in(folder: Path) -> list[Path]:
         )
 
 
-def _has_pictures(folder: Path) -> bool:
+def _count_pictures(folder: Path) -> int:
     with os.scandir(folder) as entries:
-        return any(_is_picture(Path(each.name)) for each in entries)
+        return sum(_is_picture(Path(each.name)) for each in entries)
 
 
 def _is_picture(path: Path) -> bool:

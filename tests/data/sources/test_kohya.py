@@ -1,3 +1,4 @@
+from sdtune.data.scan import scan_folder
 from sdtune.data.sources.kohya import KohyaSource
 from sdtune.data.subject import SubjectDataModule
 
@@ -12,9 +13,37 @@ def test_what_is_recognised(write):
             {"cat_3/0.png": 0},
             {"2024/0.png": 0},
             {"3_cat/0.png": 0, "metadata.csv": "file_name,text"},
+            {"2023_summer/0.png": 0},
+            {"20240801_wedding/0.png": 0},
+            {"12_05_2023/0.png": 0},
+            {"01_sea/0.png": 0, "02_hill/0.png": 1},
+            {"3_cat/0.png": 0, "1.png": 1, "2.png": 2},
         )
     ):
         assert source.recognise(str(write(files, f"not_{number}"))) is None
+    assert source.recognise(str(write({"999_cat/0.png": 0, "1.png": 1}, "most")))
+
+
+def test_folders_named_by_years_and_dates_are_plain(write):
+    files = {"2023_summer/0.png": 0, "20240801_wedding/1.png": 1, "2.png": 2}
+    scan = scan_folder(write(files), caption="it")
+    assert [(each.name, each.repeats) for each in scan.pictures] == [
+        ("2.png", 1),
+        ("2023_summer/0.png", 1),
+        ("20240801_wedding/1.png", 1),
+    ]
+    assert (scan.problems, scan.notes) == ([], [])
+
+
+def test_more_repeats_than_anybody_means_are_a_problem_of_their_folder(write):
+    folder = write({"1000_cat/0.png": 0, "2023_summer/1.png": 1})
+    scan = scan_folder(folder, source="kohya")
+    assert [(each.caption, each.repeats) for each in scan.pictures] == [("cat", 1000)]
+    (problem,) = scan.problems
+    assert problem.about == str(folder / "2023_summer")
+    assert problem.sentence.startswith("its name asks for 2023 repeats of each picture, and more")
+    skipped = scan_folder(folder, source="kohya", on_problem="skip")
+    assert skipped.found == "kohya's folders, 1 subject with repeats 1000, 1 picture"
 
 
 def test_a_subject_with_regularisation_folders(write, tmp_path):
