@@ -57,6 +57,9 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "HEIF", "JXL")
 # a scan of 13,000 x 13,000 is a picture; 30,000 x 30,000 takes 2.7 GB and is none to train on
 _MAX_PIXELS = 180_000_000
 
+# levels of 255: primaries that are rounded move sRGB by 1, a gamma of 2.2 moves it by 9
+_SRGB_WITHIN = 3
+
 _TIFF_SIDES = (256, 257)
 _NO_PICTURE = "it is not a picture in a format that is read here"
 _PLUGINS = {
@@ -292,14 +295,32 @@ def _to_srgb(image: Image.Image, profile: bytes | None, path: Path) -> Image.Ima
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """Make the conversion from a profile to sRGB; None if that is what it is, or grey as usual."""
     found = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-    if "srgb" in ImageCms.getProfileDescription(found).lower().replace(" ", ""):
-        return None
+    is_called_so = "srgb" in ImageCms.getProfileDescription(found).lower().replace(" ", "")
+    return None if is_called_so and _acts_as_srgb(found) else _conversion(found, mode)
+
+
+def _acts_as_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
+    """Tell whether a profile leaves levels where they are.
+
+    Others are called sRGB too: linear ones, and those of wider spaces with its curve.
+    """
+    mode = {"RGB": "RGB", "GRAY": "L"}.get(profile.profile.xcolor_space.strip())
+    if mode is None:
+        return False
+    alone = np.array([[1, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.uint8)
+    ramps = alone[:, None] * np.arange(256, dtype=np.uint8)[:, None]  # (4, 256, 3): grey, R, G, B
+    found = _conversion(profile, mode).apply(Image.fromarray(ramps).convert(mode))
+    seen = np.asarray(Image.fromarray(ramps).convert(mode).convert("RGB"), np.int16)
+    return bool(np.abs(np.asarray(found, np.int16) - seen).max() <= _SRGB_WITHIN)
+
+
+def _conversion(profile: ImageCms.ImageCmsProfile, mode: str) -> ImageCms.ImageCmsTransform:
     return ImageCms.ImageCmsTransform(
-        found,
+        profile,
         ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")),
         mode,
         "RGB",
-        ImageCms.Intent(ImageCms.getDefaultIntent(found)),
+        ImageCms.Intent(ImageCms.getDefaultIntent(profile)),
         flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
     )
 

@@ -22,9 +22,21 @@ from sdtune.data.decoding import (
 )
 from sdtune.data.transforms import crop_box, cut_out
 
+SRGB_CURVE = [2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045]
+P3_PRIMARIES = (
+    (0.51512, 0.2412, -0.00105),
+    (0.29198, 0.69225, 0.04189),
+    (0.1571, 0.06657, 0.78407),
+)
+SRGB_PRIMARIES = (
+    (0.43607, 0.22249, 0.01392),
+    (0.38515, 0.71687, 0.09708),
+    (0.14307, 0.06061, 0.7141),
+)
 
-def display_p3() -> bytes:
-    """An ICC profile with Display P3's primaries and sRGB's curve, as phones embed it."""
+
+def make_profile(name="Display P3", primaries=P3_PRIMARIES, parameters=SRGB_CURVE) -> bytes:
+    """An ICC profile: by default Display P3's primaries and sRGB's curve, as phones embed it."""
 
     def tag(kind: bytes, data: bytes) -> bytes:
         return kind + b"\0\0\0\0" + data
@@ -35,16 +47,16 @@ def display_p3() -> bytes:
     def xyz(*values: float) -> bytes:
         return tag(b"XYZ ", b"".join(map(fixed, values)))
 
-    text = "Display P3".encode("utf-16-be")
+    text = name.encode("utf-16-be")
     description = tag(b"mluc", struct.pack(">II2s2sII", 1, 12, b"en", b"US", len(text), 28) + text)
-    numbers = [2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045]
-    curve = tag(b"para", struct.pack(">HH", 3, 0) + b"".join(map(fixed, numbers)))
+    curve = tag(b"para", struct.pack(">HH", 3, 0) + b"".join(map(fixed, parameters)))
     tags = {
         b"desc": description,
         b"wtpt": xyz(0.9642, 1.0, 0.8249),
-        b"rXYZ": xyz(0.51512, 0.2412, -0.00105),
-        b"gXYZ": xyz(0.29198, 0.69225, 0.04189),
-        b"bXYZ": xyz(0.1571, 0.06657, 0.78407),
+        **{
+            kind: xyz(*each)
+            for kind, each in zip((b"rXYZ", b"gXYZ", b"bXYZ"), primaries, strict=True)
+        },
         b"rTRC": curve,
         b"gTRC": curve,
         b"bTRC": curve,
@@ -169,7 +181,7 @@ def test_what_does_not_open_is_named_with_a_reason(tmp_path):
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_colours_of_a_phone_are_converted_to_srgb(tmp_path, mode):
     image = Image.new(mode, (4, 4), (200, 100, 50, 255)[: len(mode)])
-    image.save(tmp_path / "a.png", icc_profile=display_p3())
+    image.save(tmp_path / "a.png", icc_profile=make_profile())
     pixel = np.array(read_picture(tmp_path / "a.png").getpixel((1, 1)))
     assert abs(pixel - p3_to_srgb(np.array([200, 100, 50]))).max() <= 1.5
     assert abs(pixel - np.array([200, 100, 50])).max() >= 10
@@ -182,6 +194,26 @@ def test_srgb_and_untagged_pictures_keep_every_bit(tmp_path):
     image.save(tmp_path / "plain.png")
     for name in ("tagged.png", "plain.png"):
         assert np.array_equal(np.asarray(read_picture(tmp_path / name)), np.asarray(image))
+
+
+@pytest.mark.parametrize("name", ["sRGB IEC61966-2.1", "GIMP built-in sRGB"])
+def test_profiles_that_act_as_srgb_keep_every_bit(tmp_path, name):
+    rounded = [[round(value, 3) for value in each] for each in SRGB_PRIMARIES]
+    for primaries in (SRGB_PRIMARIES, rounded):
+        for mode in ("RGB", "L"):
+            image = photo((40, 30)).convert(mode)
+            image.save(tmp_path / "a.png", icc_profile=make_profile(name, primaries))
+            assert read_picture(tmp_path / "a.png").tobytes() == image.convert("RGB").tobytes()
+
+
+def test_profiles_that_are_only_called_srgb_are_converted(tmp_path):
+    linear = make_profile("GIMP built-in Linear sRGB", SRGB_PRIMARIES, [1, 1, 0, 1, 0])
+    Image.new("RGB", (4, 4), (55, 55, 55)).save(tmp_path / "a.png", icc_profile=linear)
+    assert read_picture(tmp_path / "a.png").getpixel((1, 1)) == (128, 128, 128)
+    wide = make_profile("P3-elle-V4-srgbtrc.icc")
+    Image.new("RGB", (4, 4), (200, 100, 50)).save(tmp_path / "b.png", icc_profile=wide)
+    pixel = np.array(read_picture(tmp_path / "b.png").getpixel((1, 1)))
+    assert abs(pixel - p3_to_srgb(np.array([200, 100, 50]))).max() <= 1.5
 
 
 def test_a_broken_profile_is_told_and_the_picture_read(tmp_path, caplog):
