@@ -61,6 +61,7 @@ _MAX_PIXELS = 180_000_000
 _SRGB_WITHIN = 3
 
 _TIFF_SIDES = (256, 257)
+_TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 _NO_PICTURE = "it is not a picture in a format that is read here"
 _PLUGINS = {
     ".heic": (HEIF_AVAILABLE, "pillow-heif"),
@@ -119,7 +120,7 @@ def read_picture(path: Path) -> Image.Image:
         PictureError: If the file is missing, empty, cut off, too large or not a picture.
     """
     with _opened(path) as image:
-        return _to_rgb(upright(path, image), path)
+        return _to_rgb(_decoded(path, image), path)
 
 
 def read_part(path: Path, target: tuple[int, int], box: Box) -> Image.Image:
@@ -142,7 +143,7 @@ def read_part(path: Path, target: tuple[int, int], box: Box) -> Image.Image:
     """
     with _opened(path) as image:
         across, down = _draft(path, image, target, box)
-        picture = _to_rgb(upright(path, image), path)
+        picture = _to_rgb(_decoded(path, image), path)
     left, top, right, bottom = box
     width, height = picture.size
     scaled = (left * across, top * down, min(right * across, width), min(bottom * down, height))
@@ -165,11 +166,9 @@ def read_mask(path: Path) -> Image.Image:
         PictureError: As in `read_picture`.
     """
     with _opened(path) as image:
-        mask = upright(path, image)
+        mask = _decoded(path, image)
         if mask.mode.startswith("I"):
-            levels = np.asarray(mask.convert("I"))
-            is_wider = levels.max(initial=0) > 255
-            mask = _to_eight_bits(mask) if is_wider else Image.fromarray(_clipped(levels))
+            mask = _to_eight_bits(mask, eight_from=0)
         if mask.has_transparency_data:
             mask = mask.convert("RGBA")
             mask = Image.alpha_composite(Image.new("RGBA", mask.size, "black"), mask)
@@ -192,7 +191,10 @@ def read_alpha(path: Path) -> Image.Image | None:
     with _opened(path) as image:
         if not image.has_transparency_data:
             return None
-        return upright(path, image).convert("RGBA").getchannel("A")
+        picture = _decoded(path, image)
+        if picture.mode.startswith("I"):
+            picture = _to_eight_bits(picture)
+        return picture.convert("RGBA").getchannel("A")
 
 
 def _draft(
@@ -262,15 +264,47 @@ def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
 
 
-def _to_eight_bits(image: Image.Image) -> Image.Image:
+def _decoded(path: Path, image: Image.Image) -> Image.Image:
+    """Decode a picture, turn it, and do what Pillow leaves undone where levels have 16 bits."""
+    is_negative = (
+        isinstance(image, TiffImagePlugin.TiffImageFile)
+        and image.mode.startswith("I;16")
+        and image.tag_v2.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO
+    )
+    picture = upright(path, image)
+    if is_negative:
+        levels = 65535 - np.asarray(picture.convert("I"))
+        info, picture = picture.info, Image.fromarray(_clipped(levels * (255 / 65535) + 0.5))
+        picture.info = info
+    clear = picture.info.get("transparency")
+    if picture.mode == "RGB" and isinstance(clear, tuple) and max(clear) > 255:
+        picture.info["transparency"] = tuple(level >> 8 for level in clear)
+    return picture
+
+
+def _to_eight_bits(image: Image.Image, eight_from: int = 128) -> Image.Image:
     """Scale greys of up to 16 bits, by as many bits as the brightest of them needs.
 
-    Cameras and scanners store 10, 12 or 14 bits in 16 and few writers say so.
+    Cameras, scanners and programs store 8, 10, 12 or 14 bits in 16 and few writers say so. Where
+    the brightest is one of 128 to 255 it is read as of 8 bits: as one of 16 it would be black to
+    any eye. Where it is below, all are read as of 10: the picture is dark, and stays dark.
+
+    Args:
+        image: The picture; the one level that it says is transparent becomes its transparency.
+        eight_from: The least brightest level that is one of 8 bits.
+
+    Returns:
+        8-bit greys, with transparency if there is any.
     """
     levels = np.asarray(image.convert("I"))
     brightest = int(levels.max(initial=0))
-    bits = next((bits for bits in (10, 12, 14) if brightest < 2**bits), 16)
-    return Image.fromarray(_clipped(levels * (255.0 / (2**bits - 1)) + 0.5))
+    usual = (8, 10, 12, 14) if brightest >= eight_from else (10, 12, 14)
+    bits = next((bits for bits in usual if brightest < 2**bits), 16)
+    greys = Image.fromarray(_clipped(levels * (255.0 / (2**bits - 1)) + 0.5))
+    clear = image.info.get("transparency")
+    if clear is not None:
+        greys.putalpha(Image.fromarray(_clipped(255 * (levels != clear))))
+    return greys
 
 
 def _clipped(levels: np.ndarray) -> np.ndarray:

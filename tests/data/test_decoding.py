@@ -222,7 +222,7 @@ def test_a_broken_profile_is_told_and_the_picture_read(tmp_path, caplog):
     assert "a.png: its colour profile cannot be used" in caplog.text
 
 
-@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
 def test_greys_are_scaled_by_the_bits_that_they_use(tmp_path, bits):
     top = 2**bits - 1
     levels = np.array([[0, top // 4, top // 2, top]], np.uint16)
@@ -232,8 +232,45 @@ def test_greys_are_scaled_by_the_bits_that_they_use(tmp_path, bits):
 
 
 def test_a_dark_sixteen_bit_picture_stays_dark(tmp_path):
-    Image.fromarray(np.array([[0, 100, 200]], np.uint16)).save(tmp_path / "a.png")
+    Image.fromarray(np.array([[0, 60, 120]], np.uint16)).save(tmp_path / "a.png")
     assert np.asarray(read_picture(tmp_path / "a.png")).max() < 60
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_tiff_whose_white_is_zero_is_inverted(tmp_path, bits):
+    path = tmp_path / "a.tif"
+    levels = np.array([[0, 64, 255]]) * {8: 1, 16: 257}[bits]
+    pixels = levels.astype(f"<u{bits // 8}").tobytes()
+    tags = [(256, 3), (257, 1), (258, bits), (259, 1), (262, 0), (273, 8), (277, 1), (278, 1)]
+    tags.append((279, len(pixels)))
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    start = struct.pack("<2sHI", b"II", 42, 8 + len(pixels))
+    path.write_bytes(start + pixels + struct.pack("<H", len(tags)) + entries + bytes(4))
+    for read in (read_picture, read_mask):
+        assert np.asarray(read(path).convert("L")).tolist() == [[255, 191, 0]]
+
+
+@pytest.mark.parametrize(("kind", "clear"), [(0, (30000,)), (0, (0,)), (2, (65535, 0, 65535))])
+def test_a_transparent_colour_of_sixteen_bits_is_transparent(tmp_path, kind, clear):
+    """Kinds are those of PNG: 0 grey, 2 RGB."""
+    path, seen = tmp_path / "a.png", (0x8080,) * len(clear)
+    rows = b"\0" + struct.pack(f">{2 * len(clear)}H", *clear, *seen)
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", 2, 1, 16, kind, 0, 0, 0),
+        b"tRNS": struct.pack(f">{len(clear)}H", *clear),
+        b"IDAT": zlib.compress(rows),
+        b"IEND": b"",
+    }
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+            for name, data in chunks.items()
+        )
+    )
+    assert np.asarray(read_alpha(path)).tolist() == [[0, 255]]
+    assert np.asarray(read_picture(path)).tolist() == [[[255] * 3, [128] * 3]]
+    assert np.asarray(read_mask(path)).tolist() == [[0, 128]]
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tiff", "gif", "bmp", "avif"])
