@@ -60,7 +60,8 @@ def read_captions(
         folder: The folder that holds the pictures.
         pictures: The pictures below it, as `find_pictures` lists them.
         column: What metadata call a caption; None is `text`.
-        optional: Whether a picture may have none.
+        optional: Whether a picture may have none, unless something is wrong with the metadata: its
+            caption may stand there.
 
     Returns:
         The distinct captions of each picture that has some; and a problem for each picture without
@@ -68,10 +69,11 @@ def read_captions(
         disagree.
     """
     sidecars = _read_sidecars(folder, pictures, find_files(folder, CAPTION_SUFFIXES))
-    metadata = _read_metadata(folder, pictures, column or "text")
+    metadata = list(_read_metadata(folder, pictures, column or "text"))
     entries, problems = _sorted_out([*sidecars, *metadata])
     captions, conflicts = _resolve(entries)
-    missing = [] if optional else _missing(folder, pictures, entries)
+    is_whole = not any(isinstance(each, Problem) for each in metadata)
+    missing = [] if optional and is_whole else _missing(folder, pictures, entries)
     return captions, problems + conflicts + missing
 
 
@@ -150,11 +152,12 @@ def _read_sidecars(
                 text = read_text(path, folder, largest=_LARGEST_CAPTION)
                 yield _Entry(picture, str(path), caption_lines(text), "files beside it")
             except (OSError, UnicodeDecodeError) as error:
-                yield _unreadable(path, error)
+                yield _unreadable(path, error, str(picture))
 
 
-def _unreadable(path: Path, error: Exception) -> Problem:
-    return Problem(str(path), f"cannot be read as UTF-8 text ({error}); save it again as UTF-8.")
+def _unreadable(path: Path, error: Exception, picture: str = "") -> Problem:
+    what = f"cannot be read as UTF-8 text ({error}); save it again as UTF-8."
+    return Problem(str(path), what, picture)
 
 
 def _read_metadata(
@@ -275,7 +278,7 @@ def _resolve(entries: Sequence[_Entry]) -> tuple[dict[Path, list[str]], list[Pro
             by_picture[entry.picture].append(entry)
         else:
             what = "the caption is empty; write what the picture shows."
-            problems.append(Problem(entry.source, what))
+            problems.append(Problem(entry.source, what, str(entry.picture)))
     captions = {}
     for picture, candidates in by_picture.items():
         by_place: dict[str, list[str]] = defaultdict(list)

@@ -21,10 +21,13 @@ class Problem:
     Attributes:
         about: The path or name that it is about, as users know it.
         sentence: What is wrong, and what to do; it goes on after the path, "path: sentence".
+        picture: Path of the picture that cannot be used for it, where it is about a caption's file
+            or line.
     """
 
     about: str
     sentence: str
+    picture: str = ""
 
     def __str__(self) -> str:
         """Put it into a line."""

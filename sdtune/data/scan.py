@@ -48,10 +48,10 @@ class Scan:
             problems: The problems.
 
         Returns:
-            A scan without the pictures that they are about, or whose masks, which lists them as
-            left out; or, if no picture would remain, with the problems as they are.
+            A scan without the pictures that they are about, or whose masks or captions, which lists
+            them as left out; or, if no picture would remain, with the problems as they are.
         """
-        named = {each.about for each in problems}
+        named = {each.about for each in problems} | {each.picture for each in problems}
         remaining = [
             each for each in self.pictures if named.isdisjoint((str(each.path), str(each.mask)))
         ]

@@ -150,3 +150,48 @@ def test_what_is_left_out_may_have_any_name(make_folder):
     skipped = scan_folder(folder, on_problem="skip")
     assert [each.name for each in skipped.pictures] == ["01.png"]
     assert (skipped.problems, skipped.left_out) == ([], [told])
+
+
+@pytest.mark.parametrize("optional", [True, False])
+@pytest.mark.parametrize("content", [b"caf\xe9", b" \n"], ids=["latin", "empty"])
+def test_a_picture_whose_caption_cannot_be_used_is_left_out_as_is_said(
+    make_folder, content, optional
+):
+    folder = make_folder(3)
+    (folder / "01.txt").write_bytes(content)
+    if optional:
+        (folder / "02.txt").unlink()
+    scan = scan_folder(folder, on_problem="skip", optional_captions=optional)
+    assert [(each.name, each.caption) for each in scan.pictures] == [
+        ("00.png", "a drawing of thing 0"),
+        ("02.png", "" if optional else "a drawing of thing 2"),
+    ]
+    assert scan.left_out[0].about == f"{folder}/01.txt"
+    told = scan_folder(folder, optional_captions=optional)
+    assert "01.png" not in [each.name for each in told.pictures]
+
+
+def test_a_picture_may_lack_a_caption_unless_damaged_metadata_may_hold_it(make_folder):
+    folder = make_folder(2)
+    (folder / "01.txt").unlink()
+    row = '{"file_name": "00.png", "text": "a drawing of thing 0"}\n'
+    for lines, names in ((row, ["00.png", "01.png"]), (f"{row}no\n", ["00.png"])):
+        (folder / "metadata.jsonl").write_text(lines)
+        scan = scan_folder(folder, on_problem="skip", optional_captions=True)
+        assert [each.name for each in scan.pictures] == names
+    assert [each.about for each in scan.left_out] == [
+        f"{folder}/metadata.jsonl:2",
+        f"{folder}/01.png",
+    ]
+    (folder / "00.txt").unlink()
+    (folder / "metadata.jsonl").write_bytes(b"caf\xe9")
+    told = scan_folder(folder, on_problem="skip", optional_captions=True)
+    assert [each.about for each in told.problems] == [f"{folder}/metadata.jsonl", str(folder)]
+
+
+def test_a_caption_that_cannot_be_used_leaves_out_a_picture_that_has_another(make_folder):
+    folder = make_folder(2)
+    (folder / "01.caption").write_text("")
+    skipped = scan_folder(folder, on_problem="skip")
+    assert [each.name for each in skipped.pictures] == ["00.png"]
+    assert [each.about for each in skipped.left_out] == [f"{folder}/01.caption"]

@@ -82,19 +82,23 @@ class FolderSource:
         not_trained_on = {*links, *masks.values()}
         paths = [path for path in paths if path not in not_trained_on]
         problems = [*link_problems, *(link_problem(path) for path in sorted(links))]
+        spoilt: set[str] = set()
         if asked.caption is None:
             captions, caption_problems = read_captions(
                 folder, paths, asked.caption_column, optional=asked.optional
             )
             problems += caption_problems
+            spoilt = {name for each in caption_problems for name in (each.about, each.picture)}
         else:
             captions = {path: [asked.caption] for path in paths}
+        # whose caption is there and cannot be used is not trained on as if it had none
+        may_lack = asked.optional and str(folder) not in spoilt
         name_of = name_below(folder)
         pictures = [
             Listed(
                 path,
                 name_of(path),
-                captions.get(path, [""] if asked.optional else []),
+                captions.get(path, [""] if may_lack and str(path) not in spoilt else []),
                 mask=masks.get(path),
             )
             for path in paths
