@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -96,7 +96,8 @@ class Manifest:
                 20,000 pictures.
 
         Returns:
-            Path -> facts, in the order of the paths.
+            Path -> facts, in the order of the paths; without `perceptual` where none is decoded,
+            even if it is known: nothing may follow from what was looked at before.
         """
         if decode is None:
             decode = len(paths) <= DECODED_AT_MOST
@@ -122,7 +123,9 @@ class Manifest:
         if unknown:
             self._write(entries.values())
         for path, entry in entries.items():
-            entries[path] = entry.facts
+            facts = entry.facts
+            is_asked = decode or facts.perceptual is None
+            entries[path] = facts if is_asked else replace(facts, perceptual=None)
         return entries
 
     def _read(self) -> dict[str, _Entry]:

@@ -61,8 +61,23 @@ def test_a_picture_that_is_cut_off_is_found_by_decoding_alone(tmp_path, make_fol
     assert facts[paths[1]].problem == ""
     # known better than asked for now; what did not open is tried again
     looked_at.clear()
-    assert manifest.facts(paths, decode=False)[paths[1]].perceptual is not None
+    assert list(manifest.facts(paths, decode=False)) == paths
     assert looked_at == ["00.png"]
+
+
+def test_what_is_known_without_decoding_does_not_depend_on_the_cache(
+    tmp_path, make_folder, looked_at
+):
+    folder = make_folder(3)
+    paths = find_pictures(folder)
+    decoded = Manifest(folder, tmp_path / "cache").facts(paths[:2], decode=True)
+    expected = Manifest(folder, tmp_path / "other").facts(paths, decode=False)
+    for _ in range(2):  # the second reads what the first wrote
+        assert Manifest(folder, tmp_path / "cache").facts(paths, decode=False) == expected
+    # and what was known is kept
+    looked_at.clear()
+    assert Manifest(folder, tmp_path / "cache").facts(paths[:2], decode=True) == decoded
+    assert looked_at == []
 
 
 def test_a_damaged_or_foreign_manifest_is_made_anew(tmp_path, make_folder, caplog):
