@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
+from glob import escape
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from sdtune._checks import shortened
-from sdtune.data.captions import METADATA_NAMES, metadata_problems
-from sdtune.data.image_folder import find_pictures, is_folder
+from sdtune._wording import counted
+from sdtune.data.captions import (
+    CAPTION_SUFFIXES,
+    METADATA_NAMES,
+    metadata_problems,
+    read_sidecars,
+)
+from sdtune.data.image_folder import find_files, find_pictures, is_folder
 from sdtune.data.problems import Problem
 from sdtune.data.sources.dataset_rows import list_tables, needs_datasets, read_problem
 from sdtune.data.sources.folder import no_such_folder
 from sdtune.data.sources.masks import masks_note, masks_of
-from sdtune.data.sources.source import Asked, Listing, Sign
+from sdtune.data.sources.source import Asked, Listed, Listing, Sign
 from sdtune.files.cache_folder import default_cache_dir
 
 __all__ = ["ImageFolderSource"]
 
 _PARQUET = "metadata.parquet"
 _NAMES = (*METADATA_NAMES, _PARQUET)
+_SUFFIXES = frozenset(Path(name).suffix for name in _NAMES)
 _LOOKED_AT = 1000  # folders, each of up to two levels
 
 
@@ -52,37 +62,107 @@ class ImageFolderSource:
             problems = [no_such_folder(location)]
         if problems:
             return Listing(folder, problems=problems)
-        import datasets
-
-        cache = Path(asked.cache_dir).expanduser() if asked.cache_dir else default_cache_dir()
+        metadata = [path for path in find_files(folder, _SUFFIXES) if path.name in _NAMES]
+        read = _of_train(folder, metadata) or metadata
         try:
-            tables = datasets.load_dataset(
-                "imagefolder", data_dir=str(folder), cache_dir=str(cache / "imagefolder")
-            )
+            tables = _load(folder, read, asked)
         except Exception as error:  # as many kinds as there are readers below it
             problems = list(_metadata_problems(folder)) or [read_problem(location, error)]
             return Listing(folder, problems=problems)
-        return _beside(folder, list_tables(location, tables, asked, files=folder), len(tables))
+        listing = _in_order(list_tables(location, tables, asked, files=folder), read)
+        unread = {each.parent for each in metadata if each not in read}
+        return _beside(folder, listing, unread, compare=asked.caption is None)
 
 
-def _beside(folder: Path, listing: Listing, splits: int) -> Listing:
-    """Add the masks that lie beside the pictures, and say which pictures no row names."""
-    named = {each.path for each in listing.pictures}
-    found = find_pictures(folder)
-    masks = {of: mask for of, mask in masks_of(found).items() if of in named and mask not in named}
-    left = (
-        []
-        if splits > 1 or not named
-        else [each for each in found if each not in {*named, *masks.values()}]
+def _of_train(folder: Path, metadata: Sequence[Path]) -> list[Path]:
+    """Choose the metadata of a split for training: `train/`, or `x/train/` beside `x/test/`.
+
+    `datasets` itself takes any folder with such a word in its name for a split, as `dev-board/`.
+    """
+    chosen = []
+    for path in metadata:
+        parts = path.relative_to(folder).parts[:-1]
+        beside = (folder.joinpath(*parts[:1], split) for split in ("validation", "test"))
+        if parts[:1] == ("train",) or (parts[1:2] == ("train",) and any(map(Path.is_dir, beside))):
+            chosen.append(path)
+    return chosen
+
+
+def _load(folder: Path, metadata: Sequence[Path], asked: Asked) -> Mapping[str, Any]:
+    """Read metadata as one table, or where there are none all pictures."""
+    import datasets
+
+    cache = Path(asked.cache_dir).expanduser() if asked.cache_dir else default_cache_dir()
+    names = [escape(path.relative_to(folder).as_posix()) for path in metadata] or ["**"]
+    tables: Mapping[str, Any] = datasets.load_dataset(
+        "imagefolder",
+        data_dir=str(folder),
+        data_files={"train": names},
+        cache_dir=str(cache / "imagefolder"),
     )
+    return tables
+
+
+def _in_order(listing: Listing, metadata: Sequence[Path]) -> Listing:
+    """Put pictures in the order of several metadata, which `datasets` reads in any order."""
+    if len(metadata) < 2:
+        return listing
+    places = {path.parent: place for place, path in enumerate(metadata)}
+
+    def place(picture: Listed) -> int:
+        return next((places[each] for each in picture.path.parents if each in places), -1)
+
+    return replace(listing, pictures=sorted(listing.pictures, key=place))
+
+
+def _beside(folder: Path, listing: Listing, unread: Set[Path], *, compare: bool) -> Listing:
+    """Add what lies beside the pictures: masks, captions that differ, pictures that no row names.
+
+    Args:
+        folder: The folder.
+        listing: What the metadata name.
+        unread: Folders whose metadata are not read.
+        compare: Whether captions beside pictures are compared with those in the metadata.
+    """
+    named = {each.path: each.captions for each in listing.pictures}
+    found = find_pictures(folder)
+    masks = {of: mask for of, mask in masks_of(found).items() if mask not in named}
+    left = {*found} - {*named, *masks.values()} if named else set()
+    elsewhere = {each for each in left if not unread.isdisjoint(each.parents)}
+    masks = {of: mask for of, mask in masks.items() if of in named}
     notes = [*listing.notes, *masks_note(len(masks))]
-    if left:
+    if unread:
+        names = ", ".join(sorted(path.relative_to(folder).as_posix() for path in unread)[:20])
+        are = counted(len(elsewhere), "picture is", "pictures are")
+        notes.append(f"{folder}: only `train` is read, not {names}; {are} left out there.")
+    if left - elsewhere:
         notes.append(
-            f"{folder}: the metadata name {len(left)} of its pictures nowhere, and they are left "
-            f"out, such as {left[0]}."
+            f"{folder}: the metadata name {len(left - elsewhere)} of its pictures nowhere, and "
+            f"they are left out, such as {min(left - elsewhere)}."
         )
+    problems = [*listing.problems, *(_disagreeing(folder, found, named) if compare else [])]
     pictures = [replace(each, mask=masks.get(each.path)) for each in listing.pictures]
-    return replace(listing, pictures=pictures, notes=notes)
+    return replace(listing, pictures=pictures, problems=problems, notes=notes)
+
+
+def _disagreeing(
+    folder: Path, found: Sequence[Path], named: Mapping[Path, Sequence[str]]
+) -> Iterator[Problem]:
+    """Find the pictures whose captions in files beside them are not those in the metadata."""
+    texts = {path.with_suffix("") for path in find_files(folder, CAPTION_SUFFIXES)}
+    with_text = defaultdict(list)
+    for path in found:
+        if path in named and path.with_suffix("") in texts:
+            with_text[path.parent].append(path)
+    for parent, here in with_text.items():
+        captions, problems = read_sidecars(parent, here)
+        yield from (each for each in problems if each.picture)
+        for path, beside in captions.items():
+            if {*beside} != {*named[path]}:
+                what = (
+                    "its captions disagree, in files beside it and in metadata; keep one of them."
+                )
+                yield Problem(str(path), what)
 
 
 def _metadata_problems(folder: Path) -> Iterator[Problem]:
