@@ -15,6 +15,7 @@ from sdtune.files.folder_tree import files_below, remove_empty_folders
 __all__ = [
     "adapter_sha256",
     "copy_adapter",
+    "drawn_with",
     "drop_adapter",
     "file_sha256",
     "header_of",
@@ -23,6 +24,9 @@ __all__ = [
 ]
 
 _LARGEST = 64  # of the numbers that are read; a stranger's header may say anything
+_NUMBERS = ("clip_skip", "max_prompt_chunks")
+_CHUNK = 75  # tokens of a prompt that go into one chunk
+_SHARED = ("sdtune.prompt_fields", "sdtune.base_unet_sha256")
 
 
 def file_sha256(path: Path) -> str:
@@ -66,11 +70,42 @@ def trained_number(header: Mapping[str, str], name: str) -> int:
     """Read a number of an adapter's training, such as `clip_skip`; 1 where none is written.
 
     Args:
-        header: The header.
+        header: The header, with sdtune's names or kohya's.
         name: The number's name.
     """
-    told = header.get(f"sdtune.{name}", "1")
-    return int(told) if told.isdecimal() and 0 < int(told) <= _LARGEST else 1
+    told = header.get(f"sdtune.{name}") or _told_by_kohya(header, name)
+    number = int(told) if told.isdecimal() and len(told) < 10 else 1
+    return number if 0 < number <= _LARGEST else 1
+
+
+def drawn_with(headers: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Say how to draw with what is made of adapters: as with all of them together.
+
+    Args:
+        headers: Theirs; none says nothing.
+
+    Returns:
+        Strings for a header: the layer of the text encoder and the length of prompts, and the
+        fields of prompts and the base where all name the same.
+    """
+    found = {}
+    for name in _NUMBERS:
+        number = max((trained_number(each, name) for each in headers), default=1)
+        if number > 1:
+            found[f"sdtune.{name}"] = str(number)
+    for key in _SHARED:
+        values = {each.get(key, "") for each in headers}
+        if len(values) == 1 and values != {""}:
+            [found[key]] = values
+    return found
+
+
+def _told_by_kohya(header: Mapping[str, str], name: str) -> str:
+    if name == "clip_skip" and not header.get("ss_base_model_version", "").startswith("sdxl"):
+        return header.get("ss_clip_skip", "")  # of SDXL it reads the same layer whatever is said
+    length = header.get("ss_max_token_length", "")
+    is_length = name == "max_prompt_chunks" and length.isdecimal() and len(length) < 10
+    return str(int(length) // _CHUNK) if is_length else ""
 
 
 def trained_steps(path: Path) -> int | None:

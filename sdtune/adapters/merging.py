@@ -20,17 +20,20 @@ from sdtune.adapters.keys_values.layers import (
     projection_names,
     tuned_projections,
 )
+from sdtune.adapters.layer_names import layers
 from sdtune.adapters.lora.layers import lora_layers
 from sdtune.adapters.pipeline import find_adapter_files, load_pipeline
 from sdtune.adapters.words.adapter import TokenEmbeddingAdapter
 from sdtune.adapters.writing import put_words
+from sdtune.files.folder_tree import files_below
+from sdtune.files.tensor_file import read_header
 from sdtune.functional import constrained_merge
 from sdtune.models import StableDiffusion, load
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
-__all__ = ["merge_adapters"]
+__all__ = ["are_subjects", "merge_adapters"]
 
 # in each, the word and all that follows it are to be read as by its own adapter
 _PROMPTS = ("{}", "a {}", "a picture of a {}")
@@ -52,6 +55,37 @@ class _Concepts:
     words: Sequence[TokenEmbeddingAdapter]
     inputs: Tensor
     outputs: Mapping[str, Tensor]
+
+
+def are_subjects(adapters: Sequence[str | Path]) -> bool:
+    """Tell whether adapters are such as `merge_adapters` merges, by the names in their files.
+
+    Args:
+        adapters: As `find_adapter_files` finds them.
+
+    Raises:
+        FileNotFoundError: If there is no such adapter.
+        ValueError: If one is of no known format.
+    """
+    return all(_is_subject(find_adapter_files(each)) for each in adapters)
+
+
+def _is_subject(files: Sequence[Path]) -> bool:
+    if not registry.read_words(files):
+        return False
+    kinds = {registry.recognise(each).adapter_type for each in files}
+    if CrossAttentionAdapter in kinds or all(kind.loads_first for kind in kinds):
+        return True
+    shapes = {
+        name: shape
+        for path in files
+        for each in files_below(path)
+        if each.suffix == ".safetensors"
+        for name, shape in read_header(each).shapes.items()
+    }
+    names = [name.replace(".processor", "") for _, name, *_ in layers(shapes, {}, {})]
+    ends = tuple(each.replace(".", "_") for each in TARGET_MODULES)
+    return bool(names) and all(each.replace(".", "_").endswith(ends) for each in names)
 
 
 def merge_adapters(

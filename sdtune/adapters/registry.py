@@ -180,7 +180,7 @@ def read_words(paths: Iterable[Path]) -> list[TokenEmbeddingAdapter]:
 
 
 def made_for(program: Program, path: Path) -> tuple[AdapterFormat[Any], Path]:
-    """Find the file that a program is given: one beside in a format made for it, if there is one.
+    """Find the file that a program is given: the same adapter's beside in a format made for it.
 
     Args:
         program: The program.
@@ -196,6 +196,13 @@ def made_for(program: Program, path: Path) -> tuple[AdapterFormat[Any], Path]:
     if program not in own.made_for:
         for each in formats_of(own.adapter_type):
             beside = each.find(path.parent) if program in each.made_for else None
-            if beside is not None:
+            if beside is not None and _record(each, beside) == _record(own, path):
                 return each, beside
     return own, path
+
+
+def _record(form: AdapterFormat[Any], path: Path) -> dict[str, str]:
+    """Read what sdtune wrote of an adapter's training; two files of one adapter say the same."""
+    own = {key for each in formats() for key in each.own_keys}
+    told = form.metadata(path)
+    return {key: told[key] for key in told if key.startswith("sdtune.") and key not in own}

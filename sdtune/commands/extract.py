@@ -1,5 +1,6 @@
 """`sdtune extract`: the LoRA that is nearest to the difference of two bases."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from sdtune.commands.quiet import quiet_misleading_messages
@@ -37,11 +38,23 @@ def extract(
         CallError: If one of them or a size is wrong.
     """
     quiet_misleading_messages()
+    from sdtune.adapters.adapter_files import drawn_with
     from sdtune.adapters.lora_tools import extract_lora
     from sdtune.adapters.writing import check_free, write_adapters
 
     with refusing():
         check_free(output, overwrite=overwrite)
         adapters, model, kept = extract_lora(base, tuned, rank, share)
-        path = write_adapters(adapters, model, output, {"sdtune.technique": "extract"})
+        metadata = {"sdtune.technique": "extract", **drawn_with(_headers(tuned))}
+        path = write_adapters(adapters, model, output, metadata)
     show(*[f"adapter:     {path}", *kept_lines(kept)])
+
+
+def _headers(tuned: str) -> list[Mapping[str, str]]:
+    """Read the header of an adapter; a base has none."""
+    from sdtune.adapters.adapter_files import header_of
+
+    try:
+        return [header_of(Path(tuned))]
+    except (OSError, ValueError):
+        return []

@@ -28,9 +28,10 @@ def merge(
 ) -> None:
     """Put adapters together, or into their base, without training.
 
-    LoRAs are added, exactly: their ranks add, or are reduced to `rank` by singular values. Learned
-    words with keys and values of their own (of MultiConceptModule) are merged so that each word is
-    read as by its own adapter. With `into_base` the result is a whole model.
+    LoRAs are added, exactly: their ranks add, or are reduced to `rank` by singular values; words
+    that go with them are gathered. Two or more whose words have nothing but keys and values (of
+    MultiConceptModule) are merged so that each word is read as by its own adapter. With `into_base`
+    the result is a whole model.
 
       sdtune merge style.safetensors cat.safetensors --weights 0.8 1 --output both
       sdtune merge runs/cat/version_0 runs/dog/version_0 --output both
@@ -54,6 +55,7 @@ def merge(
         CallError: If an adapter, the base or the texts are wrong.
     """
     quiet_misleading_messages()
+    from sdtune.adapters.merging import are_subjects
     from sdtune.adapters.writing import check_free
 
     with refusing():
@@ -61,7 +63,7 @@ def merge(
         base = base_of(adapters[0], base)
         if into_base:
             lines = _into_base(adapters, weights, base, output, dtype)
-        elif weights is None and rank is None and _are_subjects(adapters):
+        elif weights is None and rank is None and are_subjects(adapters):
             lines = _subjects(adapters, base, output, _texts(texts))
         else:
             lines = _loras(adapters, weights, rank, base, output)
@@ -91,14 +93,6 @@ def problems(
         yield "Expected `--texts` alone: it is for words with keys and values of their own."
 
 
-def _are_subjects(adapters: Sequence[Path]) -> bool:
-    """Tell whether every adapter is learned words with weights around them."""
-    from sdtune.adapters.pipeline import find_adapter_files
-    from sdtune.adapters.registry import read_words
-
-    return all(read_words(find_adapter_files(each)) for each in adapters)
-
-
 def _into_base(
     adapters: Sequence[Path],
     weights: Sequence[float] | None,
@@ -123,22 +117,33 @@ def _loras(
     base: str,
     output: Path,
 ) -> list[str]:
+    from sdtune.adapters.adapter_files import drawn_with, header_of, trained_number
     from sdtune.adapters.lora_tools import merge_loras
     from sdtune.adapters.writing import write_adapters
 
     merged, model, kept = merge_loras(base, adapters, weights, rank)
-    path = write_adapters(merged, model, output, {"sdtune.technique": "merge"})
-    return [f"adapter:     {path}", *(kept_lines(kept) if kept else ())]
+    headers = [header_of(each) for each in adapters]
+    metadata = {"sdtune.technique": "merge", **drawn_with(headers)}
+    path = write_adapters(merged, model, output, metadata)
+    layers = {trained_number(each, "clip_skip") for each in headers}
+    told = f"clip_skip:   {max(layers)}, with which not all of them were trained"
+    return [
+        f"adapter:     {path}",
+        *(kept_lines(kept) if kept else ()),
+        *([told] if len(layers) > 1 else ()),
+    ]
 
 
 def _subjects(adapters: Sequence[Path], base: str, output: Path, texts: Sequence[str]) -> list[str]:
+    from sdtune.adapters.adapter_files import drawn_with, header_of
     from sdtune.adapters.merging import merge_adapters
     from sdtune.adapters.pipeline import find_adapter_files
     from sdtune.adapters.registry import read_words
     from sdtune.adapters.writing import write_adapters
 
     merged, model = merge_adapters(base, adapters, texts)
-    write_adapters(merged, model, output, {"sdtune.technique": "merge"})
+    metadata = {"sdtune.technique": "merge", **drawn_with([header_of(each) for each in adapters])}
+    write_adapters(merged, model, output, metadata)
     words = " ".join(word.placeholder_token for word in read_words(find_adapter_files(output)))
     return [f"adapter:     {output}", f"words:       {words}"]
 

@@ -36,11 +36,13 @@ def resize(
         CallError: If the adapter, the base or a size is wrong.
     """
     quiet_misleading_messages()
+    from sdtune.adapters.adapter_files import drawn_with, header_of
     from sdtune.adapters.lora_tools import resize_lora
     from sdtune.adapters.writing import check_free, write_adapters
 
     with refusing():
         check_free(output, overwrite=overwrite)
         adapters, model, kept = resize_lora(base_of(adapter, base), adapter, rank, share)
-        path = write_adapters(adapters, model, output, {"sdtune.technique": "resize"})
+        metadata = {"sdtune.technique": "resize", **drawn_with([header_of(adapter)])}
+        path = write_adapters(adapters, model, output, metadata)
     show(*[f"adapter:     {path}", *kept_lines(kept)])

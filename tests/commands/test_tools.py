@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from sdtune.adapters.adapter_files import header_of
 from sdtune.adapters.adapter_set import AdapterSet
 from sdtune.adapters.lora import LoRAAdapter, add_lora, lora_parameters
-from sdtune.adapters.registry import recognise
+from sdtune.adapters.merging import are_subjects
+from sdtune.adapters.pipeline import find_adapter_files
+from sdtune.adapters.registry import read_words, recognise
+from sdtune.adapters.words.adapter import TokenEmbeddingAdapter
+from sdtune.adapters.words.layers import add_token_embedding
 from sdtune.cli import COMMANDS, main
 from sdtune.commands.tools import base_of
 from sdtune.models import check_base, load
@@ -89,6 +95,48 @@ def test_loras_are_merged_resized_and_worked_in(
     kept = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("kept"))
     assert float(kept.split()[1].rstrip("%")) > 99
     assert (tmp_path / "extracted" / "kohya_lora.safetensors").is_file()
+
+
+def test_what_is_made_of_a_lora_is_drawn_as_it_is(lora: str, micro: str, tmp_path: Path) -> None:
+    one, other = tmp_path / "one.safetensors", tmp_path / "other.safetensors"
+    told = {"sdtune.clip_skip": "2", "sdtune.prompt_fields": '{"trigger": "ink"}'}
+    save_file(load_file(lora), one, told)
+    save_file(load_file(lora), other, {"ss_clip_skip": "None", "ss_max_token_length": "225"})
+    common = ["--base", micro, "--output"]
+    assert main(["resize", str(one), "--rank", "2", *common, str(tmp_path / "small")]) == 0
+    assert main(["extract", micro, str(one), "--rank", "2", "--output", str(tmp_path / "out")]) == 0
+    for name in ("small", "out"):
+        header = header_of(tmp_path / name)
+        assert {key: header[key] for key in told} == told
+    assert main(["merge", str(one), str(other), *common, str(tmp_path / "both")]) == 0
+    header = header_of(tmp_path / "both")
+    assert header["sdtune.clip_skip"] == "2"
+    assert header["sdtune.max_prompt_chunks"] == "3"
+    assert "sdtune.prompt_fields" not in header
+
+
+@pytest.mark.parametrize("is_bundled", [False, True], ids=["folders", "bundles"])
+def test_loras_with_words_are_added(
+    lora: str, micro: str, tmp_path: Path, is_bundled: bool
+) -> None:
+    paths = [tmp_path / "erica", tmp_path / "disc"]
+    for path in paths:
+        model = load(micro)
+        add_token_embedding(model, f"<{path.name}>", "a")
+        word = TokenEmbeddingAdapter.from_model(model)
+        add_lora(model, rank=2, alpha=2.0, target_modules=["to_q"])
+        AdapterSet(word, LoRAAdapter.from_model(model)).save(path)
+        if is_bundled:
+            tensors = load_file(path / "kohya_lora.safetensors")
+            tensors[f"bundle_emb.{path.name}.string_to_param.*"] = word.vectors[0]
+            shutil.rmtree(path)
+            save_file(tensors, path.with_suffix(".safetensors"))
+    given = [str(each.with_suffix(".safetensors" if is_bundled else "")) for each in paths]
+    output = tmp_path / "both"
+    assert not are_subjects(given)
+    assert main(["merge", *given, "--base", micro, "--output", str(output)]) == 0
+    words = read_words(find_adapter_files(output))
+    assert [each.placeholder_token.strip("<>") for each in words] == ["erica", "disc"]
 
 
 @pytest.mark.parametrize(

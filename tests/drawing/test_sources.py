@@ -33,6 +33,17 @@ def test_names_are_those_that_a1111_is_given(run: Path, word: Path, tmp_path: Pa
     assert adapter_source(word).fields.tuned("a {subject}", "prompt") == "a <erica>"
 
 
+def test_a_file_of_another_adapter_is_not_taken_for_the_one_beside_it(
+    run: Path, tmp_path: Path
+) -> None:
+    first, last = (run / "adapter" / f"step_00000{number}" for number in (1, 2))
+    own = tmp_path / "pytorch_lora_weights.safetensors"
+    shutil.copy(first / own.name, own)
+    shutil.copy(last / "kohya_lora.safetensors", tmp_path / "style.safetensors")
+    assert adapter_source(tmp_path).files == (own,)
+    assert adapter_source(first).files == (first / "kohya_lora.safetensors",)
+
+
 def test_recorded_adapters_are_found_by_hash(run, word, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copytree(run / "adapter" / "step_000001", "here")
