@@ -104,6 +104,8 @@ class _Sample:
     @property
     def picture(self) -> tuple[str, int, int]:
         """The one of the fewest endings: a `.mask.png` beside is no picture to train on."""
+        if len(self.pictures) == 1:
+            return self.pictures[0]
         return min(self.pictures, key=lambda each: Path(each[0]).name.count("."))
 
     def listed(self, shard: Path, asked: Asked) -> Listed:
@@ -195,8 +197,8 @@ def _some_names(names: Sequence[str]) -> str:
 
 
 def _stem(name: str) -> str:
-    """Give a member's name without its suffix, to compare it."""
-    return one_form(Path(name).with_suffix(""))
+    """Give a member's name without its suffix, which it has, to compare it."""
+    return one_form(name.rpartition(".")[0])
 
 
 def _is_json(name: str) -> bool:
