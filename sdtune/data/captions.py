@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from sdtune._checks import shortened
 from sdtune._wording import counted
-from sdtune.data.image_folder import find_files
+from sdtune.data.decoding import IMAGE_SUFFIXES
+from sdtune.data.image_folder import find_files, find_pictures, name_below
 from sdtune.data.problems import Problem
+from sdtune.data.same_name import ByName
+from sdtune.files.confined_path import is_confined
 from sdtune.files.text_file import parse_json_text, read_text
 
 __all__ = [
@@ -42,6 +46,10 @@ class _Entry(NamedTuple):
     source: str
     captions: Sequence[str]
     place: str  # what is read as one: the files beside a picture, or a metadata file
+
+
+class _Unknown(NamedTuple):
+    name: str  # of a picture that a row is about, and of which nothing is known
 
 
 def read_captions(
@@ -136,12 +144,13 @@ def _sorted_out(found: Iterable[_Entry | Problem]) -> tuple[list[_Entry], list[P
 def _read_sidecars(
     folder: Path, pictures: Sequence[Path], files: Sequence[Path]
 ) -> Iterator[_Entry | Problem]:
-    by_stem = defaultdict(list)
-    for picture in pictures:
-        by_stem[picture.with_suffix("")].append(picture)
+    by_stem = ByName((picture.with_suffix(""), picture) for picture in pictures)
+    unmatched = [path for path in files if not by_stem.get(path.with_suffix(""))]
+    of_masks = ByName((mask.with_suffix(""), mask) for mask in _masks(folder, unmatched))
     for path in files:
-        matches = by_stem[path.with_suffix("")]
-        if not matches and path.stem.lower() not in NOTES:
+        matches = by_stem.get(path.with_suffix(""))
+        is_passed_over = path.stem.lower() in NOTES or of_masks.get(path.with_suffix(""))
+        if not matches and not is_passed_over:
             yield Problem(
                 str(path), "there is no picture of this name; add it, or delete the caption."
             )
@@ -160,7 +169,9 @@ def _unreadable(path: Path, error: Exception) -> Problem:
 def _read_metadata(
     folder: Path, pictures: Sequence[Path], column: str
 ) -> Iterator[_Entry | Problem]:
-    known = {picture.relative_to(folder).as_posix(): picture for picture in pictures}
+    name_of = name_below(folder)
+    known = ByName((name_of(picture), picture) for picture in pictures)
+    masks: ByName[Path] | None = None
     for path in (folder / name for name in METADATA_NAMES):
         if not path.is_file():
             continue
@@ -173,8 +184,15 @@ def _read_metadata(
             source = f"{path}:{number}"
             if isinstance(row, str):
                 yield Problem(source, row)
-            else:
-                yield _metadata_entry(source, path.name, row, known, column)
+                continue
+            found = _metadata_entry(source, path.name, row, known, column)
+            if isinstance(found, _Unknown):
+                if masks is None:
+                    masks = ByName((name_of(each), each) for each in _masks(folder, [path]))
+                if masks.get(found.name):
+                    continue  # whoever wrote a row for each file wrote one for each mask
+                found = Problem(source, _no_picture(folder, found.name))
+            yield found
 
 
 def metadata_problems(path: Path, folder: Path) -> list[Problem]:
@@ -249,22 +267,43 @@ def _csv_rows(text: str, column: str) -> Iterator[tuple[int, dict[str, Any] | st
         yield reader.line_num + 1, f"is no CSV ({error}), and no line after it is read; mend it."
 
 
+def _masks(folder: Path, unmatched: Sequence[Path]) -> set[Path]:
+    """Find the masks below a folder, if there is something of which no picture is known."""
+    if not unmatched:
+        return set()
+    from sdtune.data.sources.masks import masks_of  # sources read captions
+
+    return set(masks_of(find_pictures(folder)).values())
+
+
+def _no_picture(folder: Path, name: str) -> str:
+    """Say why a row's picture is none: it is not there, or not read."""
+    if not is_confined(name) or not os.path.lexists(folder / name):
+        return f"there is no picture {shortened(name)}; add it, or delete the line."
+    if Path(name).suffix.lower() not in IMAGE_SUFFIXES:
+        what = "is no picture of a kind that is read; save it as PNG, JPEG or WebP"
+    elif (folder / name).is_file():
+        what = "is there but not read, for it is hidden or a link; put the file itself there"
+    else:
+        what = "is no file; put the picture there"
+    return f"{shortened(name)} {what}, or delete the line."
+
+
 def _metadata_entry(
-    source: str, file: str, row: Mapping[str, Any], known: Mapping[str, Path], column: str
-) -> _Entry | Problem:
+    source: str, file: str, row: Mapping[str, Any], known: ByName[Path], column: str
+) -> _Entry | Problem | _Unknown:
     name, value = row.get("file_name"), row.get(column)
+    pictures = known.get(PurePath(name)) if isinstance(name, str) else []
+    if isinstance(name, str) and not pictures:
+        return _Unknown(PurePath(name).as_posix())
     captions = value if isinstance(value, list) else [value]
-    if not isinstance(name, str) or not all(isinstance(each, str) for each in captions):
+    if not pictures or not all(isinstance(each, str) for each in captions):
         return Problem(
             source,
             f"holds no `file_name` and `{column}`; write both, as text, or delete the line.",
         )
-    picture = known.get(Path(name).as_posix())
-    if picture is None:
-        what = f"there is no picture {shortened(name)}; add it, or delete the line."
-        return Problem(source, what)
     joined = [" ".join(str(each).split()) for each in captions]
-    return _Entry(picture, source, list(filter(None, joined)), file)
+    return _Entry(pictures[0], source, list(filter(None, joined)), file)
 
 
 def _resolve(entries: Sequence[_Entry]) -> tuple[dict[Path, list[str]], list[Problem]]:
