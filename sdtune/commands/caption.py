@@ -25,6 +25,7 @@ def caption(
     character_threshold: float = 0.35,
     words: Path | None = None,
     overwrite: bool = False,
+    caption_column: str | None = None,
     batch_size: int = 8,
     device: str | None = None,
 ) -> int:
@@ -51,6 +52,9 @@ def caption(
         words: A text file with phrases for `clip`, one a line; of each block between blank lines
             one is chosen.
         overwrite: Whether caption files that are there are replaced.
+        caption_column: What the folder's metadata.jsonl or metadata.csv calls a caption, as
+            `data.caption_column` of the training; by default `text`. A picture that has one there
+            keeps it.
         batch_size: Pictures that the model sees at once.
         device: Where it runs, such as `cuda`; by default the GPU if there is one.
 
@@ -68,7 +72,7 @@ def caption(
     from sdtune.captioning.registry import load_captioner
     from sdtune.data.caption_files import caption_folder, folder_problems
 
-    problems = folder_problems(folder)
+    problems = folder_problems(folder, caption_column)
     if batch_size < 1:
         problems.append(f"Expected `--batch_size` to be a positive integer, but got {batch_size}.")
     if problems:
@@ -79,7 +83,13 @@ def caption(
         loaded = load_captioner(captioner, settings)
     except (ImportError, OSError, ValueError) as error:
         raise CallError(getattr(error, "problems", [on_one_line(error)])) from error
-    done = caption_folder(folder, loaded, overwrite=overwrite, batch_size=batch_size)
+    done = caption_folder(
+        folder,
+        loaded,
+        overwrite=overwrite,
+        batch_size=batch_size,
+        caption_column=caption_column,
+    )
     for path, text in list(done.written.items())[:_SHOWN]:
         show(f"{path.relative_to(folder)}: {text}")
     kept = f", {done.kept} had one and keep it" if done.kept else ""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import shlex
 from collections import defaultdict
@@ -15,10 +13,17 @@ from sdtune._checks import shortened
 from sdtune._wording import counted
 from sdtune.data.decoding import IMAGE_SUFFIXES
 from sdtune.data.image_folder import find_files, find_pictures, name_below
+from sdtune.data.metadata_rows import (
+    METADATA_NAMES,
+    is_caption,
+    metadata_problems,
+    metadata_rows,
+    unreadable,
+)
 from sdtune.data.problems import Problem
 from sdtune.data.same_name import ByName
 from sdtune.files.confined_path import is_confined
-from sdtune.files.text_file import parse_json_text, read_text
+from sdtune.files.text_file import read_text
 
 __all__ = [
     "CAPTION_SUFFIXES",
@@ -33,7 +38,6 @@ __all__ = [
 ]
 
 CAPTION_SUFFIXES = (".txt", ".caption")
-METADATA_NAMES = ("metadata.jsonl", "metadata.csv")
 
 _LARGEST_CAPTION = 1_000_000  # bytes
 
@@ -83,17 +87,20 @@ def read_captions(
     return captions, problems + conflicts + missing
 
 
-def read_metadata(folder: Path, pictures: Sequence[Path]) -> dict[Path, list[str]]:
+def read_metadata(
+    folder: Path, pictures: Sequence[Path], column: str | None = None
+) -> dict[Path, list[str]]:
     """Give the captions in a folder's metadata alone; what is wrong with them is left out.
 
     Args:
         folder: The folder that holds the pictures.
         pictures: The pictures below it.
+        column: What metadata call a caption; None is `text`.
 
     Returns:
         The captions of each picture that has some there.
     """
-    entries, _ = _sorted_out(_read_metadata(folder, pictures, "text"))
+    entries, _ = _sorted_out(_read_metadata(folder, pictures, column or "text"))
     return _resolve(entries)[0]
 
 
@@ -159,11 +166,7 @@ def _read_sidecars(
                 text = read_text(path, folder, largest=_LARGEST_CAPTION)
                 yield _Entry(picture, str(path), caption_lines(text), "files beside it")
             except (OSError, UnicodeDecodeError) as error:
-                yield _unreadable(path, error)
-
-
-def _unreadable(path: Path, error: Exception) -> Problem:
-    return Problem(str(path), f"cannot be read as UTF-8 text ({error}); save it again as UTF-8.")
+                yield unreadable(path, error)
 
 
 def _read_metadata(
@@ -178,9 +181,9 @@ def _read_metadata(
         try:
             text = read_text(path, folder)
         except (OSError, UnicodeDecodeError) as error:
-            yield _unreadable(path, error)
+            yield unreadable(path, error)
             continue
-        for number, row in _rows(path, text, column):
+        for number, row in metadata_rows(path, text, column):
             source = f"{path}:{number}"
             if isinstance(row, str):
                 yield Problem(source, row)
@@ -193,78 +196,6 @@ def _read_metadata(
                     continue  # whoever wrote a row for each file wrote one for each mask
                 found = Problem(source, _no_picture(folder, found.name))
             yield found
-
-
-def metadata_problems(path: Path, folder: Path) -> list[Problem]:
-    """Say what is wrong with the lines of a metadata file that another library could not read.
-
-    Args:
-        path: A `metadata.jsonl` or `metadata.csv`.
-        folder: The folder that it must lie in.
-
-    Returns:
-        One for each line that is wrong, or for the file.
-    """
-    try:
-        rows = list(_rows(path, read_text(path, folder), ""))
-    except (OSError, UnicodeDecodeError) as error:
-        return [_unreadable(path, error)]
-    problems = [
-        Problem(
-            f"{path}:{number}", row if isinstance(row, str) else "holds no `file_name`; add it."
-        )
-        for number, row in rows
-        if isinstance(row, str) or not any(f"{key}s".endswith("file_names") for key in row)
-    ]
-    if not rows:
-        what = "holds no rows; write `file_name` and a caption, or delete the file."
-        problems = [Problem(str(path), what)]
-    return problems
-
-
-def _rows(path: Path, text: str, column: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """Give the rows of metadata by their lines, or what is wrong in a sentence without path."""
-    return _csv_rows(text, column) if path.suffix == ".csv" else _jsonl_rows(text)
-
-
-def _jsonl_rows(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    for number, line in enumerate(_lines(text), start=1):
-        if line.strip():
-            try:
-                row = parse_json_text(line)
-            except ValueError as error:
-                yield number, f"is no JSON ({error}); write it anew, or delete the line."
-                continue
-            is_row = isinstance(row, dict)
-            wrong = f"holds {shortened(row)} and no mapping; write it anew, or delete the line."
-            yield number, row if is_row else wrong
-
-
-def _lines(text: str) -> Iterator[str]:
-    """Yield the lines of a text one by one: of a million, a list takes much memory."""
-    begin = 0
-    while (end := text.find("\n", begin)) >= 0:
-        yield text[begin:end]
-        begin = end + 1
-    yield text[begin:]
-
-
-def _csv_rows(text: str, column: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    try:
-        missing = {"file_name", column or "file_name"} - set(reader.fieldnames or ())
-        if missing and text:
-            names = " and ".join(f"`{each}`" for each in sorted(missing))
-            named = shortened(",".join(reader.fieldnames or ()))
-            yield (
-                1,
-                f"names the columns {named} and not {names}; name them so, with commas between.",
-            )
-            return
-        for row in reader:
-            yield reader.line_num, row
-    except csv.Error as error:
-        yield reader.line_num + 1, f"is no CSV ({error}), and no line after it is read; mend it."
 
 
 def _masks(folder: Path, unmatched: Sequence[Path]) -> set[Path]:
@@ -296,12 +227,12 @@ def _metadata_entry(
     pictures = known.get(PurePath(name)) if isinstance(name, str) else []
     if isinstance(name, str) and not pictures:
         return _Unknown(PurePath(name).as_posix())
-    captions = value if isinstance(value, list) else [value]
-    if not pictures or not all(isinstance(each, str) for each in captions):
+    if not pictures or not is_caption(value):
         return Problem(
             source,
             f"holds no `file_name` and `{column}`; write both, as text, or delete the line.",
         )
+    captions = value if isinstance(value, list) else [value]
     joined = [" ".join(str(each).split()) for each in captions]
     return _Entry(pictures[0], source, list(filter(None, joined)), file)
 
