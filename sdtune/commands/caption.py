@@ -2,12 +2,15 @@
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sdtune._wording import counted
 from sdtune.commands.errors import CallError, on_one_line
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.files.printable_text import show
+
+if TYPE_CHECKING:
+    from sdtune.data.caption_files import CaptionedFolder
 
 __all__ = ["caption"]
 
@@ -90,6 +93,11 @@ def caption(
         batch_size=batch_size,
         caption_column=caption_column,
     )
+    _show(folder, done)
+    return 2 if done.problems else 0
+
+
+def _show(folder: Path, done: "CaptionedFolder") -> None:
     for path, text in list(done.written.items())[:_SHOWN]:
         show(f"{path.relative_to(folder)}: {text}")
     kept = f", {done.kept} had one and keep it" if done.kept else ""
@@ -101,4 +109,3 @@ def caption(
             show(f"  - {problem}", file=sys.stderr)
         if len(done.problems) > _LISTED:
             show(f"  - and {len(done.problems) - _LISTED} more", file=sys.stderr)
-    return 2 if done.problems else 0
