@@ -2,12 +2,15 @@
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sdtune._wording import counted
 from sdtune.commands.errors import CallError, on_one_line
 from sdtune.commands.quiet import quiet_misleading_messages
 from sdtune.files.printable_text import show
+
+if TYPE_CHECKING:
+    from sdtune.data.caption_files import CaptionedFolder
 
 __all__ = ["caption"]
 
@@ -25,6 +28,7 @@ def caption(
     character_threshold: float = 0.35,
     words: Path | None = None,
     overwrite: bool = False,
+    caption_column: str | None = None,
     batch_size: int = 8,
     device: str | None = None,
 ) -> int:
@@ -51,6 +55,9 @@ def caption(
         words: A text file with phrases for `clip`, one a line; of each block between blank lines
             one is chosen.
         overwrite: Whether caption files that are there are replaced.
+        caption_column: What the folder's metadata.jsonl or metadata.csv calls a caption, as
+            `data.caption_column` of the training; by default `text`. A picture that has one there
+            keeps it.
         batch_size: Pictures that the model sees at once.
         device: Where it runs, such as `cuda`; by default the GPU if there is one.
 
@@ -68,7 +75,7 @@ def caption(
     from sdtune.captioning.registry import load_captioner
     from sdtune.data.caption_files import caption_folder, folder_problems
 
-    problems = folder_problems(folder)
+    problems = folder_problems(folder, caption_column)
     if batch_size < 1:
         problems.append(f"Expected `--batch_size` to be a positive integer, but got {batch_size}.")
     if problems:
@@ -79,7 +86,18 @@ def caption(
         loaded = load_captioner(captioner, settings)
     except (ImportError, OSError, ValueError) as error:
         raise CallError(getattr(error, "problems", [on_one_line(error)])) from error
-    done = caption_folder(folder, loaded, overwrite=overwrite, batch_size=batch_size)
+    done = caption_folder(
+        folder,
+        loaded,
+        overwrite=overwrite,
+        batch_size=batch_size,
+        caption_column=caption_column,
+    )
+    _show(folder, done)
+    return 2 if done.problems else 0
+
+
+def _show(folder: Path, done: "CaptionedFolder") -> None:
     for path, text in list(done.written.items())[:_SHOWN]:
         show(f"{path.relative_to(folder)}: {text}")
     kept = f", {done.kept} had one and keep it" if done.kept else ""
@@ -91,4 +109,3 @@ def caption(
             show(f"  - {problem}", file=sys.stderr)
         if len(done.problems) > _LISTED:
             show(f"  - and {len(done.problems) - _LISTED} more", file=sys.stderr)
-    return 2 if done.problems else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,9 @@ from tqdm import tqdm
 from sdtune.captioning.captioner import Captioner
 from sdtune.data.captions import CAPTION_SUFFIXES, read_metadata
 from sdtune.data.decoding import PictureError, header_size, read_part
-from sdtune.data.image_folder import find_pictures
+from sdtune.data.image_folder import find_files, find_pictures
+from sdtune.data.metadata_rows import unread_metadata
+from sdtune.data.same_name import ByName
 from sdtune.data.sources.folder import folder_links, links_out, no_pictures, no_such_folder
 from sdtune.data.sources.masks import masks_of
 from sdtune.data.sources.registry import choose_source
@@ -55,8 +57,13 @@ class CaptionedFolder:
     problems: list[str] = field(default_factory=list)
 
 
-def folder_problems(folder: Path) -> list[str]:
-    """Say why captions beside the pictures of a folder would be of no use, in lines or none."""
+def folder_problems(folder: Path, caption_column: str | None = None) -> list[str]:
+    """Say why captions beside the pictures of a folder would be of no use, in lines or none.
+
+    Args:
+        folder: The folder.
+        caption_column: What its metadata call a caption; None is `text`.
+    """
     if not folder.is_dir():
         return [str(no_such_folder(str(folder)))]
     choice = choose_source(str(folder))
@@ -68,11 +75,16 @@ def folder_problems(folder: Path) -> list[str]:
     if not find_pictures(folder):
         linked, _ = folder_links(folder)
         return [str(each) for each in (no_pictures(folder), *linked)]
-    return []
+    return [str(each) for each in unread_metadata(folder, _pictures_of(folder), caption_column)]
 
 
 def caption_folder(
-    folder: Path, captioner: Captioner, *, overwrite: bool = False, batch_size: int = 8
+    folder: Path,
+    captioner: Captioner,
+    *,
+    overwrite: bool = False,
+    batch_size: int = 8,
+    caption_column: str | None = None,
 ) -> CaptionedFolder:
     """Write a caption file beside each picture that has no caption.
 
@@ -85,6 +97,8 @@ def caption_folder(
         captioner: What describes them.
         overwrite: Whether captions beside the pictures are replaced.
         batch_size: Pictures that are described at once.
+        caption_column: What the folder's metadata call a caption; None is `text`. See
+            `folder_problems` for metadata of which this is not true.
 
     Returns:
         What was written, and what could not be.
@@ -93,7 +107,7 @@ def caption_folder(
         OSError: If nothing more can be written: the disk is full, or may only be read.
     """
     done = CaptionedFolder()
-    jobs = list(_jobs(folder, overwrite, done))
+    jobs = list(_jobs(folder, overwrite, caption_column, done))
     batches = [jobs[first : first + batch_size] for first in range(0, len(jobs), batch_size)]
     with (
         ThreadPoolExecutor(max_workers=os.cpu_count()) as pool,
@@ -131,18 +145,27 @@ def _write(path: Path, caption: str, done: CaptionedFolder) -> None:
         done.written[path] = caption
 
 
-def _jobs(folder: Path, overwrite: bool, done: CaptionedFolder) -> Iterator[tuple[Path, Path]]:
-    """Give each picture that is to be described, and the file for its caption."""
+def _pictures_of(folder: Path) -> list[Path]:
     paths = find_pictures(folder)
     left_out = {*masks_of(paths).values(), *links_out(folder, paths)}
-    pictures = [path for path in paths if path not in left_out]
-    in_metadata = read_metadata(folder, pictures)
-    of_stem = defaultdict(list)
+    return [path for path in paths if path not in left_out]
+
+
+def _jobs(
+    folder: Path, overwrite: bool, caption_column: str | None, done: CaptionedFolder
+) -> Iterator[tuple[Path, Path]]:
+    """Give each picture that is to be described, and the file for its caption."""
+    pictures = _pictures_of(folder)
+    in_metadata = read_metadata(folder, pictures, caption_column)
+    of_stem = ByName((picture.with_suffix(""), picture) for picture in pictures)
+    captions = defaultdict(list)
+    for path in find_files(folder, CAPTION_SUFFIXES):  # as training finds them
+        for picture in of_stem.get(path.with_suffix("")):
+            captions[picture].append(path)
     for picture in pictures:
-        of_stem[picture.with_suffix("")].append(picture)
-    for picture in pictures:
-        same = of_stem[picture.with_suffix("")]
-        beside = _caption_files(picture, folder)
+        same = of_stem.get(picture.with_suffix(""))
+        there = sorted(captions[picture], key=_by_suffix)
+        beside = [path for path in there if not _is_empty(path, folder)]
         if picture in in_metadata or (beside and not overwrite):
             done.kept += 1
         elif len(same) > 1:
@@ -154,13 +177,13 @@ def _jobs(folder: Path, overwrite: bool, done: CaptionedFolder) -> Iterator[tupl
             names = " and ".join(each.name for each in beside)
             done.problems.append(f"{picture}: has the captions {names}; delete one of them.")
         else:
-            yield picture, beside[0] if beside else picture.with_suffix(CAPTION_SUFFIXES[0])
+            # an empty one that stayed would be a problem of training
+            usual = picture.with_suffix(CAPTION_SUFFIXES[0])
+            yield picture, next(iter([*beside, *there]), usual)
 
 
-def _caption_files(picture: Path, folder: Path) -> Sequence[Path]:
-    """List the files beside a picture that hold a caption; an empty one holds none."""
-    files = (picture.with_suffix(suffix) for suffix in CAPTION_SUFFIXES)
-    return [path for path in files if os.path.lexists(path) and not _is_empty(path, folder)]
+def _by_suffix(path: Path) -> tuple[int, str]:
+    return CAPTION_SUFFIXES.index(path.suffix.lower()), path.name
 
 
 def _is_empty(path: Path, folder: Path) -> bool:

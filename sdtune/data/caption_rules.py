@@ -13,6 +13,7 @@ from sdtune.functional.randomness import Stream, counter_uniform
 __all__ = ["CaptionRules"]
 
 _ORDER, _KEPT = 0, 1
+_DIVIDERS = ",; "
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,17 @@ class CaptionRules:
         return replace(self, suffix=_joined(self.suffix, f", {words}"))
 
     def whole(self, caption: str) -> str:
-        """Put prefix and suffix around a caption, and leave its tags as they are."""
+        """Put prefix and suffix around a caption, and leave its tags as they are.
+
+        Of one that is empty, as where all tags were left out, no comma remains either.
+        """
         if not self.prefix and not self.suffix:
             return caption
-        return _joined(self.prefix, caption, self.suffix)
+        before, after = self.prefix.strip(), self.suffix
+        if not caption.strip():
+            after = after.lstrip(_DIVIDERS) if before.endswith((",", ";")) else after
+            before = before if after.strip() else before.rstrip(_DIVIDERS)
+        return _joined(before, caption, after).lstrip(_DIVIDERS)
 
     def drawn(self, captions: Sequence[str], seed: int, epoch: int, index: int) -> str:
         """Make the caption of a sample.

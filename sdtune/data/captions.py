@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import os
 import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from sdtune._checks import shortened
 from sdtune._wording import counted
-from sdtune.data.image_folder import find_files
+from sdtune.data.decoding import IMAGE_SUFFIXES
+from sdtune.data.image_folder import find_files, find_pictures, name_below
+from sdtune.data.metadata_rows import (
+    METADATA_NAMES,
+    is_caption,
+    metadata_problems,
+    metadata_rows,
+    unreadable,
+)
 from sdtune.data.problems import Problem
-from sdtune.files.text_file import parse_json_text, read_text
+from sdtune.data.same_name import ByName
+from sdtune.files.confined_path import is_confined
+from sdtune.files.text_file import read_text
 
 __all__ = [
     "CAPTION_SUFFIXES",
@@ -29,7 +38,6 @@ __all__ = [
 ]
 
 CAPTION_SUFFIXES = (".txt", ".caption")
-METADATA_NAMES = ("metadata.jsonl", "metadata.csv")
 
 _LARGEST_CAPTION = 1_000_000  # bytes
 
@@ -42,6 +50,10 @@ class _Entry(NamedTuple):
     source: str
     captions: Sequence[str]
     place: str  # what is read as one: the files beside a picture, or a metadata file
+
+
+class _Unknown(NamedTuple):
+    name: str  # of a picture that a row is about, and of which nothing is known
 
 
 def read_captions(
@@ -77,17 +89,20 @@ def read_captions(
     return captions, problems + conflicts + missing
 
 
-def read_metadata(folder: Path, pictures: Sequence[Path]) -> dict[Path, list[str]]:
+def read_metadata(
+    folder: Path, pictures: Sequence[Path], column: str | None = None
+) -> dict[Path, list[str]]:
     """Give the captions in a folder's metadata alone; what is wrong with them is left out.
 
     Args:
         folder: The folder that holds the pictures.
         pictures: The pictures below it.
+        column: What metadata call a caption; None is `text`.
 
     Returns:
         The captions of each picture that has some there.
     """
-    entries, _ = _sorted_out(_read_metadata(folder, pictures, "text"))
+    entries, _ = _sorted_out(_read_metadata(folder, pictures, column or "text"))
     return _resolve(entries)[0]
 
 
@@ -138,12 +153,13 @@ def _sorted_out(found: Iterable[_Entry | Problem]) -> tuple[list[_Entry], list[P
 def _read_sidecars(
     folder: Path, pictures: Sequence[Path], files: Sequence[Path]
 ) -> Iterator[_Entry | Problem]:
-    by_stem = defaultdict(list)
-    for picture in pictures:
-        by_stem[picture.with_suffix("")].append(picture)
+    by_stem = ByName((picture.with_suffix(""), picture) for picture in pictures)
+    unmatched = [path for path in files if not by_stem.get(path.with_suffix(""))]
+    of_masks = ByName((mask.with_suffix(""), mask) for mask in _masks(folder, unmatched))
     for path in files:
-        matches = by_stem[path.with_suffix("")]
-        if not matches and path.stem.lower() not in NOTES:
+        matches = by_stem.get(path.with_suffix(""))
+        is_passed_over = path.stem.lower() in NOTES or of_masks.get(path.with_suffix(""))
+        if not matches and not is_passed_over:
             yield Problem(
                 str(path), "there is no picture of this name; add it, or delete the caption."
             )
@@ -152,122 +168,75 @@ def _read_sidecars(
                 text = read_text(path, folder, largest=_LARGEST_CAPTION)
                 yield _Entry(picture, str(path), caption_lines(text), "files beside it")
             except (OSError, UnicodeDecodeError) as error:
-                yield _unreadable(path, error, str(picture))
-
-
-def _unreadable(path: Path, error: Exception, picture: str = "") -> Problem:
-    what = f"cannot be read as UTF-8 text ({error}); save it again as UTF-8."
-    return Problem(str(path), what, picture)
+                yield unreadable(path, error, str(picture))
 
 
 def _read_metadata(
     folder: Path, pictures: Sequence[Path], column: str
 ) -> Iterator[_Entry | Problem]:
-    known = {picture.relative_to(folder).as_posix(): picture for picture in pictures}
+    name_of = name_below(folder)
+    known = ByName((name_of(picture), picture) for picture in pictures)
+    masks: ByName[Path] | None = None
     for path in (folder / name for name in METADATA_NAMES):
         if not path.is_file():
             continue
         try:
             text = read_text(path, folder)
         except (OSError, UnicodeDecodeError) as error:
-            yield _unreadable(path, error)
+            yield unreadable(path, error)
             continue
-        for number, row in _rows(path, text, column):
+        for number, row in metadata_rows(path, text, column):
             source = f"{path}:{number}"
             if isinstance(row, str):
                 yield Problem(source, row)
-            else:
-                yield _metadata_entry(source, path.name, row, known, column)
-
-
-def metadata_problems(path: Path, folder: Path) -> list[Problem]:
-    """Say what is wrong with the lines of a metadata file that another library could not read.
-
-    Args:
-        path: A `metadata.jsonl` or `metadata.csv`.
-        folder: The folder that it must lie in.
-
-    Returns:
-        One for each line that is wrong, or for the file.
-    """
-    try:
-        rows = list(_rows(path, read_text(path, folder), ""))
-    except (OSError, UnicodeDecodeError) as error:
-        return [_unreadable(path, error)]
-    problems = [
-        Problem(
-            f"{path}:{number}", row if isinstance(row, str) else "holds no `file_name`; add it."
-        )
-        for number, row in rows
-        if isinstance(row, str) or not any(f"{key}s".endswith("file_names") for key in row)
-    ]
-    if not rows:
-        what = "holds no rows; write `file_name` and a caption, or delete the file."
-        problems = [Problem(str(path), what)]
-    return problems
-
-
-def _rows(path: Path, text: str, column: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """Give the rows of metadata by their lines, or what is wrong in a sentence without path."""
-    return _csv_rows(text, column) if path.suffix == ".csv" else _jsonl_rows(text)
-
-
-def _jsonl_rows(text: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    for number, line in enumerate(_lines(text), start=1):
-        if line.strip():
-            try:
-                row = parse_json_text(line)
-            except ValueError as error:
-                yield number, f"is no JSON ({error}); write it anew, or delete the line."
                 continue
-            is_row = isinstance(row, dict)
-            wrong = f"holds {shortened(row)} and no mapping; write it anew, or delete the line."
-            yield number, row if is_row else wrong
+            found = _metadata_entry(source, path.name, row, known, column)
+            if isinstance(found, _Unknown):
+                if masks is None:
+                    masks = ByName((name_of(each), each) for each in _masks(folder, [path]))
+                if masks.get(found.name):
+                    continue  # whoever wrote a row for each file wrote one for each mask
+                found = Problem(source, _no_picture(folder, found.name))
+            yield found
 
 
-def _lines(text: str) -> Iterator[str]:
-    """Yield the lines of a text one by one: of a million, a list takes much memory."""
-    begin = 0
-    while (end := text.find("\n", begin)) >= 0:
-        yield text[begin:end]
-        begin = end + 1
-    yield text[begin:]
+def _masks(folder: Path, unmatched: Sequence[Path]) -> set[Path]:
+    """Find the masks below a folder, if there is something of which no picture is known."""
+    if not unmatched:
+        return set()
+    from sdtune.data.sources.masks import masks_of  # sources read captions
+
+    return set(masks_of(find_pictures(folder)).values())
 
 
-def _csv_rows(text: str, column: str) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    try:
-        missing = {"file_name", column or "file_name"} - set(reader.fieldnames or ())
-        if missing and text:
-            names = " and ".join(f"`{each}`" for each in sorted(missing))
-            named = shortened(",".join(reader.fieldnames or ()))
-            yield (
-                1,
-                f"names the columns {named} and not {names}; name them so, with commas between.",
-            )
-            return
-        for row in reader:
-            yield reader.line_num, row
-    except csv.Error as error:
-        yield reader.line_num + 1, f"is no CSV ({error}), and no line after it is read; mend it."
+def _no_picture(folder: Path, name: str) -> str:
+    """Say why a row's picture is none: it is not there, or not read."""
+    if not is_confined(name) or not os.path.lexists(folder / name):
+        return f"there is no picture {shortened(name)}; add it, or delete the line."
+    if Path(name).suffix.lower() not in IMAGE_SUFFIXES:
+        what = "is no picture of a kind that is read; save it as PNG, JPEG or WebP"
+    elif (folder / name).is_file():
+        what = "is there but not read, for it is hidden or a link; put the file itself there"
+    else:
+        what = "is no file; put the picture there"
+    return f"{shortened(name)} {what}, or delete the line."
 
 
 def _metadata_entry(
-    source: str, file: str, row: Mapping[str, Any], known: Mapping[str, Path], column: str
-) -> _Entry | Problem:
+    source: str, file: str, row: Mapping[str, Any], known: ByName[Path], column: str
+) -> _Entry | Problem | _Unknown:
     name, value = row.get("file_name"), row.get(column)
-    captions = value if isinstance(value, list) else [value]
-    if not isinstance(name, str) or not all(isinstance(each, str) for each in captions):
+    pictures = known.get(PurePath(name)) if isinstance(name, str) else []
+    if isinstance(name, str) and not pictures:
+        return _Unknown(PurePath(name).as_posix())
+    if not pictures or not is_caption(value):
         return Problem(
             source,
             f"holds no `file_name` and `{column}`; write both, as text, or delete the line.",
         )
-    picture = known.get(Path(name).as_posix())
-    if picture is None:
-        what = f"there is no picture {shortened(name)}; add it, or delete the line."
-        return Problem(source, what)
+    captions = value if isinstance(value, list) else [value]
     joined = [" ".join(str(each).split()) for each in captions]
-    return _Entry(picture, source, list(filter(None, joined)), file)
+    return _Entry(pictures[0], source, list(filter(None, joined)), file)
 
 
 def _resolve(entries: Sequence[_Entry]) -> tuple[dict[Path, list[str]], list[Problem]]:

@@ -14,6 +14,7 @@ from sdtune.data.manifest import DECODED_AT_MOST
 from sdtune.data.pictures import Picture
 from sdtune.data.problems import OnProblem, Problem
 from sdtune.data.scan import Scan
+from sdtune.data.sources.masks import several_masks
 
 __all__ = ["with_masks"]
 
@@ -31,7 +32,8 @@ def with_masks(scan: Scan, unmasked_weight: float | None, on_problem: OnProblem)
 
     Returns:
         The scan, with a problem for each mask that does not open or is of another shape than its
-        picture, and a note of how many there are, and of those that are black everywhere.
+        picture and for each picture with two masks, and a note of how many there are, and of those
+        that are black everywhere.
     """
     if unmasked_weight is None:
         return scan
@@ -50,6 +52,11 @@ def with_masks(scan: Scan, unmasked_weight: float | None, on_problem: OnProblem)
 
 
 def _problems(pictures: Sequence[Picture]) -> Iterator[Problem]:
+    masked = dict.fromkeys(each.path for each in pictures if each.mask is not None)
+    for path, masks in several_masks(list(masked)).items():
+        names = " and ".join(each.relative_to(path.parent).as_posix() for each in masks)
+        what = f"has the masks {names}; keep the one that is meant, and delete the other."
+        yield Problem(str(path), what)
     for picture in pictures:
         if picture.mask is None:
             continue

@@ -26,7 +26,7 @@ KEPT_ABOVE = 5_000
 """Pictures: smaller sets are scanned anew within a second."""
 
 # part of every key: raise it when a scan finds something else in the same files
-VERSION = 4  # 4: years are no repeats, and what cannot be read is left out
+VERSION = 4  # 4: years are no repeats, what cannot be read is left out, and so are all masks
 
 _PATHS = ("path", "mask")
 

@@ -74,5 +74,17 @@ def test_wrong_calls_are_refused_before_a_model_is_loaded(
     assert not list(Path(call[1]).glob("*.txt"))
 
 
+def test_captions_in_another_column_are_asked_for_before_any_is_written(
+    call: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = '{"file_name": "a.png", "caption": "mine"}'
+    Path(call[1], "metadata.jsonl").write_text(row)
+    assert main(call) == 2
+    assert "(the line has 'caption') with `--caption_column`" in capsys.readouterr().err
+    assert not list(Path(call[1]).glob("*.txt"))
+    assert main([*call, "--caption_column", "caption"]) == 0
+    assert [each.name for each in Path(call[1]).glob("*.txt")] == ["b.txt"]
+
+
 def test_the_captioners_that_can_be_named_are_those_that_there_are() -> None:
     assert set(get_args(get_type_hints(caption)["captioner"])) == set(CAPTIONERS)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -95,6 +97,63 @@ def test_it_goes_on_past_what_cannot_be_captioned_and_says_which(tmp_path: Path)
     for begin, part in expected.items():
         assert any(each.startswith(begin) and part in each for each in problems), begin
     assert (tmp_path / "two.txt").read_text() == "one"
+
+
+def test_caption_files_are_found_as_training_finds_them(tmp_path: Path) -> None:
+    decomposed = unicodedata.normalize("NFD", "café.png")
+    for name in ("IMG_1.PNG", "IMG_2.png", "empty.png", decomposed):
+        _picture(tmp_path / name, 200)
+    texts = {"IMG_1.TXT": "one", "IMG_2.Caption": "two", "empty.TXT": "", "café.txt": "a cup"}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    done = caption_folder(tmp_path, Namer())
+    assert (done.kept, done.problems) == (3, [])
+    assert list(done.written) == [tmp_path / "empty.TXT"]
+    scan = scan_folder(tmp_path)
+    assert scan.problems == []
+    assert [each.captions for each in scan.pictures] == [
+        ("one",),
+        ("two",),
+        ("a cup",),
+        ("a 200 red",),
+    ]
+    assert len(caption_folder(tmp_path, Namer(), overwrite=True).written) == 4
+    assert len(list(tmp_path.iterdir())) == 8
+
+
+@pytest.mark.parametrize("name", ["metadata.jsonl", "metadata.csv"])
+def test_captions_in_another_column_of_metadata_are_kept(tmp_path: Path, name: str) -> None:
+    for each in ("a", "b", "c"):
+        _picture(tmp_path / f"{each}.png", 200)
+    rows = [{"file_name": f"{each}.png", "caption": f"mine {each}"} for each in "ab"]
+    lines = ["file_name,caption", *(",".join(row.values()) for row in rows)]
+    as_json = "\n".join(map(json.dumps, rows))
+    (tmp_path / name).write_text(as_json if name.endswith("l") else "\n".join(lines))
+    first = 1 if name.endswith("l") else 2
+    assert folder_problems(tmp_path) == [
+        f"{tmp_path}/{name}:{first}: and 1 more line hold no `text`; name the column of the "
+        "captions (the line has 'caption') with `--caption_column`, or write captions there or "
+        "delete the lines: captions beside the pictures might differ from what is there."
+    ]
+    assert folder_problems(tmp_path, "caption") == []
+    done = caption_folder(tmp_path, Namer(), caption_column="caption")
+    assert (done.kept, list(done.written)) == (2, [tmp_path / "c.txt"])
+    scan = scan_folder(tmp_path, caption_column="caption")
+    assert scan.problems == []
+    assert [each.caption for each in scan.pictures] == ["mine a", "mine b", "a 200 red"]
+
+
+def test_metadata_that_cannot_be_read_may_hold_captions(tmp_path: Path) -> None:
+    _picture(tmp_path / "a.png", 200)
+    path = tmp_path / "metadata.jsonl"
+    path.write_text('{"file_name": "gone.png"}\n')
+    assert folder_problems(tmp_path) == []
+    path.write_text('{"file_name": "a.png", "text": "it"\n')
+    (problem,) = folder_problems(tmp_path)
+    assert problem.startswith(f"{path}:1: is no JSON")
+    path.write_bytes(b"caf\xe9")
+    (problem,) = folder_problems(tmp_path)
+    assert problem.startswith(f"{path}: cannot be read as UTF-8 text")
 
 
 def test_a_picture_with_the_longest_name_is_captioned(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -24,6 +25,26 @@ def test_nothing_is_changed_by_default():
 )
 def test_prefix_suffix_and_trigger(rules, whole):
     assert rules.whole("a cat") == rules.drawn(["a cat"], 0, 0, 0) == whole
+
+
+@pytest.mark.parametrize(
+    ("rules", "empty"),
+    [
+        (CaptionRules().with_words("ink style"), "ink style"),
+        (CaptionRules(suffix=", on film").with_words("ink style"), "on film, ink style"),
+        (CaptionRules("sks").with_words("ink style"), "sks, ink style"),
+        (CaptionRules("sks, ").with_words("ink style"), "sks, ink style"),
+        (CaptionRules("sks, ", "on film"), "sks, on film"),
+        (CaptionRules("sks", "on film"), "sks on film"),
+        (CaptionRules("sks, "), "sks"),
+        (CaptionRules(", sks"), "sks"),
+    ],
+)
+def test_no_comma_is_left_of_a_caption_whose_tags_are_all_left_out(rules, empty):
+    assert rules.whole("") == empty
+    dropped = replace(rules, tag_dropout=1.0)
+    assert dropped.drawn(["cat, dog"], 0, 0, 0) == empty
+    assert empty in (dropped.forms("cat, dog", 24) or [])
 
 
 def test_tags_are_shuffled_behind_those_that_stay():

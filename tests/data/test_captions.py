@@ -1,5 +1,6 @@
 import json
 import shlex
+import unicodedata
 
 import pytest
 
@@ -47,6 +48,38 @@ def test_metadata_reaches_into_folders(tmp_path):
     captions, problems = _read(tmp_path, "a.png", "sub/b.png", metadata_jsonl=lines + "\n\n")
     assert problems == []
     assert captions == {"a.png": ["a"], "sub/b.png": ["b b"]}
+
+
+def test_names_are_one_in_any_form_of_their_accents(tmp_path):
+    names = [unicodedata.normalize("NFD", each) for each in ("café.png", "thé.png")]
+    row = json.dumps({"file_name": "thé.png", "text": "tea"})
+    captions, problems = _read(tmp_path, *names, café_txt="a cup", metadata_jsonl=row)
+    assert problems == []
+    assert captions == {names[0]: ["a cup"], names[1]: ["tea"]}
+
+
+def test_captions_of_masks_are_passed_over(tmp_path):
+    rows = ["a.png", "a_mask.png", "mask/b.png", ".c.png", "d.tga", "e.png"]
+    for name in rows[1:5]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for name in ("a_mask.txt", "mask/b.txt"):
+        (tmp_path / name).write_text("black and white")
+    pictures = [tmp_path / "a.png", tmp_path / "b.png"]
+    for picture in pictures:
+        picture.touch()
+    (tmp_path / "b.txt").write_text("it")
+    lines = (json.dumps({"file_name": name, "text": "it"}) for name in rows)
+    (tmp_path / "metadata.jsonl").write_text("\n".join(lines))
+    captions, problems = read_captions(tmp_path, pictures)
+    assert captions == {each: ["it"] for each in pictures}
+    assert [str(each).removeprefix(f"{tmp_path}/metadata.jsonl:") for each in problems] == [
+        "4: '.c.png' is there but not read, for it is hidden or a link; put the file itself there, "
+        "or delete the line.",
+        "5: 'd.tga' is no picture of a kind that is read; save it as PNG, JPEG or WebP, or delete "
+        "the line.",
+        "6: there is no picture 'e.png'; add it, or delete the line.",
+    ]
 
 
 def test_csv_may_quote(tmp_path):

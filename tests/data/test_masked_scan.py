@@ -35,6 +35,23 @@ def test_masks_that_do_not_fit_are_problems(folder):
     assert [each.name for each in skipped.pictures] == ["02.png"]
 
 
+def test_two_masks_of_one_picture_are_a_problem_and_neither_is_a_sample(folder):
+    (folder / "mask").mkdir()
+    for name in ("01_mask.png", "mask/01.png", "mask/02_mask.png"):
+        Image.new("L", (12, 8), 255).save(folder / name)
+    found = scan_folder(folder)
+    assert [each.name for each in found.pictures] == ["00.png", "01.png", "02.png"]
+    assert found.pictures[2].mask == folder / "mask" / "02_mask.png"
+    assert found.problems == []
+    scan = with_masks(found, 0.1, "error")
+    assert [str(each) for each in scan.problems] == [
+        f"{folder}/01.png: has the masks 01_mask.png and mask/01.png; keep the one that is meant, "
+        "and delete the other."
+    ]
+    skipped = with_masks(found, 0.1, "skip")
+    assert [each.name for each in skipped.pictures] == ["00.png", "02.png"]
+
+
 def test_masks_that_are_black_everywhere_are_told(folder):
     assert not any("black" in each for each in with_masks(scan_folder(folder), 0.0, "error").notes)
     for number in (1, 2):

@@ -109,7 +109,7 @@ class FolderSource:
             problems=problems,
             notes=[
                 *several_note(captions.values()),
-                *masks_note(len(masks)),
+                *masks_note(len(set(masks.values()))),
                 *_kohya_note(folder, paths),
                 *link_notes,
             ],

@@ -124,13 +124,14 @@ def _beside(folder: Path, listing: Listing, unread: Set[Path], *, compare: bool)
         unread: Folders whose metadata are not read.
         compare: Whether captions beside pictures are compared with those in the metadata.
     """
-    named = {each.path: each.captions for each in listing.pictures}
     found = find_pictures(folder)
-    masks = {of: mask for of, mask in masks_of(found).items() if mask not in named}
+    masks = masks_of(found)
+    listed = [each for each in listing.pictures if each.path not in {*masks.values()}]
+    named = {each.path: each.captions for each in listed}
     left = {*found} - {*named, *masks.values()} if named else set()
     elsewhere = {each for each in left if not unread.isdisjoint(each.parents)}
     masks = {of: mask for of, mask in masks.items() if of in named}
-    notes = [*listing.notes, *masks_note(len(masks))]
+    notes = [*listing.notes, *masks_note(len(set(masks.values())))]
     if unread:
         names = ", ".join(sorted(path.relative_to(folder).as_posix() for path in unread)[:20])
         are = counted(len(elsewhere), "picture is", "pictures are")
@@ -141,7 +142,7 @@ def _beside(folder: Path, listing: Listing, unread: Set[Path], *, compare: bool)
             f"they are left out, such as {min(left - elsewhere)}."
         )
     problems = [*listing.problems, *(_disagreeing(folder, found, named) if compare else [])]
-    pictures = [replace(each, mask=masks.get(each.path)) for each in listing.pictures]
+    pictures = [replace(each, mask=masks.get(each.path)) for each in listed]
     return replace(listing, pictures=pictures, problems=problems, notes=notes)
 
 

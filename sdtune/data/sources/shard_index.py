@@ -19,7 +19,7 @@ __all__ = ["ShardIndex"]
 log = logging.getLogger(__name__)
 
 # part of every index: raise it when something else is read out of a shard
-VERSION = 2
+VERSION = 3
 
 
 class ShardIndex:

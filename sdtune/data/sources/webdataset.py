@@ -17,6 +17,7 @@ from sdtune.data.archive_member import ArchiveMember
 from sdtune.data.captions import caption_lines, several_note
 from sdtune.data.decoding import IMAGE_SUFFIXES
 from sdtune.data.problems import Problem
+from sdtune.data.same_name import one_form
 from sdtune.data.sources.shard_index import ShardIndex
 from sdtune.data.sources.source import Asked, Listed, Listing, Sign
 from sdtune.files.confined_path import is_confined
@@ -24,11 +25,11 @@ from sdtune.files.text_file import parse_json_text
 
 __all__ = ["WebDatasetSource", "expand_braces"]
 
-_TEXTS = frozenset({".txt", ".caption"})
 _CAPTION_KEYS = ("text", "caption", "prompt", "description")
 _LARGEST = {".json": 10_000_000, ".txt": 1_000_000, ".caption": 1_000_000}  # bytes
 _LARGEST_PICTURE = 500_000_000  # bytes
 _MOST_SHARDS = 100_000
+_NAMED = 5  # in a sentence
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 
@@ -36,11 +37,12 @@ _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 class WebDatasetSource:
     """Shards: a `.tar`, a pattern such as `shard-{000..009}.tar`, or a folder with such files.
 
-    A sample's caption is its `.txt` or `.caption`, or `text` or `caption` in its `.json`. Pictures
-    are read where they lie, from any place of any shard: their order, how ranks share them and how
-    a run resumes are those of files, and nothing is unpacked. So the shards must be on a disk, or
-    on what is mounted as one. Members that are no regular files, too large, or named to lead out
-    of the archive are refused.
+    A sample's name ends at the first dot. Its caption is its `.txt` or `.caption`, or `text` or
+    `caption` in its `.json`; what has more before its suffix, as `0.negative.txt`, is that of a
+    picture of that very name alone. Pictures are read where they lie, from any place of any shard:
+    their order, how ranks share them and how a run resumes are those of files, and nothing is
+    unpacked. So the shards must be on a disk, or on what is mounted as one. Members that are no
+    regular files, too large, or named to lead out of the archive are refused.
     """
 
     name = "webdataset"
@@ -61,8 +63,6 @@ class WebDatasetSource:
         """Read all shards, one after the other."""
         folder = Path(location)
         shards = _shards_in(folder) or [Path(each) for each in expand_braces(location)]
-        pictures: list[Listed] = []
-        beside = 0
         there = [shard for shard in shards if shard.is_file()]
         problems = [
             Problem(str(shard), "there is no such shard; copy it there, or name others.")
@@ -71,28 +71,20 @@ class WebDatasetSource:
         ]
         contents, wrong = ShardIndex(location, asked.cache_dir).contents(there, _read_shard)
         problems += wrong
+        pictures: list[Listed] = []
+        samples: list[tuple[Path, _Sample]] = []
         for shard, rows in zip(there, contents, strict=True):
             for row in rows:
                 sample = _Sample(*row)
-                listed = sample.listed(shard, asked)
-                if listed is not None:
-                    pictures.append(listed)
-                    beside += len(sample.pictures) - 1
-                    if not listed.captions:
-                        what = sample.problem or "has no caption"
-                        what += (
-                            "; put a .txt or a .json with `text` of the same name into the shard."
-                        )
-                        problems.append(Problem(str(listed.path), what))
+                if not sample.pictures:
+                    continue
+                samples.append((shard, sample))
+                pictures.append(sample.listed(shard, asked))
+                problems += sample.problems(shard, pictures[-1], asked)
         if not pictures and not problems:
             problems = [Problem(location, "its shards hold no pictures; name others.")]
         notes = several_note(each.captions for each in pictures)
-        if beside:
-            are = counted(beside, "picture is", "pictures are")
-            notes.append(
-                f"{location}: {are} left out, of samples that hold several: of `0.png` and "
-                "`0.mask.png` the first is read."
-            )
+        notes += _beside_notes(location, samples, asked)
         if loose := _loose_pictures(folder):
             are = counted(loose, "picture beside the shards is", "pictures beside the shards are")
             notes.append(f"{folder}: {are} left out.")
@@ -102,34 +94,115 @@ class WebDatasetSource:
 
 @dataclass
 class _Sample:
-    """The files of one name in a shard: pictures by their names, offsets and lengths, and texts."""
+    """The files of one key in a shard: pictures by their names, offsets and lengths, and texts."""
 
+    key: str
     pictures: list[tuple[str, int, int]] = field(default_factory=list)
-    texts: list[str] = field(default_factory=list)
-    json: str = ""
-    problem: str = ""  # what is wrong with the JSON, once it has been looked at
+    texts: list[tuple[str, str]] = field(default_factory=list)  # names and what they hold
+    wrong: str = ""  # what is wrong with the JSON, once it has been looked at
 
-    def listed(self, shard: Path, asked: Asked) -> Listed | None:
-        if not self.pictures:
-            return None
-        # the one of the fewest endings: a `.mask.png` beside is no picture to train on
-        picture = min(self.pictures, key=lambda each: Path(each[0]).name.count("."))
-        path = ArchiveMember.of(shard, *picture)
+    @property
+    def picture(self) -> tuple[str, int, int]:
+        """The one of the fewest endings: a `.mask.png` beside is no picture to train on."""
+        if len(self.pictures) == 1:
+            return self.pictures[0]
+        return min(self.pictures, key=lambda each: Path(each[0]).name.count("."))
+
+    def listed(self, shard: Path, asked: Asked) -> Listed:
+        path = ArchiveMember.of(shard, *self.picture)
         captions = [asked.caption] if asked.caption is not None else self._captions(asked)
         # one part, as a picture beside the shards would have; the shard's name tells samples of one
         # number apart
         called = f"{shard.stem}-{path.inside.replace('/', '-')}"
         return Listed(path, called, captions)
 
+    def problems(self, shard: Path, listed: Listed, asked: Asked) -> list[Problem]:
+        """Say that it has no caption, or pictures that are meant for samples of their own."""
+        found = []
+        if not listed.captions:
+            what = self.wrong or "has no caption"
+            what += "; put a .txt or a .json with `text` of the same name into the shard."
+            found.append(Problem(str(listed.path), what))
+        if asked.caption is None and (lost := self._captioned_beside()):
+            names = _some_names([self.picture[0], *lost])
+            found.append(
+                Problem(
+                    f"{shard}/{self.key}",
+                    f"is one sample, for a name ends at its first dot, and holds {len(lost) + 1} "
+                    f"pictures with captions of their own ({names}); name them without further "
+                    "dots.",
+                )
+            )
+        return found
+
+    def texts_beside(self) -> list[str]:
+        """List the texts that are no caption of the picture, nor of another."""
+        stems = {_stem(name) for name, *_ in self.pictures}
+        return [name for name, _ in self.texts if not self._is_own(name) | (_stem(name) in stems)]
+
+    def _captioned_beside(self) -> list[str]:
+        stems = {_stem(name) for name, _ in self.texts if not self._is_own(name)}
+        return [name for name, *_ in self.pictures if _stem(name) in stems]
+
+    def _is_own(self, text: str) -> bool:
+        """Tell whether a text is the whole sample's, or that of the very name of its picture."""
+        return _stem(text) in (self.key, _stem(self.picture[0]))
+
     def _captions(self, asked: Asked) -> list[str]:
-        found = [line for each in self.texts for line in caption_lines(each)]
-        if self.json and (asked.caption_column is not None or not found):
+        own = [each for each in self.texts if self._is_own(each[0])]
+        found = [line for name, text in own if not _is_json(name) for line in caption_lines(text)]
+        mappings = [text for name, text in own if _is_json(name)]
+        if mappings and (asked.caption_column is not None or not found):
             try:
-                found = _json_captions(self.json, asked.caption_column)
+                column = asked.caption_column
+                found = [line for text in mappings for line in _json_captions(text, column)]
             except ValueError as error:
-                found, self.problem = [], str(error)
+                found, self.wrong = [], str(error)
         joined = [" ".join(each.split()) for each in found]
         return list(dict.fromkeys(filter(None, joined)))
+
+
+def _beside_notes(
+    location: str, samples: Sequence[tuple[Path, _Sample]], asked: Asked
+) -> list[str]:
+    """Say which pictures and texts of samples are not read, in a sentence each or none."""
+    notes = []
+    several = [(shard, each) for shard, each in samples if len(each.pictures) > 1]
+    if several:
+        are = counted(
+            sum(len(each.pictures) - 1 for _, each in several), "picture is", "pictures are"
+        )
+        shard, sample = several[0]
+        first = sample.picture[0]
+        others = _some_names([name for name, *_ in sample.pictures if name != first])
+        notes.append(
+            f"{location}: {are} left out, of samples that hold several: of {shard.name}'s "
+            f"`{sample.key}` `{first}` is read, and {others} not."
+        )
+    texts = [(shard, name) for shard, each in samples for name in each.texts_beside()]
+    if texts and asked.caption is None:
+        are = counted(len(texts), "text is", "texts are")
+        shard, name = texts[0]
+        notes.append(
+            f"{location}: {are} left out, with a second dot in the name, which no picture has: "
+            f"such as {shard.name}'s `{name}`."
+        )
+    return notes
+
+
+def _some_names(names: Sequence[str]) -> str:
+    shown = ", ".join(f"`{each}`" for each in names[:_NAMED])
+    rest = len(names) - _NAMED
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def _stem(name: str) -> str:
+    """Give a member's name without its suffix, which it has, to compare it."""
+    return one_form(name.rpartition(".")[0])
+
+
+def _is_json(name: str) -> bool:
+    return name.lower().endswith(".json")
 
 
 def expand_braces(pattern: str) -> list[str]:
@@ -197,7 +270,7 @@ def _read_shard(shard: Path) -> tuple[list[Any], list[Problem]]:
         reason = str(error) or "it ends too early"
         what = f"is no whole tar file ({reason}); make or copy it again."
         problems.append(Problem(str(shard), what))
-    return [[each.pictures, each.texts, each.json] for each in samples.values()], problems
+    return [[each.key, each.pictures, each.texts] for each in samples.values()], problems
 
 
 def _members(
@@ -227,22 +300,18 @@ def _add(
     """Put a member with its sample; give a problem if it is no text."""
     path = Path(member.name)
     base = path.name.split(".", 1)[0] or path.name  # WebDataset's key ends at the first dot
-    sample = samples.setdefault((path.parent / base).as_posix(), _Sample())
-    suffix = path.suffix.lower()
-    if suffix in IMAGE_SUFFIXES:
+    key = one_form(path.parent / base)
+    sample = samples.setdefault(key, _Sample(key))
+    if path.suffix.lower() in IMAGE_SUFFIXES:
         sample.pictures.append((path.as_posix(), member.offset_data, member.size))
         return []
     file = archive.extractfile(member)
     data = b"" if file is None else file.read()
     try:
-        text = data.decode("utf-8-sig")
+        sample.texts.append((path.as_posix(), data.decode("utf-8-sig")))
     except UnicodeDecodeError as error:
         what = f"cannot be read as UTF-8 text ({error}); write it again as UTF-8."
         return [Problem(where, what)]
-    if suffix in _TEXTS:
-        sample.texts.append(text)
-    else:
-        sample.json = text
     return []
 
 

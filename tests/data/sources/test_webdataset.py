@@ -3,6 +3,7 @@ import hashlib
 import io
 import pickle
 import tarfile
+import unicodedata
 
 import pytest
 import torch
@@ -48,6 +49,50 @@ def test_a_sample_ends_at_the_first_dot_of_its_name(shard, tmp_path):
     assert (picture.name, picture.caption) == ("shard-a.b-1.seg.png", "first")
     (picture,) = scan_folder(path, cache_dir=tmp_path, caption_column="artist").pictures
     assert picture.caption == "x"
+
+
+def test_no_picture_has_the_captions_of_others_of_its_key(shard, tmp_path):
+    members = {}
+    for number in (1, 2):
+        members |= {f"12.05.2023 00{number}.png": png(number)}
+        members |= {f"12.05.2023 00{number}.txt": f"picture {number}"}
+    path = shard({**members, "7.png": png(7), "7.txt": "seven", "7.negative.txt": "blurry, ugly"})
+    scan = scan_folder(path, cache_dir=tmp_path / "cache")
+    assert [(each.name, each.captions) for each in scan.pictures] == [
+        ("shard-12.05.2023 001.png", ("picture 1",)),
+        ("shard-7.png", ("seven",)),
+    ]
+    assert [str(each).removeprefix(f"{path}") for each in scan.problems] == [
+        "/12: is one sample, for a name ends at its first dot, and holds 2 pictures with captions "
+        "of their own (`12.05.2023 001.png`, `12.05.2023 002.png`); name them without further dots."
+    ]
+    assert [each.removeprefix(f"{path}: ") for each in scan.notes] == [
+        "1 picture is left out, of samples that hold several: of shard.tar's `12` "
+        "`12.05.2023 001.png` is read, and `12.05.2023 002.png` not.",
+        "1 text is left out, with a second dot in the name, which no picture has: such as "
+        "shard.tar's `7.negative.txt`.",
+    ]
+    again = scan_folder(path, cache_dir=tmp_path / "cache")  # what the index kept
+    assert [again.pictures, again.problems, again.notes] == [
+        scan.pictures,
+        scan.problems,
+        scan.notes,
+    ]
+
+
+@pytest.mark.parametrize("text", ["1.json", "1.seg.json"])
+def test_a_text_is_of_the_whole_key_or_of_its_pictures_name(shard, tmp_path, text):
+    others = {"1.en.json": '{"text": "other"}', "1.de.caption": "anders"}
+    path = shard({"1.seg.png": png(0), text: '{"text": "own"}', **others})
+    (picture,) = scan_folder(path, cache_dir=tmp_path / "cache").pictures
+    assert picture.captions == ("own",)
+
+
+def test_names_in_a_shard_are_one_in_any_form_of_their_accents(shard, tmp_path):
+    path = shard({unicodedata.normalize("NFD", "café.png"): png(0), "café.txt": "a cup"})
+    scan = scan_folder(path, cache_dir=tmp_path / "cache")
+    assert [each.caption for each in scan.pictures] == ["a cup"]
+    assert scan.pictures[0].path.read_bytes() == png(0)
 
 
 def test_what_is_no_picture_of_its_own_archive_is_refused(tmp_path, monkeypatch):
