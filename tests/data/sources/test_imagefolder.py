@@ -105,3 +105,12 @@ def test_captions_beside_pictures_must_not_differ_from_metadata(write, tmp_path)
         f"{folder}/train/0.png",
     ]
     assert not scan_folder(folder, caption="it", cache_dir=tmp_path / "cache").problems
+
+
+@pytest.mark.skipif(not DATASETS_AVAILABLE, reason="datasets is not installed")
+def test_a_mask_that_the_metadata_list_is_no_picture(write, tmp_path):
+    files = {"train/a.png": 1, "train/a_mask.png": 0}
+    files["train/metadata.jsonl"] = ROW % "a.png" + ROW % "a_mask.png"
+    scan = scan_folder(write(files), cache_dir=tmp_path / "cache")
+    [picture] = scan.pictures
+    assert (picture.path.name, picture.mask.name) == ("a.png", "a_mask.png")
