@@ -1,68 +1,10 @@
 from __future__ import annotations
 
-import copy
-from pathlib import Path
-
 import pytest
 import torch
 
-from sdtune.adapters.adapter_set import AdapterSet
-from sdtune.adapters.keys_values import (
-    CrossAttentionAdapter,
-    add_tuned_projections,
-    tuned_projections,
-)
-from sdtune.adapters.lora import LoRAAdapter, add_lora, lora_parameters
-from sdtune.adapters.pipeline import find_adapter_files
 from sdtune.adapters.placed_adapters import PlacedAdapters
-from sdtune.adapters.whole_unet.adapter import TunedUNet
-from sdtune.adapters.words.adapter import TokenEmbeddingAdapter
-from sdtune.adapters.words.layers import add_token_embedding
-from sdtune.models import StableDiffusion
 from tests.fast_part import some_fast
-
-
-@pytest.fixture
-def tuned(base: StableDiffusion, train, tmp_path: Path):
-    """Return a function that makes a trained adapter: its files and the model that it is in."""
-
-    def make(kind: str, seed: int = 0) -> tuple[list[Path], StableDiffusion]:
-        model = copy.deepcopy(base)
-        noise = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            if kind == "keys and values":
-                add_tuned_projections(model)
-                for layer in tuned_projections(model).values():
-                    layer.weight += 0.1 * torch.randn(layer.weight.shape, generator=noise)
-                adapter = CrossAttentionAdapter.from_model(model)
-            elif kind == "whole UNet":
-                for weight in model.unet.parameters():
-                    weight += 0.02 * torch.randn(weight.shape, generator=noise)
-                adapter = TunedUNet.from_model(model)
-            elif kind == "word":
-                [rows] = add_token_embedding(model, f"<word{seed}>", "a")
-                rows += torch.randn(rows.shape, generator=noise)
-                adapter = TokenEmbeddingAdapter.from_model(model)
-            else:
-                kinds = {"LoHa": "loha", "LoKr": "lokr"}
-                add_lora(
-                    model,
-                    rank=2,
-                    alpha=4,
-                    use_dora=kind == "DoRA",
-                    text_encoder=kind == "LoRA",
-                    adapter_type=kinds.get(kind, "lora"),
-                    seed=seed,
-                )
-                for parameter in lora_parameters(model):
-                    parameter += 0.1 * torch.randn(parameter.shape, generator=noise)
-                adapter = LoRAAdapter.from_model(model)
-        folder = tmp_path / f"{kind}_{seed}"
-        AdapterSet(adapter).save(folder)
-        return find_adapter_files(folder), model
-
-    return make
-
 
 KINDS = ("LoRA", "DoRA", "LoHa", "LoKr", "keys and values", "whole UNet")
 
