@@ -13,6 +13,7 @@ from sdtune.adapters.keys_values import (
     tuned_projections,
 )
 from sdtune.adapters.lora import LoRAAdapter, add_lora, lora_parameters
+from sdtune.adapters.lora.settings import TargetModules
 from sdtune.adapters.pipeline import find_adapter_files
 from sdtune.adapters.whole_unet import TunedUNet
 from sdtune.adapters.words import TokenEmbeddingAdapter, add_token_embedding
@@ -67,7 +68,9 @@ def predict():
 def tuned(base: StableDiffusion, tmp_path: Path):
     """Return a function that makes a trained adapter: its files and the model that it is in."""
 
-    def make(kind: str, seed: int = 0) -> tuple[list[Path], StableDiffusion]:
+    def make(
+        kind: str, seed: int = 0, target_modules: TargetModules | list[str] = "attention"
+    ) -> tuple[list[Path], StableDiffusion]:
         model = copy.deepcopy(base)
         noise = torch.Generator().manual_seed(seed)
         with torch.no_grad():
@@ -90,6 +93,7 @@ def tuned(base: StableDiffusion, tmp_path: Path):
                     model,
                     rank=2,
                     alpha=4,
+                    target_modules=target_modules,
                     use_dora=kind == "DoRA",
                     text_encoder=kind == "LoRA",
                     adapter_type=kinds.get(kind, "lora"),

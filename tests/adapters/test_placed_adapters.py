@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from itertools import combinations_with_replacement
+from pathlib import Path
+
 import pytest
 import torch
 
 from sdtune.adapters.placed_adapters import PlacedAdapters
+from sdtune.adapters.whole_model import merge_into_base
 from tests.fast_part import some_fast
 
 KINDS = ("LoRA", "DoRA", "LoHa", "LoKr", "keys and values", "whole UNet")
@@ -69,6 +73,56 @@ def test_changes_of_two_are_added(tuned, base) -> None:
             changes[strengths] = layer(x) - own(x)
     expected = 0.5 * changes[1.0, 0.0] - 2 * changes[0.0, 1.0]
     torch.testing.assert_close(changes[0.5, -2.0], expected, atol=1e-5, rtol=1e-4)
+
+
+SUMMED = ("LoRA", "DoRA", "LoHa", "LoKr", "whole UNet")
+SEVERAL = [
+    *(" + ".join(pair) for pair in combinations_with_replacement(SUMMED, 2)),
+    "LoRA + LoHa + LoRA",
+    "LoHa + LoKr + LoHa",
+    "whole UNet + LoKr + LoHa + LoRA + DoRA",
+]
+
+
+def _targets(kind: str) -> list[str]:
+    """A convolution too, which not every kind of PEFT's layers can have in it."""
+    return ["to_q", "conv1", *(["q_proj"] if kind == "LoRA" else [])]
+
+
+@pytest.mark.parametrize("several", some_fast(SEVERAL, ["LoRA + DoRA", "LoRA + LoHa + LoRA"]))
+def test_in_any_order_several_do_what_they_do_worked_into_the_base(
+    several, tuned, base, predict, micro_sd: Path
+) -> None:
+    kinds = several.split(" + ")
+    files = [tuned(kind, seed, _targets(kind))[0] for seed, kind in enumerate(kinds)]
+    strengths = [0.5, -1.0, 1.0, 0.7, -0.3][: len(kinds)]
+    merged = merge_into_base(micro_sd, [each[-1] for each in files], strengths)
+    expected, untuned = predict(merged), predict(base)
+    for step in (1, -1):
+        placed = PlacedAdapters(base, files[::step])
+        placed.set_strengths([0.0] * len(files))
+        assert torch.equal(predict(placed.model), untuned)
+        placed.set_strengths(strengths[::step])
+        difference = predict(placed.model) - expected
+        assert difference.norm() < 1e-5 * expected.norm()
+
+
+@pytest.mark.parametrize("other", ["LoRA", "whole UNet"])
+def test_a_dora_changes_the_same_beside_another(other, tuned, base) -> None:
+    """One convolution on its own: magnitudes are of the base's own outputs."""
+    kinds = (other, "DoRA")
+    files = [tuned(kind, seed, _targets(kind))[0] for seed, kind in enumerate(kinds)]
+    placed = PlacedAdapters(base, files)
+    name = "mid_block.resnets.0.conv1"
+    layer, own = placed.model.unet.get_submodule(name), base.unet.get_submodule(name)
+    x = torch.randn(1, own.in_channels, 4, 4, generator=torch.Generator().manual_seed(2))
+    changes = []
+    with torch.no_grad():
+        for strengths in ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0)):
+            placed.set_strengths(strengths)
+            changes.append(layer(x) - own(x))
+    assert changes[1].norm() > 0.01
+    torch.testing.assert_close(changes[2], changes[0] + changes[1], atol=1e-5, rtol=1e-4)
 
 
 def test_weights_tuned_in_full_are_mixed(tuned, base) -> None:
