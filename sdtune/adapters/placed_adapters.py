@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import torch
 from torch import Tensor, nn
 
 from sdtune.adapters import registry
-from sdtune.adapters.format import AdapterFormat
 from sdtune.adapters.lora.format import LoRAFormat
-from sdtune.adapters.lora.layers import ADAPTER_NAME, tunable_parts
+from sdtune.adapters.lora.layers import ADAPTER_NAME, lora_layers, tunable_parts
 from sdtune.adapters.lora.placement import place_updates
+from sdtune.adapters.lora.reading import Updates
+from sdtune.adapters.lora.updates import AdapterType
 from sdtune.adapters.verification import frozen_copy
 from sdtune.adapters.words.loading import load_word
 from sdtune.models.stable_diffusion import StableDiffusion
@@ -29,8 +30,9 @@ class PlacedAdapters:
 
     At strength 1 an adapter does what it did while it was trained, to the last bit if it is alone;
     at 0 it does nothing, to the last bit. In between a LoRA's change is multiplied, and weights
-    that were tuned in full (keys and values, a whole UNet) are mixed with the base's; the changes
-    of several are added. Learned words are either there or not.
+    that were tuned in full (keys and values, a whole UNet) are mixed with the base's. The changes
+    of several, each that of the base's own weights, are added, whatever their order. Learned words
+    are either there or not.
 
     Args:
         base: A bundle without adapters; it is left as it is.
@@ -48,13 +50,27 @@ class PlacedAdapters:
         self._paths = [files[-1] for files in adapters]
         self._mixed = _MixedWeights(base, self.model)
         self._places: list[list[_Strengthen]] = [[] for _ in adapters]
-        forms = [[(registry.recognise(path), path) for path in files] for files in adapters]
-        # LoRAs wrap the modules of others, so that these are looked up before
-        for is_lora in (False, True):
-            for number, each in enumerate(forms):
-                for form, path in each:
-                    if isinstance(form, LoRAFormat) is is_lora:
-                        self._places[number] += self._place(base, form, path, number)
+        loras: list[tuple[int, Updates]] = []
+        for number, files in enumerate(adapters):
+            for path in files:
+                form = registry.recognise(path)
+                if isinstance(form, LoRAFormat):
+                    for word in form.words(path):
+                        load_word(self.model, word, path)
+                    parts = tunable_parts(base)
+                    loras.append((number, form.read(path, parts, base=str(base.source))))
+                elif form.adapter_type.loads_first:
+                    form.load(self.model, path)
+                else:
+                    tuned = frozen_copy(base)
+                    form.load(tuned, path)
+                    self._places[number].append(self._mixed.add(tuned, path))
+        self._is_alone = sum(map(len, self._places)) + len(loras) == 1
+        # LoRAs wrap the modules of others, so that these were looked up before
+        loras.sort(key=lambda each: _order(each[1]))
+        for count, (number, updates) in enumerate(loras):
+            name = f"adapter_{count}" if count else ADAPTER_NAME
+            self._places[number] += self._place(base, updates, name)
         self.set_strengths([1.0] * len(adapters))
 
     def set_strengths(self, strengths: Sequence[float]) -> None:
@@ -82,46 +98,67 @@ class PlacedAdapters:
                 strengthen(strength)
         self._mixed.mix()
 
-    def _place(
-        self, base: StableDiffusion, form: AdapterFormat[Any], path: Path, number: int
-    ) -> list[_Strengthen]:
-        if form.adapter_type.loads_first:
-            form.load(self.model, path)
-            return []
-        if isinstance(form, LoRAFormat):
-            for word in form.words(path):
-                load_word(self.model, word, path)
-            updates = form.read(path, tunable_parts(base), base=str(base.source))
-            name = ADAPTER_NAME if number == 0 else f"adapter_{number}"
-            layers = place_updates(tunable_parts(self.model), updates, name=name)
-            return [_LoRAStrength(layer, name).set for layer in layers]
-        tuned = frozen_copy(base)
-        form.load(tuned, path)
-        return [self._mixed.add(tuned, path)]
+    def _place(self, base: StableDiffusion, updates: Updates, name: str) -> list[_Strengthen]:
+        layers = place_updates(tunable_parts(self.model), updates, name=name)
+        names = {layer: module for module, layer in lora_layers(self.model).items()}
+        strengths: list[_Strengthen] = []
+        for layer in layers:
+            own = base.get_submodule(names[layer].replace(".base_layer", ""))
+            strengths.append(_LoRAStrength(layer, name, None if self._is_alone else own).set)
+        return strengths
+
+
+def _order(updates: Updates) -> tuple[int, bool]:
+    """Sort by what can be in which: a LoRA's layer wraps a frozen one, a LoHa's or LoKr's any.
+
+    DoRAs are the first, for which the casts of a layer's input are PEFT's.
+    """
+    every = [each for modules in updates.values() for each in modules.values()]
+    kinds: tuple[AdapterType, ...] = get_args(AdapterType)
+    is_dora = any("magnitude" in each.tensors for each in every)
+    return kinds.index(every[0].adapter_type), not is_dora
 
 
 class _LoRAStrength:
-    """The strength of one adapter in one of PEFT's layers."""
+    """The strength of one adapter in one of PEFT's layers.
 
-    def __init__(self, layer: Any, name: str) -> None:
+    Args:
+        layer: PEFT's layer.
+        name: What the adapter is called in it.
+        own: The base's own layer, if other adapters change what this one gives.
+    """
+
+    def __init__(self, layer: Any, name: str, own: nn.Module | None) -> None:
         self._layer = layer
         self._name = name
+        self._own = own
         self._scaling = float(layer.scaling[name])
         self._strength = 1.0
         magnitudes: Mapping[str, nn.Module] = getattr(layer, "lora_magnitude_vector", {})
         self._is_dora = name in magnitudes
         if self._is_dora:  # what it adds is not linear in alpha
             magnitudes[name].register_forward_hook(self._multiplied)
+            if own is not None:
+                magnitudes[name].register_forward_pre_hook(self._of_the_base, with_kwargs=True)
 
     def set(self, strength: float) -> None:
         self._strength = strength
-        active = [each for each in self._layer.active_adapters if each != self._name]
-        active += [self._name] if strength else []
         names = list(self._layer.scaling)
-        self._layer.set_adapter(sorted(active, key=names.index))
+        # PEFT makes all layers hold the name of the last that it placed in any
+        active = {each for each in self._layer.active_adapters if each != self._name}
+        active |= {self._name} if strength else set()
+        self._layer.set_adapter([each for each in names if each in active])
         cast(nn.Module, self._layer).requires_grad_(False)
         if not self._is_dora:
             self._layer.scaling[self._name] = strength * self._scaling
+
+    def _of_the_base(
+        self, module: nn.Module, inputs: tuple[Tensor], options: dict[str, Any]
+    ) -> tuple[tuple[Tensor], dict[str, Any]]:
+        """Let a DoRA scale what the base's layer gives, without the changes by others."""
+        own: Any = self._own
+        result = own(inputs[0].to(own.weight.dtype))
+        return inputs, {**options, "base_layer": own, "base_result": result}
 
     def _multiplied(self, module: nn.Module, inputs: Any, output: Tensor) -> Tensor | None:
         return None if self._strength == 1.0 else self._strength * output

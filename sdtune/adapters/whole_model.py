@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from sdtune.adapters import registry
 from sdtune.adapters.keys_values.adapter import CrossAttentionAdapter
 from sdtune.adapters.lora.adapter import LoRAAdapter
-from sdtune.adapters.lora.layers import ADAPTER_NAME, lora_layers
+from sdtune.adapters.lora.format import LoRAFormat
+from sdtune.adapters.lora.layers import ADAPTER_NAME, lora_layers, tunable_parts
+from sdtune.adapters.lora.placement import place_updates
 from sdtune.adapters.pipeline import find_adapter_files
-from sdtune.adapters.verification import check_same_output, evaluating, prediction
+from sdtune.adapters.verification import (
+    check_same_output,
+    evaluating,
+    frozen_copy,
+    prediction,
+)
+from sdtune.adapters.words.loading import load_word
 from sdtune.files import tensor_file
 from sdtune.files.atomic_file import replaced_atomically
 from sdtune.models.loading import load, load_tokenizers
@@ -34,12 +44,17 @@ _SUFFIX = ".safetensors"
 def merge_into_base(
     base: str | Path, adapters: Sequence[str | Path], weights: Sequence[float] | None = None
 ) -> StableDiffusion:
-    """Work adapters into their base.
+    """Work adapters into their base: to its weights, what each changes of them is added.
+
+    The order makes no difference. Each is worked into the base's own weights, and is so read as if
+    it were the only one: a whole UNet takes the place of no other, and a DoRA's directions are
+    those that it was trained around.
 
     Args:
         base: What they were trained on, see `load`.
         adapters: One or more of any kind, as `find_adapter_files` finds them.
-        weights: What each LoRA is multiplied by; None for 1.
+        weights: What each one's change is multiplied by, finite; None for 1. As in
+            `PlacedAdapters`, 0 leaves the base.
 
     Returns:
         A bundle without adapters that does what the base does with all of them. Learned words are
@@ -50,20 +65,70 @@ def merge_into_base(
         ValueError: If one is for another kind of base, or its kind cannot be worked in or weighed.
     """
     given = [1.0] * len(adapters) if weights is None else list(weights)
-    if len(given) != len(adapters) or not adapters:
+    if len(given) != len(adapters) or not adapters or not all(map(math.isfinite, given)):
         raise ValueError(
-            f"Expected `weights` to be one for each of {len(adapters)} adapters, but got "
-            f"{len(given)}."
+            f"Expected a finite weight for each of {len(adapters)} adapters, but got {given}."
         )
     files = [find_adapter_files(each) for each in adapters]
     for paths, weight in zip(files, given, strict=True):
         check_bakeable(paths, weight)
     model = load(base)
+    own = frozen_copy(model)
+    sums: dict[str, Tensor] = {}
     for paths, weight in zip(files, given, strict=True):
         for path in paths:
-            registry.recognise(path).load(model, path)
-        bake(model, weight)
+            _load_words(model, path)
+            _add(sums, own, _tuned_weights(own, path), weight)
+    parameters = dict(model.named_parameters())
+    for name, values in sums.items():
+        parameters[name].data = values.to(parameters[name].dtype)
     return model
+
+
+def _load_words(model: StableDiffusion, path: Path) -> None:
+    form = registry.recognise(path)
+    if form.adapter_type.loads_first:
+        form.load(model, path)
+    elif isinstance(form, LoRAFormat):
+        for word in form.words(path):
+            load_word(model, word, path)
+
+
+def _tuned_weights(base: StableDiffusion, path: Path) -> dict[str, Tensor]:
+    """Work the weights of one file into a copy of the base, and give those that it changes."""
+    form = registry.recognise(path)
+    if form.adapter_type.loads_first:
+        return {}
+    tuned = frozen_copy(base)
+    if isinstance(form, LoRAFormat):  # without the words that may be in it
+        parts = tunable_parts(tuned)
+        place_updates(parts, form.read(path, parts, base=str(base.source)))
+        bake(tuned)
+    else:
+        form.load(tuned, path)
+    before, after = dict(base.named_parameters()), dict(tuned.named_parameters())
+    if before.keys() != after.keys():
+        raise ValueError(
+            f"Expected adapters that can be worked into a base, but {path} adds modules of its own."
+        )
+    return {
+        name: weight.detach()
+        for name, weight in after.items()
+        if weight.data_ptr() != before[name].data_ptr()
+    }
+
+
+@torch.no_grad()
+def _add(
+    sums: dict[str, Tensor], base: StableDiffusion, tuned: Mapping[str, Tensor], weight: float
+) -> None:
+    own = dict(base.named_parameters())
+    for name, values in tuned.items():
+        if name not in sums and weight == 1.0:  # to the last bit
+            sums[name] = values
+        elif weight:
+            before = own[name].detach().float()
+            sums[name] = sums.get(name, before) + weight * (values.float() - before)
 
 
 def check_bakeable(files: Sequence[Path], weight: float = 1.0) -> None:
@@ -71,31 +136,32 @@ def check_bakeable(files: Sequence[Path], weight: float = 1.0) -> None:
 
     Args:
         files: Its files.
-        weight: What it is to be multiplied by.
+        weight: What its change is to be multiplied by.
 
     Raises:
         ValueError: If its kind cannot be worked in or weighed.
     """
-    for path in files:
-        kind = registry.recognise(path).adapter_type
+    kinds = [registry.recognise(path).adapter_type for path in files]
+    for path, kind in zip(files, kinds, strict=True):
         if kind is CrossAttentionAdapter:
             raise ValueError(
                 f"Expected adapters that can be worked into a base, but {path} is of keys and "
                 "values, which are read by attention processors of their own."
             )
-        if weight != 1.0 and kind is not LoRAAdapter and not kind.loads_first:
-            raise ValueError(f"Expected a weight of 1 for {path}, which is a {kind.kind}.")
+    if weight != 1.0 and all(kind.loads_first for kind in kinds):
+        raise ValueError(
+            f"Expected the weight of {files[-1]} to be 1, but got {weight:g}: learned words are "
+            "either in the vocabulary or not."
+        )
 
 
-def bake(model: StableDiffusion, weight: float = 1.0) -> None:
+def bake(model: StableDiffusion) -> None:
     """Add a model's LoRA to the weights below it, and take it out, in place.
 
     Args:
         model: A bundle, with or without a LoRA, LoHa or LoKr.
-        weight: What it is multiplied by.
     """
     for layer in lora_layers(model).values():
-        cast(Any, layer).scale_layer(weight)
         cast(Any, layer).merge(safe_merge=True, adapter_names=[ADAPTER_NAME])
     LoRAAdapter.remove(model)
 

@@ -43,7 +43,8 @@ def merge(
             layout for a whole model.
         base: What the adapters were trained on, as in a recipe; by default the first one's run's
             own, else nano.
-        weights: What each LoRA is multiplied by; 1 by default.
+        weights: What each LoRA, or with `into_base` the change by each adapter, is multiplied by; 1
+            by default.
         rank: Rank of the sum of LoRAs; by default all ranks together, which loses nothing.
         into_base: Write the base with the adapters worked into it.
         dtype: Type of a whole model's weights.

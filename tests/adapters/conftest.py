@@ -6,7 +6,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from sdtune.adapters.lora import lora_parameters
+from sdtune.adapters.adapter_set import AdapterSet
+from sdtune.adapters.keys_values import (
+    CrossAttentionAdapter,
+    add_tuned_projections,
+    tuned_projections,
+)
+from sdtune.adapters.lora import LoRAAdapter, add_lora, lora_parameters
+from sdtune.adapters.lora.settings import TargetModules
+from sdtune.adapters.pipeline import find_adapter_files
+from sdtune.adapters.whole_unet import TunedUNet
+from sdtune.adapters.words import TokenEmbeddingAdapter, add_token_embedding
 from sdtune.models import StableDiffusion, load
 
 
@@ -52,3 +62,48 @@ def predict():
         return model(noise.to(model.dtype), torch.tensor([100, 700]), conditioning)
 
     return prediction
+
+
+@pytest.fixture
+def tuned(base: StableDiffusion, tmp_path: Path):
+    """Return a function that makes a trained adapter: its files and the model that it is in."""
+
+    def make(
+        kind: str, seed: int = 0, target_modules: TargetModules | list[str] = "attention"
+    ) -> tuple[list[Path], StableDiffusion]:
+        model = copy.deepcopy(base)
+        noise = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            if kind == "keys and values":
+                add_tuned_projections(model)
+                for layer in tuned_projections(model).values():
+                    layer.weight += 0.1 * torch.randn(layer.weight.shape, generator=noise)
+                adapter = CrossAttentionAdapter.from_model(model)
+            elif kind == "whole UNet":
+                for weight in model.unet.parameters():
+                    weight += 0.02 * torch.randn(weight.shape, generator=noise)
+                adapter = TunedUNet.from_model(model)
+            elif kind == "word":
+                [rows] = add_token_embedding(model, f"<word{seed}>", "a")
+                rows += torch.randn(rows.shape, generator=noise)
+                adapter = TokenEmbeddingAdapter.from_model(model)
+            else:
+                kinds = {"LoHa": "loha", "LoKr": "lokr"}
+                add_lora(
+                    model,
+                    rank=2,
+                    alpha=4,
+                    target_modules=target_modules,
+                    use_dora=kind == "DoRA",
+                    text_encoder=kind == "LoRA",
+                    adapter_type=kinds.get(kind, "lora"),
+                    seed=seed,
+                )
+                for parameter in lora_parameters(model):
+                    parameter += 0.1 * torch.randn(parameter.shape, generator=noise)
+                adapter = LoRAAdapter.from_model(model)
+        folder = tmp_path / f"{kind}_{seed}"
+        AdapterSet(adapter).save(folder)
+        return find_adapter_files(folder), model
+
+    return make

@@ -1,68 +1,14 @@
 from __future__ import annotations
 
-import copy
+from itertools import combinations_with_replacement
 from pathlib import Path
 
 import pytest
 import torch
 
-from sdtune.adapters.adapter_set import AdapterSet
-from sdtune.adapters.keys_values import (
-    CrossAttentionAdapter,
-    add_tuned_projections,
-    tuned_projections,
-)
-from sdtune.adapters.lora import LoRAAdapter, add_lora, lora_parameters
-from sdtune.adapters.pipeline import find_adapter_files
 from sdtune.adapters.placed_adapters import PlacedAdapters
-from sdtune.adapters.whole_unet.adapter import TunedUNet
-from sdtune.adapters.words.adapter import TokenEmbeddingAdapter
-from sdtune.adapters.words.layers import add_token_embedding
-from sdtune.models import StableDiffusion
+from sdtune.adapters.whole_model import merge_into_base
 from tests.fast_part import some_fast
-
-
-@pytest.fixture
-def tuned(base: StableDiffusion, train, tmp_path: Path):
-    """Return a function that makes a trained adapter: its files and the model that it is in."""
-
-    def make(kind: str, seed: int = 0) -> tuple[list[Path], StableDiffusion]:
-        model = copy.deepcopy(base)
-        noise = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            if kind == "keys and values":
-                add_tuned_projections(model)
-                for layer in tuned_projections(model).values():
-                    layer.weight += 0.1 * torch.randn(layer.weight.shape, generator=noise)
-                adapter = CrossAttentionAdapter.from_model(model)
-            elif kind == "whole UNet":
-                for weight in model.unet.parameters():
-                    weight += 0.02 * torch.randn(weight.shape, generator=noise)
-                adapter = TunedUNet.from_model(model)
-            elif kind == "word":
-                [rows] = add_token_embedding(model, f"<word{seed}>", "a")
-                rows += torch.randn(rows.shape, generator=noise)
-                adapter = TokenEmbeddingAdapter.from_model(model)
-            else:
-                kinds = {"LoHa": "loha", "LoKr": "lokr"}
-                add_lora(
-                    model,
-                    rank=2,
-                    alpha=4,
-                    use_dora=kind == "DoRA",
-                    text_encoder=kind == "LoRA",
-                    adapter_type=kinds.get(kind, "lora"),
-                    seed=seed,
-                )
-                for parameter in lora_parameters(model):
-                    parameter += 0.1 * torch.randn(parameter.shape, generator=noise)
-                adapter = LoRAAdapter.from_model(model)
-        folder = tmp_path / f"{kind}_{seed}"
-        AdapterSet(adapter).save(folder)
-        return find_adapter_files(folder), model
-
-    return make
-
 
 KINDS = ("LoRA", "DoRA", "LoHa", "LoKr", "keys and values", "whole UNet")
 
@@ -127,6 +73,56 @@ def test_changes_of_two_are_added(tuned, base) -> None:
             changes[strengths] = layer(x) - own(x)
     expected = 0.5 * changes[1.0, 0.0] - 2 * changes[0.0, 1.0]
     torch.testing.assert_close(changes[0.5, -2.0], expected, atol=1e-5, rtol=1e-4)
+
+
+SUMMED = ("LoRA", "DoRA", "LoHa", "LoKr", "whole UNet")
+SEVERAL = [
+    *(" + ".join(pair) for pair in combinations_with_replacement(SUMMED, 2)),
+    "LoRA + LoHa + LoRA",
+    "LoHa + LoKr + LoHa",
+    "whole UNet + LoKr + LoHa + LoRA + DoRA",
+]
+
+
+def _targets(kind: str) -> list[str]:
+    """A convolution too, which not every kind of PEFT's layers can have in it."""
+    return ["to_q", "conv1", *(["q_proj"] if kind == "LoRA" else [])]
+
+
+@pytest.mark.parametrize("several", some_fast(SEVERAL, ["LoRA + DoRA", "LoRA + LoHa + LoRA"]))
+def test_in_any_order_several_do_what_they_do_worked_into_the_base(
+    several, tuned, base, predict, micro_sd: Path
+) -> None:
+    kinds = several.split(" + ")
+    files = [tuned(kind, seed, _targets(kind))[0] for seed, kind in enumerate(kinds)]
+    strengths = [0.5, -1.0, 1.0, 0.7, -0.3][: len(kinds)]
+    merged = merge_into_base(micro_sd, [each[-1] for each in files], strengths)
+    expected, untuned = predict(merged), predict(base)
+    for step in (1, -1):
+        placed = PlacedAdapters(base, files[::step])
+        placed.set_strengths([0.0] * len(files))
+        assert torch.equal(predict(placed.model), untuned)
+        placed.set_strengths(strengths[::step])
+        difference = predict(placed.model) - expected
+        assert difference.norm() < 1e-5 * expected.norm()
+
+
+@pytest.mark.parametrize("other", ["LoRA", "whole UNet"])
+def test_a_dora_changes_the_same_beside_another(other, tuned, base) -> None:
+    """One convolution on its own: magnitudes are of the base's own outputs."""
+    kinds = (other, "DoRA")
+    files = [tuned(kind, seed, _targets(kind))[0] for seed, kind in enumerate(kinds)]
+    placed = PlacedAdapters(base, files)
+    name = "mid_block.resnets.0.conv1"
+    layer, own = placed.model.unet.get_submodule(name), base.unet.get_submodule(name)
+    x = torch.randn(1, own.in_channels, 4, 4, generator=torch.Generator().manual_seed(2))
+    changes = []
+    with torch.no_grad():
+        for strengths in ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0)):
+            placed.set_strengths(strengths)
+            changes.append(layer(x) - own(x))
+    assert changes[1].norm() > 0.01
+    torch.testing.assert_close(changes[2], changes[0] + changes[1], atol=1e-5, rtol=1e-4)
 
 
 def test_weights_tuned_in_full_are_mixed(tuned, base) -> None:

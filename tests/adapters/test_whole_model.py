@@ -20,32 +20,39 @@ from sdtune.models import StableDiffusion, load, single_file
 
 
 @pytest.fixture(scope="module")
-def base(tiny_sd: Path) -> StableDiffusion:
+def tiny(tiny_sd: Path) -> StableDiffusion:
     """Of Stable Diffusion 1's blocks, which a file in the original layout has."""
     return load(tiny_sd)
 
 
 @pytest.fixture
-def lora(model, train, tmp_path: Path) -> Path:
+def tiny_model(tiny: StableDiffusion) -> StableDiffusion:
+    """One of the test's own."""
+    return copy.deepcopy(tiny)
+
+
+@pytest.fixture
+def lora(tiny_model, train, tmp_path: Path) -> Path:
     """A LoRA; the model keeps it."""
-    add_lora(model, rank=3, alpha=0.7, target_modules=["to_q", "conv1", "fc1"], text_encoder=True)
-    train(model)
-    AdapterSet(LoRAAdapter.from_model(model)).save(tmp_path / "lora")
+    targets = ["to_q", "conv1", "fc1"]
+    add_lora(tiny_model, rank=3, alpha=0.7, target_modules=targets, text_encoder=True)
+    train(tiny_model)
+    AdapterSet(LoRAAdapter.from_model(tiny_model)).save(tmp_path / "lora")
     return tmp_path / "lora"
 
 
 @pytest.mark.slow
 def test_the_model_does_what_base_and_adapter_do(
-    model, base, lora: Path, tiny_sd: Path, predict
+    tiny_model, tiny, lora: Path, tiny_sd: Path, predict
 ) -> None:
     merged = merge_into_base(tiny_sd, [lora])
     assert not lora_layers(merged)
-    torch.testing.assert_close(predict(merged), predict(model.eval()), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(predict(merged), predict(tiny_model.eval()), rtol=1e-4, atol=1e-4)
     twice = merge_into_base(tiny_sd, [lora, lora], [0.25, 0.5])
-    for layer in lora_layers(model).values():
+    for layer in lora_layers(tiny_model).values():
         layer.scaling[ADAPTER_NAME] *= 0.75
-    torch.testing.assert_close(predict(twice), predict(model), rtol=1e-4, atol=1e-4)
-    assert (predict(base) - predict(merged)).abs().max() > 1e-2
+    torch.testing.assert_close(predict(twice), predict(tiny_model.eval()), rtol=1e-4, atol=1e-4)
+    assert (predict(tiny) - predict(merged)).abs().max() > 1e-2
 
 
 @pytest.mark.slow
@@ -115,10 +122,12 @@ def test_what_is_not_ours_is_not_overwritten(micro_sd: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_words_go_into_a_folder_and_not_into_a_file(model, tiny_sd: Path, tmp_path: Path) -> None:
-    add_token_embedding(model, "<erica>", "c", num_vectors=2)
-    AdapterSet(TokenEmbeddingAdapter.from_model(model)).save(tmp_path / "word")
-    expected = model.encode_prompts(["a <erica>"]).encoder_hidden_states
+def test_words_go_into_a_folder_and_not_into_a_file(
+    tiny_model, tiny_sd: Path, tmp_path: Path
+) -> None:
+    add_token_embedding(tiny_model, "<erica>", "c", num_vectors=2)
+    AdapterSet(TokenEmbeddingAdapter.from_model(tiny_model)).save(tmp_path / "word")
+    expected = tiny_model.encode_prompts(["a <erica>"]).encoder_hidden_states
     merged = merge_into_base(tiny_sd, [tmp_path / "word"])
     with pytest.raises(ValueError, match="has no vocabulary to hold <erica> <erica>_1: leave"):
         write_whole_model(merged, tiny_sd, tmp_path / "whole.safetensors")
@@ -127,11 +136,38 @@ def test_words_go_into_a_folder_and_not_into_a_file(model, tiny_sd: Path, tmp_pa
     torch.testing.assert_close(again.encoder_hidden_states, expected)
 
 
-def test_what_cannot_be_worked_in_is_refused(base, tiny_sd: Path, tmp_path: Path) -> None:
-    model = copy.deepcopy(base)
-    add_tuned_projections(model)
-    AdapterSet(CrossAttentionAdapter.from_model(model)).save(tmp_path / "keys")
+def test_what_cannot_be_worked_in_is_refused(tiny_model, tiny_sd: Path, tmp_path: Path) -> None:
+    add_tuned_projections(tiny_model)
+    AdapterSet(CrossAttentionAdapter.from_model(tiny_model)).save(tmp_path / "keys")
     with pytest.raises(ValueError, match="is of keys and values, which are read by attention"):
         merge_into_base(tiny_sd, [tmp_path / "keys"])
-    with pytest.raises(ValueError, match="to be one for each of 1 adapters, but got 2"):
+    with pytest.raises(ValueError, match=r"for each of 1 adapters, but got \[1\.0, 1\.0\]"):
         merge_into_base(tiny_sd, [tmp_path / "keys"], [1.0, 1.0])
+
+
+def test_a_word_alone_has_no_weight(tuned, micro_sd: Path) -> None:
+    [word], _ = tuned("word")
+    with pytest.raises(ValueError, match=r"to be 1, but got 0\.5: learned words are either in"):
+        merge_into_base(micro_sd, [word], [0.5])
+
+
+@pytest.mark.parametrize("kinds", [("LoRA", "whole UNet", "DoRA"), ("whole UNet", "whole UNet")])
+def test_changes_of_several_are_added_in_any_order(kinds, tuned, base, micro_sd: Path) -> None:
+    """Each as far as its weight says, from the base's own weights."""
+    files = [tuned(kind, seed)[0][-1] for seed, kind in enumerate(kinds)]
+    alone = [dict(merge_into_base(micro_sd, [each]).named_parameters()) for each in files]
+    weights = [0.5, -1.0, 2.0][: len(files)]
+    own = dict(base.named_parameters())
+    merged = dict(merge_into_base(micro_sd, files, weights).named_parameters())
+    turned = dict(merge_into_base(micro_sd, files[::-1], weights[::-1]).named_parameters())
+    for name, before in own.items():
+        changes = [w * (each[name] - before) for w, each in zip(weights, alone, strict=True)]
+        expected = before + sum(changes)
+        torch.testing.assert_close(merged[name], expected, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(turned[name], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["LoRA", "DoRA", "whole UNet"])
+def test_a_weight_of_nothing_is_the_base(kind, tuned, base, micro_sd: Path) -> None:
+    merged = merge_into_base(micro_sd, [tuned(kind)[0][-1]], [0.0]).state_dict()
+    assert all(torch.equal(merged[n], each) for n, each in base.state_dict().items())

@@ -29,3 +29,31 @@ def test_another_text_takes_the_place_of_all_its_tokens() -> None:
 
 def test_text_is_taken_literally() -> None:
     assert substitute(r"a <a.b> and <axb>", {"<a.b>": r"\1"}) == r"a \1 and <axb>"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("photo, EasyNegativeV2", "photo, EasyNegativeV2 EasyNegativeV2_1"),
+        ("easynegativev2, easynegative", "EasyNegativeV2 EasyNegativeV2_1, EasyNegative <1>"),
+        ("EasyNegativeV2_1", "EasyNegativeV2_1"),
+        ("bad bad_1 bad_2, bad_2", "bad bad_1 bad_2 bad_2_1, bad_2 bad_2_1"),
+        ("bad bad_23", "bad bad_1"),
+    ],
+)
+@pytest.mark.parametrize("step", [1, -1])
+def test_of_words_that_begin_alike_the_longer_one_is_read(
+    step: int, prompt: str, expected: str
+) -> None:
+    substitutions = {
+        "EasyNegative": "EasyNegative <1>",
+        "EasyNegativeV2": "EasyNegativeV2 EasyNegativeV2_1",
+        "bad": "bad bad_1",
+        "bad_2": "bad_2 bad_2_1",
+    }
+    assert substitute(prompt, dict(list(substitutions.items())[::step])) == expected
+
+
+def test_what_was_put_in_place_is_not_looked_at_again() -> None:
+    assert substitute("<a> <b>", {"<a>": "<b>", "<b>": "<a>"}) == "<b> <a>"
+    assert substitute("a cat", {}) == "a cat"
