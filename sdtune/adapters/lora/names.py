@@ -156,6 +156,8 @@ def pattern_value(patterns: Mapping[str, float], module: str, default: float) ->
     Returns:
         The value.
     """
+    if not patterns:
+        return default
     from peft.utils.other import get_pattern_key
 
     short = module.removeprefix(_TEXT_LEVEL)
