@@ -79,6 +79,8 @@ class PEFTFormat(LoRAFormat):
 
     def write(self, adapter: LoRAAdapter, path: Path, metadata: Mapping[str, str]) -> None:
         """Write a folder for `PeftModel.from_pretrained` for each part that is tuned."""
+        for part in adapter.weights:
+            tensor_file.check_companion(path / part / CONFIG_NAME, path / part / _WEIGHTS)
         for part, weights in adapter.weights.items():
             config = copy.copy(adapter.configs[part])
             config.base_model_name_or_path, config.inference_mode = None, True
