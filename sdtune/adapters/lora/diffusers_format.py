@@ -31,7 +31,7 @@ from sdtune.adapters.lora.layers import (
     lora_parameters,
     tunable_parts,
 )
-from sdtune.adapters.lora.names import text_module_name
+from sdtune.adapters.lora.names import text_module_name, with_text_level
 from sdtune.adapters.lora.peft_config import (
     CONFIG_KEY,
     alpha_of_module,
@@ -238,7 +238,7 @@ def _portable(config: Any) -> dict[str, Any]:
 def _diffusers_key(part: str, module: str, kind: str) -> str:
     if part != "unet":
         # transformers 5.6 dropped a level from the modules' names, which older ones expect
-        module = f"{_TEXT_LEVEL}{module.removeprefix(_TEXT_LEVEL)}"
+        module = with_text_level(module)
         if kind == "magnitude":  # transformers' reader puts the adapter's name before a last level
             return f"{module}.lora_magnitude_vector.weight"
         return f"{module}.lora_linear_layer.{_SIDES[kind]}"
