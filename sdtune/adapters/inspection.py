@@ -21,13 +21,13 @@ from sdtune.adapters.layer_names import (
     layers,
     width_attended,
 )
+from sdtune.adapters.lora.dimensions import check_dimensions
+from sdtune.adapters.lora.peft_config import CONFIG_KEY, CONFIG_NAME, header_configs, read_config
 from sdtune.adapters.pipeline import find_adapter_files
 from sdtune.files import tensor_file
 from sdtune.models.single_file import SUFFIXES, find_single_file
 
 __all__ = ["InspectedFile", "file_hashes", "inspect_adapter"]
-
-_CONFIG_KEY = "lora_adapter_metadata"
 
 _PEFT = re.compile(r"^base_model\.model\.")
 
@@ -49,7 +49,7 @@ _VERSIONS = {
 }
 
 # strings of the header that are long tables, or said elsewhere
-_NO_RECORD = frozenset({_CONFIG_KEY, "ss_tag_frequency", "ss_bucket_info", "ss_dataset_dirs"})
+_NO_RECORD = frozenset({CONFIG_KEY, "ss_tag_frequency", "ss_bucket_info", "ss_dataset_dirs"})
 
 _WHOLE_MODEL = 2**30  # bytes: no adapter but a whole UNet is as large
 
@@ -121,10 +121,12 @@ def _inspect(path: Path) -> InspectedFile:
     is_small = sum(each.stat().st_size for each in files) < _WHOLE_MODEL
     is_readable = bool(shapes) and (form is not None or is_small)
     tensors, notes = _read(path, files, is_readable=is_readable)
+    configs, damage = _configs(path, metadata)
+    notes += damage
     words: list[str] = []
     if not notes:
         words = [each.placeholder_token for each in registry.read_words([path])]
-    modules = layers(shapes, _alphas(tensors), _configs(path, metadata))
+    modules = layers(shapes, _alphas(tensors), configs)
     hashes = file_hashes(files[0]) if len(files) == 1 else {}
     return InspectedFile(
         path=str(path),
@@ -151,6 +153,7 @@ def _read(
         for each in files if is_readable else ():
             read = tensor_file.read_tensors(each)
             tensors |= {_full_name(each, path, name): tensor for name, tensor in read.items()}
+        check_dimensions({name: tuple(each.shape) for name, each in tensors.items()}, path)
     except ValueError as error:
         return {}, [str(error)]
     return tensors, []
@@ -175,21 +178,20 @@ def _alphas(tensors: Mapping[str, Tensor]) -> dict[str, float]:
     }
 
 
-def _configs(path: Path, metadata: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Read the configurations that say alpha: part -> configuration."""
-    found: dict[str, dict[str, Any]] = {}
+def _configs(
+    path: Path, metadata: Mapping[str, str]
+) -> tuple[dict[str, Mapping[str, Any]], list[str]]:
+    """Read the configurations that say alpha: part -> configuration; or say what is wrong."""
+    found: dict[str, Mapping[str, Any]] = {}
     try:
-        for key, value in json.loads(metadata.get(_CONFIG_KEY, "{}")).items():
-            part, _, name = key.partition(".")
-            found.setdefault(part, {})[name] = value
-    except (ValueError, AttributeError):
-        return {}
-    if path.is_dir():
-        for file in (path / "adapter_config.json", *path.glob("*/adapter_config.json")):
+        found |= header_configs(metadata, path)
+        for file in (path / CONFIG_NAME, *path.glob(f"*/{CONFIG_NAME}")) if path.is_dir() else ():
             if file.is_file():
                 part = file.parent.name if file.parent != path else "unet"
-                found[part] = json.loads(file.read_text(encoding="utf-8"))
-    return found
+                found[part] = read_config(file.parent)
+    except ValueError as error:
+        return {}, [str(error)]
+    return found, []
 
 
 def _family(shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str]) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sdtune.adapters.lora.peft_config import alpha_of_module
+
 __all__ = ["LayerGroup", "folded", "is_of_module", "layers", "width_attended"]
 
 # the end of a tensor's name that tells what it is of a module; the first that fits
@@ -62,25 +64,28 @@ def layers(
         alphas: Module -> alpha, where it is a tensor.
         configs: Part -> PEFT's configuration, where there is one.
     """
-    for name, shape in shapes.items():
+    for name in shapes:
         for end, kind in _ENDS:
             if not end.search(name):
                 continue
             module = end.sub("", name)
             part, short = _part_of(module)
-            rank = _rank(kind, shape, name)
+            rank = _rank(kind, name, shapes)
             alpha = alphas.get(module)
             if alpha is None and part in configs:
-                alpha = _pattern(configs[part], short)
+                written = short.replace(".processor", "")  # a level of diffusers' first names
+                alpha = alpha_of_module(configs[part], written, rank or 1)
             yield part, short, kind, rank, float(rank) if alpha is None and rank else alpha
 
 
-def _rank(kind: str, shape: tuple[int, ...], name: str) -> int | None:
-    if kind == "LoRA":
-        return shape[0]
-    if kind == "LoHa":
-        return shape[1]
-    return shape[0] if name.endswith("_b") else None  # a full second factor has no rank
+def _rank(kind: str, name: str, shapes: Mapping[str, tuple[int, ...]]) -> int | None:
+    if kind == "LoHa":  # the other factor: of a core, this one's sides are the other way round
+        shape = shapes.get(f"{name.removesuffix('a')}b", ())
+    elif kind == "LoKr" and not name.endswith("_b"):  # a full second factor has no rank
+        shape = shapes.get(name.replace("lokr_w2", "lokr_w1_b"), ())
+    else:
+        shape = shapes[name]
+    return shape[0] if shape else None
 
 
 def _part_of(module: str) -> tuple[str, str]:
@@ -88,16 +93,6 @@ def _part_of(module: str) -> tuple[str, str]:
         if prefix.match(module):
             return part, prefix.sub("", module)
     return ("text_encoder" if "text_model" in module else "unet"), module
-
-
-def _pattern(config: Mapping[str, Any], module: str) -> float | None:
-    module = module.replace(".processor", "")  # a level of diffusers' first names
-    patterns = config.get("alpha_pattern") or {}
-    for name, alpha in patterns.items():
-        if module == name or module.endswith(f".{name}"):
-            return float(alpha)
-    alpha = config.get("lora_alpha", config.get("alpha"))
-    return None if alpha is None else float(alpha)
 
 
 def folded(
@@ -152,6 +147,6 @@ def width_attended(shapes: Mapping[str, tuple[int, ...]]) -> int | None:
     """
     for name, shape in shapes.items():
         is_down = any(end.search(name) and kind == "LoRA" for end, kind in _ENDS)
-        if is_down and re.search(r"attn2[._](?:processor\.)?to_[kv]", name):
+        if is_down and len(shape) > 1 and re.search(r"attn2[._](?:processor\.)?to_[kv]", name):
             return shape[1]
     return None

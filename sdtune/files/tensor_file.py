@@ -18,6 +18,7 @@ from sdtune.files.regular_file import NotAFileError, check_file
 __all__ = [
     "RESERVED",
     "TensorHeader",
+    "check_companion",
     "is_ours",
     "read_header",
     "read_metadata",
@@ -192,6 +193,23 @@ def is_ours(path: str | Path) -> bool:
         return _WRITER.items() <= read_metadata(path).items()
     except (NotAFileError, SafetensorError):
         return False
+
+
+def check_companion(path: Path, weights: Path) -> None:
+    """Check that a file without a writer's name may be replaced: beside weights, it is theirs.
+
+    Args:
+        path: Where a configuration is to be written.
+        weights: The file of tensors that it belongs to.
+
+    Raises:
+        FileExistsError: If it is there and the weights are not, or are not sdtune's.
+    """
+    if path.exists() and not (weights.exists() and is_ours(weights)):
+        raise FileExistsError(
+            f"Expected {path} to be free, but a file is there that sdtune did not write: move it "
+            "away or choose another folder."
+        )
 
 
 def _check_metadata(metadata: Mapping[str, str]) -> None:

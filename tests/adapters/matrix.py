@@ -94,7 +94,8 @@ _READ = {
         "a layer that the base lacks, or of another size"
     ),
     "PEFT's folders: LoRA with DoRA, `lora_bias`, `use_rslora` and patterns; LoHa, LoKr": (
-        "biases of the base, `modules_to_save`"
+        "biases of the base, `modules_to_save`; PiSSA, OLoRA, CorDA, LoRA-GA and LoftQ, which "
+        "change the base; other methods in its configuration (`use_bdlora`, `kasa_config`, …)"
     ),
     "words: diffusers', kohya's (`emb_params`: the word is the file's name), A1111's `.pt` and "
     "`.bin`, `clip_l` with `clip_g`, and those bundled with a LoRA": (
@@ -134,7 +135,8 @@ outputs then differ from the trained model's.
 Whatever is loaded (`load_pipeline`, `sdtune evaluate`, `model.adapter`) is counted: each tensor of
 a file has found its place in the model, or the file is refused by one sentence with its path, its
 layout, the family that it seems to be for, and the first tensor that did not fit. Numbers that are
-not finite are refused. Pickles are read for their tensors and not run.
+not finite, sizes that cannot be multiplied, and values in a configuration that are of the wrong
+kind are refused by their names. Pickles are read for their tensors and not run.
 
 | read | refused by name |
 |---|---|

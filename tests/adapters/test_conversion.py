@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+import re
 from pathlib import Path
 
 import pytest
@@ -9,12 +11,16 @@ from safetensors.torch import load_file, save_file
 from sdtune.adapters import registry
 from sdtune.adapters.adapter_set import AdapterSet
 from sdtune.adapters.conversion import convert_adapters, find_adapters
+from sdtune.adapters.inspection import inspect_adapter
 from sdtune.adapters.keys_values import CrossAttentionAdapter, add_tuned_projections
 from sdtune.adapters.lora import LoRAAdapter, add_lora
+from sdtune.adapters.lora.kohya_format import KohyaFormat
+from sdtune.adapters.lora.kohya_header import HASH_KEYS
 from sdtune.adapters.lora_tools import merge_loras, resize_lora
 from sdtune.adapters.pipeline import find_adapter_files, load_adapter, load_pipeline
 from sdtune.adapters.words import TokenEmbeddingAdapter, add_token_embedding
 from sdtune.files import tensor_file
+from sdtune.models import load
 
 
 @pytest.fixture
@@ -165,3 +171,72 @@ def test_what_a_format_cannot_hold_is_refused(model, base, micro_sd: Path, tmp_p
     assert not (tmp_path / "out").exists()
     assert load_adapter(base, tmp_path / "dora")
     LoRAAdapter.remove(base)
+
+
+def test_hashes_of_one_files_tensors_do_not_go_into_another(
+    saved: Path, micro_sd: Path, tmp_path: Path
+) -> None:
+    source = saved / "adapter" / "kohya_lora.safetensors"
+    assert tensor_file.read_metadata(source).keys() >= HASH_KEYS
+    [path] = convert_adapters(source, "diffusers", tmp_path / "diffusers", micro_sd).values()
+    assert not HASH_KEYS & tensor_file.read_metadata(path).keys()
+    [path] = convert_adapters(source, "PEFT", tmp_path / "PEFT", micro_sd).values()
+    assert not HASH_KEYS & registry.recognise(path).metadata(path).keys()
+    [path] = convert_adapters(path, "kohya", tmp_path / "again", micro_sd).values()
+    [told] = inspect_adapter(path)
+    assert told.notes == []
+    assert told.record["sshs_model_hash"] == told.hashes["sshs_model_hash"]
+
+
+def test_alpha_is_worked_into_diffusers_matrices_by_one_rounding(
+    base, train, micro_sd: Path, tmp_path: Path
+) -> None:
+    model = copy.deepcopy(base)
+    add_lora(model, rank=2, alpha=1.5, target_modules=["to_q"])
+    train(model)
+    kohya = tmp_path / "k.safetensors"
+    KohyaFormat().write(LoRAAdapter.from_model(model), kohya, {})
+    [path] = convert_adapters(kohya, "diffusers", tmp_path / "d", micro_sd).values()
+    [path] = convert_adapters(path, "kohya", tmp_path / "again", micro_sd).values()
+    first, again = load_file(kohya), load_file(path)
+    assert again.keys() == first.keys()
+    for name, tensor in first.items():
+        if name.endswith("down.weight"):
+            assert torch.equal(again[name], tensor)
+        elif name.endswith("up.weight"):
+            torch.testing.assert_close(again[name], 0.75 * tensor, rtol=6e-8, atol=0)
+        else:
+            assert (tensor, again[name]) == (1.5, 2.0)
+
+
+def test_a_lora_on_the_projection_beside_the_second_text_encoder(
+    tiny_xl: Path, tmp_path: Path
+) -> None:
+    name, source = "lora_te2_text_projection", tmp_path / "k.safetensors"
+    weight = load(tiny_xl).text_encoders[1].text_projection.weight
+    down, up = torch.randn(2, weight.shape[1]), torch.randn(weight.shape[0], 2)
+    tensors = {"lora_down.weight": down, "lora_up.weight": up, "alpha": torch.tensor(2.0)}
+    save_file({f"{name}.{key}": each for key, each in tensors.items()}, source)
+    [path] = convert_adapters(source, "diffusers", tmp_path / "d", tiny_xl).values()
+    key = "text_encoder_2.text_projection.lora_linear_layer"
+    assert load_file(path).keys() == {f"{key}.down.weight", f"{key}.up.weight"}
+    [path] = convert_adapters(path, "kohya", tmp_path / "again", tiny_xl).values()
+    again = load_file(path)
+    assert again.keys() == {f"{name}.{key}" for key in tensors}
+    assert torch.equal(again[f"{name}.lora_up.weight"], up)
+
+
+def test_overwriting_leaves_a_configuration_that_is_not_ours(
+    saved: Path, micro_sd: Path, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "out" / "peft" / "text_encoder" / "adapter_config.json"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text('{"mine": true}')
+    source = saved / "adapter" / "kohya_lora.safetensors"
+    with pytest.raises(FileExistsError, match=re.escape(f"Expected {theirs} to be free")):
+        convert_adapters(source, "peft", tmp_path / "out", micro_sd)
+    assert theirs.read_text() == '{"mine": true}'
+    assert not (tmp_path / "out" / "peft" / "unet").exists()
+    theirs.unlink()
+    for _ in range(2):  # over its own
+        convert_adapters(source, "peft", tmp_path / "out", micro_sd)

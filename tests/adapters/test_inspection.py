@@ -142,3 +142,18 @@ def test_pickles_and_broken_numbers_are_told(tmp_path: Path) -> None:
     save_file({"<erica>": torch.full((2, 768), float("nan"))}, tmp_path / "n.safetensors")
     [file] = inspect_adapter(tmp_path / "n.safetensors")
     assert "to be finite, but `<erica>` holds some that are not" in file.notes[0]
+
+
+def test_ranks_are_inner_sides_whatever_the_product(tmp_path: Path) -> None:
+    block = "lora_unet_down_blocks_0_resnets_0_conv"
+    factors = {f"hada_w{n}_{end}": (3, 16) for n in "12" for end in "ab"}
+    shapes = {f"{block}1.{key}": shape for key, shape in factors.items()}
+    shapes |= {f"{block}1.hada_t{n}": (3, 3, 3, 3) for n in "12"}
+    save_file({key: torch.ones(shape) for key, shape in shapes.items()}, tmp_path / "a.safetensors")
+    [told] = inspect_adapter(tmp_path / "a.safetensors")
+    assert [(each.kind, each.rank, each.alpha) for each in told.layers] == [("LoHa", 3, 3.0)]
+    shapes = {f"{block}2.lokr_w1_a": (2, 5), f"{block}2.lokr_w1_b": (5, 2)}
+    shapes |= {f"{block}2.lokr_w2": (8, 8, 3, 3)}
+    save_file({key: torch.ones(shape) for key, shape in shapes.items()}, tmp_path / "b.safetensors")
+    [told] = inspect_adapter(tmp_path / "b.safetensors")
+    assert [(each.kind, each.rank) for each in told.layers] == [("LoKr", 5)]

@@ -1,4 +1,5 @@
 import os
+import re
 
 import pytest
 import torch
@@ -95,3 +96,17 @@ def test_numbers_of_8_bits_are_read_and_written(tmp_path, dtype):
         save_file({"a": lost}, path)
         with pytest.raises(ValueError, match="to be finite, but `a`"):
             tensor_file.read_tensors(path)
+
+
+def test_a_companion_is_ours_beside_weights_of_ours_alone(tmp_path):
+    config, weights = tmp_path / "config.json", tmp_path / "a.safetensors"
+    tensor_file.check_companion(config, weights)
+    config.write_text("{}")
+    with pytest.raises(FileExistsError, match=re.escape(f"Expected {config} to be free")):
+        tensor_file.check_companion(config, weights)
+    save_file({"a": torch.zeros(1)}, weights)
+    with pytest.raises(FileExistsError, match=re.escape(f"Expected {config} to be free")):
+        tensor_file.check_companion(config, weights)
+    weights.unlink()
+    tensor_file.write(weights, {"a": torch.zeros(1)}, {})
+    tensor_file.check_companion(config, weights)

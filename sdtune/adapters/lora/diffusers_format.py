@@ -31,7 +31,14 @@ from sdtune.adapters.lora.layers import (
     lora_parameters,
     tunable_parts,
 )
-from sdtune.adapters.lora.names import pattern_value, text_module_name
+from sdtune.adapters.lora.names import text_module_name, with_text_level
+from sdtune.adapters.lora.peft_config import (
+    CONFIG_KEY,
+    alpha_of_module,
+    header_configs,
+    is_finite_number,
+    json_object,
+)
 from sdtune.adapters.lora.reading import AlphaOf, Updates, read_updates
 from sdtune.adapters.lora.updates import ModuleUpdate, split_key
 from sdtune.files import tensor_file
@@ -42,7 +49,6 @@ from sdtune.models.stable_diffusion import StableDiffusion
 
 __all__ = ["CONFIG_KEY", "DiffusersLoRAFormat"]
 
-CONFIG_KEY = "lora_adapter_metadata"
 _TRAINED_KEY = "sdtune.lora_alpha"
 
 _TEXT_LEVEL = "text_model."
@@ -75,7 +81,7 @@ class DiffusersLoRAFormat(LoRAFormat):
             for module, update in adapter.updates(part).items():
                 for kind, tensor in _folded(update).items():
                     tensors[f"{part}.{_diffusers_key(part, module, kind)}"] = tensor
-                if update.alpha != update.rank:
+                if update.alpha not in (update.rank, 0):  # of 0 nothing comes back
                     trained.setdefault(part, {})[module.removeprefix(_TEXT_LEVEL)] = update.alpha
             for key, value in _portable(adapter.configs[part]).items():
                 configs[f"{part}.{key}"] = value
@@ -106,9 +112,9 @@ class DiffusersLoRAFormat(LoRAFormat):
                 "which says how strong they are: give the folder that holds both."
             )
         metadata = tensor_file.read_header(path).metadata
-        alpha_of = _alpha_of(_json(path, metadata, CONFIG_KEY))
+        alpha_of = _alpha_of(header_configs(metadata, path))
         updates = read_updates(tensors, parts, path, self.name, base, alpha_of=alpha_of)
-        trained = _json(path, metadata, _TRAINED_KEY) if unfolded else {}
+        trained = _trained_alphas(path, metadata) if unfolded else {}
         return _unfolded(updates, trained) if trained else updates
 
     def read_back(self, model: StableDiffusion, path: Path) -> None:
@@ -154,23 +160,24 @@ def _shortened(trained: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str
     }
 
 
-def _json(path: Path, metadata: Mapping[str, str], key: str) -> dict[str, Any]:
-    try:
-        content = json.loads(metadata.get(key, "{}"))
-    except ValueError as error:
-        raise ValueError(f"Expected `{key}` in {path} to be JSON, but: {error}.") from error
-    return content if isinstance(content, dict) else {}
+def _trained_alphas(path: Path, metadata: Mapping[str, str]) -> dict[str, dict[str, float]]:
+    """Read part -> module -> the alpha that it was trained with."""
+    where = f"`{_TRAINED_KEY}` in {path}"
+    content = json_object(metadata.get(_TRAINED_KEY, "{}"), where)
+    for part, alphas in content.items():
+        values = alphas.values() if isinstance(alphas, dict) else [alphas]
+        wrong = [each for each in values if not is_finite_number(each) or each == 0]
+        if wrong or not isinstance(alphas, dict):
+            raise ValueError(
+                f"Expected the alphas of the {part} in {where} to be finite numbers by module and "
+                f"none of them 0, but got {wrong[0] if wrong else alphas!r}: get it again."
+            )
+    return content
 
 
-def _alpha_of(configs: Mapping[str, Any]) -> AlphaOf:
+def _alpha_of(configs: Mapping[str, Mapping[str, Any]]) -> AlphaOf:
     def alpha_of(part: str, module: str, rank: int) -> float | None:
-        default = configs.get(f"{part}.lora_alpha")
-        if default is None:
-            return None
-        patterns = configs.get(f"{part}.alpha_pattern") or {}
-        alpha = pattern_value(patterns, module, float(default))
-        is_by_root = configs.get(f"{part}.use_rslora")  # alpha / sqrt(r), not / r
-        return alpha * (rank**0.5 if is_by_root else 1.0)
+        return alpha_of_module(configs.get(part, {}), module, rank)
 
     return alpha_of
 
@@ -231,7 +238,7 @@ def _portable(config: Any) -> dict[str, Any]:
 def _diffusers_key(part: str, module: str, kind: str) -> str:
     if part != "unet":
         # transformers 5.6 dropped a level from the modules' names, which older ones expect
-        module = f"{_TEXT_LEVEL}{module.removeprefix(_TEXT_LEVEL)}"
+        module = with_text_level(module)
         if kind == "magnitude":  # transformers' reader puts the adapter's name before a last level
             return f"{module}.lora_magnitude_vector.weight"
         return f"{module}.lora_linear_layer.{_SIDES[kind]}"

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from sdtune.adapters.lora.adapter import LoRAAdapter
 from sdtune.adapters.lora.format import LoRAFormat
-from sdtune.adapters.lora.kohya_header import OUTPUT_NAME, kohya_header
+from sdtune.adapters.lora.kohya_header import HASH_KEYS, OUTPUT_NAME, kohya_header
+from sdtune.adapters.lora.names import with_text_level
 from sdtune.adapters.lora.reading import Updates, read_updates
 from sdtune.adapters.lora.updates import ModuleUpdate
 from sdtune.adapters.usage import Program, Use
@@ -38,6 +39,7 @@ class KohyaFormat(LoRAFormat):
     name = "kohya"
     file_name = "kohya_lora.safetensors"
     made_for = ("A1111", "ComfyUI")
+    own_keys = HASH_KEYS  # of the tensors of one file, which are others in another
 
     def recognises(self, path: Path, header: TensorHeader) -> bool:
         """Tell whether names are kohya's."""
@@ -117,7 +119,7 @@ def _known(adapter: LoRAAdapter, part: str, module: str) -> str:
     if part == "unet":
         return adapter.original_names[module] if adapter.base.is_xl else module
     # transformers 5.6 dropped a level from the modules' names, which others expect
-    return f"text_model.{module.removeprefix('text_model.')}"
+    return with_text_level(module)
 
 
 def _tensors(update: ModuleUpdate) -> dict[str, Tensor]:

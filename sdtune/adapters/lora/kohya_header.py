@@ -12,10 +12,13 @@ from torch import Tensor
 from sdtune.adapters.lora.adapter import LoRAAdapter
 from sdtune.files.confined_path import confined_name
 
-__all__ = ["OUTPUT_NAME", "kohya_header"]
+__all__ = ["HASH_KEYS", "OUTPUT_NAME", "kohya_header"]
 
 OUTPUT_NAME = "ss_output_name"
 """Key of the name that the file has, and that programs show."""
+
+HASH_KEYS = frozenset({"sshs_model_hash", "sshs_legacy_hash", "modelspec.hash_sha256"})
+"""Keys of the hashes of a file's own tensors."""
 
 _PREDICTION_TYPES = {"epsilon": "epsilon", "v_prediction": "v"}
 

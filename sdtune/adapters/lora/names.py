@@ -14,12 +14,14 @@ __all__ = [
     "pattern_value",
     "spellings",
     "text_module_name",
+    "with_text_level",
 ]
 
 Spellings = Mapping[str, Mapping[str, str]]
 """Part -> a module's name with "_" for ".", in any spelling -> the module's name in the part."""
 
 _TEXT_LEVEL = "text_model."
+_BESIDE_TEXT_LEVEL = "text_projection"
 
 _PREFIXES = {
     "lora_unet_": "unet",
@@ -141,8 +143,22 @@ def text_module_name(module: str, part: nn.Module) -> str:
     Returns:
         The name in this text encoder.
     """
+    if hasattr(part, "text_model"):
+        return with_text_level(module)
+    return module.removeprefix(_TEXT_LEVEL)
+
+
+def with_text_level(module: str) -> str:
+    """Name a text encoder's module as transformers before 5.6 did, and as files do.
+
+    Args:
+        module: Its name, or that of a tensor in it, with or without the level `text_model.`.
+
+    Returns:
+        With it, but for the projection of Stable Diffusion XL's second one, which is beside it.
+    """
     module = module.removeprefix(_TEXT_LEVEL)
-    return f"{_TEXT_LEVEL}{module}" if hasattr(part, "text_model") else module
+    return module if module.startswith(_BESIDE_TEXT_LEVEL) else f"{_TEXT_LEVEL}{module}"
 
 
 def pattern_value(patterns: Mapping[str, float], module: str, default: float) -> float:
@@ -156,6 +172,8 @@ def pattern_value(patterns: Mapping[str, float], module: str, default: float) ->
     Returns:
         The value.
     """
+    if not patterns:
+        return default
     from peft.utils.other import get_pattern_key
 
     short = module.removeprefix(_TEXT_LEVEL)

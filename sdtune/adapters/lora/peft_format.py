@@ -17,7 +17,12 @@ from torch import nn
 from sdtune.adapters.format import AdapterFormat
 from sdtune.adapters.lora.adapter import LoRAAdapter
 from sdtune.adapters.lora.format import LoRAFormat
-from sdtune.adapters.lora.names import pattern_value
+from sdtune.adapters.lora.peft_config import (
+    CONFIG_NAME,
+    alpha_of_module,
+    read_config,
+    whole_scale_of_module,
+)
 from sdtune.adapters.lora.peft_sizes import peft_makes
 from sdtune.adapters.lora.reading import AlphaOf, Updates, read_updates
 from sdtune.adapters.usage import Program, Use
@@ -27,12 +32,10 @@ from sdtune.files.tensor_file import TensorHeader
 
 __all__ = ["PEFTFormat"]
 
-_CONFIG = "adapter_config.json"
 _WEIGHTS = "adapter_model.safetensors"
 
 _PARTS = ("unet", "text_encoder", "text_encoder_2")
 _PREFIX = "base_model.model."
-_ALPHAS = {"LORA": "lora_alpha", "LOHA": "alpha", "LOKR": "alpha"}
 
 
 class PEFTFormat(LoRAFormat):
@@ -72,10 +75,12 @@ class PEFTFormat(LoRAFormat):
         if path.is_file():
             return []  # of the folder, which is asked too
         folders = [each for each in _part_folders(path) if tensor_file.is_ours(each / _WEIGHTS)]
-        return [each / name for each in folders for name in (_WEIGHTS, _CONFIG)]
+        return [each / name for each in folders for name in (_WEIGHTS, CONFIG_NAME)]
 
     def write(self, adapter: LoRAAdapter, path: Path, metadata: Mapping[str, str]) -> None:
         """Write a folder for `PeftModel.from_pretrained` for each part that is tuned."""
+        for part in adapter.weights:
+            tensor_file.check_companion(path / part / CONFIG_NAME, path / part / _WEIGHTS)
         for part, weights in adapter.weights.items():
             config = copy.copy(adapter.configs[part])
             config.base_model_name_or_path, config.inference_mode = None, True
@@ -86,7 +91,7 @@ class PEFTFormat(LoRAFormat):
             below = path / part
             tensors = {_PREFIX + key: tensor for key, tensor in weights.items()}
             tensor_file.write(below / _WEIGHTS, tensors, metadata)
-            with replaced_atomically(below / _CONFIG) as temporary:
+            with replaced_atomically(below / CONFIG_NAME) as temporary:
                 temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
 
     def read(
@@ -100,7 +105,7 @@ class PEFTFormat(LoRAFormat):
         """Read PEFT's folders: LoRA with DoRA and biases of its own, LoHa and LoKr."""
         updates: Updates = {}
         for folder in _part_folders(path):
-            config = _read_config(folder)
+            config = read_config(folder)
             part = folder.name if folder.name in _PARTS else ""
             tensors = tensor_file.read_tensors(folder / _WEIGHTS)
             updates |= read_updates(
@@ -118,33 +123,16 @@ def _part_folders(path: Path) -> list[Path]:
         path = path.parent if path.name == _WEIGHTS else path
     candidates = (path, *(path / part for part in _PARTS))
     return [
-        each for each in candidates if (each / _CONFIG).is_file() and (each / _WEIGHTS).is_file()
+        each
+        for each in candidates
+        if (each / CONFIG_NAME).is_file() and (each / _WEIGHTS).is_file()
     ]
 
 
-def _read_config(folder: Path) -> Mapping[str, Any]:
-    path = folder / _CONFIG
-    try:
-        config: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"Expected {path} to be PEFT's configuration, but: {error}.") from error
-    kind = config.get("peft_type") if isinstance(config, dict) else None
-    if kind not in _ALPHAS:
-        raise ValueError(
-            f"Expected {folder} to hold a LoRA, LoHa or LoKr, but its `peft_type` is {kind}."
-        )
-    return config  # type: ignore[no-any-return]
-
-
 def _alpha_of(config: Mapping[str, Any]) -> AlphaOf:
-    ranks, alphas = config.get("rank_pattern") or {}, config.get("alpha_pattern") or {}
-
-    def alpha_of(part: str, module: str, rank: int) -> float:
-        default = float(config[_ALPHAS[config["peft_type"]]])
-        alpha = pattern_value(alphas, module, default)
+    def alpha_of(part: str, module: str, rank: int) -> float | None:
         if rank == 0:
-            return alpha / pattern_value(ranks, module, float(config["r"]))
-        # alpha / sqrt(r), not / r
-        return alpha * rank**0.5 if config.get("use_rslora") else alpha
+            return whole_scale_of_module(config, module)
+        return alpha_of_module(config, module, rank)
 
     return alpha_of

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sdtune._wording import counted
 from sdtune.adapters.lora.base_kind import guess_family
+from sdtune.adapters.lora.dimensions import check_dimensions
 from sdtune.adapters.lora.names import find_module, spellings
 from sdtune.adapters.lora.peft_sizes import least_rank
 from sdtune.adapters.lora.updates import ModuleUpdate, split_key, update_of
@@ -76,6 +77,7 @@ def read_updates(
             f"{len(homeless)} of its {counted(len(tensors), 'tensor')} "
             f"{'has' if len(homeless) == 1 else 'have'} no place in it, such as `{homeless[0]}`"
         )
+    check_dimensions({key: tuple(tensor.shape) for key, tensor in tensors.items()}, path)
     updates: Updates = {}
     for (name, module), kinds in found.items():
         update = _update(refusal, name, module, kinds, alpha_of)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,11 +47,7 @@ class DiffusersUNetFormat(AdapterFormat[TunedUNet]):
     def write(self, adapter: TunedUNet, path: Path, metadata: Mapping[str, str]) -> None:
         """Write the weights, and the configuration beside them."""
         config = path.with_name(_CONFIG)
-        if config.exists() and not path.exists():
-            raise FileExistsError(
-                f"Expected {config} to be free, but a file is there that sdtune did not write: "
-                "move it away or choose another folder."
-            )
+        tensor_file.check_companion(config, path)
         tensor_file.write(path, adapter.weights, metadata)
         with replaced_atomically(config) as temporary:
             temporary.write_text(json.dumps(adapter.config, indent=2, sort_keys=True) + "\n")
@@ -67,9 +64,7 @@ class DiffusersUNetFormat(AdapterFormat[TunedUNet]):
         """
         unet, own = _read(path), unet_config(model.unet)
         other = unet_config(unet)
-        different = [
-            name for name in sorted(own.keys() | other.keys()) if _differ(name, own, other)
-        ]
+        different = [name for name in _architecture() if own.get(name) != other.get(name)]
         if different:
             raise ValueError(
                 f"Expected {path} to be a UNet of the architecture of {model.source}, but `"
@@ -83,6 +78,8 @@ class DiffusersUNetFormat(AdapterFormat[TunedUNet]):
                     "are not: the training that made it has failed; take an earlier checkpoint."
                 )
         cast(Any, unet).to(model.device, model.dtype, memory_format=torch.channels_last)
+        # an adapter's pictures are compared with the base's, and so are of the base's size
+        unet.register_to_config(sample_size=own.get("sample_size"))
         model.unet = unet
         model.unet.requires_grad_(False).eval()
 
@@ -139,5 +136,10 @@ def _read(path: Path) -> UNet2DConditionModel:
     return unet
 
 
-def _differ(name: str, own: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return not name.startswith("_") and own.get(name) != other.get(name)
+def _architecture() -> list[str]:
+    """List what tells a UNet from another: diffusers' own tools write more into a configuration."""
+    from diffusers import UNet2DConditionModel
+
+    parameters = inspect.signature(UNet2DConditionModel.__init__).parameters
+    # the size that it draws by default is no part of it: it draws others too
+    return sorted(parameters.keys() - {"self", "sample_size"})

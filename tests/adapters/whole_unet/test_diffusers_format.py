@@ -1,12 +1,14 @@
+import copy
 import json
 from pathlib import Path
 
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from diffusers.training_utils import EMAModel
 
 from sdtune.adapters.adapter_set import AdapterSet
-from sdtune.adapters.pipeline import load_pipeline
+from sdtune.adapters.pipeline import load_adapter, load_pipeline
 from sdtune.adapters.verification import AdapterVerificationError
 from sdtune.adapters.whole_unet import TunedUNet
 from sdtune.adapters.whole_unet.diffusers_format import DiffusersUNetFormat
@@ -76,3 +78,26 @@ def test_foreign_files_are_not_written_over(tuned, tmp_path):
     with pytest.raises(FileExistsError, match=r"config.json to be free"):
         AdapterSet(TunedUNet.from_model(tuned)).save(tmp_path)
     assert not (tmp_path / DiffusersUNetFormat.file_name).exists()
+
+
+def test_a_unet_of_diffusers_average_and_of_another_default_size(tuned, micro_sd, tmp_path):
+    average = EMAModel(
+        tuned.unet.parameters(), model_cls=UNet2DConditionModel, model_config=tuned.unet.config
+    )
+    average.save_pretrained(tmp_path / "average")
+    assert "decay" in json.loads((tmp_path / "average/config.json").read_text())
+    expected = copy.deepcopy(tuned.unet)
+    tuned.unet.register_to_config(sample_size=2 * tuned.unet.config.sample_size)
+    tuned.unet.save_pretrained(tmp_path / "larger")
+    for name in ("average", "larger"):
+        model = load(micro_sd)
+        load_adapter(model, tmp_path / name)
+        assert_equal_states(model.unet, expected)
+        assert model.resolution == load(micro_sd).resolution
+
+
+def test_another_architecture_is_named(tuned, micro_sd, tmp_path):
+    tuned.unet.register_to_config(norm_eps=1e-3)
+    tuned.unet.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"`norm_eps` is 0.001 and not 1e-05: give the base"):
+        load_adapter(load(micro_sd), tmp_path)
