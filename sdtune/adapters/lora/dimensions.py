@@ -59,7 +59,7 @@ def check_dimensions(shapes: Mapping[str, tuple[int, ...]], path: Path) -> None:
             together; it names the first.
     """
     modules: dict[str, dict[str, str]] = {}
-    for name in shapes:
+    for name in sorted(shapes):  # a file has them in any order
         if split := split_key(name):
             modules.setdefault(split[0], {})[split[1]] = name
     for names in modules.values():
