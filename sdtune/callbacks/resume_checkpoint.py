@@ -17,7 +17,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from sdtune._checks import check_all, check_positive
 from sdtune._run_steps import total_steps
-from sdtune.callbacks.periodic import begins_to_write, is_trial
+from sdtune.callbacks.periodic import begins_anew, begins_to_write, is_trial
 from sdtune.callbacks.resumed_recipe import check_recipe, recipe_of
 from sdtune.callbacks.stop_signals import (
     Stopped,
@@ -110,6 +110,8 @@ class ResumeCheckpoint(ModelCheckpoint):
             FileExistsError: If another process trains there.
             ValueError: If something in it is a link that leads out of it.
         """
+        if stage == "fit" and begins_anew(trainer):
+            self._forget_run()
         with warnings.catch_warnings():  # a resumed run's folder is not empty, and no other may be
             warnings.filterwarnings("ignore", message="Checkpoint directory .* is not empty")
             super().setup(trainer, pl_module, stage)
@@ -284,6 +286,13 @@ class ResumeCheckpoint(ModelCheckpoint):
         queued = " The job is in the queue again." if requeue(trainer, number) else ""
         story = f"Training stopped after step {trainer.global_step}, kept in {place}.{queued}"
         raise Stopped(number, story)
+
+    def _forget_run(self) -> None:
+        """Be as constructed: an earlier fit's folder and files are another run's."""
+        self.dirpath = self.best_model_score = self.current_score = None
+        self._last_checkpoint_saved = self.best_model_path = self.kth_best_model_path = ""
+        self.last_model_path, self.best_k_models = "", {}
+        self._last_global_step_saved, self._recipe = 0, {}
 
     def _save_unless_saved(self, trainer: Trainer) -> None:
         if not self._should_skip_saving_checkpoint(trainer):

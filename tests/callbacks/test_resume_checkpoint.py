@@ -397,6 +397,28 @@ def test_another_runs_checkpoint_is_refused(tmp_path):
     assert saved_step(tmp_path) == 2
 
 
+def test_a_callback_of_an_earlier_run_leaves_that_one_alone(tmp_path):
+    once = ResumeCheckpoint(2)  # as a list of callbacks in a notebook
+    first, second = tmp_path / "1", tmp_path / "2"
+    fit(first, once, max_steps=4)
+    kept = {path: path.read_bytes() for path in (first / "checkpoints").iterdir()}
+    fit(second, once, max_steps=4)
+    assert names(first) == names(second)
+    assert all(path.read_bytes() == content for path, content in kept.items())
+    with pytest.raises(FileExistsError, match="checkpoints to be empty"):
+        fit(first, once, max_steps=4)
+    fit(first, once, max_steps=6, ckpt_path=first / "checkpoints" / "last.ckpt")
+    assert (saved_step(first), saved_step(second)) == (6, 4)
+
+
+def test_a_trainer_that_fits_once_more_goes_on_in_its_folder(tmp_path):
+    trainer = make_trainer(tmp_path, ResumeCheckpoint(2), max_steps=2)
+    trainer.fit(Deterministic(), FakeData())
+    trainer.fit_loop.epoch_loop.max_steps = 4
+    trainer.fit(Deterministic(), FakeData())
+    assert saved_step(tmp_path) == 4
+
+
 def test_an_interval_must_be_positive():
     with pytest.raises(ValueError, match="`every_n_steps` to be a positive integer or None"):
         ResumeCheckpoint(0)
