@@ -11,7 +11,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 
-from sdtune.evaluation.recorded_training import TRAINER_KEYS
+from sdtune.evaluation.recorded_training import trainer_options
 from sdtune.run_folder.recipe_changes import (
     Change,
     RecipeChangedError,
@@ -39,8 +39,8 @@ def recipe_of(trainer: Trainer, module: LightningModule, data: Any) -> dict[str,
         recipe |= {"data": _class(data), **dict(_arguments("data", data.hparams))}
         recipe |= {"data.seed": data.seed} if hasattr(data, "seed") else {}
         recipe |= dict(_content(data))
-    trained = ((name, getattr(trainer, name)) for name in TRAINER_KEYS)
-    recipe |= {f"trainer.{name}": _plain(value) for name, value in trained}
+    options = trainer_options(trainer)
+    recipe |= {f"trainer.{name}": _plain(value) for name, value in options.items()}
     recipe["trainer.devices"] = trainer.world_size
     recipe["trainer.averages"] = sorted(
         _class(each) for each in callbacks if isinstance(each, WeightAveraging)

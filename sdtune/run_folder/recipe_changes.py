@@ -43,6 +43,7 @@ _REASONS = {
     "data.pictures": "pictures or captions were added, edited or taken away since then",
     "data.seed": "the order of the epoch was drawn with it",
     "trainer.accumulate_grad_batches": "steps are counted in so many batches",
+    "trainer.accumulation_schedule": "steps are counted in so many batches",
     "trainer.averages": "an average cannot begin or end within a run",
 }
 _DEFAULT_REASONS = {
