@@ -44,7 +44,7 @@ _REASONS = {
     "data.seed": "the order of the epoch was drawn with it",
     "trainer.accumulate_grad_batches": "steps are counted in so many batches",
     "trainer.accumulation_schedule": "steps are counted in so many batches",
-    "trainer.averages": "an average cannot begin or end within a run",
+    "trainer.averages": "an average cannot begin, change or end within a run",
 }
 _DEFAULT_REASONS = {
     "model": "what has been learned was learned with it",
