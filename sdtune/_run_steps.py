@@ -7,7 +7,7 @@ import math
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
 
-__all__ = ["is_endless", "total_steps"]
+__all__ = ["accumulated_batches", "accumulation_schedule", "is_endless", "total_steps"]
 
 
 def is_endless(trainer: pl.Trainer) -> bool:
@@ -17,6 +17,32 @@ def is_endless(trainer: pl.Trainer) -> bool:
         trainer: The trainer.
     """
     return trainer.max_steps == -1 and trainer.max_epochs in (None, -1)
+
+
+def accumulation_schedule(trainer: pl.Trainer) -> GradientAccumulationScheduler | None:
+    """Find the callback that sets over how many batches an epoch's gradients are summed.
+
+    Args:
+        trainer: The trainer.
+    """
+    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    found = (each for each in callbacks if isinstance(each, GradientAccumulationScheduler))
+    return next(found, None)
+
+
+def accumulated_batches(trainer: pl.Trainer, epoch: int) -> int:
+    """Tell over how many batches gradients are summed, also where an epoch is resumed inside.
+
+    A schedule acts when an epoch starts; until then the Trainer knows nothing of it.
+
+    Args:
+        trainer: The trainer.
+        epoch: Of the batches.
+    """
+    schedule = accumulation_schedule(trainer)
+    if schedule is None:
+        return trainer.accumulate_grad_batches
+    return int(schedule.get_accumulate_grad_batches(epoch))
 
 
 def total_steps(trainer: pl.Trainer) -> int | None:
@@ -32,14 +58,10 @@ def total_steps(trainer: pl.Trainer) -> int | None:
     estimated = trainer.estimated_stepping_batches  # loads the data
     total = None if estimated in (-1, math.inf) else int(estimated)
     epochs, batches = trainer.max_epochs, trainer.num_training_batches
-    schedules = [
-        each
-        for each in trainer.callbacks  # type: ignore[attr-defined]
-        if isinstance(each, GradientAccumulationScheduler)
-    ]
-    if not schedules or epochs in (None, -1) or math.isinf(batches):
+    schedule = accumulation_schedule(trainer)
+    if schedule is None or epochs in (None, -1) or math.isinf(batches):
         return total
     # the estimate takes what is accumulated first for what is accumulated always
-    factors = (schedules[0].get_accumulate_grad_batches(epoch) for epoch in range(epochs or 0))
+    factors = (schedule.get_accumulate_grad_batches(epoch) for epoch in range(epochs or 0))
     steps = sum(math.ceil(batches / factor) for factor in factors)
     return steps if trainer.max_steps == -1 else min(steps, trainer.max_steps)

@@ -74,6 +74,7 @@ class AdapterCheckpoint(PeriodicCallback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look up what the adapter is trained by and with: all is loaded now."""
         super().on_train_start(trainer, pl_module)
+        self._record, self._proved = {}, None  # an earlier fit's were of another model
         if trainer.is_global_zero and not is_trial(trainer):
             changes = changes_of_training(self.folder.parent)
             data = getattr(trainer, "datamodule", None)

@@ -178,6 +178,7 @@ class EvaluationCallback(PeriodicCallback):
                 training pictures.
         """
         super().setup(trainer, pl_module, stage)
+        self._training = self._judges = self._evaluator = None  # of an earlier fit, perhaps
         if stage != "fit" or is_trial(trainer):
             return
         self._start = time.perf_counter()
@@ -238,11 +239,7 @@ class EvaluationCallback(PeriodicCallback):
             self._save(trainer, self._evaluator, finished=True)
 
     def _begin(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        training: TrainingSet,
-        judges: Judges,
+        self, trainer: Trainer, pl_module: LightningModule, training: TrainingSet, judges: Judges
     ) -> Evaluator:
         technique, start = cast(Technique, pl_module), time.perf_counter()
         words = {w.token: w.initializer_token for w in learned_placeholders(technique.model)}

@@ -13,7 +13,7 @@ from sdtune.evaluation.technique import Technique, WatchesNumbers, as_technique
 from sdtune.evaluation.whole_model import refuse_sharded_model, sharding_problems
 from sdtune.run_folder.fresh_folder import refuse_used_folder
 
-__all__ = ["PeriodicCallback", "begins_to_write", "is_trial", "resumed_run"]
+__all__ = ["PeriodicCallback", "begins_anew", "begins_to_write", "is_trial", "resumed_run"]
 
 
 def is_trial(trainer: Trainer) -> bool:
@@ -26,6 +26,21 @@ def is_trial(trainer: Trainer) -> bool:
         Whether `fast_dev_run` is set.
     """
     return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
+
+
+def begins_anew(trainer: Trainer) -> bool:
+    """Tell whether a fit is of another run than the one before, of which callbacks still know.
+
+    A list of callbacks may be made once, and be given to one Trainer after another. A Trainer
+    that fits once more goes on with the same run.
+
+    Args:
+        trainer: The trainer, in `setup`: a checkpoint is loaded after it.
+
+    Returns:
+        Whether nothing that callbacks remember of an earlier fit belongs to this one.
+    """
+    return trainer.global_step == 0 or trainer.ckpt_path is not None
 
 
 def begins_to_write(trainer: Trainer) -> bool:
@@ -129,6 +144,8 @@ class PeriodicCallback(Callback):
         as_technique(pl_module)
         refuse_sharded_model(trainer, type(self).__name__)
         self._has_started = False
+        if stage == "fit" and begins_anew(trainer):
+            self._last_step = self._resumed_run = None
         # a collective call, so it is made here, where all ranks are
         self.folder = Path(trainer.log_dir or trainer.default_root_dir) / self.folder_name
 

@@ -11,13 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from sdtune._checks import check_all, check_positive
-from sdtune._run_steps import total_steps
-from sdtune.callbacks.periodic import begins_to_write, is_trial
+from sdtune._run_steps import accumulated_batches, total_steps
+from sdtune.callbacks.epoch_ends import (
+    averages_weights,
+    ends_epoch,
+    ends_within_epoch,
+    is_last_epoch,
+)
+from sdtune.callbacks.periodic import begins_anew, begins_to_write, is_trial
 from sdtune.callbacks.resumed_recipe import check_recipe, recipe_of
 from sdtune.callbacks.stop_signals import (
     Stopped,
@@ -96,7 +102,7 @@ class ResumeCheckpoint(ModelCheckpoint):
         self._lock: RunLock | None = None
         self._run_folder = Path()
         self._curves: list[Path] = []
-        self._stops = False
+        self._stops = self._is_due = False
 
     @property
     def state_key(self) -> str:
@@ -110,12 +116,14 @@ class ResumeCheckpoint(ModelCheckpoint):
             FileExistsError: If another process trains there.
             ValueError: If something in it is a link that leads out of it.
         """
+        if stage == "fit" and begins_anew(trainer):
+            self._forget_run()
         with warnings.catch_warnings():  # a resumed run's folder is not empty, and no other may be
             warnings.filterwarnings("ignore", message="Checkpoint directory .* is not empty")
             super().setup(trainer, pl_module, stage)
         # a collective call, so it is made here, where all ranks are
         self._run_folder = Path(trainer.log_dir or trainer.default_root_dir)
-        self._pending, self._kept, self._stops = None, [], False
+        self._pending, self._kept, self._stops, self._is_due = None, [], False, False
         if stage != "fit" or is_trial(trainer):
             return
         if not any(isinstance(each, _Publisher) for each in trainer.callbacks):  # type: ignore[attr-defined]
@@ -162,11 +170,12 @@ class ResumeCheckpoint(ModelCheckpoint):
             forget_events(self._curves, self._kept[0].events)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuse to write over another run's checkpoint."""
+        """Refuse to write over another run's checkpoint, and accumulate as the epoch began."""
         super().on_train_start(trainer, pl_module)
         if not self._last_checkpoint_saved and begins_to_write(trainer):
             refuse_used_folder(str(self.dirpath))
         self._recipe = recipe_of(trainer, pl_module, getattr(trainer, "datamodule", None))
+        trainer.accumulate_grad_batches = accumulated_batches(trainer, trainer.current_epoch)
         if not is_trial(trainer):
             self.stop_before_steps(trainer)  # the other callbacks may have drawn for minutes
             self.signals.takes_steps = True
@@ -182,20 +191,31 @@ class ResumeCheckpoint(ModelCheckpoint):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Write every n-th step, and the one after which training is asked to stop."""
+        """Write every n-th step, and the one after which training is asked to stop.
+
+        Where weights are averaged, an epoch's last step is written at the epoch's end, for the
+        average may take that in; and one that training stops at inside an epoch now, for the
+        average then takes in an end that a longer run does not have there.
+        """
         if is_trial(trainer) or trainer.fit_loop.epoch_loop._should_accumulate():
             return  # gradients that are summed up are in no checkpoint
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        averages, every = averages_weights(trainer), self._every_n_train_steps
+        is_put_off = averages and ends_epoch(trainer)
+        if is_put_off:
+            self._is_due = every > 0 and trainer.global_step % every == 0
+        else:
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         if self.signals.asked(trainer):
-            self._stops = True
+            self._stops = self._is_due = True
+        if not is_put_off and (self._stops or (averages and ends_within_epoch(trainer))):
             self._save_unless_saved(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the last step before a callback that averages the weights overwrites them."""
+        """Write what was put off, and the last step before an average overwrites its weights."""
         super().on_train_epoch_end(trainer, pl_module)
-        averages = any(isinstance(each, WeightAveraging) for each in trainer.callbacks)  # type: ignore[attr-defined]
-        if averages and _is_last_epoch(trainer):
+        if averages_weights(trainer) and (self._is_due or is_last_epoch(trainer)):
             self._save_unless_saved(trainer)
+        self._is_due = False
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the last step too."""
@@ -285,6 +305,13 @@ class ResumeCheckpoint(ModelCheckpoint):
         story = f"Training stopped after step {trainer.global_step}, kept in {place}.{queued}"
         raise Stopped(number, story)
 
+    def _forget_run(self) -> None:
+        """Be as constructed: an earlier fit's folder and files are another run's."""
+        self.dirpath = self.best_model_score = self.current_score = None
+        self._last_checkpoint_saved = self.best_model_path = self.kth_best_model_path = ""
+        self.last_model_path, self.best_k_models = "", {}
+        self._last_global_step_saved, self._recipe = 0, {}
+
     def _save_unless_saved(self, trainer: Trainer) -> None:
         if not self._should_skip_saving_checkpoint(trainer):
             self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
@@ -370,13 +397,3 @@ def _remove(path: Path) -> None:
             path.unlink(missing_ok=True)
     except OSError:  # the folder is gone, or cannot be written to
         return
-
-
-def _is_last_epoch(trainer: Trainer) -> bool:
-    """Tell at the end of an epoch whether training ends with it."""
-    steps, epochs = trainer.max_steps, trainer.max_epochs
-    return (
-        trainer.should_stop
-        or 0 <= steps <= trainer.global_step
-        or (epochs is not None and 0 <= epochs <= trainer.current_epoch + 1)
-    )

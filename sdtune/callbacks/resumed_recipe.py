@@ -9,9 +9,9 @@ from inspect import signature
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import WeightAveraging
 
-from sdtune.evaluation.recorded_training import TRAINER_KEYS
+from sdtune.callbacks.averaging_arguments import averages_of, without_arguments
+from sdtune.evaluation.recorded_training import trainer_options
 from sdtune.run_folder.recipe_changes import (
     Change,
     RecipeChangedError,
@@ -20,6 +20,8 @@ from sdtune.run_folder.recipe_changes import (
 )
 
 __all__ = ["check_recipe", "recipe_of"]
+
+_AVERAGES = "trainer.averages"
 
 
 def recipe_of(trainer: Trainer, module: LightningModule, data: Any) -> dict[str, Any]:
@@ -39,12 +41,10 @@ def recipe_of(trainer: Trainer, module: LightningModule, data: Any) -> dict[str,
         recipe |= {"data": _class(data), **dict(_arguments("data", data.hparams))}
         recipe |= {"data.seed": data.seed} if hasattr(data, "seed") else {}
         recipe |= dict(_content(data))
-    trained = ((name, getattr(trainer, name)) for name in TRAINER_KEYS)
-    recipe |= {f"trainer.{name}": _plain(value) for name, value in trained}
+    options = trainer_options(trainer)
+    recipe |= {f"trainer.{name}": _plain(value) for name, value in options.items()}
     recipe["trainer.devices"] = trainer.world_size
-    recipe["trainer.averages"] = sorted(
-        _class(each) for each in callbacks if isinstance(each, WeightAveraging)
-    )
+    recipe[_AVERAGES] = averages_of(callbacks)
     recipe["trainer.callbacks"] = sorted({_class(each) for each in callbacks if _is_public(each)})
     return recipe
 
@@ -76,6 +76,8 @@ def check_recipe(
     for part, made in (("model", module), ("data", data)):
         if any(key.startswith(f"{part}.") for key in before):
             before = {**_defaults(part, type(made)), **before}
+    if before.get(_AVERAGES) == without_arguments(now[_AVERAGES]):
+        before[_AVERAGES] = now[_AVERAGES]  # an older sdtune did not know their arguments
     changes = recipe_changes(before, now)
     rates_follow = bool(getattr(module, "rates_follow_recipe", False))
     problems = refusals(changes, int(checkpoint["global_step"]), rates_follow)

@@ -118,7 +118,7 @@ def _plan(found: "Recorded", cli: "RecipeCLI") -> Iterator[str]:
     from sdtune.evaluation.recorded_training import TRAINER_KEYS
 
     config = cli.config.as_dict()
-    keys = (*TRAINER_KEYS, "accelerator", "devices", "default_root_dir")
+    keys = (*TRAINER_KEYS, "accelerator", "devices", "default_root_dir", "callbacks")
     trainer = {key: config["trainer"].get(key) for key in keys}
     shown = {key: config[key] for key in CLASS_KEYS} | {
         "trainer": {key: value for key, value in trainer.items() if value is not None}

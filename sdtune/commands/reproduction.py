@@ -16,7 +16,12 @@ from sdtune.adapters.pipeline import find_adapter_files
 from sdtune.commands.errors import CallError
 from sdtune.commands.recipe import CLASS_KEYS, read_yaml
 from sdtune.data.made_captions import recorded_captions
-from sdtune.evaluation.recorded_training import AVERAGES, TRAINER_KEYS, without_places
+from sdtune.evaluation.recorded_training import (
+    ACCUMULATION,
+    AVERAGES,
+    TRAINER_KEYS,
+    without_places,
+)
 from sdtune.files import tensor_file
 from sdtune.run_folder.layout import RunFolder
 from sdtune.run_folder.training_record import TrainingRecord, read_record
@@ -111,7 +116,7 @@ def again(found: Recorded, given: Collection[str], *, follow_paths: bool) -> dic
     config = _run_recipe(found.run)
     trainer = record.recipe.get("trainer", {})
     options = dict(trainer) if isinstance(trainer, dict) else {}
-    averages = options.pop(AVERAGES, [])
+    averages, accumulation = options.pop(AVERAGES, []), options.pop(ACCUMULATION, None)
     if unknown := sorted(options.keys() - {*TRAINER_KEYS}):
         problems.append(f"Expected the record's `trainer` to hold no `{unknown[0]}`.")
     for key in dict.fromkeys([*record.places, *unnamed]):
@@ -125,7 +130,7 @@ def again(found: Recorded, given: Collection[str], *, follow_paths: bool) -> dic
             problems.append(_not_given(key, value))
         elif not _put(recipe, key, value):
             problems.append(f"Expected the record to have a place for `{key}`, but it has none.")
-    callbacks = [*_averages(averages, config, problems)]
+    callbacks = [*_averages(averages, config, problems), *_accumulation(accumulation, problems)]
     if problems:
         raise CallError([f"{found.files[-1]}: {each}" for each in problems])
     checkpoint = {"every_n_steps": 10**9, "dtype": found.dtype}  # the last step alone
@@ -181,6 +186,22 @@ def _averages(
             )
         else:
             yield entry
+
+
+def _accumulation(schedule: Any, problems: list[str]) -> Iterator[dict[str, Any]]:
+    """Make the callback that sums gradients over other numbers of batches in later epochs."""
+    if schedule is None:
+        return
+    pairs = schedule.items() if isinstance(schedule, dict) else [("", 0)]
+    if not all(str(epoch).isdecimal() and type(each) is int and each > 0 for epoch, each in pairs):
+        problems.append(
+            f"Expected the record's `{ACCUMULATION}` to name positive numbers of batches by the "
+            f"epochs that they begin at, but got {schedule!r}."
+        )
+        return
+    scheduling = {int(epoch): each for epoch, each in pairs}
+    name = "lightning.pytorch.callbacks.GradientAccumulationScheduler"
+    yield {"class_path": name, "init_args": {"scheduling": scheduling}}
 
 
 def _run_recipe(run: RunFolder | None) -> dict[str, Any]:

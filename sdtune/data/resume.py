@@ -8,6 +8,8 @@ import lightning.pytorch as pl
 from lightning.pytorch.loops.fit_loop import _FitLoop
 from lightning.pytorch.loops.loop import _Loop
 
+from sdtune._run_steps import accumulated_batches
+
 __all__ = ["resume_position"]
 
 
@@ -37,7 +39,7 @@ def resume_position(trainer: pl.Trainer) -> tuple[int, int]:
     epoch, done = epochs.processed, batches.current.processed
     finished = batches.is_last_batch and batches.current.ready == done
     if not finished and not trainer.strategy.handles_gradient_accumulation:
-        summed = done % trainer.accumulate_grad_batches
+        summed = done % accumulated_batches(trainer, epoch - (not inside))
         done -= summed
         for progress in (batches.total, batches.current):
             progress.processed -= summed

@@ -15,10 +15,21 @@ from lightning.pytorch.callbacks import WeightAveraging
 
 import sdtune
 from sdtune._imports import installed_versions
+from sdtune._run_steps import accumulation_schedule
 from sdtune.evaluation.circumstances import device_name
 from sdtune.run_folder.training_record import VERSION, TrainingRecord
 
-__all__ = ["AVERAGES", "TRAINER_KEYS", "training_record", "without_places"]
+__all__ = [
+    "ACCUMULATION",
+    "AVERAGES",
+    "TRAINER_KEYS",
+    "trainer_options",
+    "training_record",
+    "without_places",
+]
+
+ACCUMULATION = "accumulation_schedule"
+"""Key of the recipe's trainer for what a `GradientAccumulationScheduler` does, epoch by epoch."""
 
 AVERAGES = "averages"
 """Key of the recipe's trainer for callbacks that average the weights, by their names."""
@@ -36,6 +47,24 @@ TRAINER_KEYS = (
 _PLACES = ("adapter", "class_dir", "folder", "instance_dir")
 _NEVER = ("cache_dir", "num_workers")  # no bit depends on them
 _MOST_FILES = 2_000
+
+
+def trainer_options(trainer: Trainer) -> dict[str, Any]:
+    """Collect the options of a Trainer that change numbers, and its schedule of accumulation.
+
+    Args:
+        trainer: The trainer, at any step.
+
+    Returns:
+        Key -> value; the schedule is None without one, else first epoch -> batches to a step.
+    """
+    options = {name: getattr(trainer, name) for name in TRAINER_KEYS}
+    schedule = accumulation_schedule(trainer)
+    if schedule is None:
+        return {**options, ACCUMULATION: None}
+    # what the Trainer itself has is the schedule's, of the epoch that it is in
+    pairs = {str(epoch): schedule.scheduling[epoch] for epoch in schedule.epochs}
+    return {**options, "accumulate_grad_batches": 1, ACCUMULATION: pairs}
 
 
 def training_record(
@@ -56,7 +85,7 @@ def training_record(
     recipe: dict[str, Any] = {"model": _component("model", module, places)}
     if data is not None:
         recipe["data"] = _component("data", data, places)
-    options = {name: _plain(getattr(trainer, name)) for name in TRAINER_KEYS}
+    options = {name: _plain(value) for name, value in trainer_options(trainer).items()}
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
     averages = sorted(_class_path(each) for each in callbacks if isinstance(each, WeightAveraging))
     options |= {AVERAGES: averages} if averages else {}

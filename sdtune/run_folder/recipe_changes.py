@@ -25,7 +25,8 @@ _FREE = {
 }
 """Keys that may change, and why."""
 
-_RATES = ("learning_rate", "lr_schedule", "warmup_steps")
+_RATE = "learning_rate"
+_RATES = (_RATE, "lr_schedule", "warmup_steps")
 """Ends of keys that may change where a schedule sets the rates anew at every step."""
 
 _SHARED_OUT = ("data.batch_size", "trainer.devices")
@@ -43,13 +44,15 @@ _REASONS = {
     "data.pictures": "pictures or captions were added, edited or taken away since then",
     "data.seed": "the order of the epoch was drawn with it",
     "trainer.accumulate_grad_batches": "steps are counted in so many batches",
-    "trainer.averages": "an average cannot begin or end within a run",
+    "trainer.accumulation_schedule": "steps are counted in so many batches",
+    "trainer.averages": "an average cannot begin, change or end within a run",
 }
 _DEFAULT_REASONS = {
     "model": "what has been learned was learned with it",
     "data": "the run would go on with other data than it began with",
     "trainer": "the steps before were taken with it",
 }
+_NO_RATE_REASON = "without a rate nothing learns, and what learns cannot begin or end within a run"
 _RATE_REASON = "this optimizer's state holds its rates"
 
 
@@ -112,16 +115,24 @@ def refusals(changes: Sequence[Change], step: int, rates_follow: bool) -> list[s
     problems: list[str] = []
     free = {*_FREE, *(_SHARED_OUT if _shows_as_many(changes) else ())}
     for each in changes:
-        is_rate = each.key.endswith(_RATES)
-        if each.key in free or (is_rate and rates_follow):
+        is_rate, learns_both = each.key.endswith(_RATES), _learns_both(each)
+        if each.key in free or (is_rate and rates_follow and learns_both):
             continue
         part = each.key.partition(".")[0]
-        reason = _RATE_REASON if is_rate else _REASONS.get(each.key, _DEFAULT_REASONS[part])
+        reason = _REASONS.get(each.key, _DEFAULT_REASONS[part])
+        if is_rate:
+            reason = _RATE_REASON if learns_both else _NO_RATE_REASON
         problems.append(
             f"Expected `{each.key}` to stay {_shown(each.before)} after step {step}, but got "
             f"{_shown(each.now)}: {reason}. Give it back, or start a new run."
         )
     return problems
+
+
+def _learns_both(change: Change) -> bool:
+    """Tell whether what a rate is of, if it is one, learns before and after."""
+    values = (change.before, change.now)
+    return not change.key.endswith(_RATE) or all(isinstance(each, int | float) for each in values)
 
 
 def _shows_as_many(changes: Sequence[Change]) -> bool:

@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.strategies import ModelParallelStrategy
 
 from sdtune.techniques.learned import Learned
+from sdtune.techniques.optimization.late_averages import late_average_problems
 
 __all__ = ["BASE_DTYPES", "finder_problems", "trainer_notes", "trainer_problems"]
 
@@ -62,6 +63,7 @@ def trainer_problems(trainer: pl.Trainer) -> list[str]:
             "ModelParallelStrategy, which splits what a module splits by itself and adds up no "
             "gradients of the rest: no technique splits anything."
         )
+    problems += late_average_problems(trainer)
     for each in _callbacks(trainer):
         for kind, way_out in _TOO_EARLY.items():
             if isinstance(each, kind):

@@ -90,6 +90,17 @@ def test_a_used_folder_is_refused_before_the_first_step(tmp_path):
     assert technique.batches == []
 
 
+def test_a_callback_of_an_earlier_run_refuses_a_used_folder_too(tmp_path):
+    once = Visits(2)
+    for run in ("1", "2"):
+        make_trainer(tmp_path / run, once).fit(FakeTechnique(), FakeData())
+    assert once.steps == [2, 4, 6] * 2
+    (tmp_path / "3" / "visits").mkdir(parents=True)
+    (tmp_path / "3" / "visits" / "theirs.png").touch()
+    with pytest.raises(FileExistsError, match=r"visits to be empty, but another run"):
+        make_trainer(tmp_path / "3", once).fit(FakeTechnique(), FakeData())
+
+
 def test_an_interval_must_be_positive():
     with pytest.raises(ValueError, match="`every_n_steps` to be a positive integer or None"):
         Visits(0)

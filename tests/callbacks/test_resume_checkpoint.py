@@ -4,17 +4,21 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from lightning.pytorch import Callback, seed_everything
+from lightning.pytorch.callbacks import EMAWeightAveraging, GradientAccumulationScheduler
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.summary.writer import event_file_writer
+from torch.utils.data import DataLoader, Sampler
 
 from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
 from sdtune.callbacks.stop_signals import STOP_SIGNALS, Stopped
+from sdtune.data.resume import resume_position
 from sdtune.files.atomic_file import temporary_sibling
 from sdtune.run_folder.checkpoints import find_checkpoint
 from sdtune.run_folder.recipe_changes import RecipeChangedError
@@ -40,6 +44,26 @@ class Deterministic(FakeTechnique):
         loss = self.model.unet(batch["pixel_values"]).square().mean()
         self.log("train/loss", loss)
         return loss
+
+
+class ResumableData(FakeData):
+    """Begins inside of an epoch where training does."""
+
+    def train_dataloader(self):
+        _, done = resume_position(self.trainer)
+        return DataLoader(self.samples, batch_size=2, sampler=_Sampler(2 * done))
+
+
+class _Sampler(Sampler):
+    def __init__(self, first):
+        self.first = first
+
+    def __iter__(self):
+        first, self.first = self.first, 0
+        yield from range(first, 10)
+
+    def __len__(self):
+        return 10
 
 
 def fit(folder, *callbacks, ckpt_path=None, technique=None, data=None, **arguments):
@@ -356,6 +380,64 @@ def test_what_cannot_change_is_refused_all_at_once(tmp_path):
     assert read_resumes(tmp_path) == []
 
 
+def test_a_schedule_of_accumulation_goes_on_inside_an_epoch_and_may_not_change(tmp_path):
+    """Epochs of five batches: 5 steps, then 3; sums of two end at steps 6, 7 and, alone, 8."""
+    epochs = {"max_epochs": 3, "max_steps": -1}
+    fit(tmp_path / "1", ResumeCheckpoint(1, 30), _schedule(), **epochs)
+    assert saved_step(tmp_path / "1") == 11
+    for step in (6, 7):
+        checkpoint = tmp_path / f"1/checkpoints/step_{step:06}.ckpt"
+        again = tmp_path / str(step)
+        fit(again, ResumeCheckpoint(1), _schedule(), ckpt_path=checkpoint, **epochs)
+        assert saved_step(again) == 11
+    second = tmp_path / "7" / "checkpoints" / "last.ckpt"  # of a run that was resumed itself
+    fit(tmp_path / "8", ResumeCheckpoint(1), _schedule(), ckpt_path=second, max_steps=12)
+    for other in ([_schedule(3)], []):
+        with pytest.raises(RecipeChangedError, match=r"`trainer.accumulation_schedule` to stay"):
+            fit(tmp_path / "9", ResumeCheckpoint(1), *other, ckpt_path=second, **epochs)
+
+
+def _schedule(factor=2):
+    return GradientAccumulationScheduler({0: 1, 1: factor})
+
+
+@pytest.mark.parametrize("every_n_steps", [1, None])
+def test_an_average_at_an_epochs_end_is_in_the_checkpoint_of_its_last_step(tmp_path, every_n_steps):
+    """Of epochs of five batches; every third step is averaged, and each epoch's end."""
+    make = partial(EMAWeightAveraging, decay=0.5, update_every_n_steps=3)
+    keep = partial(ResumeCheckpoint, every_n_steps, 30)
+
+    def run(folder, max_steps, ckpt_path=None):
+        average = make(update_starting_at_epoch=0)
+        again = {"data": ResumableData(), "max_steps": max_steps, "ckpt_path": ckpt_path}
+        return fit(tmp_path / folder, keep(), average, **again)
+
+    whole = run("whole", 13)
+    run("short", 8)  # which ends inside an epoch, and is made longer
+    at_end = tmp_path / "whole" / "checkpoints" / "step_000005.ckpt"
+    for checkpoint in (at_end, tmp_path / "short" / "checkpoints" / "last.ckpt"):
+        assert_equal_states(whole, run(checkpoint.stem, 13, checkpoint))
+
+
+def test_another_average_is_refused_and_one_of_an_older_checkpoint_is_known(tmp_path):
+    fit(tmp_path, ResumeCheckpoint(2), EMAWeightAveraging(decay=0.5), max_steps=4)
+    checkpoint = tmp_path / "checkpoints" / "last.ckpt"
+    again = {"ckpt_path": checkpoint, "max_steps": 6}
+    for other in ({"decay": 0.6}, {"decay": 0.5, "update_every_n_steps": 2}):
+        with pytest.raises(RecipeChangedError, match=r"`trainer.averages` to stay .*decay=0.5"):
+            fit(tmp_path, ResumeCheckpoint(2), EMAWeightAveraging(**other), **again)
+    state = torch.load(checkpoint, weights_only=True)
+    recipe = state["callbacks"]["ResumeCheckpoint"]["recipe"]
+    recipe["trainer.averages"] = ["EMAWeightAveraging"]
+    older = tmp_path / "older.ckpt"
+    torch.save(state, older)
+    for decay in (0.5, 0.6):  # it knows no decay
+        again = {"ckpt_path": older, "max_steps": 6}
+        fit(tmp_path / str(decay), ResumeCheckpoint(2), EMAWeightAveraging(decay=decay), **again)
+    with pytest.raises(RecipeChangedError, match=r"`trainer.averages` to stay"):
+        fit(tmp_path / "none", ResumeCheckpoint(2), **again)
+
+
 def test_an_argument_that_a_checkpoint_did_not_know_had_its_default(tmp_path):
     class Newer(Deterministic):
         def __init__(self, learning_rate: float = 0.1, seed: int = 0, extra: float = 0.0):
@@ -395,6 +477,28 @@ def test_another_runs_checkpoint_is_refused(tmp_path):
     with pytest.raises(FileExistsError, match="checkpoints to be empty"):
         fit(tmp_path, ResumeCheckpoint(2), max_steps=4)
     assert saved_step(tmp_path) == 2
+
+
+def test_a_callback_of_an_earlier_run_leaves_that_one_alone(tmp_path):
+    once = ResumeCheckpoint(2)  # as a list of callbacks in a notebook
+    first, second = tmp_path / "1", tmp_path / "2"
+    fit(first, once, max_steps=4)
+    kept = {path: path.read_bytes() for path in (first / "checkpoints").iterdir()}
+    fit(second, once, max_steps=4)
+    assert names(first) == names(second)
+    assert all(path.read_bytes() == content for path, content in kept.items())
+    with pytest.raises(FileExistsError, match="checkpoints to be empty"):
+        fit(first, once, max_steps=4)
+    fit(first, once, max_steps=6, ckpt_path=first / "checkpoints" / "last.ckpt")
+    assert (saved_step(first), saved_step(second)) == (6, 4)
+
+
+def test_a_trainer_that_fits_once_more_goes_on_in_its_folder(tmp_path):
+    trainer = make_trainer(tmp_path, ResumeCheckpoint(2), max_steps=2)
+    trainer.fit(Deterministic(), FakeData())
+    trainer.fit_loop.epoch_loop.max_steps = 4
+    trainer.fit(Deterministic(), FakeData())
+    assert saved_step(tmp_path) == 4
 
 
 def test_an_interval_must_be_positive():

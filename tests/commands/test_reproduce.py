@@ -69,6 +69,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         # the same without an average, which a file alone says all of
         callbacks = ["--trainer.callbacks=null"]
         assert main(["fit", "--config", "style.yaml", "--run", "plain", *callbacks]) == 0
+        scheduled = "GradientAccumulationScheduler", "{0: 1, 1: 2}"
+        schedule = [f"--trainer.callbacks={scheduled[0]}"]
+        schedule += [f"--trainer.callbacks.scheduling={scheduled[1]}"]
+        assert main(["fit", "--config", "style.yaml", "--run", "scheduled", *schedule]) == 0
     return folder
 
 
@@ -107,6 +111,13 @@ def test_an_earlier_step_and_a_file_elsewhere(here, tmp_path, capsys):
     step = "runs/style/first/adapter/step_000003"  # of a cosine over four
     assert main(["reproduce", step, *PLACES]) == 0
     assert capsys.readouterr().out.count("equal: ") == 2
+
+
+def test_a_schedule_of_accumulation_is_taken_from_the_file_alone(here, capsys):
+    assert main(["reproduce", "runs/style/scheduled", *PLACES]) == 0
+    printed = capsys.readouterr().out
+    assert "GradientAccumulationScheduler" in printed
+    assert "nothing differs from the record already" in printed
 
 
 def test_what_differs_is_listed_and_is_a_code_of_its_own(here, tmp_path, capsys):

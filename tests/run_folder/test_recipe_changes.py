@@ -60,6 +60,16 @@ def test_all_that_cannot_change_is_listed_with_its_reason():
     ]
 
 
+@pytest.mark.parametrize("rates", [(None, 1e-3), (1e-3, None)])
+@pytest.mark.parametrize("rates_follow", [True, False])
+def test_a_rate_may_not_appear_or_vanish(rates, rates_follow):
+    key = "model.text_encoder_learning_rate"
+    changes = recipe_changes({key: rates[0]}, {key: rates[1]})
+    (problem,) = refusals(changes, 50, rates_follow)
+    assert problem.startswith(f"Expected `{key}` to stay `{'null' if rates[0] is None else 0.001}`")
+    assert "cannot begin or end within a run" in problem
+
+
 def test_rates_may_change_where_a_schedule_sets_them_anew():
     changes = changed(model__learning_rate=5e-4)
     assert refusals(changes, 50, rates_follow=True) == []

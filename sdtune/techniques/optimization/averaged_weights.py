@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
@@ -10,7 +11,12 @@ import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor
+
+from sdtune._checks import ArgumentsError
+from sdtune._run_steps import total_steps
+from sdtune.techniques.optimization.late_averages import late_average_problems
 
 __all__ = ["AveragedWeightsModule", "AveragingOptimizer", "second_average_problems"]
 
@@ -46,6 +52,9 @@ class AveragedWeightsModule(pl.LightningModule):
     `WeightAveraging`. With any other optimizer nothing happens, but that `averaged_weights` also
     knows the average of such a callback.
 
+    While such a callback has averaged nothing yet, its average is taken to be the trained weights:
+    what it holds is a copy of those that training began with.
+
     A module may correct the average wherever it is looked at. What a callback goes on averaging is
     not corrected, so that nothing that is trained or resumed depends on who has looked.
     """
@@ -54,6 +63,18 @@ class AveragedWeightsModule(pl.LightningModule):
         super().__init__()
         self._has_exchanged = False
         self._uncorrected: list[tuple[Tensor, Tensor]] = []
+        self._has_told_of_none = False
+
+    def setup(self, stage: str) -> None:
+        """Let a callback count anew, which may have averaged another training before.
+
+        A checkpoint, read later, has its own count.
+        """
+        super().setup(stage)
+        self._has_told_of_none = False
+        if stage == "fit":
+            for each in self._averaging_callbacks:
+                each._latest_update_step, each._latest_update_epoch = self.trainer.global_step, -1
 
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:
@@ -67,9 +88,10 @@ class AveragedWeightsModule(pl.LightningModule):
         for each in averaging:
             # it may stand behind the callback that asks, and not have counted this step yet
             each.on_train_batch_end(self.trainer, self, None, None, 0)
+            self._follow(each)
             # as the Trainer does it around a validation: the weights are exchanged, and back
             each.on_validation_epoch_start(self.trainer, self)
-        uncorrected = self._correct() if averaging else []
+        uncorrected = self._correct() if any(map(_has_averaged, averaging)) else []
         try:
             with self._average_of_optimizer():
                 yield
@@ -115,15 +137,34 @@ class AveragedWeightsModule(pl.LightningModule):
             each.release_average()
         self.tell_of_exchange()
 
+    def on_train_start(self) -> None:
+        """Refuse a callback that would average nothing in all of the run.
+
+        Raises:
+            ArgumentsError: If there is one.
+        """
+        super().on_train_start()
+        problems = late_average_problems(self.trainer, total_steps(self.trainer))
+        if problems:
+            raise ArgumentsError(problems)
+
+    def on_train_epoch_end(self) -> None:
+        """See to it that a callback which ends with its average ends with what has learned."""
+        super().on_train_epoch_end()
+        for each in self._averaging_callbacks:
+            self._follow(each)
+
     def on_validation_start(self) -> None:
         """Validate the average."""
+        for each in self._averaging_callbacks if self.is_fitting else []:
+            self._follow(each)
         if self.is_fitting and self._averaging and not self._holds_average:
             self.hold_average()
 
     def on_validation_epoch_start(self) -> None:
         """Correct the average that a callback has put in just before."""
         super().on_validation_epoch_start()
-        if self._averaging_callbacks:
+        if any(map(_has_averaged, self._averaging_callbacks)):
             self._uncorrected = self._correct()
 
     def on_validation_epoch_end(self) -> None:
@@ -143,7 +184,7 @@ class AveragedWeightsModule(pl.LightningModule):
     def on_train_end(self) -> None:
         """Correct the average that a callback has left in the module: it is the result."""
         super().on_train_end()
-        if self._averaging_callbacks:
+        if any(map(_has_averaged, self._averaging_callbacks)):
             self._correct()
 
     def on_validation_end(self) -> None:
@@ -158,7 +199,9 @@ class AveragedWeightsModule(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write the average, and beside it what training goes on with."""
-        if _AVERAGING in checkpoint:
+        if _AVERAGING in checkpoint and not any(map(_has_averaged, self._averaging_callbacks)):
+            checkpoint["state_dict"] = {**checkpoint[_TRAINED]}
+        elif _AVERAGING in checkpoint:
             average = checkpoint["state_dict"]
             corrected = self._corrected_state(average)
             checkpoint[_UNCORRECTED] = {name: average[name] for name in corrected}
@@ -198,6 +241,23 @@ class AveragedWeightsModule(pl.LightningModule):
     def _holds_average(self) -> bool:
         return any(each.holds_average for each in self._averaging)
 
+    @torch.no_grad()
+    def _follow(self, averaging: WeightAveraging) -> None:
+        """Let an average of nothing be the trained weights, which are in the module now."""
+        average = averaging._average_model
+        if average is None or _has_averaged(averaging):
+            return
+        held = itertools.chain(average.module.parameters(), average.module.buffers())
+        trained = itertools.chain(self.parameters(), self.buffers())
+        _write([*zip(held, trained, strict=True)])
+        if self.trainer.global_step and not self._has_told_of_none:
+            self._has_told_of_none = True
+            rank_zero_info(
+                f"{type(averaging).__name__} has averaged nothing by step "
+                f"{self.trainer.global_step}: until it does, the weights in training are "
+                "validated, drawn, scored and written."
+            )
+
     def _correct(self) -> list[tuple[Tensor, Tensor]]:
         """Correct an average; return what was corrected, each with its values before."""
         before = [(each, each.detach().clone()) for each in self.corrected_by_average()]
@@ -229,6 +289,11 @@ class AveragedWeightsModule(pl.LightningModule):
 
     def _copied_state(self) -> dict[str, Tensor]:
         return {name: value.detach().clone() for name, value in self.state_dict().items()}
+
+
+def _has_averaged(averaging: WeightAveraging) -> bool:
+    average = averaging._average_model
+    return average is not None and int(average.n_averaged) > 0
 
 
 @torch.no_grad()
