@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sdtune._arguments import whole_signature
 from sdtune._checks import check_all, check_not_negative, check_positive, check_types
-from sdtune._run_steps import total_steps
+from sdtune._run_steps import may_train, total_steps
 from sdtune.functional import (
     Stream,
     add_noise,
@@ -185,6 +185,8 @@ class DiffusionFineTuningModule(DrawingModule):
     def problems_with_trainer(self, trainer: pl.Trainer) -> list[str]:
         """List what keeps this technique from being trained by a Trainer; loads no weights."""
         problems = super().problems_with_trainer(trainer)
+        if not may_train(trainer):
+            return problems
         problems += optimization_problems(self.optimizer, self.lr_schedule, trainer)
         return problems + (finder_problems(trainer) if self.prior else [])
 
