@@ -39,8 +39,8 @@ class TrainingDraws:
     ) -> None:
         self._seed = seed
         self._epoch = 0 if trainer is None else trainer.current_epoch
+        self._samples: list[tuple[int, ...]] = [(index,) for index in indices]
         if trainer is not None and _shows_each_once(trainer.train_dataloader):
-            self._samples = [(index,) for index in indices]
             return
         batch = number if trainer is None else trainer.fit_loop.epoch_loop.batch_idx
         rank = dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
