@@ -6,8 +6,15 @@ import math
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
+from lightning.pytorch.trainer.states import TrainerFn
 
-__all__ = ["accumulated_batches", "accumulation_schedule", "is_endless", "total_steps"]
+__all__ = [
+    "accumulated_batches",
+    "accumulation_schedule",
+    "is_endless",
+    "may_train",
+    "total_steps",
+]
 
 
 def is_endless(trainer: pl.Trainer) -> bool:
@@ -17,6 +24,15 @@ def is_endless(trainer: pl.Trainer) -> bool:
         trainer: The trainer.
     """
     return trainer.max_steps == -1 and trainer.max_epochs in (None, -1)
+
+
+def may_train(trainer: pl.Trainer) -> bool:
+    """Tell whether a Trainer trains, or was not told yet what to do; else it validates or tests.
+
+    Args:
+        trainer: The trainer.
+    """
+    return trainer.state.fn in (None, TrainerFn.FITTING)
 
 
 def accumulation_schedule(trainer: pl.Trainer) -> GradientAccumulationScheduler | None:

@@ -14,6 +14,7 @@ from sdtune.functional import add_noise, copied_to, counter_randn
 from sdtune.functional.randomness import Stream
 from sdtune.models import Conditioning
 from sdtune.techniques.colour_shift import ColourShift
+from sdtune.techniques.training_draws import TrainingDraws
 
 __all__ = ["CANDIDATES"]
 
@@ -23,8 +24,8 @@ class BelowOnly(LoRAStyleModule):
 
     level = 0.7
 
-    def _timesteps(self, indices: Sequence[int]) -> Tensor:
-        return (super()._timesteps(indices) * self.level).long()
+    def _timesteps(self, draws: TrainingDraws) -> Tensor:
+        return (super()._timesteps(draws) * self.level).long()
 
 
 class _NoShift(ColourShift):
@@ -66,10 +67,10 @@ class MoreBelow(AllKept):
 
     share = 0.1
 
-    def _timesteps(self, indices: Sequence[int]) -> Tensor:
+    def _timesteps(self, draws: TrainingDraws) -> Tensor:
         assert self.method.content is not None
         total, level = self.model.num_train_timesteps, self.method.content.above
-        place = super()._timesteps(indices).double() / total
+        place = super()._timesteps(draws).double() / total
         below = place / (1.0 - self.share) * level
         above = level + (place - (1.0 - self.share)) / self.share * (1.0 - level)
         return (torch.where(place < 1.0 - self.share, below, above) * total).long()
@@ -227,7 +228,8 @@ class BridgeAtOnce(Bridge):
         ]
         now = {}
         if new:
-            some = {key: [batch[key][row] for row in new] for key in ("caption", "index")}
+            some: dict[str, Any] = {"caption": [batch["caption"][row] for row in new]}
+            some["index"] = [indices[row] for row in new]
             rows = copied_to(torch.tensor(new), latents.device)
             now = dict(zip(new, self._predicted(some, latents[rows]), strict=True))
             # one without a caption is no version of the picture, and serves this once
@@ -240,7 +242,8 @@ class BridgeAtOnce(Bridge):
         total, alphas = self.model.num_train_timesteps, self.model.alphas_cumprod
         place = round(max(self.redrawn, self.method.content.above) * total)
         timesteps = self._at(place, len(latents))
-        noise = self._noise(latents, batch["index"])
+        draws = TrainingDraws(self.seed, batch["index"], self.trainer, 0)
+        noise = self._noise(latents, draws)
         noisy = add_noise(latents, noise, timesteps, alphas)
         with self.untuned():
             velocity = self.model(noisy, timesteps, self._conditioning(batch["caption"]))

@@ -17,6 +17,7 @@ from sdtune.evaluation.picture_sums import BINS, PictureSums
 from sdtune.evaluation.technique import as_technique
 from sdtune.run_folder.layout import RunFolder
 from sdtune.run_folder.picture_losses import write_picture_losses
+from sdtune.techniques.training_draws import sample_names
 
 __all__ = ["PictureLosses"]
 
@@ -79,7 +80,7 @@ class PictureLosses(Callback):
                 "`sample_losses` and `timesteps` beside `loss`, but it does not: take "
                 "PictureLosses out of `trainer.callbacks`."
             )
-        names = batch["name"]
+        names = sample_names(batch)
         weights = batch.get("sample_weights", [1.0] * len(names))
         self._pending.append((names, outputs["sample_losses"], outputs["timesteps"], weights))
         if len(self._pending) == _BATCHES_AT_ONCE:

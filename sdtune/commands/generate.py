@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from sdtune._wording import counted
 from sdtune.commands.call import read_call
 from sdtune.commands.quiet import quiet_misleading_messages
-from sdtune.commands.tools import precision_of, recorded_base, refusing
+from sdtune.commands.tools import recorded_base, refusing
 from sdtune.drawing.generation_call import GenerationCall
 from sdtune.files.printable_text import show
+from sdtune.run_folder.run_recipe import precision_of
 
 if TYPE_CHECKING:
     from sdtune.drawing.drawer import Drawer

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from sdtune._imports import require
 from sdtune.commands.page_server import ended_by_signals, port_problems
 from sdtune.commands.quiet import quiet_misleading_messages
-from sdtune.commands.tools import precision_of, recorded_base, refusing
+from sdtune.commands.tools import recorded_base, refusing
 from sdtune.drawing.generation_call import PrecisionChoice
 from sdtune.files.printable_text import show
+from sdtune.run_folder.run_recipe import precision_of
 
 if TYPE_CHECKING:
     from sdtune.drawing.settings import PictureSettings

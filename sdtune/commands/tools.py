@@ -3,24 +3,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 from sdtune.commands.errors import CallError
-from sdtune.commands.recipe import LARGEST_RECIPE
-from sdtune.files.text_file import parse_yaml_text, read_text
+from sdtune.run_folder.run_recipe import model_argument
 
 if TYPE_CHECKING:
     from sdtune.adapters.lora.arithmetic import Kept
 
-__all__ = ["base_of", "kept_lines", "precision_of", "recorded_base", "refusing"]
-
-_LEVELS = 4  # a file lies in runs/<recipe>/<version>/adapter/<step>/peft at most
-
-# the Trainer's names -> those of floating types
-_PRECISIONS: dict[str, Literal["bfloat16", "float16"]] = {
-    "bf16-mixed": "bfloat16",
-    "16-mixed": "float16",
-}
+__all__ = ["base_of", "kept_lines", "recorded_base", "refusing"]
 
 
 @contextmanager
@@ -48,37 +39,8 @@ def recorded_base(adapter: Path) -> str | None:
     Args:
         adapter: A run folder, or what is in one, or anything else, whose base is not known.
     """
-    recipe = _recipe_of(adapter)
-    try:
-        return None if recipe is None else str(recipe["model"]["init_args"]["base"])
-    except (KeyError, TypeError):
-        return None
-
-
-def precision_of(adapter: Path) -> Literal["float32", "bfloat16", "float16"]:
-    """Find the floating type that an adapter's run had its base in; float32 if it is not known.
-
-    Args:
-        adapter: As in `recorded_base`.
-    """
-    recipe = _recipe_of(adapter)
-    try:
-        name = None if recipe is None else recipe["trainer"]["precision"]
-    except (KeyError, TypeError):
-        name = None
-    return _PRECISIONS.get(str(name), "float32")
-
-
-def _recipe_of(adapter: Path) -> Any:
-    path = adapter.resolve()
-    for folder in [path, *path.parents][: _LEVELS + 1]:
-        config = folder / "config.yaml"
-        if config.is_file():
-            try:
-                return parse_yaml_text(read_text(config, largest=LARGEST_RECIPE))
-            except (OSError, ValueError):
-                return None
-    return None
+    base = model_argument(adapter, "base")
+    return None if base is None else str(base)
 
 
 def kept_lines(kept: "Kept") -> Iterator[str]:

@@ -21,6 +21,7 @@ __all__ = ["ComparedRun", "are_comparable", "check_comparable", "read_result"]
 
 _LOSS_TAG = "train/loss"
 _LATER = (*LATER_SETTINGS, "held-out pictures")
+_MAY_DIFFER = ("precision", "quantization")  # what a comparison may well be about
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,8 @@ def _figures(result: ComparedRun) -> Mapping[str, Figure] | None:
 
 def _terms(evaluation: Evaluation, subject: str | None) -> dict[str, object]:
     terms: dict[str, object] = asdict(evaluation.protocol)
+    for name in _MAY_DIFFER:
+        del terms[name]
     if subject:
         prompts = evaluation.protocol.prompts
         terms["prompts"] = [prompt.replace(subject, SUBJECT) for prompt in prompts]

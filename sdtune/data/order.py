@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch.utils.data import DataLoader, Dataset, SequentialSampler
@@ -70,7 +70,13 @@ class BatchOrder(DistributedSampler[list[tuple[int, int]]]):
         shuffle: Whether every epoch has its own order.
         num_replicas: Number of processes that share the samples.
         rank: Which of them this is.
+
+    Attributes:
+        shows_each_index_once: That no index comes twice in an epoch, so that a technique can draw
+            by it, whatever the batches are.
     """
+
+    shows_each_index_once: ClassVar[bool] = True
 
     def __init__(
         self,

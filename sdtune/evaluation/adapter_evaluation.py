@@ -37,6 +37,7 @@ from sdtune.evaluation.scored_adapter import (
     place_best,
 )
 from sdtune.evaluation.settings import check_settings, filled_settings
+from sdtune.evaluation.trained_base import TrainedBase
 from sdtune.evaluation.training_set import TrainingSet
 from sdtune.files.text_file import read_lines
 from sdtune.models.devices import chosen_device
@@ -94,6 +95,10 @@ class AdapterEvaluation:
             lambda: check_positive("max_prompt_chunks", call.max_prompt_chunks, of="integer"),
         )
         scored = [] if adapter is None else find_scored(adapter)
+        self._trained = TrainedBase(
+            self.base, adapter, [each.path for each in scored], self.protocol
+        )
+        self._trained.check()
         if call.output:
             self.output = Path(call.output)
         else:
@@ -112,6 +117,8 @@ class AdapterEvaluation:
             style_pictures=self.style_pictures,
             clip_skip=self.clip_skip,
             max_prompt_chunks=self.max_prompt_chunks,
+            precision=self._trained.precision,
+            quantization=self._trained.quantization,
         )
         self.device = chosen_device(call.device)
         self.run = run.run if run else self._describe()
@@ -146,12 +153,14 @@ class AdapterEvaluation:
         model = self._load().to(self.device)
         if past is not None:
             check_base_of(past, record, base_fingerprint(model))
-        evaluator.begin(model, partial(self._draw, model), clip_skip=self.clip_skip, past=past)
+        with self._trained.computing(self.device):
+            evaluator.begin(model, partial(self._draw, model), clip_skip=self.clip_skip, past=past)
         for each in self.adapters:
             model = self._load()
             load_adapter(model, each.path)
             draw = partial(self._draw, model.to(self.device))
-            evaluator.evaluate(each.label, each.step, draw, sha256=each.sha256)
+            with self._trained.computing(self.device):
+                evaluator.evaluate(each.label, each.step, draw, sha256=each.sha256)
         check_idle(self.output)  # a run may have been gone on with meanwhile
         if self.is_own:
             best = evaluator.best()
@@ -185,7 +194,7 @@ class AdapterEvaluation:
         }
 
     def _load(self) -> StableDiffusion:
-        model = load(self.base)
+        model = self._trained.load(self.device)
         model.max_prompt_chunks = self.max_prompt_chunks
         return model
 

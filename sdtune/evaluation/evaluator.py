@@ -18,6 +18,7 @@ from sdtune.data.buckets import Size
 from sdtune.data.pictures import Picture
 from sdtune.evaluation.base_pictures import BasePictures, Draw, base_fingerprint, describe_drawer
 from sdtune.evaluation.best import BestRule, choose_best
+from sdtune.evaluation.circumstances import precision_now, quantized_parts
 from sdtune.evaluation.descriptions import describe_metrics
 from sdtune.evaluation.judges import missing_needs
 from sdtune.evaluation.kept_scores import KeptScores, digest_of_pictures
@@ -106,7 +107,8 @@ class Evaluator:
         """Score the base, and take over what an earlier start has scored.
 
         Args:
-            model: The bundle, with or without an adapter, whole on its device.
+            model: The bundle, with or without an adapter, whole on its device; called where
+                autocast is as it is for what draws.
             draw_base: What the untuned base draws, whatever adapter there is.
             clip_skip: Text encoder layer that it is drawn with, counted from the end.
             past: The record of an earlier start, if there is one. Its checkpoints are kept if base,
@@ -121,6 +123,8 @@ class Evaluator:
             style_pictures=self.style_pictures,
             clip_skip=clip_skip,
             max_prompt_chunks=model.max_prompt_chunks,
+            precision=precision_now(model),
+            quantization=quantized_parts(model),
         )
         self._size = self._sides(model)
         drawer = self._base_pictures(model, clip_skip)

@@ -28,6 +28,9 @@ __all__ = [
 ]
 
 
+Counters = int | tuple[int, ...]
+
+
 class Stream(IntEnum):
     """What a draw is for, so that two draws at the same counters are unrelated.
 
@@ -83,7 +86,7 @@ def counter_uniform(seed: int, *counters: int) -> float:
 
 
 def counter_randn(
-    shape: Sequence[int], seed: int, stream: Stream, epoch: int, indices: Sequence[int]
+    shape: Sequence[int], seed: int, stream: Stream, epoch: int, indices: Sequence[Counters]
 ) -> Tensor:
     """Draw standard normal noise with one generator per sample.
 
@@ -92,7 +95,7 @@ def counter_randn(
         seed: The seed of the run.
         stream: What the noise is for.
         epoch: The epoch, or 0 for draws that never change.
-        indices: (B,) position of each sample in the data set.
+        indices: (B,) position of each sample in the data set, or numbers that tell it apart.
 
     Returns:
         (B, *shape) float32 on the CPU; row i depends on `indices[i]`, not on i.
@@ -104,7 +107,7 @@ def counter_randn(
 
 
 def counter_rand(
-    shape: Sequence[int], seed: int, stream: Stream, epoch: int, indices: Sequence[int]
+    shape: Sequence[int], seed: int, stream: Stream, epoch: int, indices: Sequence[Counters]
 ) -> Tensor:
     """Draw uniform numbers with one generator per sample.
 
@@ -113,7 +116,7 @@ def counter_rand(
         seed: The seed of the run.
         stream: What the numbers are for.
         epoch: The epoch, or 0 for draws that never change.
-        indices: (B,) position of each sample in the data set.
+        indices: (B,) position of each sample in the data set, or numbers that tell it apart.
 
     Returns:
         (B, *shape) float32 in [0, 1) on the CPU.
@@ -125,7 +128,7 @@ def counter_rand(
 
 
 def counter_randint(
-    low: int, high: int, seed: int, stream: Stream, epoch: int, indices: Sequence[int]
+    low: int, high: int, seed: int, stream: Stream, epoch: int, indices: Sequence[Counters]
 ) -> Tensor:
     """Draw one integer per sample.
 
@@ -135,7 +138,7 @@ def counter_randint(
         seed: The seed of the run.
         stream: What the integers are for.
         epoch: The epoch, or 0 for draws that never change.
-        indices: (B,) position of each sample in the data set.
+        indices: (B,) position of each sample in the data set, or numbers that tell it apart.
 
     Returns:
         (B,) int64 in [low, high) on the CPU.
@@ -156,16 +159,16 @@ def _per_sample(
     seed: int,
     stream: Stream,
     epoch: int,
-    indices: Sequence[int],
+    indices: Sequence[Counters],
 ) -> Tensor:
     # int() so that a (B,) tensor of indices, as a batch holds it, works too
-    return torch.stack(
-        [draw(counter_generator(seed, stream, epoch, int(index))) for index in indices]
-    )
+    counters = (each if isinstance(each, tuple) else (int(each),) for each in indices)
+    return torch.stack([draw(counter_generator(seed, stream, epoch, *each)) for each in counters])
 
 
 def _hash(*integers: int) -> int:
-    packed = struct.pack(f"<{len(integers)}Q", *(number % 2**64 for number in integers))
+    # int(): an element of a tensor has no whole numbers of 64 bits without a sign
+    packed = struct.pack(f"<{len(integers)}Q", *(int(number) % 2**64 for number in integers))
     return int.from_bytes(blake2b(packed, digest_size=8).digest(), "little")
 
 

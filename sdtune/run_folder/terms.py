@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat
 
@@ -12,11 +12,21 @@ __all__ = [
     "Base",
     "Choice",
     "EvaluationSettings",
+    "Precision",
     "Provenance",
+    "QuantizedParts",
     "TrainingPictures",
 ]
 
-LATER_SETTINGS = ("style_pictures", "clip_skip", "max_prompt_chunks")
+Precision = Literal["float32", "bfloat16", "float16"]
+"""What a base computes in."""
+
+QuantizedParts = Literal[
+    "none", "nf4:unet", "nf4:unet+text_encoders", "int8:unet", "int8:unet+text_encoders"
+]
+"""How linear layers of a base are kept, and of which of its parts."""
+
+LATER_SETTINGS = ("style_pictures", "clip_skip", "max_prompt_chunks", "precision", "quantization")
 """Of `EvaluationSettings`, what older records do not say."""
 
 
@@ -74,6 +84,8 @@ class EvaluationSettings:
             not say it.
         clip_skip: Text encoder layer that all is drawn with, counted from the end.
         max_prompt_chunks: Chunks of 75 tokens that a prompt may have.
+        precision: What base and adapters compute in.
+        quantization: Which parts of the base are quantised, and how.
     """
 
     prompts: Annotated[list[str], Field(min_length=1)]
@@ -89,6 +101,8 @@ class EvaluationSettings:
     style_pictures: int | None = None
     clip_skip: int | None = None
     max_prompt_chunks: int | None = None
+    precision: Precision | None = None
+    quantization: QuantizedParts | None = None
 
     def agrees_with(self, other: EvaluationSettings) -> bool:
         """Tell whether scores compare; what an older record does not say is taken to agree."""

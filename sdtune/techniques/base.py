@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from inspect import currentframe
 from typing import Any, cast
 
@@ -14,14 +13,12 @@ from torch import Tensor
 
 from sdtune._arguments import whole_signature
 from sdtune._checks import check_all, check_not_negative, check_positive, check_types
-from sdtune._run_steps import total_steps
+from sdtune._run_steps import may_train, total_steps
 from sdtune.functional import (
     Stream,
     add_noise,
     copied_to,
-    counter_randint,
     counter_randn,
-    counter_random_state,
     diffusion_loss,
     latent_weights,
     min_snr_weights,
@@ -45,8 +42,8 @@ from sdtune.techniques.optimization import (
     tell_short_run,
 )
 from sdtune.techniques.prior_preservation import PriorPreservation
-from sdtune.techniques.prompt_encoding import PromptEncodingModule
 from sdtune.techniques.trainer_problems import finder_problems
+from sdtune.techniques.training_draws import DrawingModule, TrainingDraws, sample_names
 from sdtune.techniques.watched_module import check_roll_backs
 
 __all__ = ["DiffusionFineTuningModule"]
@@ -55,12 +52,13 @@ __all__ = ["DiffusionFineTuningModule"]
 _VALIDATION_LEVELS = (0.2, 0.4, 0.6, 0.8)
 
 
-class DiffusionFineTuningModule(PromptEncodingModule):
+class DiffusionFineTuningModule(DrawingModule):
     """Base of the techniques, and the arguments that they share.
 
     A technique names what learns, and what it learns beside. It declares its own arguments and
     takes those below by `**kwargs`, which it hands on here: so they stand once, and are options,
-    keys and part of `inspect.signature` for all. Randomness is a function of (seed, epoch, sample).
+    keys and part of `inspect.signature` for all. Randomness is a function of (seed, epoch, sample),
+    see `training_losses`.
 
     Lightning's `EMAWeightAveraging` averages what learns: the average is what is validated,
     sampled, scored and written, and training goes on from the current weights. In a recipe, below
@@ -187,6 +185,8 @@ class DiffusionFineTuningModule(PromptEncodingModule):
     def problems_with_trainer(self, trainer: pl.Trainer) -> list[str]:
         """List what keeps this technique from being trained by a Trainer; loads no weights."""
         problems = super().problems_with_trainer(trainer)
+        if not may_train(trainer):
+            return problems
         problems += optimization_problems(self.optimizer, self.lr_schedule, trainer)
         return problems + (finder_problems(trainer) if self.prior else [])
 
@@ -195,11 +195,12 @@ class DiffusionFineTuningModule(PromptEncodingModule):
 
         Args:
             batch: `pixel_values` (B, 3, H, W) in [-1, 1] or `moments` (B, 2C, h, w), with
-                `caption`, `index` and perhaps `loss_weights` (B, 1, H, W) or (B, 1, h, w), 0 or
-                more; beside a prior, class pictures in entries that begin with `class_`, which
-                pass through the UNet together with the others. `sample_weights`, B numbers, say
-                what each sample counts where some only stand in, see `Batches`.
-            batch_idx: Not used: what is drawn depends on the samples.
+                `caption`, `index` (B whole numbers that tell samples apart) and perhaps
+                `loss_weights` (B, 1, H, W) or (B, 1, h, w), 0 or more; beside a prior, class
+                pictures in entries that begin with `class_`, which pass through the UNet together
+                with the others. `sample_weights`, B numbers, say what each sample counts where some
+                only stand in, see `Batches`.
+            batch_idx: Not used: what is drawn is told in `training_losses`.
 
         Returns:
             To Lightning `loss`, the mean, with the class pictures' as the prior weighs it; to
@@ -220,23 +221,33 @@ class DiffusionFineTuningModule(PromptEncodingModule):
             "timesteps": timesteps[:count],
         }
 
-    def training_losses(self, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    def training_losses(
+        self, batch: dict[str, Any], number: int | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Compute each sample's loss, at a timestep and with noise of its own.
+
+        They are drawn from the seed, the epoch and `index`, which tells a sample from the others
+        of its epoch where an sdtune data module loads them. Of another loader, which may show one
+        again, the number of its batch in the epoch, the process, and how often the batch had the
+        index before, count, too; so they do in a loop without a Trainer, which has no epochs.
 
         Args:
             batch: As in `training_step`.
+            number: Of this batch in a loop without a Trainer, from 0 on: to go on with one exactly,
+                or to draw the same again. None counts the calls.
 
         Returns:
             (B,) float32, and the timesteps (B,) int64.
         """
-        latents = self._latents(batch)
-        noise = self._noise(latents, batch["index"])
-        timesteps = self._timesteps(batch["index"])
-        with self._reproducible_dropout(batch["index"]):
+        draws = self._draws(batch, number)
+        latents = self._latents(batch, draws)
+        noise = self._noise(latents, draws)
+        timesteps = self._timesteps(draws)
+        with draws.random_state(self.device) if self._drops_inputs else nullcontext():
             losses = self._losses(batch, latents, noise, timesteps)
         timesteps = copied_to(timesteps, losses.device)
-        names = batch.get("name", map(str, batch["index"]))
-        self._watch.see_batch(self.global_step + 1, names, timesteps, losses)
+        if self.is_training:  # nothing else looks at what is watched, and forgets it
+            self._watch.see_batch(self.global_step + 1, sample_names(batch), timesteps, losses)
         return losses, timesteps
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
@@ -246,7 +257,7 @@ class DiffusionFineTuningModule(PromptEncodingModule):
         400, 600 and 800 of 1000), so that the curve falls when the model learns and is otherwise
         still.
         """
-        latents = self._latents(batch, validation=True)
+        latents = self._latents(batch)
         total = self.model.num_train_timesteps
         losses = []
         for level, share in enumerate(_VALIDATION_LEVELS):
@@ -361,37 +372,27 @@ class DiffusionFineTuningModule(PromptEncodingModule):
             )
         return diffusion_loss(model_pred, target, weights, places)
 
-    def _latents(self, batch: dict[str, Any], validation: bool = False) -> Tensor:
+    def _latents(self, batch: dict[str, Any], draws: TrainingDraws | None = None) -> Tensor:
         """Return scaled latents (B, C, h, w), drawn from the posterior, or its mean."""
         if "moments" in batch:
             moments = batch["moments"]
         else:
             with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
                 moments = self.model.encode_images(batch["pixel_values"])
-        if validation:
+        if draws is None:
             return self.model.latents_from_moments(moments)
         mean = moments.chunk(2, dim=1)[0]
-        noise = self._draw_normal(mean.shape[1:], Stream.POSTERIOR, batch["index"])
+        noise = draws.normal(mean.shape[1:], Stream.POSTERIOR)
         return self.model.latents_from_moments(
             moments, copied_to(noise, moments.device, moments.dtype)
         )
 
-    def _noise(self, latents: Tensor, indices: Sequence[int]) -> Tensor:
-        noise = self._draw_normal(latents.shape[1:], Stream.NOISE, indices)
+    def _noise(self, latents: Tensor, draws: TrainingDraws) -> Tensor:
+        noise = draws.normal(latents.shape[1:], Stream.NOISE)
         if self.noise_offset:
             shape = (latents.shape[1], 1, 1)
-            noise += self.noise_offset * self._draw_normal(shape, Stream.OFFSET, indices)
+            noise += self.noise_offset * draws.normal(shape, Stream.OFFSET)
         return copied_to(noise, latents.device, latents.dtype)
 
-    def _draw_normal(self, shape: Sequence[int], stream: Stream, indices: Sequence[int]) -> Tensor:
-        return counter_randn(shape, self.seed, stream, self.current_epoch, indices)
-
-    def _timesteps(self, indices: Sequence[int]) -> Tensor:
-        total = self.model.num_train_timesteps
-        return counter_randint(0, total, self.seed, Stream.TIMESTEP, self.current_epoch, indices)
-
-    def _reproducible_dropout(self, indices: Sequence[int]) -> AbstractContextManager[None]:
-        if not self._drops_inputs:
-            return nullcontext()
-        counters = (self.current_epoch, *indices)
-        return counter_random_state(self.device, self.seed, Stream.DROPOUT, *counters)
+    def _timesteps(self, draws: TrainingDraws) -> Tensor:
+        return draws.timesteps(self.model.num_train_timesteps)

@@ -15,7 +15,7 @@ import torch
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
-from sdtune._run_steps import total_steps
+from sdtune._run_steps import may_train, total_steps
 from sdtune.techniques.compile_clock import CompileClock
 from sdtune.techniques.compiled_blocks import compile_blocks
 from sdtune.techniques.tuned_model import TunedModelModule
@@ -45,7 +45,7 @@ class CompiledModule(TunedModelModule):
     def problems_with_trainer(self, trainer: pl.Trainer) -> list[str]:
         """List what keeps this technique from being trained by a Trainer; loads no weights."""
         problems = super().problems_with_trainer(trainer)
-        if not self.is_compiled:
+        if not self.is_compiled or not may_train(trainer):
             return problems
         problems += [line for each in self.learns for line in each.compile_problems()]
         if self.quantization is not None:

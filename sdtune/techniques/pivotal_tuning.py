@@ -9,7 +9,7 @@ import lightning.pytorch as pl
 from torch.optim import Optimizer
 
 from sdtune._checks import ArgumentsError
-from sdtune._run_steps import is_endless, total_steps
+from sdtune._run_steps import is_endless, may_train, total_steps
 from sdtune.adapters.lora import AdapterType, LoRASettings, TargetModules
 from sdtune.adapters.words import EmbeddingNorm
 from sdtune.techniques.base import DiffusionFineTuningModule
@@ -107,7 +107,8 @@ class PivotalTuningModule(DiffusionFineTuningModule):
     def problems_with_trainer(self, trainer: pl.Trainer) -> list[str]:
         """List what keeps this technique from being trained by a Trainer; loads no weights."""
         problems = super().problems_with_trainer(trainer)
-        return problems + (self._endless_problems() if is_endless(trainer) else [])
+        ends = not is_endless(trainer) or not may_train(trainer)
+        return problems + ([] if ends else self._endless_problems())
 
     def on_train_start(self) -> None:
         """Find the step at which the word stops; a run that is resumed may be past it.

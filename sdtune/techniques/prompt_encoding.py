@@ -151,11 +151,6 @@ class PromptEncodingModule(WatchedModule):
         self.name_subjects(getattr(self.trainer, "datamodule", None))
         return super().configure_callbacks()
 
-    def adapter_metadata(self) -> dict[str, str]:
-        """Describe the run for the adapter's header, the words of its subjects included."""
-        data = None if self._trainer is None else getattr(self.trainer, "datamodule", None)
-        return {**super().adapter_metadata(), **getattr(data, "adapter_record", {})}
-
     def notes_with(self, data: object) -> list[str]:
         """Say which captions of some data lose words; loads tokenizers, and no weights.
 

@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.strategies import ModelParallelStrategy
 
+from sdtune._run_steps import may_train
 from sdtune.techniques.learned import Learned
 from sdtune.techniques.optimization.late_averages import late_average_problems
 
@@ -63,7 +64,7 @@ def trainer_problems(trainer: pl.Trainer) -> list[str]:
             "ModelParallelStrategy, which splits what a module splits by itself and adds up no "
             "gradients of the rest: no technique splits anything."
         )
-    problems += late_average_problems(trainer)
+    problems += late_average_problems(trainer) if may_train(trainer) else []
     for each in _callbacks(trainer):
         for kind, way_out in _TOO_EARLY.items():
             if isinstance(each, kind):

@@ -17,6 +17,7 @@ from sdtune.adapters.adapter_set import AdapterSet
 from sdtune.models import Part, load, sample
 from sdtune.models.devices import brought_to
 from sdtune.models.quantization import Quantization, quantize_base
+from sdtune.techniques.data_record import data_record
 from sdtune.techniques.learned import Learned, LearnedGroup
 from sdtune.techniques.optimization.averaged_weights import AveragedWeightsModule
 from sdtune.techniques.recomputation import recompute_activations
@@ -74,6 +75,8 @@ class TunedModelModule(AveragedWeightsModule):
         self.seed = seed
         self.starts_from = adapter
         self._learned_names: frozenset[str] = frozenset()
+        self._steps_trained = 0
+        self._trained_on: dict[str, str] = {}
         self.register_load_state_dict_post_hook(_miss_nothing_frozen)  # type: ignore[no-untyped-call]
 
     @property
@@ -258,18 +261,27 @@ class TunedModelModule(AveragedWeightsModule):
         metadata = {f"sdtune.{key}": str(value) for key, value in told.items()}
         metadata["sdtune.technique"] = type(self).__name__
         metadata["sdtune.base_unet_sha256"] = self.model.fingerprint("unet")
-        metadata["sdtune.steps"] = str(self.global_step)
         if self.starts_from:
             metadata["sdtune.adapter_sha256"] = adapter_sha256(self.starts_from)
             for each in self.learns:
                 metadata |= each.record(self.model)
-        data = None if self._trainer is None else getattr(self.trainer, "datamodule", None)
-        pictures = getattr(getattr(data, "train_dataset", None), "pictures", None)
-        if pictures is not None:
-            metadata["sdtune.num_train_images"] = str(len(pictures))
-        described = {name: getattr(data, name, None) for name in ("resolution", "batch_size")}
-        known = {name: value for name, value in described.items() if isinstance(value, int)}
-        return metadata | {f"sdtune.{name}": str(value) for name, value in known.items()}
+        if self.is_fitting:
+            self._note_training()
+        return {**metadata, "sdtune.steps": str(self._steps_trained), **self._trained_on}
+
+    def on_train_start(self) -> None:
+        """Note what is trained on: a Trainer that comes later may have other data."""
+        super().on_train_start()
+        self._note_training()
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Note how far training is: a Trainer that comes later has taken no steps."""
+        super().on_train_batch_end(outputs, batch, batch_idx)
+        self._steps_trained = self.global_step
+
+    def _note_training(self) -> None:
+        self._steps_trained = self.global_step
+        self._trained_on = data_record(getattr(self.trainer, "datamodule", None))
 
     @property
     def _stated(self) -> dict[str, object]:
@@ -323,16 +335,22 @@ class TunedModelModule(AveragedWeightsModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Name the base by its hash, and keep the average of what learns if there is one."""
         super().on_save_checkpoint(checkpoint)
+        if self.is_fitting:
+            self._note_training()
         checkpoint["base_sha256"] = self._base_hashes()
+        checkpoint["steps_trained"] = self._steps_trained
+        checkpoint["trained_on"] = self._trained_on
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse a checkpoint that was trained on another base.
+        """Refuse a checkpoint of another base; recall how long, and on what, it was trained.
 
         Raises:
             ValueError: If the hashes differ.
         """
         self.load_base()
         super().on_load_checkpoint(checkpoint)
+        self._steps_trained = checkpoint.get("steps_trained", checkpoint.get("global_step", 0))
+        self._trained_on = dict(checkpoint.get("trained_on", {}))  # older ones do not say it
         if not self._is_base(checkpoint.get("base_sha256") or {}):
             raise ValueError(
                 f"The checkpoint was trained on another base than `{self.base}`: give `model.base` "

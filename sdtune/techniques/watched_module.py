@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.utils import get_total_norm
 
 from sdtune._checks import check_not_negative
+from sdtune._run_steps import may_train
 from sdtune.techniques.compiled_module import CompiledModule
 from sdtune.techniques.local_checkpoints import keep_to_this_machine, remote_checkpoint_problem
 from sdtune.techniques.number_watch import Fault, NotFiniteError, NumberWatch
@@ -130,7 +131,7 @@ class WatchedModule(CompiledModule):
         beside = [type(each).__name__ for each in self._averaging_callbacks]
         if isinstance(trainer.strategy, split):
             beside.append(type(trainer.strategy).__name__)
-        if self.roll_backs and beside:
+        if self.roll_backs and beside and may_train(trainer):
             problems.append(
                 f"Expected `model.roll_backs` to be 0 beside {beside[0]}, whose state cannot be "
                 f"set back, but got {self.roll_backs}."

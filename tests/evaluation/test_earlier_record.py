@@ -10,6 +10,7 @@ from sdtune.evaluation.earlier_record import (
 )
 from sdtune.run_folder.record import Choice
 from sdtune.run_folder.run_process import note_process
+from sdtune.run_folder.terms import LATER_SETTINGS
 from tests.comparison.runs import make_evaluation
 
 PAST = make_evaluation([1.0, 2.0, 3.0, 4.0])
@@ -34,7 +35,7 @@ def test_what_an_older_record_does_not_say_is_in_the_recipe(tmp_path):
     assert earlier_record(tmp_path) == told
 
 
-@pytest.mark.parametrize("name", ["style_pictures", "clip_skip", "max_prompt_chunks"])
+@pytest.mark.parametrize("name", LATER_SETTINGS)
 def test_all_that_scores_hang_on_must_be_the_same(name, tmp_path):
     pictures, told = PAST.training_pictures, replace(PAST.protocol, **{name: 2})
     check_same(PAST, tmp_path, told, pictures)  # an older record does not say it

@@ -63,7 +63,14 @@ def test_base_and_checkpoint_are_scored_and_written(make, model, tmp_path):
     record = Evaluation.load(tmp_path / "run")
     assert record == written
     assert [each.label for each in record.checkpoints] == ["base", "step_000004"]
-    told = replace(PROTOCOL, style_pictures=4, clip_skip=1, max_prompt_chunks=1)
+    told = replace(
+        PROTOCOL,
+        style_pictures=4,
+        clip_skip=1,
+        max_prompt_chunks=1,
+        precision="float32",
+        quantization="none",
+    )
     assert (record.protocol, record.choice) == (told, Choice("style", 0.1, 1.0))
     base_scores, scores = record.checkpoints
     assert base_scores.figures["style_score"].value != scores.figures["style_score"].value

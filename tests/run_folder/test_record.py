@@ -85,6 +85,7 @@ def test_how_pictures_are_read_comes_back(tmp_path):
 def test_what_scores_hang_on_comes_back_and_must_agree(tmp_path):
     old = make_record()
     protocol = dataclasses.replace(old.protocol, style_pictures=8, clip_skip=2, max_prompt_chunks=1)
+    protocol = dataclasses.replace(protocol, precision="bfloat16", quantization="nf4:unet")
     pictures = dataclasses.replace(old.training_pictures, held_out=["b.png"])
     tuned = dataclasses.replace(old.checkpoints[1], sha256="ab" * 32)
     told = dataclasses.replace(
@@ -107,6 +108,9 @@ def test_what_scores_hang_on_comes_back_and_must_agree(tmp_path):
         training_pictures=dataclasses.replace(pictures, held_out=[]),
     )
     assert told.other_terms(other) == ["base", "protocol", "training pictures"]
+    for change in ({"precision": "float32"}, {"quantization": "none"}):
+        changed = dataclasses.replace(told, protocol=dataclasses.replace(protocol, **change))
+        assert told.other_terms(changed) == ["protocol"]
 
 
 def test_a_missing_file_and_another_version_say_what_to_do(tmp_path):

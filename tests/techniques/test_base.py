@@ -14,6 +14,7 @@ import torch
 from sdtune.data.style import StyleDataModule
 from sdtune.functional import Stream, counter_randint, counter_randn, min_snr_weights
 from sdtune.techniques.lora_style import LoRAStyleModule
+from sdtune.techniques.training_draws import TrainingDraws
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
 from tests.techniques.small_lora import small_batch, small_module
@@ -81,7 +82,7 @@ def test_places_weigh_the_loss_of_training_and_validation(
     )
     with torch.no_grad():
         plain = module.training_step(batch, 0)["sample_losses"]
-    losses, _ = module.training_losses({**batch, "loss_weights": pixels})
+    losses, _ = module.training_losses({**batch, "loss_weights": pixels}, number=0)
     seen[-1].retain_grad()
     losses.sum().backward()
     gradient = seen[-1].grad
@@ -100,7 +101,8 @@ def test_places_weigh_the_loss_of_training_and_validation(
 def test_noise_offset_shifts_whole_channels(micro_sd: Path) -> None:
     plain, shifted = (small_module(micro_sd, noise_offset=offset) for offset in (0.0, 0.1))
     latents = torch.zeros(2, 4, 8, 8)
-    difference = shifted._noise(latents, [0, 1]) - plain._noise(latents, [0, 1])
+    draws = TrainingDraws(42, [0, 1], None, 0)
+    difference = shifted._noise(latents, draws) - plain._noise(latents, draws)
     offsets = counter_randn((4, 1, 1), 42, Stream.OFFSET, 0, [0, 1])
     torch.testing.assert_close(difference, (0.1 * offsets).expand(2, 4, 8, 8))
 

@@ -13,10 +13,15 @@ from sdtune.data.style import StyleDataModule
 from sdtune.functional import add_noise, target_slope, training_target
 from sdtune.techniques.content_preservation import ContentPreservation
 from sdtune.techniques.lora_style import LoRAStyleModule
+from sdtune.techniques.training_draws import TrainingDraws
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
 
-_BATCH = {"moments": torch.zeros(6, 8, 8, 8), "caption": ["a c", "b"] * 3, "index": list(range(6))}
+_BATCH: dict[str, Any] = {
+    "moments": torch.zeros(6, 8, 8, 8),
+    "caption": ["a c", "b"] * 3,
+    "index": list(range(6)),
+}
 
 
 def _module(base: Path, above: float | None, **arguments: Any) -> LoRAStyleModule:
@@ -30,11 +35,16 @@ def _module(base: Path, above: float | None, **arguments: Any) -> LoRAStyleModul
     return module
 
 
+def _draws(module: LoRAStyleModule) -> TrainingDraws:
+    """What the first call of `training_losses` draws."""
+    return TrainingDraws(module.seed, _BATCH["index"], None, 0)
+
+
 def _inputs(module: LoRAStyleModule) -> tuple[Tensor, Tensor, Tensor]:
     """The noisy latents, timesteps and predictions of `_BATCH`."""
-    latents = module._latents(_BATCH)
-    timesteps = module._timesteps(_BATCH["index"])
-    noise = module._noise(latents, _BATCH["index"])
+    draws = _draws(module)
+    latents, timesteps = module._latents(_BATCH, draws), module._timesteps(draws)
+    noise = module._noise(latents, draws)
     noisy = add_noise(latents, noise, timesteps, module.model.alphas_cumprod)
     return noisy, timesteps, module.model(noisy, timesteps, module.encode(_BATCH["caption"]))
 
@@ -42,7 +52,9 @@ def _inputs(module: LoRAStyleModule) -> tuple[Tensor, Tensor, Tensor]:
 def _base_moved(module: LoRAStyleModule) -> tuple[Tensor, Tensor]:
     """Of `_BATCH`'s samples above the level: which they are, and the base's, moved in colour."""
     noisy, timesteps, _ = _inputs(module)
-    latents, noise = module._latents(_BATCH), module._noise(module._latents(_BATCH), range(6))
+    draws = _draws(module)
+    latents = module._latents(_BATCH, draws)
+    noise = module._noise(latents, draws)
     schedule = module.model.alphas_cumprod, module.model.prediction_type
     with module.untuned(), torch.no_grad():
         base = module.model(noisy, timesteps, module.encode(_BATCH["caption"]))
@@ -135,7 +147,7 @@ def test_the_base_computes_what_is_above_the_level_alone(
     assert sorted(rows) == [int((timesteps >= 500).sum()), 6]
     rows.clear()
     one = {"moments": _BATCH["moments"][:1], "caption": ["b"], "index": [0]}
-    monkeypatch.setattr(module, "_timesteps", lambda indices: torch.tensor([499]))
+    monkeypatch.setattr(module, "_timesteps", lambda draws: torch.tensor([499]))
     module.training_losses(one)
     assert rows == [1]
 

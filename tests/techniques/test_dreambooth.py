@@ -15,6 +15,7 @@ from sdtune.functional import prior_preservation_loss
 from sdtune.models import load
 from sdtune.techniques.dreambooth import DreamBoothModule
 from sdtune.techniques.prior_preservation import PriorPreservation
+from sdtune.techniques.training_draws import TrainingDraws
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
 
@@ -78,7 +79,7 @@ def test_one_pass_gives_the_losses_of_two(micro_sd: Path, monkeypatch: pytest.Mo
         loss = module.training_step(batch, 0)["loss"]
         assert len(passes) == 1
         halves = [
-            module.training_losses({name: value[half] for name, value in joint.items()})[0]
+            module.training_losses({name: each[half] for name, each in joint.items()}, number=0)[0]
             for half in (slice(0, 2), slice(2, 4))
         ]
     torch.testing.assert_close(loss, prior_preservation_loss(*halves, 0.5))
@@ -91,7 +92,7 @@ def test_class_samples_have_draws_of_their_own(micro_sd: Path) -> None:
     joint = PRIOR.joined(_batch())
     assert joint["index"] == [4, 0, -5, -1]
     module = _module(micro_sd)
-    noise = module._noise(torch.zeros(4, 4, 8, 8), joint["index"])
+    noise = module._noise(torch.zeros(4, 4, 8, 8), TrainingDraws(42, joint["index"], None, 0))
     assert len({float(each.sum()) for each in noise}) == 4
 
 

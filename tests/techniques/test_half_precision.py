@@ -42,7 +42,7 @@ def _losses(dtype: torch.dtype) -> torch.Tensor:
             "index": [step],  # noise and a timestep of its own
         }
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
-            loss = module.training_losses(batch)[0].mean()
+            loss = module.training_losses(batch, number=0)[0].mean()
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
+from sdtune.data.style import StyleDataModule
 from sdtune.techniques.lora_style import LoRAStyleModule
 from tests.fast_part import some_fast
+from tests.picture_folders import make_picture_folder
+from tests.quiet_trainer import quiet_trainer
 
 
 def _count(module: LoRAStyleModule) -> int:
@@ -57,3 +61,36 @@ def test_metadata_tells_the_run_and_no_folder(tiny_sd: Path) -> None:
     assert metadata["sdtune.alpha"] == "5.0"
     assert metadata["sdtune.base_unet_sha256"] == module.model.fingerprint("unet")
     assert not any(str(tiny_sd.parent) in value for value in metadata.values())
+
+
+def test_a_header_tells_of_the_training_whatever_trainer_came_later(
+    micro_sd: Path, tmp_path: Path
+) -> None:
+    folder = make_picture_folder(tmp_path / "discs", count=5)
+
+    def data(held_out: int) -> StyleDataModule:
+        return StyleDataModule(folder, resolution=64, validation_count=held_out)
+
+    module = LoRAStyleModule(str(micro_sd), rank=2)
+    trainer = quiet_trainer(max_steps=2)
+    trainer.fit(module, data(0))
+    trained = module.adapter_metadata()
+    assert (trained["sdtune.steps"], trained["sdtune.num_train_images"]) == ("2", "5")
+    trainer.save_checkpoint(tmp_path / "two.ckpt")
+    validating = quiet_trainer()
+    validating.validate(module, data(2), verbose=False)
+    assert module.adapter_metadata() == trained
+    validating.save_checkpoint(tmp_path / "later.ckpt")
+    for name in ("two.ckpt", "later.ckpt"):
+        loaded = LoRAStyleModule.load_from_checkpoint(tmp_path / name)
+        assert loaded.adapter_metadata() == trained
+    older = torch.load(tmp_path / "two.ckpt", weights_only=True)
+    del older["steps_trained"], older["trained_on"]
+    torch.save(older, tmp_path / "older.ckpt")
+    loaded = LoRAStyleModule.load_from_checkpoint(tmp_path / "older.ckpt")
+    assert loaded.adapter_metadata()["sdtune.steps"] == "2"
+    fewer = data(2)
+    quiet_trainer(max_steps=1).fit(module, fewer)
+    again = module.adapter_metadata()
+    assert again["sdtune.steps"] == "1"
+    assert again["sdtune.num_train_images"] == str(len(fewer.train_dataset.pictures)) < "5"

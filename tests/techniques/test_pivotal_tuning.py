@@ -10,6 +10,7 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from lightning.pytorch.callbacks import GradientAccumulationScheduler, LearningRateFinder
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from sdtune.data.style import StyleDataModule
@@ -273,6 +274,8 @@ def test_a_share_of_a_run_without_an_end_is_refused(micro_sd: Path) -> None:
     assert "say where the run ends, for the word stops after 0.4 of it" in problem
     assert _module(micro_sd, embedding_stop_fraction=1.0).problems_with_trainer(endless) == []
     assert _module(micro_sd).problems_with_trainer(quiet_trainer(max_steps=5)) == []
+    endless.state.fn = TrainerFn.VALIDATING
+    assert _module(micro_sd).problems_with_trainer(endless) == []
 
 
 def test_a_word_that_never_stops_needs_no_end(micro_sd: Path, folder: Path) -> None:

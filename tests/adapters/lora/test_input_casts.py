@@ -48,7 +48,7 @@ def _step(module: DiffusionFineTuningModule) -> tuple[Tensor, list[Tensor], int]
     """Give losses, gradients and casts of a step."""
     module.zero_grad()
     with torch.autocast("cpu", torch.bfloat16), DeviceTraffic() as traffic:
-        losses, _ = module.training_losses(small_batch())
+        losses, _ = module.training_losses(small_batch(), number=0)
         losses.mean().backward()
     gradients = [each.grad.clone() for each in module.parameters() if each.grad is not None]
     return losses.detach(), gradients, traffic.dtype_copies

@@ -160,7 +160,7 @@ def test_the_sizes_of_the_pictures_reach_the_unet(shallow_xl: Path) -> None:
     }
     losses = [module.training_losses(batch)[0]]
     batch["original_size"] = SIZES["original_size"]
-    losses.append(module.training_losses({**batch, **SIZES})[0])
+    losses.append(module.training_losses({**batch, **SIZES}, number=0)[0])
     module.generate(PROMPTS[:1], [0], num_inference_steps=1, guidance_scale=1.0)
     assert told[0]["time_ids"].tolist() == [[64, 64, 0, 0, 64, 64]] * 2
     assert told[1]["time_ids"].tolist() == [[512, 384, 0, 7, 64, 64], [64, 64, 3, 0, 64, 64]]
