@@ -96,6 +96,7 @@ ARROWS: dict[str, set[str]] = {
     "_imports": set(),
     "_prompt_fields": set(),
     "_run_steps": set(),
+    "_samples": set(),
     "_wording": set(),
 }
 """What a room may import; `OPEN_TO_ALL` are besides.
@@ -103,7 +104,15 @@ ARROWS: dict[str, set[str]] = {
 `sdtune` is the package's public names.
 """
 
-OPEN_TO_ALL = {"_arguments", "_checks", "_imports", "_prompt_fields", "_run_steps", "_wording"}
+OPEN_TO_ALL = {
+    "_arguments",
+    "_checks",
+    "_imports",
+    "_prompt_fields",
+    "_run_steps",
+    "_samples",
+    "_wording",
+}
 
 CIRCLES_ALLOWED: dict[tuple[str, str], str] = {
     ("sdtune", "*"): "the public names, for type checkers; imported when they are asked for",

@@ -12,12 +12,12 @@ import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from sdtune._samples import sample_names
 from sdtune.callbacks.periodic import is_trial
 from sdtune.evaluation.picture_sums import BINS, PictureSums
 from sdtune.evaluation.technique import as_technique
 from sdtune.run_folder.layout import RunFolder
 from sdtune.run_folder.picture_losses import write_picture_losses
-from sdtune.techniques.training_draws import sample_names
 
 __all__ = ["PictureLosses"]
 

@@ -17,10 +17,10 @@ from sdtune.captioning.captioner import Captioner
 from sdtune.data.captions import CAPTION_SUFFIXES, read_metadata
 from sdtune.data.decoding import PictureError, header_size, read_part
 from sdtune.data.image_folder import find_files, find_pictures
+from sdtune.data.masks import masks_of
 from sdtune.data.metadata_rows import unread_metadata
 from sdtune.data.same_name import ByName
 from sdtune.data.sources.folder import folder_links, links_out, no_pictures, no_such_folder
-from sdtune.data.sources.masks import masks_of
 from sdtune.data.sources.registry import choose_source
 from sdtune.files.atomic_file import replaced_atomically
 from sdtune.files.text_file import read_text

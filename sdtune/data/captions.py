@@ -13,6 +13,7 @@ from sdtune._checks import shortened
 from sdtune._wording import counted
 from sdtune.data.decoding import IMAGE_SUFFIXES
 from sdtune.data.image_folder import find_files, find_pictures, name_below
+from sdtune.data.masks import masks_of
 from sdtune.data.metadata_rows import (
     METADATA_NAMES,
     is_caption,
@@ -204,8 +205,6 @@ def _masks(folder: Path, unmatched: Sequence[Path]) -> set[Path]:
     """Find the masks below a folder, if there is something of which no picture is known."""
     if not unmatched:
         return set()
-    from sdtune.data.sources.masks import masks_of  # sources read captions
-
     return set(masks_of(find_pictures(folder)).values())
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from sdtune._wording import counted
 from sdtune.data.decoding import PictureError, header_size, read_mask
 from sdtune.data.manifest import DECODED_AT_MOST
+from sdtune.data.masks import several_masks
 from sdtune.data.pictures import Picture
 from sdtune.data.problems import OnProblem, Problem
 from sdtune.data.scan import Scan
-from sdtune.data.sources.masks import several_masks
 
 __all__ = ["with_masks"]
 

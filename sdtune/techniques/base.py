@@ -14,6 +14,7 @@ from torch import Tensor
 from sdtune._arguments import whole_signature
 from sdtune._checks import check_all, check_not_negative, check_positive, check_types
 from sdtune._run_steps import may_train, total_steps
+from sdtune._samples import sample_names
 from sdtune.functional import (
     Stream,
     add_noise,
@@ -43,7 +44,7 @@ from sdtune.techniques.optimization import (
 )
 from sdtune.techniques.prior_preservation import PriorPreservation
 from sdtune.techniques.trainer_problems import finder_problems
-from sdtune.techniques.training_draws import DrawingModule, TrainingDraws, sample_names
+from sdtune.techniques.training_draws import DrawingModule, TrainingDraws
 from sdtune.techniques.watched_module import check_roll_backs
 
 __all__ = ["DiffusionFineTuningModule"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -11,10 +11,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from sdtune._samples import whole_numbers
 from sdtune.functional import Stream, counter_randint, counter_randn, counter_random_state
 from sdtune.techniques.prompt_encoding import PromptEncodingModule
 
-__all__ = ["DrawingModule", "TrainingDraws", "sample_names", "whole_numbers"]
+__all__ = ["DrawingModule", "TrainingDraws"]
 
 _ALONE = "batches_without_trainer"
 
@@ -100,16 +101,6 @@ class DrawingModule(PromptEncodingModule):
             number = self._batches_alone if number is None else number
             self._batches_alone = number + 1
         return TrainingDraws(self.seed, whole_numbers(batch["index"]), trainer, number or 0)
-
-
-def whole_numbers(indices: Iterable[Any]) -> list[int]:
-    """List indices, which an ordinary DataLoader makes a tensor of, as numbers."""
-    return indices.tolist() if isinstance(indices, Tensor) else [int(each) for each in indices]
-
-
-def sample_names(batch: Mapping[str, Any]) -> list[str]:
-    """List what a batch's samples are called: their `name`, or else their `index`."""
-    return list(batch["name"]) if "name" in batch else [*map(str, whole_numbers(batch["index"]))]
 
 
 def _without_last_zeros(*numbers: int) -> tuple[int, ...]:

@@ -231,7 +231,7 @@ def _losses(quantization: Quantization | None, steps: int = 30) -> Tensor:
     losses = []
     for _ in range(steps):  # of one noise and timestep each: the loss falls
         batch = {"moments": moments, "caption": captions, "index": [0, 1]}
-        loss = module.training_losses(batch)[0].mean()
+        loss = module.training_losses(batch, number=0)[0].mean()
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

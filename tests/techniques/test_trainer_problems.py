@@ -14,7 +14,11 @@ from tests.quiet_trainer import quiet_trainer
 @pytest.mark.parametrize(("strategy", "count"), [(DDPStrategy, 0), (ModelParallelStrategy, 1)])
 def test_a_strategy_that_leaves_the_splitting_to_the_module_is_refused(strategy, count):
     trainer = SimpleNamespace(
-        precision="32-true", accumulate_grad_batches=1, callbacks=[], strategy=strategy()
+        precision="32-true",
+        accumulate_grad_batches=1,
+        callbacks=[],
+        strategy=strategy(),
+        state=SimpleNamespace(fn=None),
     )
     problems = trainer_problems(trainer)
     assert len(problems) == count

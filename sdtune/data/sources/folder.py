@@ -17,8 +17,8 @@ from sdtune.data.captions import (
 )
 from sdtune.data.decoding import IMAGE_SUFFIXES
 from sdtune.data.image_folder import holds_pictures, linked_folders, list_files, name_below
+from sdtune.data.masks import masks_note, masks_of
 from sdtune.data.problems import Problem
-from sdtune.data.sources.masks import masks_note, masks_of
 from sdtune.data.sources.source import Asked, Listed, Listing, Sign
 from sdtune.files.confined_path import roots
 

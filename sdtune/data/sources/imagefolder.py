@@ -20,10 +20,10 @@ from sdtune.data.captions import (
     read_sidecars,
 )
 from sdtune.data.image_folder import find_files, find_pictures, is_folder
+from sdtune.data.masks import masks_note, masks_of
 from sdtune.data.problems import Problem
 from sdtune.data.sources.dataset_rows import list_tables, needs_datasets, read_problem
 from sdtune.data.sources.folder import no_such_folder
-from sdtune.data.sources.masks import masks_note, masks_of
 from sdtune.data.sources.source import Asked, Listed, Listing, Sign
 from sdtune.files.cache_folder import default_cache_dir
 

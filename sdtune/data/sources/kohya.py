@@ -13,6 +13,7 @@ from sdtune._wording import counted
 from sdtune.data.captions import METADATA_NAMES, read_sidecars, several_note
 from sdtune.data.decoding import IMAGE_SUFFIXES
 from sdtune.data.image_folder import is_folder, list_files
+from sdtune.data.masks import masks_note, masks_of
 from sdtune.data.problems import Problem
 from sdtune.data.sources.folder import (
     KOHYA_NAME,
@@ -22,7 +23,6 @@ from sdtune.data.sources.folder import (
     no_pictures,
     passed_over,
 )
-from sdtune.data.sources.masks import masks_note, masks_of
 from sdtune.data.sources.source import Asked, Listed, Listing, Sign
 
 __all__ = ["KohyaSource"]

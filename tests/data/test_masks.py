@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sdtune.data.sources.masks import masks_of, several_masks
+from sdtune.data.masks import masks_of, several_masks
+from tests.data.sources.conftest import write_files
 
 
 def _masks(*names):
@@ -43,7 +44,8 @@ def test_names_are_one_in_any_form_of_their_accents():
     assert _masks(decomposed, "café.png", own, "café_mask.png") == both
 
 
-def test_masks_are_looked_for_where_they_may_lie(write):
-    folder = write({"a.png": 0, "a_mask.png": 1, "Masks/a.png": 2, "b.png": 3, "b_mask.png": 4})
+def test_masks_are_looked_for_where_they_may_lie(tmp_path):
+    files = {"a.png": 0, "a_mask.png": 1, "Masks/a.png": 2, "b.png": 3, "b_mask.png": 4}
+    folder = write_files(tmp_path / "here", files)
     found = several_masks([folder / "a.png", folder / "b.png"])
     assert found == {folder / "a.png": [folder / "Masks" / "a.png", folder / "a_mask.png"]}
