@@ -17,7 +17,6 @@ from sdtune.adapters.lora.placement import place_updates
 from sdtune.adapters.lora.reading import Updates
 from sdtune.adapters.lora.updates import AdapterType
 from sdtune.adapters.verification import frozen_copy
-from sdtune.adapters.words.loading import load_word
 from sdtune.models.stable_diffusion import StableDiffusion
 
 __all__ = ["PlacedAdapters"]
@@ -53,15 +52,12 @@ class PlacedAdapters:
         loras: list[tuple[int, Updates]] = []
         for number, files in enumerate(adapters):
             for path in files:
+                registry.load_words(self.model, path)
                 form = registry.recognise(path)
                 if isinstance(form, LoRAFormat):
-                    for word in form.words(path):
-                        load_word(self.model, word, path)
                     parts = tunable_parts(base)
                     loras.append((number, form.read(path, parts, base=str(base.source))))
-                elif form.adapter_type.loads_first:
-                    form.load(self.model, path)
-                else:
+                elif not form.adapter_type.loads_first:
                     tuned = frozen_copy(base)
                     form.load(tuned, path)
                     self._places[number].append(self._mixed.add(tuned, path))

@@ -19,15 +19,19 @@ from sdtune.adapters.lora.peft_format import PEFTFormat
 from sdtune.adapters.usage import Program
 from sdtune.adapters.whole_unet.diffusers_format import DiffusersUNetFormat
 from sdtune.adapters.words.adapter import TokenEmbeddingAdapter
+from sdtune.adapters.words.loading import load_word
 from sdtune.adapters.words.textual_inversion_format import TextualInversionFormat
 from sdtune.files import tensor_file
+from sdtune.models.stable_diffusion import StableDiffusion
 
 __all__ = [
     "find_format",
     "find_in_folder",
     "formats",
     "formats_of",
+    "load_words",
     "made_for",
+    "own_keys",
     "read_words",
     "recognise",
     "register",
@@ -179,6 +183,29 @@ def read_words(paths: Iterable[Path]) -> list[TokenEmbeddingAdapter]:
     return [word for form, path in found if form is not None for word in form.words(path)]
 
 
+def load_words(model: StableDiffusion, path: Path) -> None:
+    """Put the learned words of a file into a model, and nothing else that is in it.
+
+    Args:
+        model: A bundle without these words.
+        path: A file or folder.
+
+    Raises:
+        ValueError: If it is of no format, or a word is in the vocabulary already.
+    """
+    form = recognise(path)
+    if form.adapter_type.loads_first:
+        form.load(model, path)
+    else:
+        for word in form.words(path):
+            load_word(model, word, path)
+
+
+def own_keys() -> set[str]:
+    """List the keys of headers that formats fill by themselves, each for its own files."""
+    return {key for each in formats() for key in each.own_keys}
+
+
 def made_for(program: Program, path: Path) -> tuple[AdapterFormat[Any], Path]:
     """Find the file that a program is given: the same adapter's beside in a format made for it.
 
@@ -203,6 +230,5 @@ def made_for(program: Program, path: Path) -> tuple[AdapterFormat[Any], Path]:
 
 def _record(form: AdapterFormat[Any], path: Path) -> dict[str, str]:
     """Read what sdtune wrote of an adapter's training; two files of one adapter say the same."""
-    own = {key for each in formats() for key in each.own_keys}
-    told = form.metadata(path)
+    own, told = own_keys(), form.metadata(path)
     return {key: told[key] for key in told if key.startswith("sdtune.") and key not in own}

@@ -25,7 +25,6 @@ from sdtune.adapters.verification import (
     frozen_copy,
     prediction,
 )
-from sdtune.adapters.words.loading import load_word
 from sdtune.files import tensor_file
 from sdtune.files.atomic_file import replaced_atomically
 from sdtune.models.loading import load, load_tokenizers
@@ -77,21 +76,12 @@ def merge_into_base(
     sums: dict[str, Tensor] = {}
     for paths, weight in zip(files, given, strict=True):
         for path in paths:
-            _load_words(model, path)
+            registry.load_words(model, path)
             _add(sums, own, _tuned_weights(own, path), weight)
     parameters = dict(model.named_parameters())
     for name, values in sums.items():
         parameters[name].data = values.to(parameters[name].dtype)
     return model
-
-
-def _load_words(model: StableDiffusion, path: Path) -> None:
-    form = registry.recognise(path)
-    if form.adapter_type.loads_first:
-        form.load(model, path)
-    elif isinstance(form, LoRAFormat):
-        for word in form.words(path):
-            load_word(model, word, path)
 
 
 def _tuned_weights(base: StableDiffusion, path: Path) -> dict[str, Tensor]:

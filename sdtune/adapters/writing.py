@@ -103,8 +103,7 @@ def carried_metadata(path: Path) -> dict[str, str]:
     Returns:
         All but what the formats write by themselves.
     """
-    own = {key for form in registry.formats() for key in form.own_keys}
-    left_out = {*tensor_file.RESERVED, BESIDE_KEY, *own}
+    left_out = {*tensor_file.RESERVED, BESIDE_KEY, *registry.own_keys()}
     header = registry.recognise(path).metadata(path)
     return {key: value for key, value in header.items() if key not in left_out}
 

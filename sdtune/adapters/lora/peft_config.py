@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sdtune._checks import shortened
 from sdtune.adapters.lora.names import pattern_value
+from sdtune.files.text_file import parse_json_text
 
 __all__ = [
     "CONFIG_KEY",
@@ -111,12 +112,12 @@ def json_object(text: str, where: str) -> dict[str, Any]:
         ValueError: If it is none.
     """
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        content = parse_json_text(text)
+    except ValueError as error:
         raise ValueError(f"Expected {where} to be JSON, but: {error}.") from error
     if not isinstance(content, dict):
         raise ValueError(
-            f"Expected {where} to be names and values in JSON, but got {_shown(content)}."
+            f"Expected {where} to be names and values in JSON, but got {shortened(content)}."
         )
     return content
 
@@ -172,14 +173,15 @@ def _check(config: Mapping[str, Any], where: str, needed: tuple[str, ...] = ()) 
         if not is_finite_number(value) or (key == "r" and value <= 0):  # type: ignore[operator]
             kind = "a number above 0" if key == "r" else "a finite number"
             raise ValueError(
-                f"Expected `{key}` in {where} to be {kind}, but got {_shown(value)}: get it again."
+                f"Expected `{key}` in {where} to be {kind}, but got {shortened(value)}: get it "
+                "again."
             )
     for key, is_above_zero in _PATTERNS.items():
         _check_pattern(config.get(key) or {}, key, where, is_above_zero=is_above_zero)
     if not isinstance(config.get("use_rslora"), bool | None):
         raise ValueError(
             f"Expected `use_rslora` in {where} to be true or false, but got "
-            f"{_shown(config['use_rslora'])}: get it again."
+            f"{shortened(config['use_rslora'])}: get it again."
         )
     _check_method(config, where)
 
@@ -188,14 +190,14 @@ def _check_pattern(pattern: object, key: str, where: str, *, is_above_zero: bool
     if not isinstance(pattern, dict):
         raise ValueError(
             f"Expected `{key}` in {where} to be names of modules with a number each, but got "
-            f"{_shown(pattern)}: get it again."
+            f"{shortened(pattern)}: get it again."
         )
     for name, value in pattern.items():
         if not is_finite_number(value) or (is_above_zero and value <= 0):
             kind = "a number above 0" if is_above_zero else "a finite number"
             raise ValueError(
-                f"Expected `{name}` in `{key}` in {where} to be {kind}, but got {_shown(value)}: "
-                "get it again."
+                f"Expected `{name}` in `{key}` in {where} to be {kind}, but got "
+                f"{shortened(value)}: get it again."
             )
         try:
             re.compile(rf"(.*\.)?({name})$")  # as PEFT does
@@ -226,8 +228,3 @@ def _check_method(config: Mapping[str, Any], where: str) -> None:
             f"Expected a LoRA, DoRA, LoHa or LoKr, but `{used}` in {where} makes it another "
             "method, which is not read: merge it into its base with PEFT and give that."
         )
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}…"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import EMAWeightAveraging, GradientAccumulationScheduler
+from lightning.pytorch.callbacks import EMAWeightAveraging
+
+from sdtune._run_steps import accumulation_schedule
 
 __all__ = ["late_average_problems"]
 
@@ -52,10 +54,9 @@ def _begins_by_epochs(averaging: EMAWeightAveraging, epochs: int | None) -> bool
 
 def _epochs(trainer: pl.Trainer, steps: int | None) -> int | None:
     """Count the epochs that a run begins; None if that is not known."""
-    callbacks: list[pl.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     batches, most = trainer.num_training_batches, trainer.max_epochs
     known = [most] if most is not None and most >= 0 else []
-    is_scheduled = any(isinstance(each, GradientAccumulationScheduler) for each in callbacks)
+    is_scheduled = accumulation_schedule(trainer) is not None
     # before the data are at hand, they are of infinitely many batches
     if steps is not None and 0 < batches < math.inf and not is_scheduled:
         known.append(math.ceil(steps / math.ceil(batches / trainer.accumulate_grad_batches)))
