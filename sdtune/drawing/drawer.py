@@ -26,7 +26,6 @@ __all__ = ["Drawer", "Drawn"]
 
 _BATCH = 8  # as a run's samples are drawn
 _SETS_KEPT = 4
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ class Drawer:
         self.device = chosen_device(device)
         self.precision: Precision = precision
         self._model = load(base)
-        self._model.set_dtype(_DTYPES[precision])
+        self._model.set_dtype(getattr(torch, precision))
         digest = self._model.fingerprint("unet")
         cast(nn.Module, self._model).to(self.device)
         self.base = UsedBase(_source_name(base), digest)

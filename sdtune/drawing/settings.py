@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
 
 from sdtune._checks import check_all, check_not_negative, check_positive
 from sdtune.models.noise_schedulers import NoiseSchedulerName, check_noise_scheduler
+from sdtune.run_folder.run_recipe import Precision
 
 __all__ = ["VERSION", "Batch", "PictureSettings", "Precision", "UsedAdapter", "UsedBase"]
 
-Precision = Literal["float32", "bfloat16", "float16"]
 
 VERSION = 1
 """Of the form in which settings are written; a change of meaning raises it."""

@@ -22,8 +22,6 @@ from sdtune.run_folder.terms import EvaluationSettings, Precision, QuantizedPart
 
 __all__ = ["TrainedBase"]
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
 
 class TrainedBase:
     """Loads a base in the precision of a run, quantised as it was: with it alone scores compare.
@@ -69,7 +67,7 @@ class TrainedBase:
         """Load it anew, quantised where a run quantises: a few weights are rounded by that."""
         model = load(self._base)
         if not self._is_whole:  # half precision loses small steps: it was trained in float32
-            model.set_dtype(_DTYPES[self.precision])
+            model.set_dtype(getattr(torch, self.precision))
         if self._how is not None:
             texts = self.quantization.endswith("+text_encoders")
             quantize_base(model, self._how, text_encoders=texts, whole=self._left, device=device)
@@ -79,7 +77,7 @@ class TrainedBase:
         """Compute as the Trainer does, inside."""
         if self.precision == "float32":
             return nullcontext()
-        return torch.autocast(device.type, _DTYPES[self.precision])
+        return torch.autocast(device.type, getattr(torch, self.precision))
 
     @property
     def _how(self) -> Quantization | None:

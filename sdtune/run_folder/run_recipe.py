@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 from sdtune.files.text_file import parse_yaml_text, read_text
 from sdtune.run_folder.layout import RunFolder
 
-if TYPE_CHECKING:
-    from sdtune.run_folder.terms import Precision
+__all__ = ["Precision", "model_argument", "precision_of"]
 
-__all__ = ["model_argument", "precision_of"]
-
+Precision = Literal["float32", "bfloat16", "float16"]
+"""What a base computes in."""
 
 _LARGEST = 10_000_000  # bytes
 _LEVELS = 4  # a file lies in runs/<recipe>/<version>/adapter/<step>/peft at most

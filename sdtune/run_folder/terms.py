@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat
 
+from sdtune.run_folder.run_recipe import Precision
+
 __all__ = [
     "LATER_SETTINGS",
     "Base",
@@ -17,9 +19,6 @@ __all__ = [
     "QuantizedParts",
     "TrainingPictures",
 ]
-
-Precision = Literal["float32", "bfloat16", "float16"]
-"""What a base computes in."""
 
 QuantizedParts = Literal[
     "none", "nf4:unet", "nf4:unet+text_encoders", "int8:unet", "int8:unet+text_encoders"
