@@ -116,6 +116,17 @@ def draw(page, prompt: str, words: str = "Drew") -> None:
     say(page, words)
 
 
+def fill_new(page, label: str, words: str) -> None:
+    """Fill a field that was shown just now: Gradio gives it its first value a moment later."""
+    field = page.get_by_label(label, exact=True)
+    for _ in range(20):
+        field.fill(words)
+        page.wait_for_timeout(200)
+        if field.input_value() == words:
+            return
+    raise AssertionError(f"{label}: {field.input_value()}")
+
+
 def shown(page) -> list[str]:
     """The files of the base's picture and the adapter's."""
     addresses = page.eval_on_selector_all("#pair img", "all => all.map(each => each.src)")
@@ -220,10 +231,10 @@ def test_what_is_wrong_is_a_sentence(used_page) -> None:
 
 def test_drawing_is_stopped_and_goes_on(page) -> None:
     page.get_by_text("More settings").click()
-    page.get_by_label("Steps", exact=True).fill("1000")
+    fill_new(page, "Steps", "1000")
     page.get_by_label("Prompt", exact=True).fill("a long one")
     page.keyboard.press("Control+Enter")
-    page.wait_for_timeout(1500)
+    page.get_by_text("/2k steps").wait_for()
     page.keyboard.press("Escape")
     say(page, "Stopped.")
     page.get_by_label("Steps", exact=True).fill("1")
@@ -233,7 +244,7 @@ def test_drawing_is_stopped_and_goes_on(page) -> None:
 def test_both_grids_are_drawn_and_their_pictures_kept(page, served) -> None:
     page.get_by_role("tab", name="Grid").click()
     before = len(served.studio.drawn)
-    page.get_by_label("Strengths", exact=True).fill("0.2, 0.6")
+    fill_new(page, "Strengths", "0.2, 0.6")
     page.get_by_label("Prompt", exact=True).fill("a grid")
     page.keyboard.press("Control+Enter")
     page.wait_for_selector("#grid img")
