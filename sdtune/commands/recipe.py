@@ -8,11 +8,11 @@ from sdtune.commands.errors import CallError, nearest
 from sdtune.commands.shipped_recipes import find_recipe, shipped_recipes
 from sdtune.files.regular_file import special_kind
 from sdtune.files.text_file import parse_yaml_text, read_text
+from sdtune.run_folder.run_recipe import LARGEST_RECIPE
 
 __all__ = [
     "CALL_KEYS",
     "CLASS_KEYS",
-    "LARGEST_RECIPE",
     "options",
     "part_options",
     "read_yaml",
@@ -24,10 +24,6 @@ CALL_KEYS = ("run", "resume")
 
 CLASS_KEYS = ("model", "data")
 """Keys that hold a `class_path` and its `init_args`."""
-
-
-LARGEST_RECIPE = 10_000_000
-"""Bytes of a recipe, or of a comparison's file."""
 
 
 def options(arguments: Sequence[str]) -> Iterator[tuple[str, str | None]]:

@@ -9,8 +9,9 @@ from typing import Any, get_args
 
 from sdtune.models.quantization import quantized_layers
 from sdtune.models.stable_diffusion import Part, StableDiffusion
+from sdtune.models.trained_schedule import SCHEDULE_KEYS
 
-__all__ = ["drawing_identity", "identity"]
+__all__ = ["configurations", "drawing_identity", "identity"]
 
 # what a configuration says of where it comes from, of training, and of what follows from the shapes
 # of the weights; names that begin with `_` are such too
@@ -77,22 +78,53 @@ def drawing_identity(model: StableDiffusion) -> dict[str, Any]:
     }
 
 
+def configurations(model: StableDiffusion) -> dict[str, dict[str, Any]]:
+    """Say what a base is configured with, as far as training follows from it besides weights.
+
+    Args:
+        model: The bundle, with or without adapters.
+
+    Returns:
+        Name of a part, as diffusers' pipelines name it -> names and values, as JSON holds them.
+    """
+    noise_scheduler: Mapping[str, Any] = model.noise_scheduler.config
+    told = {
+        "scheduler": {key: noise_scheduler.get(key) for key in SCHEDULE_KEYS},
+        "unet": _configurations(model, "unet")[0],
+        "vae": _configurations(model, "vae")[0],
+        "pipeline": dict(model.settings),
+    }
+    names = model.family.text_encoder_names
+    told |= zip(names, _configurations(model, "text_encoders"), strict=True)
+    plain: dict[str, dict[str, Any]] = json.loads(json.dumps(told, default=repr))
+    return plain
+
+
 def _about(model: StableDiffusion, part: Part) -> dict[str, Any]:
-    found: Any = getattr(model, part)
-    modules: list[Any] = list(found) if part == "text_encoders" else [found]
     about: dict[str, Any] = {
         "weights": model.fingerprint(part),
-        "configurations": [_essential(each.config) for each in modules],
-        "quantized": [quantized_layers(each) for each in modules],
+        "configurations": _configurations(model, part),
+        "quantized": [quantized_layers(each) for each in _modules(model, part)],
     }
     if part == "vae":
-        # in tiles alone it matters how large pictures it was trained on
-        about["configurations"][0].pop("sample_size", None)
         return about
     about["family"] = model.family.name  # it encodes prompts, and hands them to the UNet
     if part == "text_encoders":
         about["tokenizers"] = model.tokenizer_fingerprints()
     return about
+
+
+def _modules(model: StableDiffusion, part: Part) -> list[Any]:
+    found: Any = getattr(model, part)
+    return list(found) if part == "text_encoders" else [found]
+
+
+def _configurations(model: StableDiffusion, part: Part) -> list[dict[str, Any]]:
+    found = [_essential(each.config) for each in _modules(model, part)]
+    if part == "vae":
+        # in tiles alone it matters how large pictures it was trained on
+        found[0].pop("sample_size", None)
+    return found
 
 
 def _essential(config: Any) -> dict[str, Any]:

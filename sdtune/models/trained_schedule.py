@@ -13,12 +13,17 @@ from sdtune.models.empty_parts import named_values, read_config
 if TYPE_CHECKING:
     from diffusers import SchedulerMixin
 
-__all__ = ["SCHEDULER_CONFIG", "check_trained_schedule", "read_trained_schedule", "retold"]
+__all__ = [
+    "SCHEDULER_CONFIG",
+    "SCHEDULE_KEYS",
+    "check_trained_schedule",
+    "read_trained_schedule",
+    "retold",
+]
 
 SCHEDULER_CONFIG = "scheduler/scheduler_config.json"
 
-# what a schedule is, whether its configuration names it or its class fills it in
-_SCHEDULE = (
+SCHEDULE_KEYS = (
     "beta_start",
     "beta_end",
     "beta_schedule",
@@ -27,6 +32,7 @@ _SCHEDULE = (
     "prediction_type",
     "rescale_betas_zero_snr",
 )
+"""What a schedule is, whether its configuration names it or its class fills it in."""
 
 # what samplers are told of it if the configuration names it: where its steps lie; the last two are
 # for other programs, which read whole models that are written
@@ -46,7 +52,7 @@ def read_trained_schedule(config: Mapping[str, Any]) -> dict[str, Any]:
         What another one's `from_config` takes to be on the same schedule.
     """
     named = named_values(config)
-    schedule = {name: config[name] for name in _SCHEDULE if name in config}
+    schedule = {name: config[name] for name in SCHEDULE_KEYS if name in config}
     return schedule | {name: named[name] for name in _NAMED if name in named}
 
 

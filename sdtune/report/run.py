@@ -19,11 +19,10 @@ from sdtune.run_folder.not_read import NotRead, find_not_read
 from sdtune.run_folder.picture_losses import PictureLoss, read_picture_losses
 from sdtune.run_folder.record import Checkpoint, Evaluation
 from sdtune.run_folder.resumes import RESUMES, Resume, read_resumes
+from sdtune.run_folder.run_recipe import LARGEST_RECIPE
 from sdtune.run_folder.sample_rows import Samples, read_samples
 
 __all__ = ["ReportedRun", "read_run"]
-
-_LARGEST_CONFIG = 10_000_000  # bytes
 
 
 @dataclass(frozen=True)
@@ -249,7 +248,7 @@ def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _read_text(path: Path) -> str:
     try:
-        return read_text(path, largest=_LARGEST_CONFIG)
+        return read_text(path, largest=LARGEST_RECIPE)
     except (OSError, UnicodeDecodeError):
         return ""
 

@@ -8,12 +8,14 @@ from typing import Any, Literal
 from sdtune.files.text_file import parse_yaml_text, read_text
 from sdtune.run_folder.layout import RunFolder
 
-__all__ = ["Precision", "model_argument", "precision_of"]
+__all__ = ["LARGEST_RECIPE", "Precision", "model_argument", "precision_of"]
 
 Precision = Literal["float32", "bfloat16", "float16"]
 """What a base computes in."""
 
-_LARGEST = 10_000_000  # bytes
+LARGEST_RECIPE = 10_000_000
+"""Bytes of a recipe, or of a comparison's file."""
+
 _LEVELS = 4  # a file lies in runs/<recipe>/<version>/adapter/<step>/peft at most
 
 # the Trainer's names -> those of floating types
@@ -59,7 +61,7 @@ def _recipe_of(adapter: Path) -> Any:
         if RunFolder(folder).config.is_file():
             config = RunFolder(folder).latest_config
             try:
-                return parse_yaml_text(read_text(config, largest=_LARGEST))
+                return parse_yaml_text(read_text(config, largest=LARGEST_RECIPE))
             except (OSError, ValueError):
                 return None
     return None

@@ -6,7 +6,7 @@ import copy
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any, cast
 
 import lightning.pytorch as pl
 import torch
@@ -14,13 +14,14 @@ from torch import Tensor, nn
 
 from sdtune._checks import ArgumentsError
 from sdtune.adapters.adapter_set import AdapterSet
-from sdtune.models import Part, load, sample
+from sdtune.models import load, sample
 from sdtune.models.devices import brought_to
 from sdtune.models.quantization import Quantization, quantize_base
 from sdtune.techniques.data_record import data_record
 from sdtune.techniques.learned import Learned, LearnedGroup
 from sdtune.techniques.optimization.averaged_weights import AveragedWeightsModule
 from sdtune.techniques.recomputation import recompute_activations
+from sdtune.techniques.resumed_base import check_base, note_base
 from sdtune.techniques.starting_adapter import adapter_sha256, start_from, starting_problems
 from sdtune.techniques.trainer_problems import BASE_DTYPES, trainer_problems
 
@@ -337,7 +338,7 @@ class TunedModelModule(AveragedWeightsModule):
         super().on_save_checkpoint(checkpoint)
         if self.is_fitting:
             self._note_training()
-        checkpoint["base_sha256"] = self._base_hashes()
+        note_base(self.model, checkpoint)
         checkpoint["steps_trained"] = self._steps_trained
         checkpoint["trained_on"] = self._trained_on
 
@@ -345,17 +346,13 @@ class TunedModelModule(AveragedWeightsModule):
         """Refuse a checkpoint of another base; recall how long, and on what, it was trained.
 
         Raises:
-            ValueError: If the hashes differ.
+            ValueError: If its weights or their configurations differ.
         """
         self.load_base()
         super().on_load_checkpoint(checkpoint)
         self._steps_trained = checkpoint.get("steps_trained", checkpoint.get("global_step", 0))
         self._trained_on = dict(checkpoint.get("trained_on", {}))  # older ones do not say it
-        if not self._is_base(checkpoint.get("base_sha256") or {}):
-            raise ValueError(
-                f"The checkpoint was trained on another base than `{self.base}`: give `model.base` "
-                "the one that its run folder's config.yaml names."
-            )
+        check_base(self.model, self.base, checkpoint)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> TunedModelModule:
         """Copy what learns; the frozen weights are shared, and so are tokenizers and schedule."""
@@ -370,17 +367,6 @@ class TunedModelModule(AveragedWeightsModule):
         state = copy.deepcopy(self.__getstate__(), memo)
         copied.__setstate__(state)  # type: ignore[no-untyped-call]
         return copied
-
-    def _base_hashes(self) -> dict[str, str]:
-        return {part: self.model.fingerprint(part) for part in get_args(Part)}
-
-    def _is_base(self, hashes: Mapping[str, str]) -> bool:
-        """Tell whether a checkpoint names this base; older ones do not name the VAE."""
-        parts: tuple[Part, ...] = get_args(Part)
-        named = [part for part in parts if part in hashes or part != "vae"]
-        return hashes.keys() <= {*parts} and all(
-            self.model.has_fingerprint(part, hashes.get(part, "")) for part in named
-        )
 
 
 def _miss_nothing_frozen(module: nn.Module, incompatible_keys: Any) -> None:

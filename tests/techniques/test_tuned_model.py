@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +107,42 @@ def test_a_run_goes_on_in_another_precision_and_from_older_checkpoints(micro_sd:
     for module in (half, full):
         assert checkpoint["base_sha256"]["unet"] != module.model.fingerprint("unet")
         module.on_load_checkpoint(checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "before", "now"),
+    [
+        ("scheduler/scheduler_config.json", "prediction_type", "epsilon", "v_prediction"),
+        ("scheduler/scheduler_config.json", "timestep_spacing", "leading", "trailing"),
+        ("vae/config.json", "scaling_factor", 0.18215, 0.13),
+        ("vae/config.json", "_name_or_path", "here", "there"),
+        ("text_encoder/config.json", "hidden_act", "quick_gelu", "gelu"),
+    ],
+)
+def test_a_base_that_is_configured_otherwise_is_another(
+    micro_sd: Path, tmp_path: Path, file: str, name: str, before: object, now: object
+) -> None:
+    base = Path(shutil.copytree(micro_sd, tmp_path / "base"))
+    config = json.loads((base / file).read_text())
+
+    def module_with(value: object) -> LoRAStyleModule:
+        (base / file).write_text(json.dumps(config | {name: value}))
+        module = LoRAStyleModule(str(base), rank=2)
+        module.load_base()
+        return module
+
+    checkpoint: dict[str, Any] = {}
+    module_with(before).on_save_checkpoint(checkpoint)
+    checkpoint["base_configurations"]["unet"]["of_an_older_release"] = 1
+    other = module_with(now)
+    if name in ("timestep_spacing", "_name_or_path"):  # samplers' own, and a name
+        other.on_load_checkpoint(checkpoint)
+        return
+    part = file.partition("/")[0]
+    told = re.escape(f"its {part}'s `{name}` was {before!r}, but it is {now!r} now")
+    with pytest.raises(ValueError, match=told):
+        other.on_load_checkpoint(checkpoint)
+    module_with(before).on_load_checkpoint(checkpoint)
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "text_encoders"])
