@@ -59,6 +59,14 @@ class Adapter(ABC):
         """Floating type of its tensors."""
         return torch.float32
 
+    @property
+    def content_sha256(self) -> str:
+        """SHA-256 of what was learned, by which its files in several formats know each other.
+
+        Empty for a kind that has one format.
+        """
+        return ""
+
     def to(self, dtype: torch.dtype) -> Self:
         """Round it.
 

@@ -16,10 +16,12 @@ from sdtune.adapters.verification import SharedCopy, evaluating, prediction
 from sdtune.functional.randomness import isolated_random_state
 from sdtune.models.stable_diffusion import StableDiffusion
 
-__all__ = ["BESIDE_KEY", "AdapterSet", "files_beside"]
+__all__ = ["BESIDE_KEY", "AdapterSet", "files_beside", "header_for"]
 
 BESIDE_KEY = "sdtune.embedding_file"
 """Names, in the last file's header, those beside it that are loaded first, with spaces between."""
+
+_CONTENT_KEY = "sdtune.content_sha256"
 
 
 class AdapterSet:
@@ -94,8 +96,8 @@ class AdapterSet:
         *others, last = first.values()
         beside = {BESIDE_KEY: " ".join(path.name for path in others)} if others else {}
         for adapter, form, path in places:
-            is_last = adapter is self.adapters[-1]
-            form.write(adapter, path, {**header, **beside} if is_last else header)
+            told = {**header, **beside} if adapter is self.adapters[-1] else header
+            form.write(adapter, path, header_for(adapter, told))
         return last
 
     def verify(self, path: str | Path, model: StableDiffusion) -> float:
@@ -169,6 +171,21 @@ class AdapterSet:
         """Read what the files were written with, and named by."""
         form = registry.find_format(path)
         return self.metadata if form is None else form.metadata(path)
+
+
+def header_for(adapter: Adapter, metadata: Mapping[str, str]) -> dict[str, str]:
+    """Name an adapter in the strings of its header, in whatever format it is written.
+
+    Args:
+        adapter: What is written.
+        metadata: The other strings, perhaps of the file that it was made from.
+
+    Returns:
+        The strings.
+    """
+    kept = {key: value for key, value in metadata.items() if key != _CONTENT_KEY}
+    content = adapter.content_sha256
+    return {**kept, _CONTENT_KEY: content} if content else kept
 
 
 def files_beside(path: Path) -> list[Path]:

@@ -223,7 +223,8 @@ def made_for(program: Program, path: Path) -> tuple[AdapterFormat[Any], Path]:
     if program not in own.made_for:
         for each in formats_of(own.adapter_type):
             beside = each.find(path.parent) if program in each.made_for else None
-            if beside is not None and _record(each, beside) == _record(own, path):
+            record = _record(own, path)  # a stranger's says nothing
+            if beside is not None and record and _record(each, beside) == record:
                 return each, beside
     return own, path
 

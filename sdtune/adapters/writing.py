@@ -8,7 +8,7 @@ from typing import Any
 
 from sdtune.adapters import registry
 from sdtune.adapters.adapter import Adapter
-from sdtune.adapters.adapter_set import BESIDE_KEY, AdapterSet
+from sdtune.adapters.adapter_set import BESIDE_KEY, AdapterSet, header_for
 from sdtune.adapters.format import AdapterFormat
 from sdtune.adapters.lora.format import LoRAFormat
 from sdtune.adapters.lora.layers import tunable_parts
@@ -172,8 +172,9 @@ def write_adapters(
             f"Expected `--output` to be a folder, for the adapter is {what} in the {name} format, "
             f"but got {output}."
         )
-    forms[0].write(adapters.adapters[0], output, metadata)
-    forms[0].verify(adapters.adapters[0], output, model)
+    [adapter] = adapters.adapters
+    forms[0].write(adapter, output, header_for(adapter, metadata))
+    forms[0].verify(adapter, output, model)
     return output
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from inspect import getclosurevars, isfunction, unwrap
+from inspect import getclosurevars, isfunction, signature, unwrap
 from typing import Any
 
 from lightning.pytorch.callbacks import WeightAveraging
@@ -38,7 +38,9 @@ def without_arguments(averages: list[str]) -> list[str]:
 
 
 def _arguments(averaging: WeightAveraging) -> Iterator[str]:
-    values = {name: each for name, each in vars(averaging).items() if not name.startswith("_")}
+    names = {each for kind in type(averaging).__mro__ for each in signature(kind).parameters}
+    # what else is kept may change as it averages, and from one call to the next
+    values = {name: each for name, each in vars(averaging).items() if name in names}
     for name in _FUNCTIONS:
         function = averaging._kwargs.get(name)
         if isfunction(function):  # the decay is in nothing but the function that was made of it

@@ -16,7 +16,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from sdtune._checks import check_all, check_positive
-from sdtune._run_steps import accumulated_batches, total_steps
+from sdtune._run_steps import total_steps
 from sdtune.callbacks.epoch_ends import (
     averages_weights,
     ends_epoch,
@@ -170,12 +170,11 @@ class ResumeCheckpoint(ModelCheckpoint):
             forget_events(self._curves, self._kept[0].events)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuse to write over another run's checkpoint, and accumulate as the epoch began."""
+        """Refuse to write over another run's checkpoint."""
         super().on_train_start(trainer, pl_module)
         if not self._last_checkpoint_saved and begins_to_write(trainer):
             refuse_used_folder(str(self.dirpath))
         self._recipe = recipe_of(trainer, pl_module, getattr(trainer, "datamodule", None))
-        trainer.accumulate_grad_batches = accumulated_batches(trainer, trainer.current_epoch)
         if not is_trial(trainer):
             self.stop_before_steps(trainer)  # the other callbacks may have drawn for minutes
             self.signals.takes_steps = True

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sdtune._checks import ArgumentsError
+from sdtune._run_steps import accumulated_batches
 from sdtune.adapters.adapter_set import AdapterSet
 from sdtune.models import load, sample
 from sdtune.models.devices import brought_to
@@ -271,7 +272,9 @@ class TunedModelModule(AveragedWeightsModule):
         return {**metadata, "sdtune.steps": str(self._steps_trained), **self._trained_on}
 
     def on_train_start(self) -> None:
-        """Note what is trained on: a Trainer that comes later may have other data."""
+        """Accumulate as the epoch began, and note what is trained on, for later Trainers."""
+        trainer = self.trainer
+        trainer.accumulate_grad_batches = accumulated_batches(trainer, trainer.current_epoch)
         super().on_train_start()
         self._note_training()
 

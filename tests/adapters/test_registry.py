@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 import json
 import random
+import shutil
 from collections.abc import Callable
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from sdtune.adapters import registry
@@ -104,6 +105,24 @@ def test_what_was_written_is_recognised_and_does_the_same(form, base, tmp_path):
     torch.testing.assert_close(predict(fresh), predict(model), rtol=1e-4, atol=1e-4)
     assert (predict(base) - predict(model)).abs().max() > 1e-2
     assert not any(parameter.requires_grad for parameter in fresh.parameters())
+
+
+@pytest.mark.parametrize("header", [{"sdtune.technique": "merge"}, {}], ids=["ours", "foreign"])
+def test_the_file_beside_is_another_adapters_where_the_matrices_are(header, base, tmp_path):
+    model = copy.deepcopy(base)
+    first, second = tmp_path / "first", tmp_path / "second"
+    learned = lora(model)
+    for folder in (first, second):
+        with torch.no_grad():
+            learned[-1] += 1
+        AdapterSet(LoRAAdapter.from_model(model)).save(folder, header)
+    own, other = (registry.formats_of(LoRAAdapter)[number].file_name for number in (0, 1))
+    assert registry.made_for("A1111", first / own)[1] == first / other
+    shutil.copy(second / other, first / other)
+    if not header:
+        for name in (own, other):
+            save_file(load_file(first / name), first / name)
+    assert registry.made_for("A1111", first / own)[1] == first / own
 
 
 @ALL

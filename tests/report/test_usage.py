@@ -3,7 +3,7 @@ import json
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from sdtune.report.usage import describe_use
 
@@ -76,7 +76,9 @@ def test_each_kind_is_used_in_its_own_way(files, kind, diffusers, elsewhere, bas
 
 
 def test_the_file_made_for_a1111_is_taken_where_there_is_one(files, tmp_path):
-    save_file({"a": torch.zeros(1)}, tmp_path / "kohya_lora.safetensors")
+    record = {"sdtune.steps": "7"}
+    save_file(load_file(files["lora"][0]), files["lora"][0], record)
+    save_file({"a": torch.zeros(1)}, tmp_path / "kohya_lora.safetensors", record)
     _, elsewhere, _ = describe_use("some/base", files["lora"], PROMPT, "mine")
     assert "cp kohya_lora.safetensors stable-diffusion-webui/models/Lora/mine.safetensors" in (
         elsewhere.text

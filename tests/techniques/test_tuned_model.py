@@ -10,6 +10,11 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import (
+    Callback,
+    GradientAccumulationScheduler,
+    ModelCheckpoint,
+)
 
 from sdtune.data.style import StyleDataModule
 from sdtune.models import Part
@@ -77,6 +82,27 @@ def test_a_checkpoint_alone_makes_the_module_again(
     loaded = LoRAStyleModule.load_from_checkpoint(tmp_path / "last.ckpt")
     assert loaded.hparams == module.hparams
     assert_equal_states(module, loaded)
+
+
+def test_accumulation_goes_on_inside_an_epoch_whoever_wrote_the_checkpoint(
+    micro_sd: Path, tmp_path: Path
+) -> None:
+    """Epochs of three batches: 3 steps, then 2, of which the second is of one batch alone."""
+    folder = make_picture_folder(tmp_path / "six", 6)
+
+    def trained(*others: Callback, resumed: Path | None = None) -> LoRAStyleModule:
+        data = StyleDataModule(str(folder), resolution=64, batch_size=2, cache_dir=str(tmp_path))
+        module = LoRAStyleModule(str(micro_sd), rank=2, learning_rate=1e-2)
+        schedule = GradientAccumulationScheduler({0: 1, 1: 2})
+        options: dict[str, Any] = {"max_epochs": 3, "max_steps": -1, "enable_checkpointing": True}
+        trainer = quiet_trainer(callbacks=[schedule, *others], **options)
+        trainer.fit(module, data, ckpt_path=resumed)
+        assert trainer.global_step == 7
+        return module
+
+    stock = ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=1, save_top_k=-1)
+    whole = trained(stock)
+    assert_equal_states(whole, trained(resumed=tmp_path / "step=4.ckpt"))
 
 
 @pytest.mark.parametrize("address", ["https://example.org/last.ckpt", "s3://bucket/last.ckpt"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Any, ClassVar, Self, cast
 
 import torch
@@ -101,6 +102,18 @@ class LoRAAdapter(Adapter):
     def dtype(self) -> torch.dtype:
         """Of its tensors."""
         return next(each.dtype for part in self.weights.values() for each in part.values())
+
+    @property
+    def content_sha256(self) -> str:
+        """SHA-256 of the matrices, their names and what they are multiplied by."""
+        digest = sha256()
+        for part in sorted(self.weights):
+            for module, update in sorted(self.updates(part).items()):
+                digest.update(f"{part} {module} {update.rank} {update.alpha}".encode())
+                for name, tensor in sorted(update.tensors.items()):
+                    digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+                    digest.update(tensor.float().contiguous().numpy().data)
+        return digest.hexdigest()
 
     def to(self, dtype: torch.dtype) -> Self:
         """Round it.

@@ -94,7 +94,7 @@ def _fault(shapes: Mapping[str, tuple[int, ...]], names: Mapping[str, str]) -> s
 
 
 def _inner_sides(shapes: Mapping[str, object]) -> list[tuple[str, int, str, int]]:
-    found: list[tuple[str, int, str, int]] = []
+    found = [] if "lora_mid" in shapes else [("lora_A", 0, "lora_B", 1)]
     for left, right, core in _FACTORS:
         if core in shapes:
             found += [(core, 0, left, 0), (core, 1, right, 0)]

@@ -39,6 +39,7 @@ def test_sizes_that_go_together(shapes):
             "lora_down.weight",
             ", 0 x 8, holds no number",
         ),
+        ({**LORA, "lora_down.weight": (3, 8)}, "lora_down.weight", ", 3 x 8, does not go with"),
         ({**LORA, "lora_mid.weight": (3, 5)}, "lora_mid.weight", " has 2 dimensions and not 4"),
         (
             {**LORA, "lora_mid.weight": (2, 3, 3, 3)},
