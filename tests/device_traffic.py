@@ -53,11 +53,11 @@ class DeviceTraffic(TorchDispatchMode):
         if name in _READS:
             self.waits.append(name)
         result = func(*args, **kwargs)
-        before = list(_tensors((args, kwargs)))
-        after = next(_tensors(result), None)
-        if name in _COPIES and before and after is not None:
-            self._see_copy(name, before[-1], after, kwargs, args)
-        elif name.startswith("index") and len({each.device for each in before}) > 1:
+        if name in _COPIES:
+            before, after = list(_tensors((args, kwargs))), next(_tensors(result), None)
+            if before and after is not None:
+                self._see_copy(name, before[-1], after, kwargs, args)
+        elif name.startswith("index") and len({e.device for e in _tensors((args, kwargs))}) > 1:
             self.waits.append(f"{name} by an index on the CPU")
         return result
 

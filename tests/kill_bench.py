@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch
+from PIL import Image
 
 from sdtune.run_folder.checkpoints import Manifest, find_checkpoint
 from sdtune.techniques.lora_style import LoRAStyleModule
@@ -80,7 +82,11 @@ class Bench:
         self.base = make_micro_sd(folder / "base")
         self.pictures = make_picture_folder(folder / "pictures", 6)
         self._references: dict[str, tuple[dict[str, Any], int, float]] = {}
-        LoRAStyleModule(str(self.base)).load_base()  # imports what is imported late
+        # what a process would import late is imported here, once, and not after every fork
+        import_module("torch.utils.tensorboard")
+        Image.init()
+        for _ in range(2):  # in the tests a base that was loaded twice is kept in memory
+            LoRAStyleModule(str(self.base)).load_base()
 
     def trial(self, seed: int, case_name: str | None, kills: tuple[int, int], tally: Tally) -> None:
         """Kill a run and let it end, and count what came of it.

@@ -104,7 +104,6 @@ def test_no_recipe_says_cat_of_another_subject_in_what_is_trained_or_scored(reci
     ("recipe", "base"),
     [
         ("sd14/textual_inversion", "micro_sd"),
-        ("sd14/dreambooth", "micro_sd"),
         ("sdxl/dreambooth", "shallow_xl"),
     ],
 )

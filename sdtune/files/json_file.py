@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -104,10 +105,16 @@ def parse_json(kind: type[T], text: str, source: str | Path) -> T:
     """
     _loaded(text, source)
     try:
-        return TypeAdapter(kind).validate_json(text, strict=True)
+        result: T = _adapter(cast(Any, kind)).validate_json(text, strict=True)
     except ValidationError as error:
         problems = error.errors(include_url=False)
         raise JsonFileError(source, [problem_sentence(each) for each in problems]) from error
+    return result
+
+
+@cache  # it takes longer to make than to read a file
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def write_json(path: str | Path, content: Any) -> None:

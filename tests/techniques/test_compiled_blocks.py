@@ -24,7 +24,8 @@ from tests.techniques.small_lora import small_module
 @pytest.fixture
 def module(micro_sd: Path) -> Iterator[LoRAStyleModule]:
     torch._dynamo.reset()
-    module = small_module(micro_sd)
+    # where convolutions learn, all blocks' inputs have gradients: one kind of call is traced
+    module = small_module(micro_sd, target_modules="all")
     for each in lora_parameters(module.model.unet):  # fresh ones change nothing
         each.data.normal_(generator=torch.Generator().manual_seed(each.numel()))
     yield module
@@ -65,7 +66,7 @@ def test_the_same_is_computed_and_no_name_changes_and_copies_are_not_compiled(mo
     assert list(module.state_dict()) == names
     assert [name for name, _ in module.named_modules()] == modules
     assert compile_blocks(module.model.unet, backend="eager") == 0
-    read = small_module(Path(module.base))
+    read = small_module(Path(module.base), target_modules="all")
     read.model = frozen_copy(module.model)
     for copied in (copy.deepcopy(module), read):
         assert not compiled_blocks(copied)
@@ -147,7 +148,9 @@ def test_nothing_is_compiled_while_a_pass_is_recorded(module, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_limit_that_is_met_is_said_and_training_goes_on(module):
+def test_a_limit_that_is_met_is_said_and_training_goes_on(micro_sd):
+    torch._dynamo.reset()
+    module = small_module(micro_sd)  # two kinds of calls: the first block's input has no gradient
     expected = prediction(module)
     compile_blocks(module.model.unet, backend="eager")
     with torch._dynamo.config.patch(recompile_limit=1):
@@ -175,7 +178,9 @@ def test_gradients_are_the_same_with_dropout_and_checkpointing(micro_sd):
     torch._dynamo.reset()
     gradients = []
     for is_compiled in (False, True):
-        module = small_module(micro_sd, gradient_checkpointing=True, dropout=0.5)
+        module = small_module(
+            micro_sd, target_modules="all", gradient_checkpointing=True, dropout=0.5
+        )
         if is_compiled:
             assert compile_blocks(module.model.unet, backend="aot_eager")
         torch.manual_seed(1)

@@ -227,7 +227,7 @@ def _losses(quantization: Quantization | None, steps: int = 30) -> Tensor:
     moments[:, channels:] = -20.0  # hardly any variance
     captions = [f"picture {number}" for number in range(2)]
     module._prompts.remember(captions, module.encode)
-    optimizer = torch.optim.AdamW(module.parameters(), lr=2e-3)
+    optimizer = torch.optim.AdamW(module.parameters(), lr=2e-3, fused=True)
     losses = []
     for _ in range(steps):  # of one noise and timestep each: the loss falls
         batch = {"moments": moments, "caption": captions, "index": [0, 1]}
