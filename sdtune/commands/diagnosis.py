@@ -86,22 +86,28 @@ def refusals(
     Yields:
         What is refused, what is parsed from all before it, and the parser's words.
     """
+    parsed: dict[int, _T] = {}  # what the first so many come to, if they are accepted
+
+    def error_of(count: int) -> str | None:
+        try:
+            parsed[count] = parse(settings[:count])
+        except ArgumentError as error:
+            return str(error)
+        return None
+
     begin = 0
-    while True:
-        error = _error(parse, settings)
-        if error is None:
-            return
+    while (error := error_of(len(settings))) is not None:
         first, end = begin, len(settings)  # so many are accepted; so many are refused
         while end - first > 1:
             middle = (first + end) // 2
-            found = _error(parse, settings[:middle])
+            found = error_of(middle)
             first, end, error = (middle, end, error) if found is None else (first, middle, found)
         if end == 0:
             raise CallError([" ".join(error.split())])
         wrong = settings.pop(end - 1)
         begin = end - 1
         settings[begin:] = [each for each in settings[begin:] if not each.belongs_to(wrong)]
-        yield wrong, parse(settings[:begin]), error
+        yield wrong, parsed[begin] if begin in parsed else parse(settings[:begin]), error
 
 
 def as_mapping(settings: Sequence[Setting]) -> dict[str, Any]:
@@ -133,14 +139,6 @@ def _without_gaps(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_gaps(each) for key, each in value.items()}
     return value
-
-
-def _error(parse: Callable[[Sequence[Setting]], object], settings: Sequence[Setting]) -> str | None:
-    try:
-        parse(settings)
-    except ArgumentError as error:
-        return str(error)
-    return None
 
 
 def _plain(key: Key) -> Key:

@@ -16,7 +16,7 @@ Missing = list[tuple[type | None, str]]
 """The class (None for the recipe itself) and the name of each argument that has to be given."""
 
 _MISSING: ContextVar[Missing | None] = ContextVar("missing", default=None)
-_REQUIRED = re.compile(r"arguments are required: (.*)")
+_REQUIRED = re.compile(r"the following arguments are required: (.*)")
 
 
 class RecipeParser(LightningArgumentParser):
@@ -46,15 +46,12 @@ class RecipeParser(LightningArgumentParser):
     def validate(self, *args: Any, **kwargs: Any) -> None:
         """Check a recipe; inside `lenient`, arguments that are missing are noted and no error."""
         missing = _MISSING.get()
-        if missing is None:
-            super().validate(*args, **kwargs)
-            return
-        super().validate(*args, **{**kwargs, "skip_required": True})
         try:
             super().validate(*args, **kwargs)
         except TypeError as error:
-            names = _REQUIRED.search(str(error))
-            if names is None:
+            # it comes last: all values are right
+            names = None if missing is None else _REQUIRED.match(str(error))
+            if missing is None or names is None:
                 raise
             missing += [(self._class, name) for name in names[1].split(", ")]
 
@@ -67,7 +64,8 @@ class RecipeParser(LightningArgumentParser):
         for key, value in namespace.items():
             if isinstance(value, str) and isinstance(value, Enum):
                 namespace[key] = str(value.value)  # Lightning's Timer has such a default
-        text: str = super().dump(namespace, *args, **kwargs)
+        # what is dumped was parsed, and is right
+        text: str = super().dump(namespace, *args, **{**kwargs, "skip_validation": True})
         return text
 
 

@@ -76,7 +76,7 @@ class TunedModelModule(AveragedWeightsModule):
         self.quantization: Quantization | None = quantization
         self.seed = seed
         self.starts_from = adapter
-        self._learned_names: frozenset[str] = frozenset()
+        self._learned_names: dict[str, None] = {}  # a set, in the order of the modules
         self._steps_trained = 0
         self._trained_on: dict[str, str] = {}
         self.register_load_state_dict_post_hook(_miss_nothing_frozen)  # type: ignore[no-untyped-call]
@@ -198,7 +198,7 @@ class TunedModelModule(AveragedWeightsModule):
         for parameter in model.parameters():
             parameter.requires_grad_(id(parameter) in learned)
         named = super().named_parameters()
-        self._learned_names = frozenset(name for name, each in named if id(each) in learned)
+        self._learned_names = dict.fromkeys(name for name, each in named if id(each) in learned)
         if self.gradient_checkpointing:
             recompute_activations(model, self.encodes_prompts_every_step, self._drops_inputs)
         # Lightning keeps the modes it finds; dropout and checkpointing need the training one
@@ -298,10 +298,9 @@ class TunedModelModule(AveragedWeightsModule):
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield what learns: Lightning averages, and several processes compare, what is here."""
-        start = len(prefix) + bool(prefix)
-        for name, parameter in super().named_parameters(prefix, recurse, remove_duplicate):
-            if name[start:] in self._learned_names:
-                yield name, parameter
+        # by name: each step asks several times, and the base's modules are many
+        for name in self._learned_names if recurse else ():
+            yield f"{prefix}.{name}" if prefix else name, self.get_parameter(name)
 
     def named_buffers(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True

@@ -35,8 +35,8 @@ MUCH = {
     "cache_latents": True,
     "max_token_length": 150,
     "sample_prompts": "prompts.txt",
-    "sample_every_n_steps": 1,
-    "save_every_n_steps": 1,
+    "sample_every_n_steps": 2,
+    "save_every_n_steps": 2,
     "save_precision": "fp16",
     "output_dir": "/somewhere",
 }

@@ -78,11 +78,11 @@ CALLBACK_ROWS = (
     _row("GradientAccumulationScheduler", "{0: 1, 1: 2}", "takes four steps, then two",
          lambda: stock.GradientAccumulationScheduler({0: 1, 1: 2}), its.accumulates_later,
          words=_words("GradientAccumulationScheduler", "scheduling={0: 1, 1: 2}")),
-    _row("LearningRateFinder", "num_training_steps=20", "sets `learning_rate`, and trains from "
+    _row("LearningRateFinder", "num_training_steps=14", "sets `learning_rate`, and trains from "
          "the first weights with it; refused beside class pictures, which are drawn later",
-         lambda: stock.LearningRateFinder(num_training_steps=20),
+         lambda: stock.LearningRateFinder(num_training_steps=14),
          its.finds_rate, techniques=("textual_inversion", "pivotal_tuning", "multi_concept"),
-         slow=True, words=_words("LearningRateFinder", "num_training_steps=20")),
+         slow=True, words=_words("LearningRateFinder", "num_training_steps=14")),
     _row("BatchSizeFinder", "max_trials=1", "sets `batch_size`, and trains from the first "
          "weights with it; refused beside class pictures", its.sizes,
          its.finds_batch_size, techniques=("lora_text_encoder", "multi_concept_lora", "dreambooth"),

@@ -131,6 +131,8 @@ class Run:
 
 LIMITS = {"epochs": {"max_epochs": 4}, "steps": {"max_epochs": -1, "max_steps": 20}}
 MOMENTS = ("batch", "validation", "epoch", "failure", "max_steps")
+PAIRS = [pair for pair in itertools.product(LIMITS, MOMENTS) if pair != ("epochs", "max_steps")]
+STOPS = ((5, 10, 17), (1, 6, 8, 13))
 
 
 @pytest.fixture(scope="module")
@@ -145,10 +147,7 @@ def start(make_folder, tmp_path, before):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    ("limit", "moment"),
-    [pair for pair in itertools.product(LIMITS, MOMENTS) if pair != ("epochs", "max_steps")],
-)
+@pytest.mark.parametrize(("limit", "moment"), PAIRS)
 @pytest.mark.parametrize("stops", [(7,), (5, 12)], ids=["inside an epoch", "twice"])
 def test_a_stopped_run_sees_what_an_uninterrupted_one_sees(start, limit, moment, stops):
     run = start(**LIMITS[limit])
@@ -159,10 +158,12 @@ def test_a_stopped_run_sees_what_an_uninterrupted_one_sees(start, limit, moment,
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
-    ("limit", "moment"),
-    [pair for pair in itertools.product(LIMITS, MOMENTS) if pair != ("epochs", "max_steps")],
+    ("limit", "moment", "stops"),
+    [  # each limit with both, and each moment that both limits have
+        (limit, moment, STOPS[(list(LIMITS).index(limit) + MOMENTS.index(moment)) % 2])
+        for limit, moment in PAIRS
+    ],
 )
-@pytest.mark.parametrize("stops", [(5, 10, 17), (1, 6, 8, 13)])
 def test_many_stops_with_validation_inside_epochs(start, limit, moment, stops):
     run = start(**LIMITS[limit], val_check_interval=3)
     assert run.in_parts(moment, stops) == run.whole()
@@ -207,9 +208,8 @@ def test_the_same_batches_are_overfit_in_every_epoch(start, overfit_batches, bat
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_workers_change_nothing(start, accumulate):
-    options = {"max_epochs": 3, "accumulate_grad_batches": accumulate}
+def test_workers_change_nothing(start):
+    options = {"max_epochs": 3, "accumulate_grad_batches": 2}
     uninterrupted, _ = start(**options).part()
     assert start(workers=2, **options).in_parts("batch", (7,)) == uninterrupted
 

@@ -54,7 +54,7 @@ class TinyModule(DiffusionFineTuningModule):
             self.first = nn.Linear(64, 80)
             self.second = nn.Linear(80, 4)
         every = pl.LightningModule.named_parameters(self)
-        self._learned_names = frozenset(name for name, _ in every)
+        self._learned_names = dict.fromkeys(name for name, _ in every)
 
     def load_base(self, dtype: torch.dtype = torch.float32) -> None:
         pass
