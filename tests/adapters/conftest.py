@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import copy
+import shutil
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,14 @@ from sdtune.adapters.pipeline import find_adapter_files
 from sdtune.adapters.whole_unet import TunedUNet
 from sdtune.adapters.words import TokenEmbeddingAdapter, add_token_embedding
 from sdtune.models import StableDiffusion, load
+from tests.tiny_models import make_micro_sd
+
+
+@pytest.fixture(scope="session")
+def micro_sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As everywhere, of half as many layers: adapters are put into each, saved and read often."""
+    folder = tmp_path_factory.mktemp("models") / "micro_sd"
+    return make_micro_sd(folder, text_layers=2, up_block="UpBlock2D")
 
 
 @pytest.fixture(scope="session")
@@ -64,46 +74,69 @@ def predict():
     return prediction
 
 
-@pytest.fixture
-def tuned(base: StableDiffusion, tmp_path: Path):
-    """Return a function that makes a trained adapter: its files and the model that it is in."""
+@pytest.fixture(scope="session")
+def _trained(base: StableDiffusion, tmp_path_factory: pytest.TempPathFactory):
+    """Return a function that makes a trained adapter once: its folder and the model."""
 
+    @cache
+    @torch.no_grad()
     def make(
-        kind: str, seed: int = 0, target_modules: TargetModules | list[str] = "attention"
-    ) -> tuple[list[Path], StableDiffusion]:
+        kind: str, seed: int, target_modules: TargetModules | tuple[str, ...]
+    ) -> tuple[Path, StableDiffusion]:
         model = copy.deepcopy(base)
         noise = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            if kind == "keys and values":
-                add_tuned_projections(model)
-                for layer in tuned_projections(model).values():
-                    layer.weight += 0.1 * torch.randn(layer.weight.shape, generator=noise)
-                adapter = CrossAttentionAdapter.from_model(model)
-            elif kind == "whole UNet":
-                for weight in model.unet.parameters():
-                    weight += 0.02 * torch.randn(weight.shape, generator=noise)
-                adapter = TunedUNet.from_model(model)
-            elif kind == "word":
-                [rows] = add_token_embedding(model, f"<word{seed}>", "a")
-                rows += torch.randn(rows.shape, generator=noise)
-                adapter = TokenEmbeddingAdapter.from_model(model)
-            else:
-                kinds = {"LoHa": "loha", "LoKr": "lokr"}
-                add_lora(
-                    model,
-                    rank=2,
-                    alpha=4,
-                    target_modules=target_modules,
-                    use_dora=kind == "DoRA",
-                    text_encoder=kind == "LoRA",
-                    adapter_type=kinds.get(kind, "lora"),
-                    seed=seed,
-                )
-                for parameter in lora_parameters(model):
-                    parameter += 0.1 * torch.randn(parameter.shape, generator=noise)
-                adapter = LoRAAdapter.from_model(model)
-        folder = tmp_path / f"{kind}_{seed}"
+        if kind == "keys and values":
+            add_tuned_projections(model)
+            for layer in tuned_projections(model).values():
+                layer.weight += 0.1 * torch.randn(layer.weight.shape, generator=noise)
+            adapter = CrossAttentionAdapter.from_model(model)
+        elif kind == "whole UNet":
+            for weight in model.unet.parameters():
+                weight += 0.02 * torch.randn(weight.shape, generator=noise)
+            adapter = TunedUNet.from_model(model)
+        elif kind == "word":
+            [rows] = add_token_embedding(model, f"<word{seed}>", "a")
+            rows += torch.randn(rows.shape, generator=noise)
+            adapter = TokenEmbeddingAdapter.from_model(model)
+        else:
+            kinds = {"LoHa": "loha", "LoKr": "lokr"}
+            add_lora(
+                model,
+                rank=2,
+                alpha=4,
+                target_modules=(
+                    target_modules if isinstance(target_modules, str) else [*target_modules]
+                ),
+                use_dora=kind == "DoRA",
+                text_encoder=kind == "LoRA",
+                adapter_type=kinds.get(kind, "lora"),
+                seed=seed,
+            )
+            for parameter in lora_parameters(model):
+                parameter += 0.1 * torch.randn(parameter.shape, generator=noise)
+            adapter = LoRAAdapter.from_model(model)
+        folder = tmp_path_factory.mktemp(f"{kind}_{seed}")
         AdapterSet(adapter).save(folder)
-        return find_adapter_files(folder), model
+        return folder, model
 
     return make
+
+
+@pytest.fixture
+def tuned(_trained, tmp_path: Path):
+    """Return a function that gives a trained adapter: files of the test's own, and the model.
+
+    Other tests are given the same model, so none changes it.
+    """
+
+    def give(
+        kind: str,
+        seed: int = 0,
+        target_modules: TargetModules | tuple[str, ...] = "attention",
+    ) -> tuple[list[Path], StableDiffusion]:
+        made, model = _trained(kind, seed, target_modules)
+        folder = tmp_path / f"{kind}_{seed}"
+        shutil.copytree(made, folder, dirs_exist_ok=True)
+        return find_adapter_files(folder), model
+
+    return give

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-__all__ = ["FILES", "LIMIT", "METHODS", "READERS", "expected", "page"]
+__all__ = ["FILES", "LIMIT", "METHODS", "READERS", "expected", "left_aside", "page"]
 
 LIMIT = 1e-5
 """Largest relative difference of outputs, in float32, that counts as the same."""
@@ -50,7 +50,12 @@ def expected(method: str, file: str) -> set[str] | None:
     """Say which readers get from a file what was trained; None if there is no such file."""
     if file not in _WRITTEN[method]:
         return None
-    return _READ_BY[file] - _EXCEPT.get((method, file), set())
+    return _READ_BY[file] - left_aside(method, file)
+
+
+def left_aside(method: str, file: str) -> set[str]:
+    """Say which readers of such files refuse one because of its method."""
+    return _EXCEPT.get((method, file), set())
 
 
 def page() -> str:
@@ -76,12 +81,12 @@ back and compares. `module.adapter().save(folder)` writes the same.
 
 ## Who reads what
 
-Every cell is tried by a test, with random weights of Stable Diffusion 1, 2 and XL's modules: “same”
-is a relative difference of the UNet's and the text encoders' outputs of at most {LIMIT:g} in
-float32 (the largest seen was 8e-7 and 3e-7), with alpha / rank no power of two. sdtune, diffusers
-and PEFT are those installed; ComfyUI and A1111 are their rules, written apart in
-tests/adapters/readers.py, which refuse a file if one tensor of it would be left aside. This page is
-made by `python -m tests.adapters.matrix`."""
+Every cell is tried by a test, with random weights of Stable Diffusion 1's modules, and every reader
+of every file with those of 2 and XL too: “same” is a relative difference of the UNet's and the text
+encoders' outputs of at most {LIMIT:g} in float32 (the largest seen was 8e-7 and 3e-7), with alpha /
+rank no power of two. sdtune, diffusers and PEFT are those installed; ComfyUI and A1111 are their
+rules, written apart in tests/adapters/readers.py, which refuse a file if one tensor of it would be
+left aside. This page is made by `python -m tests.adapters.matrix`."""
 
 _READ = {
     "diffusers' files of all ages, also without `unet.`, also `.bin`": (

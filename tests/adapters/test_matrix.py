@@ -18,7 +18,7 @@ from sdtune.adapters.verification import prediction
 from sdtune.files import tensor_file
 from sdtune.models import load
 from tests.adapters import readers
-from tests.adapters.matrix import FILES, LIMIT, METHODS, READERS, expected, page
+from tests.adapters.matrix import FILES, LIMIT, METHODS, READERS, expected, left_aside, page
 from tests.fast_part import some_fast
 from tests.models.families.toy_xl import ToyXLFamily, make_toy_xl, registered
 from tests.tiny_models import make_micro_sd
@@ -33,17 +33,23 @@ SETTINGS = {
 }
 
 
-SLOW = [pytest.param(each, marks=pytest.mark.slow) for each in ("sd2", "xl")]
+# names are of a family, and how factors are multiplied of a method: each is there with "all"
+TRAINED = [
+    *(("sd1", method) for method in METHODS),
+    *(("sd2", method) for method in ("all", "lokr")),
+    *(("xl", method) for method in ("all", "dora", "loha")),
+]
 
 
-@pytest.fixture(scope="module", params=["sd1", *SLOW])
+@pytest.fixture(scope="module")
 def base(request, tmp_path_factory):
+    """A base with the names of a family's modules."""
     folder = tmp_path_factory.mktemp("models") / request.param
     if request.param == "xl":
         with registered(ToyXLFamily()):
             yield load(make_toy_xl(folder))
         return
-    make_micro_sd(folder)
+    make_micro_sd(folder, text_layers=2)
     if request.param == "sd2":
         config = {
             **UNet2DConditionModel.load_config(folder / "unet"),
@@ -97,8 +103,10 @@ def trained(base, method):
     return model
 
 
-@pytest.mark.parametrize("method", some_fast(METHODS, ["lokr"]))
-def test_readers_get_what_was_trained(base, method, tmp_path):
+@pytest.mark.parametrize(
+    ("base", "method"), some_fast(TRAINED, [("sd1", "lokr")]), indirect=["base"]
+)
+def test_readers_get_what_was_trained_or_refuse_it(base, method, tmp_path):
     try:
         transformers_peft.check_peft_version(transformers_peft.MIN_PEFT_VERSION)
         tried = READERS
@@ -117,22 +125,19 @@ def test_readers_get_what_was_trained(base, method, tmp_path):
                 fresh = copy.deepcopy(base)
                 read_by(reader, fresh, path, form)
                 assert differences(fresh, wanted) <= LIMIT, (file, reader)
+        for reader in left_aside(method, file):
+            with pytest.raises((KeyError, ValueError)):
+                read_by(reader, copy.deepcopy(base), path, form)
 
 
-@pytest.mark.parametrize("method", ["dora", "loha", "lokr"])
-def test_what_is_said_not_to_be_read_is_not(base, method, tmp_path):
-    model = trained(base, method)
-    AdapterSet(LoRAAdapter.from_model(model)).save(tmp_path)
-    name, reader = {
-        "dora": ("pytorch_lora_weights.safetensors", "ComfyUI"),
-        "loha": ("kohya_lora.safetensors", "diffusers"),
-        "lokr": ("kohya_lora.safetensors", "diffusers"),
-    }[method]
-    with pytest.raises((KeyError, ValueError)):
-        read_by(reader, copy.deepcopy(base), tmp_path / name, None)
-
-
-@pytest.mark.parametrize("method", some_fast(["lora", "all"], ["lora"]))
+@pytest.mark.parametrize(
+    ("base", "method"),
+    some_fast(
+        [("sd1", "lora"), ("sd1", "all"), ("sd2", "all"), ("xl", "all")],
+        [("sd1", "lora")],
+    ),
+    indirect=["base"],
+)
 def test_a_round_trip_is_equal_to_the_last_bit(base, method, tmp_path):
     adapter = LoRAAdapter.from_model(trained(base, method))
     forms = {each.name: each for each in registry.formats_of(LoRAAdapter)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +12,40 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from sdtune.estimation.memory import MemoryCount, count_memory, dtype_of
+from sdtune.models.quantization import Quantization
 from sdtune.techniques.base import DiffusionFineTuningModule
 from sdtune.techniques.lora_style import LoRAStyleModule
 from tests.techniques.every_technique import TECHNIQUES
+from tests.tiny_models import make_micro_sd
 
 _CAPTIONS = ["a picture 0", "a picture 1"]
 
 
 @pytest.fixture(scope="module")
-def plain(micro_sd: Path) -> MemoryCount:
-    """What a step of a LoRA takes in float32."""
-    return _count(micro_sd, torch.float32)
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base of few layers, for each of their operations is looked at: attention in two blocks."""
+    folder = tmp_path_factory.mktemp("models") / "base"
+    return make_micro_sd(folder, text_layers=2, up_block="UpBlock2D")
+
+
+@pytest.fixture(scope="module")
+def count(base: Path) -> Callable[..., MemoryCount]:
+    """Return a function that counts what two pictures of 256 px take, the same thing once."""
+
+    @cache
+    def count(
+        name: str,
+        dtype: torch.dtype = torch.float32,
+        *,
+        gradient_checkpointing: bool = False,
+        quantization: Quantization | None = None,
+    ) -> MemoryCount:
+        module = TECHNIQUES[name](str(base))
+        module.gradient_checkpointing = gradient_checkpointing
+        module.quantization = quantization
+        return count_memory(module, str(base), resolution=256, batch_size=2, dtype=dtype)
+
+    return count
 
 
 @pytest.mark.slow
@@ -36,14 +61,12 @@ def plain(micro_sd: Path) -> MemoryCount:
     ],
 )
 def test_a_step_is_counted_as_the_allocator_saw_it(
-    micro_sd: Path, name: str, settings: dict[str, Any]
+    base: Path, count: Callable[..., MemoryCount], name: str, settings: dict[str, Any]
 ) -> None:
-    modules = [TECHNIQUES[name](str(micro_sd)) for _ in range(2)]
-    for module in modules:
-        module.gradient_checkpointing = settings.get("gradient_checkpointing", False)
-        module.quantization = settings.get("quantization")
-    counted = count_memory(modules[0], str(micro_sd), resolution=256, batch_size=2)
-    module = modules[1]
+    counted = count(name, **settings)
+    module = TECHNIQUES[name](str(base))
+    module.gradient_checkpointing = settings.get("gradient_checkpointing", False)
+    module.quantization = settings.get("quantization")
     module.load_base()
     assert counted.step == pytest.approx(_measured(module), rel=0.15)
 
@@ -59,9 +82,9 @@ def test_a_step_is_counted_as_the_allocator_saw_it(
 
 
 @pytest.mark.slow
-def test_half_precision_and_checkpointing_take_less(micro_sd: Path, plain: MemoryCount) -> None:
-    half = _count(micro_sd, torch.bfloat16)
-    recomputed = _count(micro_sd, torch.float32, gradient_checkpointing=True)
+def test_half_precision_and_checkpointing_take_less(count: Callable[..., MemoryCount]) -> None:
+    plain, half = count("lora"), count("lora", torch.bfloat16)
+    recomputed = count("lora", gradient_checkpointing=True)
     assert half.weights == pytest.approx(plain.weights / 2, rel=0.01)
     assert half.adapter == plain.adapter
     assert 0.4 * plain.step < half.step < 0.75 * plain.step
@@ -70,22 +93,25 @@ def test_half_precision_and_checkpointing_take_less(micro_sd: Path, plain: Memor
 
 
 @pytest.mark.slow
-def test_what_the_base_predicts_beside_is_counted(micro_sd: Path, plain: MemoryCount) -> None:
-    module = LoRAStyleModule(str(micro_sd), rank=4, keep_content_above=0.85)
-    kept = count_memory(module, str(micro_sd), resolution=256, batch_size=2)
-    everywhere = LoRAStyleModule(str(micro_sd), rank=4, keep_content_above=1e-6)
-    most = count_memory(everywhere, str(micro_sd), resolution=256, batch_size=2)
+def test_what_the_base_predicts_beside_is_counted(
+    base: Path, count: Callable[..., MemoryCount]
+) -> None:
+    plain = count("lora")
+    module = LoRAStyleModule(str(base), rank=4, keep_content_above=0.85)
+    kept = count_memory(module, str(base), resolution=256, batch_size=2)
+    everywhere = LoRAStyleModule(str(base), rank=4, keep_content_above=1e-6)
+    most = count_memory(everywhere, str(base), resolution=256, batch_size=2)
     assert kept.flops - plain.flops == pytest.approx(0.15 * (most.flops - plain.flops), rel=1e-3)
     assert most.flops > 1.2 * plain.flops
     assert kept.step == pytest.approx(plain.step, rel=0.1)  # it comes before what is kept
 
 
 @pytest.mark.slow
-def test_a_second_batch_finds_the_gradients_of_the_first(micro_sd: Path) -> None:
+def test_a_second_batch_finds_the_gradients_of_the_first(base: Path) -> None:
     one, two = (
         count_memory(
-            TECHNIQUES["dreambooth_full"](str(micro_sd)),
-            str(micro_sd),
+            TECHNIQUES["dreambooth_full"](str(base)),
+            str(base),
             resolution=64,
             batch_size=1,
             accumulated=number,
@@ -102,12 +128,6 @@ def test_precisions() -> None:
     assert dtype_of("None") == torch.float32
     with pytest.raises(ValueError, match=r"Expected `trainer.precision` to be one of"):
         dtype_of("64-true")
-
-
-def _count(base: Path, dtype: torch.dtype, **settings: Any) -> MemoryCount:
-    module = TECHNIQUES["lora"](str(base))
-    module.gradient_checkpointing = settings.get("gradient_checkpointing", False)
-    return count_memory(module, str(base), resolution=256, batch_size=2, dtype=dtype)
 
 
 def _measured(module: DiffusionFineTuningModule) -> int:

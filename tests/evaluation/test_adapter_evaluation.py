@@ -18,12 +18,12 @@ from tests.comparison.runs import make_evaluation
 
 
 @pytest.fixture
-def ask(tiny_sd, judge_folders, training, tmp_path, monkeypatch):
+def ask(micro_sd, judge_folders, training, tmp_path, monkeypatch):
     """The arguments of an evaluation as small as it can be."""
     monkeypatch.setenv("SDTUNE_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     return {
-        "base": str(tiny_sd),
+        "base": str(micro_sd),
         "pictures": str(training.folder),
         "prompt": ["a cat", "a dog"],
         "seeds": [0],
@@ -49,9 +49,9 @@ def save_as_kohya(adapter, folder):
 
 
 @pytest.fixture
-def run(tiny_sd, tmp_path):
+def run(micro_sd, tmp_path):
     """A run folder with two checkpoints, the second in kohya's layout."""
-    model = load(tiny_sd)
+    model = load(micro_sd)
     add_lora(model, rank=1, alpha=1.0, target_modules=["to_q", "to_out.0"])
     folder = tmp_path / "run"
     for step in (2, 4):
@@ -152,8 +152,8 @@ def test_the_base_alone(ask, tmp_path):
     assert (tmp_path / "runs" / "evaluate" / "base" / "evaluation.json").is_file()
 
 
-def test_an_adapter_of_another_architecture_is_one_sentence(ask, tiny_sd, tmp_path):
-    model = load(tiny_sd)
+def test_an_adapter_of_another_architecture_is_one_sentence(ask, micro_sd, tmp_path):
+    model = load(micro_sd)
     add_lora(model, rank=1, alpha=1.0, target_modules=["to_q"])
     adapter = LoRAAdapter.from_model(model)
     adapter.weights["unet"].update(
@@ -161,12 +161,12 @@ def test_an_adapter_of_another_architecture_is_one_sentence(ask, tiny_sd, tmp_pa
     )
     for save in (save_as_diffusers, save_as_kohya):
         path = save(adapter, tmp_path / "other")
-        with pytest.raises(ValueError, match=r"to fit the architecture of .*tiny_sd, but"):
+        with pytest.raises(ValueError, match=r"to fit the architecture of .*micro_sd, but"):
             evaluation_of(str(path), **ask).evaluate()
 
 
-def test_the_base_reads_what_each_of_several_words_was_started_from(ask, tiny_sd, tmp_path):
-    model = load(tiny_sd)
+def test_the_base_reads_what_each_of_several_words_was_started_from(ask, micro_sd, tmp_path):
+    model = load(micro_sd)
     started = {"<erica>": "c", "<rex>": "d"}
     for word, initializer in started.items():
         add_token_embedding(model, word, initializer)
@@ -202,8 +202,8 @@ def test_all_that_is_wrong_with_a_call_is_said(ask, tmp_path):
     assert evaluation.protocol.prompts == ["a hat", "a cat", "a dog"]
 
 
-def test_prompts_have_the_chunks_that_the_adapter_was_trained_with(ask, tiny_sd, tmp_path):
-    model = load(tiny_sd)
+def test_prompts_have_the_chunks_that_the_adapter_was_trained_with(ask, micro_sd, tmp_path):
+    model = load(micro_sd)
     add_lora(model, rank=1, alpha=1.0, target_modules=["to_q"])
     adapter = AdapterSet(LoRAAdapter.from_model(model))
     for chunks in ("3", None):

@@ -31,7 +31,7 @@ def test_a_lora_over_trained_on_four_pictures_is_flagged_and_the_base_is_not(tmp
     data = StyleDataModule(
         tmp_path, resolution=64, batch_size=4, repeats=10, cache_dir=tmp_path / "cache"
     )
-    quiet_trainer(max_steps=50).fit(module, data)
+    quiet_trainer(max_steps=40).fit(module, data)
 
     captions = [picture.caption for picture in training.pictures]
     seeds = [0, 1]
@@ -41,7 +41,7 @@ def test_a_lora_over_trained_on_four_pictures_is_flagged_and_the_base_is_not(tmp
         images = module.generate(
             [caption for caption in captions for _ in seeds],
             seeds * len(captions),
-            num_inference_steps=8,
+            num_inference_steps=4,
             guidance_scale=3.0,
             use_adapter=use_adapter,
         )

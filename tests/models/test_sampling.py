@@ -16,16 +16,40 @@ from sdtune.models import (
     make_noise_scheduler,
     sample,
 )
+from tests import tiny_models
 from tests.fast_part import some_fast
+from tests.tiny_models import make_micro_sd
 
 PROMPTS = ["a cat on a blue background", "two dogs", "a hat"]
 NAMES: tuple[NoiseSchedulerName, ...] = get_args(NoiseSchedulerName)
 
 
 @pytest.fixture(scope="module")
-def pipeline(tiny_sd: Path) -> StableDiffusionPipeline:
+def model(micro_sd: Path) -> StableDiffusion:
+    """A loaded model that no test changes; how it is drawn with does not depend on its layers."""
+    return load(micro_sd)
+
+
+@pytest.fixture(scope="module")
+def micro_sd_v(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of one with v-prediction and zero terminal SNR."""
+    folder = make_micro_sd(tmp_path_factory.mktemp("models") / "micro_sd_v")
+    tiny_models.make_noise_scheduler("v_prediction", True).save_pretrained(folder / "scheduler")
+    index = folder / "model_index.json"
+    index.write_text(index.read_text().replace("PNDMScheduler", "DDIMScheduler"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model_v(micro_sd_v: Path) -> StableDiffusion:
+    """It, loaded, which no test changes."""
+    return load(micro_sd_v)
+
+
+@pytest.fixture(scope="module")
+def pipeline(micro_sd: Path) -> StableDiffusionPipeline:
     """Diffusers' own, which no test changes."""
-    return StableDiffusionPipeline.from_pretrained(tiny_sd, safety_checker=None)
+    return StableDiffusionPipeline.from_pretrained(micro_sd, safety_checker=None)
 
 
 @pytest.mark.parametrize(
@@ -69,9 +93,9 @@ def test_pictures_equal_diffusers_pipeline(
 
 
 def test_zero_terminal_snr_v_prediction_equals_diffusers(
-    tiny_sd_v: Path, model_v: StableDiffusion
+    micro_sd_v: Path, model_v: StableDiffusion
 ) -> None:
-    peer = StableDiffusionPipeline.from_pretrained(tiny_sd_v, safety_checker=None)
+    peer = StableDiffusionPipeline.from_pretrained(micro_sd_v, safety_checker=None)
     peer.scheduler = type(peer.scheduler).from_config(
         peer.scheduler.config, timestep_spacing="trailing"
     )
@@ -163,9 +187,9 @@ def test_guidance_below_one_goes_from_the_negative_prompt_to_the_prompt(
 
 
 def test_latents_stay_in_float32_between_the_steps_of_a_half_precision_unet(
-    tiny_sd: Path, monkeypatch: pytest.MonkeyPatch
+    micro_sd: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = load(tiny_sd)
+    model = load(micro_sd)
     model.unet.to(torch.bfloat16)
     model.text_encoders.to(torch.bfloat16)
     drawn: list[torch.Tensor] = []
@@ -218,8 +242,8 @@ def test_the_result_can_be_written_to(model: StableDiffusion) -> None:
     assert not images.is_inference()
 
 
-def test_training_modes_are_put_back(tiny_sd: Path) -> None:
-    model = load(tiny_sd)
+def test_training_modes_are_put_back(micro_sd: Path) -> None:
+    model = load(micro_sd)
     model.unet.train()
     expected = {name: module.training for name, module in model.named_modules()}
     sample(model, PROMPTS[:1], seeds=[0], num_inference_steps=1)
@@ -242,4 +266,4 @@ def test_bad_arguments_are_refused(model: StableDiffusion) -> None:
     refuses("`height` to be a positive multiple of 8, but got 65", height=65)
     refuses("`width` to be a positive multiple of 8, but got 0", width=0)
     refuses("`noise_scheduler` to be one of `dpm", noise_scheduler="ddpm")
-    refuses("`clip_skip` to be an integer from 1 to 12, but got 13", clip_skip=13)
+    refuses("`clip_skip` to be an integer from 1 to 4, but got 13", clip_skip=13)

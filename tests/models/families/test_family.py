@@ -130,7 +130,7 @@ def test_a_lora_trains_and_draws(
     }
     learns = rate is not None
     assert moved == {"unet": True, "text_encoder": learns, "text_encoder_2": learns}
-    assert len(lora_parameters(module.model.text_encoders)) == (48 if learns else 0)
+    assert len(lora_parameters(module.model.text_encoders)) == (32 if learns else 0)
     drawn = [
         module.generate(PROMPTS, [0, 1], num_inference_steps=2, use_adapter=use_adapter)
         for use_adapter in (True, False)

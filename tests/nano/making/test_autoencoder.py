@@ -28,9 +28,9 @@ def test_the_laplacian_sees_edges_and_no_slopes() -> None:
 
 @pytest.mark.slow
 def test_training_reconstructs_better(sprites: Path) -> None:
-    module = NanoAutoencoderModule(block_out_channels=(8, 8, 16))
-    data = SceneDataModule(str(sprites), batch_size=8, validation_scenes=16)
+    module = NanoAutoencoderModule(learning_rate=8e-3, block_out_channels=(8, 8, 16))
+    data = SceneDataModule(str(sprites), batch_size=4, validation_scenes=8)
     (before,) = quiet_trainer().validate(module, data, verbose=False)
-    quiet_trainer(max_steps=50).fit(module, data)
+    quiet_trainer(max_steps=25).fit(module, data)
     (after,) = quiet_trainer().validate(module, data, verbose=False)
     assert after["val/psnr"] > before["val/psnr"] + 1.5

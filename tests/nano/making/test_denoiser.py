@@ -57,7 +57,7 @@ def test_training_lowers_the_loss_and_the_whole_loads_in_diffusers(
         str(folder / "base"), block_out_channels=(32, 32, 32), learning_rate=5e-3
     )
     frozen = {name: value.clone() for name, value in module.model.vae.state_dict().items()}
-    data = SceneDataModule(str(sprites), batch_size=8, validation_scenes=16)
+    data = SceneDataModule(str(sprites), batch_size=4, validation_scenes=16)
     (before,) = quiet_trainer().validate(module, data, verbose=False)
     trainer = quiet_trainer(max_steps=40)
     trainer.fit(module, data)
