@@ -31,10 +31,11 @@ _LONGEST = (
     "tests/benchmarks/test_benchmarks.py",
     "tests/play/test_page.py",
     "tests/test_kill_soak.py",
+    "tests/commands/test_reproduce.py",
     "tests/techniques/test_compiled_module.py",
     "tests/evaluation/test_memorised_lora.py",
 )
-"""Files with tests of ten seconds and more."""
+"""Files with tests or fixtures of eight seconds and more."""
 
 # all else is imported in functions: the process that hands the tests out to others needs none of it
 
