@@ -52,30 +52,67 @@ def _sets(*names):
     return files
 
 
+NO_SPLITS = (
+    "called as splits are, and trained on, for `train` and another split do not lie side by side "
+    "there; move elsewhere what is to be held out."
+)
+
+
 @pytest.mark.skipif(not DATASETS_AVAILABLE, reason="datasets is not installed")
 @pytest.mark.parametrize(
-    ("names", "read"),
+    ("names", "read", "told"),
     [
-        (("beach", "dev-board", "garden [2024]"), 3),
-        (("test shots", "validation"), 2),
-        (("cars/bus", "cars/train"), 2),
-        (("train", "test", "extra"), 1),
-        (("data/train", "data/test"), 1),
+        (("beach", "dev-board", "garden [2024]"), 3, ""),
+        (("contest", "developer", "restrained"), 3, ""),
+        (("test shots", "validation"), 2, "validation is"),
+        (("cars/bus", "cars/train"), 2, "cars/train is"),
+        (("bus", "dev", "x/test"), 3, "dev, x/test are"),
+        (("training",), 1, ""),
     ],
 )
-def test_only_folders_called_as_splits_are_splits(write, tmp_path, names, read):
+def test_only_folders_called_as_splits_are_splits(write, tmp_path, names, read, told):
     folder = write(_sets(*names))
     scan = scan_folder(folder, cache_dir=tmp_path / "cache")
     assert [each.name for each in scan.pictures] == [
-        f"{name}/{n}.png" for name in names[:read] for n in range(2)
+        f"{name}/{n}.png" for name in names for n in range(2)
     ]
-    left = ", ".join(sorted(names[read:]))
-    count = 2 * len(names[read:])
-    assert scan.notes == (
-        [f"{folder}: only `train` is read, not {left}; {count} pictures are left out there."]
-        if left
-        else []
-    )
+    assert scan.notes == ([f"{folder}: {told} {NO_SPLITS}"] if told else [])
+
+
+@pytest.mark.skipif(not DATASETS_AVAILABLE, reason="datasets is not installed")
+@pytest.mark.parametrize(
+    ("names", "split"),
+    [
+        (("train", "test", "extra"), "train"),
+        (("train", "extra"), "train"),
+        (("Train", "Dev"), "Train"),
+        (("training", "testing"), "training"),
+        (("train2017", "val2017"), "train2017"),
+        (("cats-train", "cats-test", "dogs-test"), "cats-train"),
+        (("data/train", "data/test"), "train"),
+        (("data/train", "data/val"), "train"),
+        (("x/training", "x/evaluation", "train_images"), "training"),
+    ],
+)
+def test_of_splits_that_for_training_alone_is_read(write, tmp_path, names, split):
+    folder = write(_sets(*names))
+    scan = scan_folder(folder, cache_dir=tmp_path / "cache")
+    assert [each.name for each in scan.pictures] == [f"{names[0]}/{n}.png" for n in range(2)]
+    left, count = ", ".join(sorted(names[1:])), 2 * len(names[1:])
+    assert scan.notes == [
+        f"{folder}: only `{split}` is read, not {left}; {count} pictures are left out there."
+    ]
+
+
+@pytest.mark.skipif(not DATASETS_AVAILABLE, reason="datasets is not installed")
+def test_metadata_above_splits_are_read_for_that_of_training_alone(write, tmp_path):
+    rows = ROW % "train/0.png" + '{"file_name": "val/1.png"}\n'
+    folder = write({"x/train/0.png": 0, "x/val/1.png": 1, "x/metadata.jsonl": rows})
+    scan = scan_folder(folder, cache_dir=tmp_path / "cache")
+    assert ([each.name for each in scan.pictures], scan.problems) == (["x/train/0.png"], [])
+    assert scan.notes == [
+        f"{folder}: only `train` is read, not x/val; 1 picture is left out there."
+    ]
 
 
 @pytest.mark.skipif(not DATASETS_AVAILABLE, reason="datasets is not installed")
