@@ -22,6 +22,7 @@ from sdtune.data.captions import (
 from sdtune.data.image_folder import find_files, find_pictures, is_folder
 from sdtune.data.masks import masks_note, masks_of
 from sdtune.data.problems import Problem
+from sdtune.data.same_name import ByName
 from sdtune.data.sources.dataset_rows import list_tables, needs_datasets, read_problem
 from sdtune.data.sources.folder import no_such_folder
 from sdtune.data.sources.source import Asked, Listed, Listing, Sign
@@ -184,10 +185,10 @@ def _disagreeing(
     folder: Path, found: Sequence[Path], named: Mapping[Path, Sequence[str]]
 ) -> Iterator[Problem]:
     """Find the pictures whose captions in files beside them are not those in the metadata."""
-    texts = {path.with_suffix("") for path in find_files(folder, CAPTION_SUFFIXES)}
+    texts = ByName((each.with_suffix(""), each) for each in find_files(folder, CAPTION_SUFFIXES))
     with_text = defaultdict(list)
     for path in found:
-        if path in named and path.with_suffix("") in texts:
+        if path in named and texts.get(path.with_suffix("")):
             with_text[path.parent].append(path)
     for parent, here in with_text.items():
         captions, problems = read_sidecars(parent, here)

@@ -1,4 +1,5 @@
 import json
+import unicodedata
 
 import pytest
 
@@ -151,3 +152,34 @@ def test_a_mask_that_the_metadata_list_is_no_picture(write, tmp_path):
     scan = scan_folder(write(files), cache_dir=tmp_path / "cache")
     [picture] = scan.pictures
     assert (picture.path.name, picture.mask.name) == ("a.png", "a_mask.png")
+
+
+@pytest.mark.skipif(not DATASETS_AVAILABLE, reason="datasets is not installed")
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_metadata_and_files_may_write_accents_in_other_forms(write, tmp_path, form):
+    other = {"NFC": "NFD", "NFD": "NFC"}[form]
+    there, told = (unicodedata.normalize(each, "Bäume/café") for each in (form, other))
+    rows = "".join(ROW % f"{name}.png" for name in (told, there))  # of one file
+    beside = f"x/{there.split('/')[0]}/{told.split('/')[1]}"
+    files = {f"x/{there}.png": 1, f"{beside}_mask.png": 0, "x/metadata.jsonl": rows}
+    scan = scan_folder(write({**files, f"{beside}.txt": "one"}), cache_dir=tmp_path / "cache")
+    [picture] = scan.pictures
+    assert (picture.name, picture.captions) == (f"x/{there}.png", ("one",))
+    assert picture.path.is_file()
+    assert picture.mask.is_file()
+    assert (scan.problems, len(scan.notes)) == ([], 1)  # that on masks
+    folder = write({f"{beside}.txt": "another"})
+    [problem] = scan_folder(folder, cache_dir=tmp_path / "cache").problems
+    assert str(problem).startswith(f"{folder}/x/{there}.png: its captions disagree")
+
+
+@pytest.mark.skipif(not DATASETS_AVAILABLE, reason="datasets is not installed")
+def test_no_form_of_accents_leads_out_of_the_folder(write, tmp_path):
+    write({"secret.png": 0}, "elsewhere")
+    there, told = (unicodedata.normalize(each, "café.png") for each in ("NFD", "NFC"))
+    folder = write(
+        {f"x/{there}": tmp_path / "elsewhere/secret.png", "x/metadata.jsonl": ROW % told}
+    )
+    scan = scan_folder(folder, cache_dir=tmp_path / "cache")
+    assert scan.pictures == []
+    assert "lies outside of" in str(scan.problems[0])
