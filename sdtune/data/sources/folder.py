@@ -23,6 +23,7 @@ from sdtune.data.sources.source import Asked, Listed, Listing, Sign
 from sdtune.files.confined_path import roots
 
 __all__ = [
+    "DATE",
     "KOHYA_NAME",
     "MOST_REPEATS",
     "FolderSource",
@@ -39,6 +40,10 @@ KOHYA_NAME = re.compile(r"(\d+)_(.*\S.*)")
 
 MOST_REPEATS = 1000
 """A number above is a year, a date or a slip: nobody shows a picture so often in an epoch."""
+
+
+DATE = re.compile(r"\d+_\d+[._-]\d{4}|\d\d?_\d\d?[._-]\d\d(?!\d)")
+"""What a folder's name begins with that is a date, `12_05_2023_wedding`, and no repeats."""
 
 
 class FolderSource:
@@ -123,7 +128,9 @@ def _kohya_note(folder: Path, paths: Sequence[Path]) -> list[str]:
     named = sorted(
         each
         for each in parents
-        if (match := KOHYA_NAME.fullmatch(each.name)) and 0 < int(match[1]) <= MOST_REPEATS
+        if (match := KOHYA_NAME.fullmatch(each.name))
+        and 0 < int(match[1]) <= MOST_REPEATS
+        and not DATE.match(each.name)
     )
     if not named:
         return []
