@@ -20,6 +20,7 @@ from sdtune.data.sources.folder import (
     DATE,
     KOHYA_NAME,
     MOST_REPEATS,
+    imagefolder_note,
     link_problem,
     links_out,
     no_pictures,
@@ -95,6 +96,8 @@ class KohyaSource:
         notes = _left_out(folder, {*inside, *outside}, inside, masks)
         notes += several_note(each.captions for each in pictures) + masks_note(len(masks))
         files = [each for path in inside for each in _files_in(path)]
+        if asked.caption is None:
+            notes += imagefolder_note(folder, files, "repeats and names do not count")
         summary = _summary([each for each in subjects if not _wrong_repeats(each)] or subjects)
         return Listing(folder, pictures, summary, problems, notes, passed_over(files))
 
