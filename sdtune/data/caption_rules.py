@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import permutations
@@ -13,7 +14,10 @@ from sdtune.functional.randomness import Stream, counter_uniform
 __all__ = ["CaptionRules"]
 
 _ORDER, _KEPT = 0, 1
-_DIVIDERS = ",; "
+
+# `;d` and `;)` are tags, as `...` is, and no dividers
+_DIVIDERS = re.compile(r"(?:[,\s]|;(?=[,;\s]|$))+")
+_DIVIDER = re.compile(r",|[;.](?=[,;.\s]|$)")
 
 
 @dataclass(frozen=True)
@@ -64,15 +68,18 @@ class CaptionRules:
     def whole(self, caption: str) -> str:
         """Put prefix and suffix around a caption, and leave its tags as they are.
 
-        Of one that is empty, as where all tags were left out, no comma remains either.
+        Of one that is empty, as where all tags were left out, no comma remains either. The caption
+        itself loses nothing: its first tag may be `;d`.
         """
         if not self.prefix and not self.suffix:
             return caption
-        before, after = self.prefix.strip(), self.suffix
-        if not caption.strip():
-            after = after.lstrip(_DIVIDERS) if before.endswith((",", ";")) else after
-            before = before if after.strip() else before.rstrip(_DIVIDERS)
-        return _joined(before, caption, after).lstrip(_DIVIDERS)
+        before, after = self.prefix.strip(), self.suffix.strip()
+        if caption.strip():
+            return _joined(_joined(before, caption, is_caption=True), after)
+        if before.endswith((",", ";")):
+            after = _without_dividers(after)
+        before = before if after else before.rstrip(",; ")
+        return _without_dividers(_joined(before, after))
 
     def drawn(self, captions: Sequence[str], seed: int, epoch: int, index: int) -> str:
         """Make the caption of a sample.
@@ -137,12 +144,26 @@ class CaptionRules:
         return tags[: self.keep_tokens], tags[self.keep_tokens :]
 
 
-def _joined(*parts: str) -> str:
-    """Put a space between parts, unless one begins with a comma."""
-    whole = ""
-    for part in filter(None, (each.strip() for each in parts)):
-        whole += part if not whole or part[0] in ",;." else f" {part}"
-    return whole
+def _joined(before: str, after: str, *, is_caption: bool = False) -> str:
+    """Put a space between two parts, unless the second begins with a comma or the like.
+
+    Args:
+        before: The first, which may be empty.
+        after: The second, likewise.
+        is_caption: Whether that is a caption, whose first tag may begin as dividers do.
+    """
+    before, after = before.strip(), after.strip()
+    if not before or not after:
+        return before or after
+    is_divided = after[0] == "," or (after[0] in ";." and before[-1] not in ",;")
+    is_divided &= not is_caption or _DIVIDER.match(after) is not None
+    return f"{before}{after}" if is_divided else f"{before} {after}"
+
+
+def _without_dividers(text: str) -> str:
+    """Take away the commas and the like that a text begins with."""
+    found = _DIVIDERS.match(text)
+    return text[found.end() :] if found else text
 
 
 def _subsets(tags: tuple[str, ...]) -> list[tuple[str, ...]]:

@@ -60,6 +60,7 @@ _MAX_PIXELS = 180_000_000
 # levels of 255: primaries that are rounded move sRGB by 1, a gamma of 2.2 moves it by 9
 _SRGB_WITHIN = 3
 
+_PNG_BITS = 24  # bytes before that which says how many bits a channel has
 _TIFF_SIDES = (256, 257)
 _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
 _NO_PICTURE = "it is not a picture in a format that is read here"
@@ -166,9 +167,7 @@ def read_mask(path: Path) -> Image.Image:
         PictureError: As in `read_picture`.
     """
     with _opened(path) as image:
-        mask = _decoded(path, image)
-        if mask.mode.startswith("I"):
-            mask = _to_eight_bits(mask, eight_from=0)
+        mask = _decoded(path, image, is_mask=True)
         if mask.has_transparency_data:
             mask = mask.convert("RGBA")
             mask = Image.alpha_composite(Image.new("RGBA", mask.size, "black"), mask)
@@ -191,10 +190,7 @@ def read_alpha(path: Path) -> Image.Image | None:
     with _opened(path) as image:
         if not image.has_transparency_data:
             return None
-        picture = _decoded(path, image)
-        if picture.mode.startswith("I"):
-            picture = _to_eight_bits(picture)
-        return picture.convert("RGBA").getchannel("A")
+        return _decoded(path, image).convert("RGBA").getchannel("A")
 
 
 def _draft(
@@ -251,8 +247,6 @@ def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
     if image.mode == "F":
         raise ValueError("floating-point pixels have no known range")
     profile = image.info.get("icc_profile")
-    if image.mode.startswith("I"):
-        image = _to_eight_bits(image)
     if image.mode in ("P", "PA", "1"):
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     if image.has_transparency_data and image.mode not in ("RGBA", "LA"):
@@ -264,44 +258,56 @@ def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
 
 
-def _decoded(path: Path, image: Image.Image) -> Image.Image:
-    """Decode a picture, turn it, and do what Pillow leaves undone where levels have 16 bits."""
+def _decoded(path: Path, image: Image.Image, *, is_mask: bool = False) -> Image.Image:
+    """Decode a picture, turn it, and make 8 bits of greys of 16, as `_to_eight_bits` says."""
     is_negative = (
         isinstance(image, TiffImagePlugin.TiffImageFile)
-        and image.mode.startswith("I;16")
         and image.tag_v2.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO
     )
     picture = upright(path, image)
-    if is_negative:
-        levels = 65535 - np.asarray(picture.convert("I"))
-        info, picture = picture.info, Image.fromarray(_clipped(levels * (255 / 65535) + 0.5))
-        picture.info = info
+    if picture.mode.startswith("I"):
+        return _to_eight_bits(picture, is_mask, is_negative)
     clear = picture.info.get("transparency")
-    if picture.mode == "RGB" and isinstance(clear, tuple) and max(clear) > 255:
+    bits = _png_bits(path) if picture.mode in ("L", "RGB") and clear is not None else 0
+    # Pillow makes 8 bits of levels, and leaves the one that is transparent as it stands there
+    if bits == 16 and isinstance(clear, tuple):
         picture.info["transparency"] = tuple(level >> 8 for level in clear)
+    elif bits in (2, 4) and isinstance(clear, int):
+        picture.info["transparency"] = clear * 255 // (2**bits - 1)
     return picture
 
 
-def _to_eight_bits(image: Image.Image, eight_from: int = 128) -> Image.Image:
-    """Scale greys of up to 16 bits, by as many bits as the brightest of them needs.
+def _png_bits(path: Path) -> int:
+    """Read how many bits a channel of a PNG has; 0 of another picture."""
+    with path.open("rb") as file:
+        header = file.read(_PNG_BITS + 1)
+    return header[_PNG_BITS] if header[12:16] == b"IHDR" else 0
+
+
+def _to_eight_bits(image: Image.Image, is_mask: bool, is_negative: bool) -> Image.Image:
+    """Scale greys of up to 16 bits, by as many bits as the largest of them needs.
 
     Cameras, scanners and programs store 8, 10, 12 or 14 bits in 16 and few writers say so. Where
-    the brightest is one of 128 to 255 it is read as of 8 bits: as one of 16 it would be black to
-    any eye. Where it is below, all are read as of 10: the picture is dark, and stays dark.
+    the largest is one of 128 to 255 it is read as of 8 bits: as one of 16 it would be black to
+    any eye. Where it is below, all are read as of 10: the picture is dark, and stays dark. Not so
+    a mask, whose levels are labels: 0 and 1 are black and white, and all below 256 are of 8 bits.
 
     Args:
         image: The picture; the one level that it says is transparent becomes its transparency.
-        eight_from: The least brightest level that is one of 8 bits.
+        is_mask: Whether it is a mask.
+        is_negative: Whether 0 is white, as Pillow leaves it.
 
     Returns:
-        8-bit greys, with transparency if there is any.
+        8-bit greys with the picture's profile, and with transparency if there is any.
     """
     levels = np.asarray(image.convert("I"))
-    brightest = int(levels.max(initial=0))
-    usual = (8, 10, 12, 14) if brightest >= eight_from else (10, 12, 14)
-    bits = next((bits for bits in usual if brightest < 2**bits), 16)
-    greys = Image.fromarray(_clipped(levels * (255.0 / (2**bits - 1)) + 0.5))
+    largest = int(levels.max(initial=0))
+    usual = (1, 8, 10, 12, 14) if is_mask else (8, 10, 12, 14)[largest < 128 :]
+    bits = next((bits for bits in usual if largest < 2**bits), 16)
+    shades = levels * (255.0 / (2**bits - 1))
+    greys = Image.fromarray(_clipped((255 - shades if is_negative else shades) + 0.5))
     clear = image.info.get("transparency")
+    greys.info = {name: value for name, value in image.info.items() if name == "icc_profile"}
     if clear is not None:
         greys.putalpha(Image.fromarray(_clipped(255 * (levels != clear))))
     return greys

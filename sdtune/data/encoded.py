@@ -25,7 +25,7 @@ __all__ = ["Encode", "Encoded", "Part", "at_once", "encode_parts", "latent_key"]
 Encode = Callable[[Tensor], Tensor]
 
 # part of every key: raise it when pictures are read, resized or stored in another way
-VERSION = 4  # 4: the VAE's configuration belongs to what encodes
+VERSION = 5  # 5: greys of 16 bits and their transparent colours are read as they are meant
 
 _MOMENTS = "moments"
 _PIXELS_AT_ONCE = 2**21  # eight pictures of 512 x 512

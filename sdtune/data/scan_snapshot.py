@@ -26,7 +26,7 @@ KEPT_ABOVE = 5_000
 """Pictures: smaller sets are scanned anew within a second."""
 
 # part of every key: raise it when a scan finds something else in the same files
-VERSION = 4  # 4: years are no repeats, what cannot be read is left out, and so are all masks
+VERSION = 5  # 5: dates are no repeats, and splits go by all words; metadata not read are told
 
 _PATHS = ("path", "mask")
 

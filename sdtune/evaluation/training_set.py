@@ -17,6 +17,7 @@ from sdtune.data.buckets import Size
 from sdtune.data.decoding import read_part
 from sdtune.data.pictures import Picture
 from sdtune.data.problems import OnProblem
+from sdtune.data.same_name import one_form
 from sdtune.data.scan import scan_folder
 from sdtune.data.sources.locations import Location, plain_location
 from sdtune.data.transforms import crop_box, share_kept, to_pixel_values
@@ -111,9 +112,11 @@ class TrainingSet:
         else:
             by_name = {each.name: each for each in captioned}
             pictures = [by_name.get(each.name, each) for each in scan.pictures]
+        left_out = {one_form(each) for each in held_out}  # what was copied may be called anew
+        is_held_out = [one_form(encodable(each.name)) in left_out for each in pictures]
         return cls(
-            [each for each in pictures if encodable(each.name) not in held_out],
-            [each for each in pictures if encodable(each.name) in held_out],
+            [each for each, is_out in zip(pictures, is_held_out, strict=True) if not is_out],
+            [each for each, is_out in zip(pictures, is_held_out, strict=True) if is_out],
             {"folder": plain_location(folder), **how},
         )
 

@@ -47,6 +47,30 @@ def test_no_comma_is_left_of_a_caption_whose_tags_are_all_left_out(rules, empty)
     assert empty in (dropped.forms("cat, dog", 24) or [])
 
 
+@pytest.mark.parametrize("tag", [";d", ";)", ";p", "...", "; ;", ":d"])
+@pytest.mark.parametrize(
+    ("rules", "before", "after"),
+    [
+        (CaptionRules(suffix=", style x"), "", ", style x"),
+        (CaptionRules().with_words("ink style"), "", ", ink style"),
+        (CaptionRules("sks, "), "sks, ", ""),
+        (CaptionRules("sks;", "on film"), "sks; ", " on film"),
+    ],
+)
+def test_a_first_tag_that_begins_as_dividers_do_stays_whole(rules, before, after, tag):
+    assert rules.whole(f"{tag}, 1girl") == f"{before}{tag}, 1girl{after}"
+    shuffled = replace(rules, shuffle_tags=True)
+    assert f"{before}{tag}, 1girl{after}" in shuffled.forms(f"1girl, {tag}", 24)
+
+
+def test_tags_of_prefix_and_suffix_stay_whole_where_no_caption_is_between():
+    assert CaptionRules(";d, ", ", on film").whole("") == ";d, on film"
+    assert CaptionRules("sks, ", ";d").whole("") == "sks, ;d"
+    assert CaptionRules(suffix="; on film").whole("") == "on film"
+    assert CaptionRules("sks").whole(";d") == "sks ;d"
+    assert CaptionRules("sks", ".").whole("a cat") == "sks a cat."
+
+
 def test_tags_are_shuffled_behind_those_that_stay():
     rules = CaptionRules("sks", shuffle_tags=True, keep_tokens=1).with_words("ink style")
     drawn = [rules.drawn(["girl, a,b ,, c"], 7, epoch, 3) for epoch in range(600)]

@@ -236,29 +236,35 @@ def test_a_dark_sixteen_bit_picture_stays_dark(tmp_path):
     assert np.asarray(read_picture(tmp_path / "a.png")).max() < 60
 
 
-@pytest.mark.parametrize("bits", [8, 16])
-def test_a_tiff_whose_white_is_zero_is_inverted(tmp_path, bits):
-    path = tmp_path / "a.tif"
-    levels = np.array([[0, 64, 255]]) * {8: 1, 16: 257}[bits]
-    pixels = levels.astype(f"<u{bits // 8}").tobytes()
-    tags = [(256, 3), (257, 1), (258, bits), (259, 1), (262, 0), (273, 8), (277, 1), (278, 1)]
-    tags.append((279, len(pixels)))
+def save_negative(path, levels, bits):
+    """A TIFF of one row whose white is zero."""
+    pixels = np.array(levels).astype(f"<u{bits // 8}").tobytes()
+    tags = [(256, len(levels)), (257, 1), (258, bits), (259, 1), (262, 0), (273, 8), (277, 1)]
+    tags += [(278, 1), (279, len(pixels))]
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
     start = struct.pack("<2sHI", b"II", 42, 8 + len(pixels))
     path.write_bytes(start + pixels + struct.pack("<H", len(tags)) + entries + bytes(4))
+
+
+@pytest.mark.parametrize(("bits", "used"), [(8, 8), (16, 8), (16, 12), (16, 16)])
+def test_a_tiff_whose_white_is_zero_is_inverted(tmp_path, bits, used):
+    path, top = tmp_path / "a.tif", 2**used - 1
+    save_negative(path, [0, round(top * 64 / 255), top], bits)
     for read in (read_picture, read_mask):
         assert np.asarray(read(path).convert("L")).tolist() == [[255, 191, 0]]
 
 
-@pytest.mark.parametrize(("kind", "clear"), [(0, (30000,)), (0, (0,)), (2, (65535, 0, 65535))])
-def test_a_transparent_colour_of_sixteen_bits_is_transparent(tmp_path, kind, clear):
-    """Kinds are those of PNG: 0 grey, 2 RGB."""
-    path, seen = tmp_path / "a.png", (0x8080,) * len(clear)
-    rows = b"\0" + struct.pack(f">{2 * len(clear)}H", *clear, *seen)
+def test_a_mask_of_two_labels_whose_white_is_zero_is_black_and_white(tmp_path):
+    save_negative(tmp_path / "a.tif", [0, 1], 16)
+    assert np.asarray(read_mask(tmp_path / "a.tif")).tolist() == [[255, 0]]
+
+
+def save_with_clear(path, kind, bits, row, clear):
+    """A PNG of two pixels, one colour of which is transparent; kinds are 0 for grey, 2 for RGB."""
     chunks = {
-        b"IHDR": struct.pack(">IIBBBBB", 2, 1, 16, kind, 0, 0, 0),
+        b"IHDR": struct.pack(">IIBBBBB", 2, 1, bits, kind, 0, 0, 0),
         b"tRNS": struct.pack(f">{len(clear)}H", *clear),
-        b"IDAT": zlib.compress(rows),
+        b"IDAT": zlib.compress(b"\0" + row),
         b"IEND": b"",
     }
     path.write_bytes(
@@ -268,9 +274,43 @@ def test_a_transparent_colour_of_sixteen_bits_is_transparent(tmp_path, kind, cle
             for name, data in chunks.items()
         )
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "clear"), [(0, (30000,)), (0, (0,)), (2, (65535, 0, 65535)), (2, (0, 0, 200))]
+)
+def test_a_transparent_colour_of_sixteen_bits_is_transparent(tmp_path, kind, clear):
+    path, seen = tmp_path / "a.png", (0x8080,) * len(clear)
+    save_with_clear(path, kind, 16, struct.pack(f">{2 * len(clear)}H", *clear, *seen), clear)
     assert np.asarray(read_alpha(path)).tolist() == [[0, 255]]
     assert np.asarray(read_picture(path)).tolist() == [[[255] * 3, [128] * 3]]
     assert np.asarray(read_mask(path)).tolist() == [[0, 128]]
+
+
+def test_a_transparent_colour_of_sixteen_bits_is_none_of_eight(tmp_path):
+    path = tmp_path / "a.png"
+    row = struct.pack(">6H", 0, 0, 0xFF00, 0x100, 0, 0)
+    save_with_clear(path, 2, 16, row, (0, 0, 255))
+    assert np.asarray(read_alpha(path)).tolist() == [[255, 255]]
+    assert np.asarray(read_picture(path)).tolist() == [[[0, 0, 255], [1, 0, 0]]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "bits", "row", "clear", "opaque"),
+    [
+        (0, 1, b"\x40", (0,), 255),
+        (0, 2, b"\x90", (2,), 85),
+        (0, 4, b"\x5a", (5,), 170),
+        (0, 8, b"\x05\x0a", (5,), 10),
+        (2, 8, b"\0\0\xc8\x0a\x0a\x0a", (0, 0, 200), 10),
+    ],
+)
+def test_a_transparent_colour_of_up_to_eight_bits_is_transparent(
+    tmp_path, kind, bits, row, clear, opaque
+):
+    save_with_clear(tmp_path / "a.png", kind, bits, row, clear)
+    assert np.asarray(read_alpha(tmp_path / "a.png")).tolist() == [[0, 255]]
+    assert np.asarray(read_picture(tmp_path / "a.png")).tolist() == [[[255] * 3, [opaque] * 3]]
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tiff", "gif", "bmp", "avif"])

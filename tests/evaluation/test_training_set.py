@@ -26,6 +26,14 @@ def test_a_folder_with_some_captions(tmp_path):
     assert TrainingSet.from_folder(tmp_path).describe().sha256 != described.sha256
 
 
+def test_pictures_that_were_held_out_are_known_in_any_form_of_their_accents(tmp_path):
+    folder = write_pictures(tmp_path, 3)
+    next(iter(folder.glob("*.png"))).rename(folder / "cafe\u0301.png")
+    training = TrainingSet.from_folder(folder, held_out=["caf\u00e9.png"])
+    assert [each.name for each in training.held_out] == ["cafe\u0301.png"]
+    assert len(training.pictures) == 2
+
+
 def test_pictures_are_read_as_a_model_sees_them(tmp_path):
     training = TrainingSet.from_folder(write_pictures(tmp_path, 20))
     batches = list(training.read(training.pictures, (8, 8)))

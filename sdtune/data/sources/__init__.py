@@ -10,7 +10,7 @@ reads it, and of equals the first in this table; what else it looks like stands 
 | `webdataset`    | a file or pattern that ends in `.tar`                            | 2       |
 |                 | a folder with `.tar` files and no pictures in it                 | 1       |
 | `kohya`         | a folder `<repeats>_<name>` with pictures, no metadata beside it | 1       |
-|                 | and no more pictures there; repeats are 1 to 999, no `01`        |         |
+|                 | and no more pictures there; no year, date or row of `01`, `02`   |         |
 | `imagefolder`   | `metadata.parquet` in the folder                                 | 2       |
 |                 | `metadata.jsonl`, `.csv` or `.parquet` one or two folders below  | 1       |
 | `folder`        | `metadata.jsonl` or `.csv` in the folder                         | 2       |

@@ -6,11 +6,13 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sdtune._imports import DATASETS_AVAILABLE
 from sdtune.data.captions import several_note
+from sdtune.data.image_folder import find_pictures, name_below
 from sdtune.data.problems import Problem
+from sdtune.data.same_name import ByName
 from sdtune.data.sources.picture_store import PictureStore
 from sdtune.data.sources.source import Asked, Listed, Listing
 from sdtune.files.confined_path import lies_within
@@ -25,6 +27,13 @@ _CAPTION_NAMES = ("text", "caption", "prompt", "description", "captions", "texts
 class _Columns:
     image: str
     caption: str | None
+
+
+class _Files(NamedTuple):
+    """The folder that rows name files of, and its pictures by their names."""
+
+    folder: Path
+    pictures: ByName[Path]
 
 
 def needs_datasets(location: str, what: str) -> list[Problem]:
@@ -61,6 +70,7 @@ def list_tables(
     """
     store = PictureStore(asked.cache_dir)
     root = files or store.folder
+    below = None if files is None else _Files(files, _by_name(files))
     read = ["train"] if "train" in tables else list(tables)
     no_rows = Problem(location, "holds no rows; choose another.")
     columns = _find_columns(location, tables[read[0]].features, asked) if read else no_rows
@@ -72,7 +82,7 @@ def list_tables(
         prefix = f"{split}/" if len(read) > 1 else ""
         for number, row in _rows(tables[split], columns):
             name = f"{prefix}{number:06d}"
-            listed = _listed(location, name, row, columns, asked, store, files)
+            listed = _listed(location, name, row, columns, asked, store, below)
             if isinstance(listed, Problem):
                 problems.append(listed)
                 continue
@@ -173,7 +183,7 @@ def _listed(
     columns: _Columns,
     asked: Asked,
     store: PictureStore,
-    files: Path | None,
+    files: _Files | None,
 ) -> Listed | Problem:
     cell = row[columns.image]
     data = cell.get("bytes") if isinstance(cell, Mapping) else cell
@@ -189,13 +199,21 @@ def _listed(
     return Listed(path, name, captions, origin=f"{location}/{name}")
 
 
-def _listed_file(folder: Path, path: Path, captions: Sequence[str]) -> Listed | Problem:
-    """List a file that metadata name, if it lies in their folder."""
-    if not lies_within(path, folder):
-        return Problem(str(path), f"lies outside of {folder}; copy the picture there.")
-    below, here = Path(os.path.abspath(path)), Path(os.path.abspath(folder))
+def _by_name(folder: Path) -> ByName[Path]:
+    name_of = name_below(folder)
+    return ByName((name_of(path), path) for path in find_pictures(folder))
+
+
+def _listed_file(files: _Files, path: Path, captions: Sequence[str]) -> Listed | Problem:
+    """List a file that metadata name, if it lies in their folder; accents may be written anew."""
+    below, here = Path(os.path.abspath(path)), Path(os.path.abspath(files.folder))
     name = below.relative_to(here) if below.is_relative_to(here) else Path(path.name)
-    return Listed(folder / name, name.as_posix(), captions)
+    called = next((each.relative_to(files.folder) for each in files.pictures.get(name)), name)
+    if not lies_within(path, files.folder) or (
+        called != name and not lies_within(files.folder / called, files.folder)
+    ):
+        return Problem(str(path), f"lies outside of {files.folder}; copy the picture there.")
+    return Listed(files.folder / called, called.as_posix(), captions)
 
 
 def _of_several_rows(pictures: Iterable[Listed]) -> list[Listed]:

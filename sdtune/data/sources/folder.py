@@ -23,10 +23,12 @@ from sdtune.data.sources.source import Asked, Listed, Listing, Sign
 from sdtune.files.confined_path import roots
 
 __all__ = [
+    "DATE",
     "KOHYA_NAME",
     "MOST_REPEATS",
     "FolderSource",
     "folder_links",
+    "imagefolder_note",
     "link_problem",
     "links_out",
     "no_pictures",
@@ -39,6 +41,11 @@ KOHYA_NAME = re.compile(r"(\d+)_(.*\S.*)")
 
 MOST_REPEATS = 1000
 """A number above is a year, a date or a slip: nobody shows a picture so often in an epoch."""
+
+DATE = re.compile(r"\d+_\d+[._-]\d{4}|\d\d?_\d\d?[._-]\d\d(?!\d)")
+"""What a folder's name begins with that is a date, `12_05_2023_wedding`, and no repeats."""
+
+_NAMED = 20  # in a sentence
 
 
 class FolderSource:
@@ -111,6 +118,7 @@ class FolderSource:
                 *several_note(captions.values()),
                 *masks_note(len(set(masks.values()))),
                 *_kohya_note(folder, paths),
+                *(imagefolder_note(folder, files) if asked.caption is None else []),
                 *link_notes,
             ],
             passed_over=passed_over(files),
@@ -123,7 +131,9 @@ def _kohya_note(folder: Path, paths: Sequence[Path]) -> list[str]:
     named = sorted(
         each
         for each in parents
-        if (match := KOHYA_NAME.fullmatch(each.name)) and 0 < int(match[1]) <= MOST_REPEATS
+        if (match := KOHYA_NAME.fullmatch(each.name))
+        and 0 < int(match[1]) <= MOST_REPEATS
+        and not DATE.match(each.name)
     )
     if not named:
         return []
@@ -133,6 +143,24 @@ def _kohya_note(folder: Path, paths: Sequence[Path]) -> list[str]:
         f"{folder}: {first.relative_to(folder).as_posix()} is named as kohya names folders, "
         f"but its repeats and name do not count here; {how} them."
     ]
+
+
+def imagefolder_note(folder: Path, files: Sequence[Path], lost: str = "") -> list[str]:
+    """Say that metadata in folders below are not read, in a sentence or none.
+
+    Args:
+        folder: The folder, whose own metadata are none of them.
+        files: Files below it.
+        lost: What does not count where they are read, if anything.
+    """
+    named = [each for each in files if each.name in (*METADATA_NAMES, "metadata.parquet")]
+    unread = [each.relative_to(folder).as_posix() for each in named if each.parent != folder]
+    if not unread:
+        return []
+    are, them = ("is", "it") if len(unread) == 1 else ("are", "them")
+    names, lost = ", ".join(unread[:_NAMED]), f", where {lost}" if lost else ""
+    how = f"`data.source: imagefolder` reads {them}{lost}."
+    return [f"{folder}: {names} {are} not read here; {how}"]
 
 
 def passed_over(files: Sequence[Path]) -> list[Path]:

@@ -22,9 +22,11 @@ from sdtune.data.captions import (
 from sdtune.data.image_folder import find_files, find_pictures, is_folder
 from sdtune.data.masks import masks_note, masks_of
 from sdtune.data.problems import Problem
+from sdtune.data.same_name import ByName
 from sdtune.data.sources.dataset_rows import list_tables, needs_datasets, read_problem
 from sdtune.data.sources.folder import no_such_folder
 from sdtune.data.sources.source import Asked, Listed, Listing, Sign
+from sdtune.data.sources.split_folders import split_note, training_splits
 from sdtune.files.cache_folder import default_cache_dir
 
 __all__ = ["ImageFolderSource"]
@@ -71,21 +73,40 @@ class ImageFolderSource:
             return Listing(folder, problems=problems)
         listing = _in_order(list_tables(location, tables, asked, files=folder), read)
         unread = {each.parent for each in metadata if each not in read}
-        return _beside(folder, listing, unread, compare=asked.caption is None)
+        listing, held_out = _without_held_out(location, folder, listing)
+        return _beside(folder, listing, unread | held_out, compare=asked.caption is None)
 
 
 def _of_train(folder: Path, metadata: Sequence[Path]) -> list[Path]:
-    """Choose the metadata of a split for training: `train/`, or `x/train/` beside `x/test/`.
+    """Choose the metadata of splits for training; `train/` in the folder itself is one alone."""
+    splits = training_splits(folder, {each.parent for each in metadata}) | {folder / "train"}
+    return [each for each in metadata if _lies_in(each, splits)]
 
-    `datasets` itself takes any folder with such a word in its name for a split, as `dev-board/`.
+
+def _without_held_out(location: str, folder: Path, listing: Listing) -> tuple[Listing, set[Path]]:
+    """Take out the pictures of other splits, where metadata lie above all of them.
+
+    Args:
+        location: As the user has it.
+        folder: The same.
+        listing: What the metadata name.
+
+    Returns:
+        The rest, and the folders of those that were taken out.
     """
-    chosen = []
-    for path in metadata:
-        parts = path.relative_to(folder).parts[:-1]
-        beside = (folder.joinpath(*parts[:1], split) for split in ("validation", "test"))
-        if parts[:1] == ("train",) or (parts[1:2] == ("train",) and any(map(Path.is_dir, beside))):
-            chosen.append(path)
-    return chosen
+    splits = training_splits(folder, {each.path.parent for each in listing.pictures})
+    left = [each for each in listing.pictures if splits and not _lies_in(each.path, splits)]
+    if not left:
+        return listing, set()
+    pictures = [each for each in listing.pictures if _lies_in(each.path, splits)]
+    about = {f"{location}/{each.name}" for each in left}
+    problems = [each for each in listing.problems if each.about not in about]
+    kept = replace(listing, pictures=pictures, problems=problems)
+    return kept, {each.path.parent for each in left}
+
+
+def _lies_in(path: Path, folders: Set[Path]) -> bool:
+    return not folders.isdisjoint(path.parents)
 
 
 def _load(folder: Path, metadata: Sequence[Path], asked: Asked) -> Mapping[str, Any]:
@@ -121,7 +142,7 @@ def _beside(folder: Path, listing: Listing, unread: Set[Path], *, compare: bool)
     Args:
         folder: The folder.
         listing: What the metadata name.
-        unread: Folders whose metadata are not read.
+        unread: Folders whose metadata, or whose pictures, are not read.
         compare: Whether captions beside pictures are compared with those in the metadata.
     """
     found = find_pictures(folder)
@@ -132,10 +153,7 @@ def _beside(folder: Path, listing: Listing, unread: Set[Path], *, compare: bool)
     elsewhere = {each for each in left if not unread.isdisjoint(each.parents)}
     masks = {of: mask for of, mask in masks.items() if of in named}
     notes = [*listing.notes, *masks_note(len(set(masks.values())))]
-    if unread:
-        names = ", ".join(sorted(path.relative_to(folder).as_posix() for path in unread)[:20])
-        are = counted(len(elsewhere), "picture is", "pictures are")
-        notes.append(f"{folder}: only `train` is read, not {names}; {are} left out there.")
+    notes += _split_notes(folder, {each.parent for each in named}, unread, len(elsewhere))
     if left - elsewhere:
         notes.append(
             f"{folder}: the metadata name {len(left - elsewhere)} of its pictures nowhere, and "
@@ -146,14 +164,31 @@ def _beside(folder: Path, listing: Listing, unread: Set[Path], *, compare: bool)
     return replace(listing, pictures=pictures, problems=problems, notes=notes)
 
 
+def _split_notes(folder: Path, inside: Set[Path], unread: Set[Path], left: int) -> list[str]:
+    """Say which split is read, and what is trained on that is called as one and is none."""
+    splits = training_splits(folder, inside) | ({folder / "train"} if unread else set())
+    notes = split_note(folder, inside, splits)
+    if unread:
+        read = {each.name for each in splits if any(path.is_relative_to(each) for path in inside)}
+        only = ", ".join(f"`{name}`" for name in sorted(read) or ["train"])
+        names = ", ".join(sorted(path.relative_to(folder).as_posix() for path in unread)[:20])
+        are = counted(left, "picture is", "pictures are")
+        notes.insert(
+            0,
+            f"{folder}: only {only} {'are' if len(read) > 1 else 'is'} read, not {names}; {are} "
+            "left out there.",
+        )
+    return notes
+
+
 def _disagreeing(
     folder: Path, found: Sequence[Path], named: Mapping[Path, Sequence[str]]
 ) -> Iterator[Problem]:
     """Find the pictures whose captions in files beside them are not those in the metadata."""
-    texts = {path.with_suffix("") for path in find_files(folder, CAPTION_SUFFIXES)}
+    texts = ByName((each.with_suffix(""), each) for each in find_files(folder, CAPTION_SUFFIXES))
     with_text = defaultdict(list)
     for path in found:
-        if path in named and path.with_suffix("") in texts:
+        if path in named and texts.get(path.with_suffix("")):
             with_text[path.parent].append(path)
     for parent, here in with_text.items():
         captions, problems = read_sidecars(parent, here)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,8 +17,10 @@ from sdtune.data.image_folder import is_folder, list_files
 from sdtune.data.masks import masks_note, masks_of
 from sdtune.data.problems import Problem
 from sdtune.data.sources.folder import (
+    DATE,
     KOHYA_NAME,
     MOST_REPEATS,
+    imagefolder_note,
     link_problem,
     links_out,
     no_pictures,
@@ -27,8 +30,8 @@ from sdtune.data.sources.source import Asked, Listed, Listing, Sign
 
 __all__ = ["KohyaSource"]
 
-# what nobody takes for a year (`2023_summer`), a date (`12_05_2023`) or a place in a row (`01_sea`)
-_SURELY_REPEATS = re.compile(r"[1-9]\d{0,2}_.*[^\W\d_].*")
+# class tokens hold a letter, or are a small number: `5_2023` and `12_05` are months and days
+_CLASS_TOKENS = re.compile(r".*[^\W\d_].*|[1-9]\d{0,2}")
 
 
 class _Subject(NamedTuple):
@@ -51,14 +54,14 @@ class KohyaSource:
     def recognise(self, location: str) -> Sign | None:
         """See whether there are such folders with pictures in them, and no metadata beside them.
 
-        Numbers that are years, dates or begin with a zero are not taken for repeats, nor is a
-        folder taken for kohya's that holds more pictures itself than such folders do: most of it
-        would be left out.
+        Numbers that are years, begin a date or number a row (`01_sea`, `02_hill`) are not taken
+        for repeats, nor is a folder taken for kohya's that holds more pictures itself than such
+        folders do: most of it would be left out.
         """
         folder = Path(location)
         if not folder.is_dir() or any((folder / name).is_file() for name in METADATA_NAMES):
             return None  # kohya reads no metadata here: somebody else's folder
-        sure = [each for each in _folders_in(folder) if _SURELY_REPEATS.fullmatch(each.name)]
+        sure = _surely_repeated(_folders_in(folder))
         counts = {each: _count_pictures(each) for each in sure}
         named = [each.name for each in sure if counts[each]]
         if not named or _count_pictures(folder) > sum(counts.values()):
@@ -93,7 +96,9 @@ class KohyaSource:
         notes = _left_out(folder, {*inside, *outside}, inside, masks)
         notes += several_note(each.captions for each in pictures) + masks_note(len(masks))
         files = [each for path in inside for each in _files_in(path)]
-        summary = _summary([each for each in subjects if each.repeats <= MOST_REPEATS] or subjects)
+        if asked.caption is None:
+            notes += imagefolder_note(folder, files, "repeats and names do not count")
+        summary = _summary([each for each in subjects if not _wrong_repeats(each)] or subjects)
         return Listing(folder, pictures, summary, problems, notes, passed_over(files))
 
 
@@ -104,18 +109,37 @@ def _subjects(folder: Path) -> Iterator[_Subject]:
             yield _Subject(path, int(match[1]), match[2].strip())
 
 
+def _surely_repeated(folders: Sequence[Path]) -> list[Path]:
+    """Choose the folders whose numbers are no years, no dates and no places in a row."""
+    numbers = {
+        each: match[1]
+        for each in folders
+        if (match := KOHYA_NAME.fullmatch(each.name))
+        and 0 < int(match[1]) <= MOST_REPEATS
+        and _CLASS_TOKENS.fullmatch(match[2].strip())
+        and not DATE.match(each.name)
+    }
+    by_width: dict[int, list[str]] = defaultdict(list)
+    for number in numbers.values():
+        by_width[len(number)].append(number)
+    return [each for each, number in numbers.items() if not _is_row(by_width[len(number)])]
+
+
+def _is_row(numbers: Sequence[str]) -> bool:
+    """Tell whether numbers of as many digits are places in a row: 01 and 03, or 09 and 10."""
+    padded = [each[0] == "0" for each in numbers]
+    places = sorted(map(int, numbers))
+    follow = any(after - each == 1 for each, after in pairwise(places))
+    return (any(padded) and follow) or (all(padded) and places[0] == 1)
+
+
 def _list_subject(
     folder: Path, subject: _Subject, asked: Asked
 ) -> tuple[list[Listed], list[Problem], set[Path]]:
     if links_out(folder, [subject.folder]):
         what = "is a link out of the folder; name its folder as well."
         return [], [Problem(str(subject.folder), what)], set()
-    if subject.repeats > MOST_REPEATS:
-        what = (
-            f"its name asks for {subject.repeats} repeats of each picture, and more than "
-            f"{MOST_REPEATS} are a year, a date or a slip; begin the name with another number, or "
-            "read all by `data.source: folder`."
-        )
+    if what := _wrong_repeats(subject):
         return [], [Problem(str(subject.folder), what)], set()
     paths = [path for path in _files_in(subject.folder) if _is_picture(path)]
     if not paths:
@@ -148,6 +172,23 @@ def _list_subject(
         problems,
         set(masks.values()),
     )
+
+
+def _wrong_repeats(subject: _Subject) -> str:
+    """Say why the number of a name is none of repeats; nothing where it is."""
+    instead = "read all by `data.source: folder`."
+    if subject.repeats > MOST_REPEATS:
+        return (
+            f"its name asks for {subject.repeats} repeats of each picture, and more than "
+            f"{MOST_REPEATS} are a year, a date or a slip; begin the name with another number, or "
+            f"{instead}"
+        )
+    if DATE.match(subject.folder.name):
+        return (
+            "its name begins with a date and not with repeats; begin it with another number, or "
+            f"{instead}"
+        )
+    return ""
 
 
 def _is_text(name: str) -> bool:

@@ -30,6 +30,8 @@ _LARGEST = {".json": 10_000_000, ".txt": 1_000_000, ".caption": 1_000_000}  # by
 _LARGEST_PICTURE = 500_000_000  # bytes
 _MOST_SHARDS = 100_000
 _NAMED = 5  # in a sentence
+_FIELD = re.compile(r"(\.[^\W\d][\w-]*)+")  # `0.prompt.txt`, but not `12.05.2023 001.txt`
+_NEGATIVE = re.compile(r"(?<![^\W_])neg(ative)?(?![^\W\d_])", re.I)
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
 
@@ -38,8 +40,9 @@ class WebDatasetSource:
     """Shards: a `.tar`, a pattern such as `shard-{000..009}.tar`, or a folder with such files.
 
     A sample's name ends at the first dot. Its caption is its `.txt` or `.caption`, or `text` or
-    `caption` in its `.json`; what has more before its suffix, as `0.negative.txt`, is that of a
-    picture of that very name alone. Pictures are read where they lie, from any place of any shard:
+    `caption` in its `.json`; what has more before its suffix, as `0.en.txt`, is that of a picture
+    of that very name, or of the only picture where it is the only text and not named as a negative
+    prompt, as `0.negative.txt`. Pictures are read where they lie, from any place of any shard:
     their order, how ranks share them and how a run resumes are those of files, and nothing is
     unpacked. So the shards must be on a disk, or on what is mounted as one. Members that are no
     regular files, too large, or named to lead out of the archive are refused.
@@ -100,6 +103,7 @@ class _Sample:
     pictures: list[tuple[str, int, int]] = field(default_factory=list)
     texts: list[tuple[str, str]] = field(default_factory=list)  # names and what they hold
     wrong: str = ""  # what is wrong with the JSON, once it has been looked at
+    lone: Sequence[str] = ()  # the names of texts that are read though they are not its own
 
     @property
     def picture(self) -> tuple[str, int, int]:
@@ -137,29 +141,54 @@ class _Sample:
 
     def texts_beside(self) -> list[str]:
         """List the texts that are no caption of the picture, nor of another."""
-        stems = {_stem(name) for name, *_ in self.pictures}
-        return [name for name, _ in self.texts if not self._is_own(name) | (_stem(name) in stems)]
+        of_others = {each for name, *_ in self.pictures for each in _stems(name)}
+        return [
+            name
+            for name, _ in self.texts
+            if not (self._is_own(name) or _stem(name) in of_others or name in self.lone)
+        ]
 
     def _captioned_beside(self) -> list[str]:
         stems = {_stem(name) for name, _ in self.texts if not self._is_own(name)}
-        return [name for name, *_ in self.pictures if _stem(name) in stems]
+        return [name for name, *_ in self.pictures if not stems.isdisjoint(_stems(name))]
 
     def _is_own(self, text: str) -> bool:
         """Tell whether a text is the whole sample's, or that of the very name of its picture."""
-        return _stem(text) in (self.key, _stem(self.picture[0]))
+        return _stem(text) in (self.key, *_stems(self.picture[0]))
 
     def _captions(self, asked: Asked) -> list[str]:
         own = [each for each in self.texts if self._is_own(each[0])]
-        found = [line for name, text in own if not _is_json(name) for line in caption_lines(text)]
-        mappings = [text for name, text in own if _is_json(name)]
+        found = self._read(own, asked)
+        if not found and not self.wrong and (lone := self._lone_texts()):
+            self.lone = [name for name, _ in lone]
+            found = self._read(lone, asked)
+        joined = [" ".join(each.split()) for each in found]
+        return list(dict.fromkeys(filter(None, joined)))
+
+    def _lone_texts(self) -> list[tuple[str, str]]:
+        """List the only text and the only JSON of the only picture, such as `0.prompt.txt`."""
+        if len(self.pictures) > 1:
+            return []
+        rest = [
+            each
+            for each in self.texts
+            if not self._is_own(each[0])
+            and _FIELD.fullmatch(field := _stem(each[0])[len(self.key) :])
+            and not _NEGATIVE.search(field)
+        ]
+        kinds = [[each for each in rest if _is_json(each[0]) is kind] for kind in (False, True)]
+        return [each for kind in kinds if len(kind) == 1 for each in kind]
+
+    def _read(self, texts: Sequence[tuple[str, str]], asked: Asked) -> list[str]:
+        found = [line for name, text in texts if not _is_json(name) for line in caption_lines(text)]
+        mappings = [text for name, text in texts if _is_json(name)]
         if mappings and (asked.caption_column is not None or not found):
             try:
                 column = asked.caption_column
                 found = [line for text in mappings for line in _json_captions(text, column)]
             except ValueError as error:
                 found, self.wrong = [], str(error)
-        joined = [" ".join(each.split()) for each in found]
-        return list(dict.fromkeys(filter(None, joined)))
+        return found
 
 
 def _beside_notes(
@@ -184,8 +213,8 @@ def _beside_notes(
         are = counted(len(texts), "text is", "texts are")
         shard, name = texts[0]
         notes.append(
-            f"{location}: {are} left out, with a second dot in the name, which no picture has: "
-            f"such as {shard.name}'s `{name}`."
+            f"{location}: {are} left out, named neither as the sample nor as its picture, such as "
+            f"{shard.name}'s `{name}`."
         )
     return notes
 
@@ -199,6 +228,11 @@ def _some_names(names: Sequence[str]) -> str:
 def _stem(name: str) -> str:
     """Give a member's name without its suffix, which it has, to compare it."""
     return one_form(name.rpartition(".")[0])
+
+
+def _stems(picture: str) -> tuple[str, str]:
+    """Give what the texts of a picture are called, `0.txt` or `0.png.txt`, without suffixes."""
+    return _stem(picture), one_form(picture)
 
 
 def _is_json(name: str) -> bool:

@@ -1,4 +1,5 @@
 import json
+import unicodedata
 
 import pytest
 
@@ -52,30 +53,67 @@ def _sets(*names):
     return files
 
 
+NO_SPLITS = (
+    "called as splits are, and trained on, for `train` and another split do not lie side by side "
+    "there; move elsewhere what is to be held out."
+)
+
+
 @pytest.mark.skipif(not DATASETS_AVAILABLE, reason="datasets is not installed")
 @pytest.mark.parametrize(
-    ("names", "read"),
+    ("names", "read", "told"),
     [
-        (("beach", "dev-board", "garden [2024]"), 3),
-        (("test shots", "validation"), 2),
-        (("cars/bus", "cars/train"), 2),
-        (("train", "test", "extra"), 1),
-        (("data/train", "data/test"), 1),
+        (("beach", "dev-board", "garden [2024]"), 3, ""),
+        (("contest", "developer", "restrained"), 3, ""),
+        (("test shots", "validation"), 2, "validation is"),
+        (("cars/bus", "cars/train"), 2, "cars/train is"),
+        (("bus", "dev", "x/test"), 3, "dev, x/test are"),
+        (("training",), 1, ""),
     ],
 )
-def test_only_folders_called_as_splits_are_splits(write, tmp_path, names, read):
+def test_only_folders_called_as_splits_are_splits(write, tmp_path, names, read, told):
     folder = write(_sets(*names))
     scan = scan_folder(folder, cache_dir=tmp_path / "cache")
     assert [each.name for each in scan.pictures] == [
-        f"{name}/{n}.png" for name in names[:read] for n in range(2)
+        f"{name}/{n}.png" for name in names for n in range(2)
     ]
-    left = ", ".join(sorted(names[read:]))
-    count = 2 * len(names[read:])
-    assert scan.notes == (
-        [f"{folder}: only `train` is read, not {left}; {count} pictures are left out there."]
-        if left
-        else []
-    )
+    assert scan.notes == ([f"{folder}: {told} {NO_SPLITS}"] if told else [])
+
+
+@pytest.mark.skipif(not DATASETS_AVAILABLE, reason="datasets is not installed")
+@pytest.mark.parametrize(
+    ("names", "split"),
+    [
+        (("train", "test", "extra"), "train"),
+        (("train", "extra"), "train"),
+        (("Train", "Dev"), "Train"),
+        (("training", "testing"), "training"),
+        (("train2017", "val2017"), "train2017"),
+        (("cats-train", "cats-test", "dogs-test"), "cats-train"),
+        (("data/train", "data/test"), "train"),
+        (("data/train", "data/val"), "train"),
+        (("x/training", "x/evaluation", "train_images"), "training"),
+    ],
+)
+def test_of_splits_that_for_training_alone_is_read(write, tmp_path, names, split):
+    folder = write(_sets(*names))
+    scan = scan_folder(folder, cache_dir=tmp_path / "cache")
+    assert [each.name for each in scan.pictures] == [f"{names[0]}/{n}.png" for n in range(2)]
+    left, count = ", ".join(sorted(names[1:])), 2 * len(names[1:])
+    assert scan.notes == [
+        f"{folder}: only `{split}` is read, not {left}; {count} pictures are left out there."
+    ]
+
+
+@pytest.mark.skipif(not DATASETS_AVAILABLE, reason="datasets is not installed")
+def test_metadata_above_splits_are_read_for_that_of_training_alone(write, tmp_path):
+    rows = ROW % "train/0.png" + '{"file_name": "val/1.png"}\n'
+    folder = write({"x/train/0.png": 0, "x/val/1.png": 1, "x/metadata.jsonl": rows})
+    scan = scan_folder(folder, cache_dir=tmp_path / "cache")
+    assert ([each.name for each in scan.pictures], scan.problems) == (["x/train/0.png"], [])
+    assert scan.notes == [
+        f"{folder}: only `train` is read, not x/val; 1 picture is left out there."
+    ]
 
 
 @pytest.mark.skipif(not DATASETS_AVAILABLE, reason="datasets is not installed")
@@ -114,3 +152,34 @@ def test_a_mask_that_the_metadata_list_is_no_picture(write, tmp_path):
     scan = scan_folder(write(files), cache_dir=tmp_path / "cache")
     [picture] = scan.pictures
     assert (picture.path.name, picture.mask.name) == ("a.png", "a_mask.png")
+
+
+@pytest.mark.skipif(not DATASETS_AVAILABLE, reason="datasets is not installed")
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_metadata_and_files_may_write_accents_in_other_forms(write, tmp_path, form):
+    other = {"NFC": "NFD", "NFD": "NFC"}[form]
+    there, told = (unicodedata.normalize(each, "Bäume/café") for each in (form, other))
+    rows = "".join(ROW % f"{name}.png" for name in (told, there))  # of one file
+    beside = f"x/{there.split('/')[0]}/{told.split('/')[1]}"
+    files = {f"x/{there}.png": 1, f"{beside}_mask.png": 0, "x/metadata.jsonl": rows}
+    scan = scan_folder(write({**files, f"{beside}.txt": "one"}), cache_dir=tmp_path / "cache")
+    [picture] = scan.pictures
+    assert (picture.name, picture.captions) == (f"x/{there}.png", ("one",))
+    assert picture.path.is_file()
+    assert picture.mask.is_file()
+    assert (scan.problems, len(scan.notes)) == ([], 1)  # that on masks
+    folder = write({f"{beside}.txt": "another"})
+    [problem] = scan_folder(folder, cache_dir=tmp_path / "cache").problems
+    assert str(problem).startswith(f"{folder}/x/{there}.png: its captions disagree")
+
+
+@pytest.mark.skipif(not DATASETS_AVAILABLE, reason="datasets is not installed")
+def test_no_form_of_accents_leads_out_of_the_folder(write, tmp_path):
+    write({"secret.png": 0}, "elsewhere")
+    there, told = (unicodedata.normalize(each, "café.png") for each in ("NFD", "NFC"))
+    folder = write(
+        {f"x/{there}": tmp_path / "elsewhere/secret.png", "x/metadata.jsonl": ROW % told}
+    )
+    scan = scan_folder(folder, cache_dir=tmp_path / "cache")
+    assert scan.pictures == []
+    assert "lies outside of" in str(scan.problems[0])

@@ -16,21 +16,38 @@ def test_what_is_recognised(write):
             {"2023_summer/0.png": 0},
             {"20240801_wedding/0.png": 0},
             {"12_05_2023/0.png": 0},
+            {"12_05_2023_wedding/0.png": 0, "13_05_2023_party/0.png": 1},
+            {"1_5_23 wedding/0.png": 0, "12_05.2023 party/0.png": 1},
+            {"5_2023/0.png": 0, "12_05/0.png": 1},
+            {"1001_cat/0.png": 0},
             {"01_sea/0.png": 0, "02_hill/0.png": 1},
+            {"01_sea/0.png": 0},
+            {"08_sea/0.png": 0, "09_hill/1.png": 1, "10_city/2.png": 2},
             {"3_cat/0.png": 0, "1.png": 1, "2.png": 2},
         )
     ):
         assert source.recognise(str(write(files, f"not_{number}"))) is None
-    assert source.recognise(str(write({"999_cat/0.png": 0, "1.png": 1}, "most")))
+    for number, files in enumerate(
+        (
+            {"999_cat/0.png": 0, "1.png": 1},
+            {"1000_sks/0.png": 0},
+            {"010_sks cat/0.png": 0},
+            {"05_dog/0.png": 0, "10_sks cat/1.png": 1},
+            {"10_1/0.png": 0},
+            {"1_sea/0.png": 0, "2_hill/0.png": 1},
+            {"10_1_girl/0.png": 0},
+        )
+    ):
+        assert source.recognise(str(write(files, f"is_{number}")))
 
 
 def test_folders_named_by_years_and_dates_are_plain(write):
-    files = {"2023_summer/0.png": 0, "20240801_wedding/1.png": 1, "2.png": 2}
+    files = {"2023_summer/0.png": 0, "12_05_2023_wedding/1.png": 1, "2.png": 2}
     scan = scan_folder(write(files), caption="it")
     assert [(each.name, each.repeats) for each in scan.pictures] == [
+        ("12_05_2023_wedding/1.png", 1),
         ("2.png", 1),
         ("2023_summer/0.png", 1),
-        ("20240801_wedding/1.png", 1),
     ]
     assert (scan.problems, scan.notes) == ([], [])
 
@@ -44,6 +61,18 @@ def test_more_repeats_than_anybody_means_are_a_problem_of_their_folder(write):
     assert problem.sentence.startswith("its name asks for 2023 repeats of each picture, and more")
     skipped = scan_folder(folder, source="kohya", on_problem="skip")
     assert skipped.found == "kohya's folders, 1 subject with repeats 1000, 1 picture"
+
+
+def test_a_date_is_a_problem_of_its_folder_and_asks_for_no_repeats(write):
+    folder = write({"10_sks cat/0.png": 0, "12_05_2023_wedding/1.png": 1})
+    scan = scan_folder(folder)
+    assert [(each.caption, each.repeats) for each in scan.pictures] == [("sks cat", 10)]
+    assert list(map(str, scan.problems)) == [
+        f"{folder}/12_05_2023_wedding: its name begins with a date and not with repeats; begin it "
+        "with another number, or read all by `data.source: folder`."
+    ]
+    skipped = scan_folder(folder, on_problem="skip")
+    assert skipped.found == "kohya's folders, 1 subject with repeats 10, 1 picture"
 
 
 def test_a_subject_with_regularisation_folders(write, tmp_path):

@@ -69,8 +69,8 @@ def test_no_picture_has_the_captions_of_others_of_its_key(shard, tmp_path):
     assert [each.removeprefix(f"{path}: ") for each in scan.notes] == [
         "1 picture is left out, of samples that hold several: of shard.tar's `12` "
         "`12.05.2023 001.png` is read, and `12.05.2023 002.png` not.",
-        "1 text is left out, with a second dot in the name, which no picture has: such as "
-        "shard.tar's `7.negative.txt`.",
+        "1 text is left out, named neither as the sample nor as its picture, such as shard.tar's "
+        "`7.negative.txt`.",
     ]
     again = scan_folder(path, cache_dir=tmp_path / "cache")  # what the index kept
     assert [again.pictures, again.problems, again.notes] == [
@@ -86,6 +86,33 @@ def test_a_text_is_of_the_whole_key_or_of_its_pictures_name(shard, tmp_path, tex
     path = shard({"1.seg.png": png(0), text: '{"text": "own"}', **others})
     (picture,) = scan_folder(path, cache_dir=tmp_path / "cache").pictures
     assert picture.captions == ("own",)
+
+
+@pytest.mark.parametrize(
+    ("picture", "texts", "captions"),
+    [
+        ("0.png", {"0.prompt.txt": "one"}, ["one"]),
+        ("0.png", {"0.png.txt": "one", "0.de.txt": "eins"}, ["one"]),
+        ("0.image.png", {"0.caption.txt": "one"}, ["one"]),
+        ("0.image.png", {"0.meta.json": '{"text": "one"}'}, ["one"]),
+        ("0.png", {"0.prompt.txt": "one", "0.negative_prompt.txt": "ugly"}, ["one"]),
+        ("0.png", {"0.prompt.txt": "one", "0.meta.json": '{"text": "two"}'}, ["one"]),
+        ("0.png", {"0.json": '{"width": 8}', "0.caption.txt": "one"}, ["one"]),
+        ("0.png", {"0.negligee.txt": "one"}, ["one"]),
+        ("negative/0.png", {"negative/0.prompt.txt": "one"}, ["one"]),
+        ("0.png", {"0.negative.txt": "ugly"}, []),
+        ("0.png", {"0.NEG.txt": "ugly"}, []),
+        ("0.png", {"0.neg-prompt.txt": "ugly"}, []),
+        ("0.png", {"0.en.txt": "one", "0.de.txt": "eins"}, []),
+        ("12.05.2023 001.png", {"12.05.2023 002.txt": "of another"}, []),
+    ],
+)
+def test_the_only_text_of_an_only_picture_is_its_caption(shard, tmp_path, picture, texts, captions):
+    scan = scan_folder(shard({picture: png(0), **texts}), cache_dir=tmp_path / "cache")
+    assert [each.caption for each in scan.pictures] == captions
+    assert ["has no caption" in str(each) for each in scan.problems] == [True] * (not captions)
+    left = len(texts) - len(captions) - any(name.endswith(".json") for name in texts)
+    assert len(scan.notes) == (left > 0)
 
 
 def test_names_in_a_shard_are_one_in_any_form_of_their_accents(shard, tmp_path):
