@@ -94,8 +94,12 @@ def test_accumulation_goes_on_inside_an_epoch_whoever_wrote_the_checkpoint(
         data = StyleDataModule(str(folder), resolution=64, batch_size=2, cache_dir=str(tmp_path))
         module = LoRAStyleModule(str(micro_sd), rank=2, learning_rate=1e-2)
         schedule = GradientAccumulationScheduler({0: 1, 1: 2})
-        options: dict[str, Any] = {"max_epochs": 3, "max_steps": -1, "enable_checkpointing": True}
-        trainer = quiet_trainer(callbacks=[schedule, *others], **options)
+        trainer = quiet_trainer(
+            callbacks=[schedule, *others],
+            max_epochs=3,
+            max_steps=-1,
+            enable_checkpointing=resumed is None,
+        )
         trainer.fit(module, data, ckpt_path=resumed)
         assert trainer.global_step == 7
         return module
