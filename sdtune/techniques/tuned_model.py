@@ -340,7 +340,7 @@ class TunedModelModule(AveragedWeightsModule):
         super().on_save_checkpoint(checkpoint)
         if self.is_fitting:
             self._note_training()
-        note_base(self.model, checkpoint)
+        self._note_base(checkpoint)
         checkpoint["steps_trained"] = self._steps_trained
         checkpoint["trained_on"] = self._trained_on
 
@@ -354,6 +354,12 @@ class TunedModelModule(AveragedWeightsModule):
         super().on_load_checkpoint(checkpoint)
         self._steps_trained = checkpoint.get("steps_trained", checkpoint.get("global_step", 0))
         self._trained_on = dict(checkpoint.get("trained_on", {}))  # older ones do not say it
+        self._check_base(checkpoint)
+
+    def _note_base(self, checkpoint: dict[str, Any]) -> None:
+        note_base(self.model, checkpoint)
+
+    def _check_base(self, checkpoint: Mapping[str, Any]) -> None:
         check_base(self.model, self.base, checkpoint)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> TunedModelModule:

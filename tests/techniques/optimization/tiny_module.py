@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +86,11 @@ class TinyModule(DiffusionFineTuningModule):
     def on_before_optimizer_step(self, optimizer: Any) -> None:
         self.rates.append([group["lr"] for group in optimizer.param_groups])
 
-    def _base_hashes(self) -> dict[str, str]:
-        return {}
+    def _note_base(self, checkpoint: dict[str, Any]) -> None:
+        pass
 
-    def _is_base(self, hashes: dict[str, str]) -> bool:
-        return not hashes
+    def _check_base(self, checkpoint: Mapping[str, Any]) -> None:
+        pass
 
 
 class _Endless(IterableDataset):
