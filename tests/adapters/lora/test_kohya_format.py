@@ -79,7 +79,7 @@ def test_what_does_not_fit_is_one_sentence(tmp_path, trained, tiny_sd):
     path = tmp_path / "other.safetensors"
     for tensors, message in (
         ({f"{name}.lora_down.weight": (2, 7), f"{name}.lora_up.weight": (9, 2)}, "is 9 x 7 and"),
-        ({f"{name}.lora_down.weight": (2, 16), f"{name}.lora_up.weight": (16, 3)}, "different r"),
+        ({f"{name}.lora_down.weight": (2, 16), f"{name}.lora_up.weight": (16, 3)}, "does not go"),
         ({f"{name}.lora_down.weight": (2, 7), f"{name}.alpha": ()}, "`lora_B` is missing"),
         ({f"{name}.hada_w1_{n}": (7, 7) for n in "ab"}, "`hada_w2_a` is missing"),
         ({f"lora_te2_{n}": (2, 7) for n in ("x.lora_down.weight", "x.lora_up.weight")},
