@@ -220,11 +220,12 @@ class RecipeCLI(LightningCLI):
             quiet_loader_advice()
         logger = self.config.trainer.logger
         chosen = self.config_init.trainer.get("callbacks")
-        kwargs["callbacks"] = list(chosen) if isinstance(chosen, list) else chosen
+        given = [] if chosen is None else [*chosen] if isinstance(chosen, list) else [chosen]
+        kwargs["callbacks"] = given or None
         callbacks: list[Callback] = [Hyperparameters()]
         if logger is False:
             self.save_config_callback = None  # there is no run folder to save it to
-        else:
+        elif not any(isinstance(each, LearningRateMonitor) for each in given):
             callbacks.append(LearningRateMonitor())
         self.trainer_defaults["callbacks"] = callbacks
         if logger in (None, True):

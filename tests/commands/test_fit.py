@@ -258,9 +258,12 @@ def test_a_report_that_fails_does_not_hide_how_the_run_ended(recipe, monkeypatch
     assert "could not be written: no space left" in caplog.text
 
 
-def test_learning_rates_are_logged(recipe):
-    assert fit(recipe, "--trainer.log_every_n_steps", "1") == 0
-    assert EventAccumulator("runs/toy/version_0").Reload().Scalars("lr-SGD")
+def test_learning_rates_are_logged_once_whoever_watches_them(recipe):
+    watched = "--trainer.callbacks+=lightning.pytorch.callbacks.LearningRateMonitor"
+    for run, options in enumerate(([], [watched])):
+        assert fit(recipe, "--trainer.log_every_n_steps", "1", *options) == 0
+        rates = EventAccumulator(f"runs/toy/version_{run}").Reload().Scalars("lr-SGD")
+        assert [each.step for each in rates] == [0]
 
 
 def test_a_traceback_is_shown_on_request(recipe, capsys, monkeypatch):
