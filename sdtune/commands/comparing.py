@@ -16,6 +16,7 @@ from sdtune.commands.quiet import quiet_devices, quiet_misleading_messages
 from sdtune.commands.recipe import options, read_yaml
 from sdtune.commands.recipe_cli import RecipeCLI, built_recipe
 from sdtune.commands.shown_results import shown_problems
+from sdtune.comparison.departures import departure
 from sdtune.comparison.execution import (
     Engine,
     Outcome,
@@ -81,6 +82,7 @@ def run_comparison(call: CompareCall, words: Sequence[str], command: str) -> int
         # where both are one, it is no new folder when the same call goes on
         if call.publish is not None and call.publish.resolve() != output.resolve():
             problems += publish_problems(call.publish)
+    problems += filter(None, map(departure, plans))
     problems += filter(None, map(lock_problem, plans))
     if call.asha is not None and plans:
         wrong += rung_problems(plans)

@@ -18,6 +18,7 @@ from typing import Literal
 
 from pydantic import FiniteFloat
 
+from sdtune.comparison.departures import departure
 from sdtune.comparison.fresh_process import start_process
 from sdtune.comparison.planning import PlannedRun
 from sdtune.files.json_file import JsonFileError, parse_json, write_json
@@ -96,6 +97,9 @@ def carry_out(plan: PlannedRun, start: Start | None = None) -> Outcome:
     old = read_outcome(plan)
     has_checkpoint = bool(RunFolder(plan.folder).checkpoints)
     command = plan.command(resume=has_checkpoint)
+    other = departure(plan)
+    if other is not None:  # and neither read as this run, nor gone on with
+        return Outcome(plan.name, "failed", other, shlex.join(command), 0.0, str(plan.folder))
     if is_finished(plan):
         seconds, shown = (old.seconds, old.command) if old else (0.0, shlex.join(command))
         return write_outcome(

@@ -15,6 +15,8 @@ from sdtune.comparison.results import check_comparable
 from sdtune.comparison.run_inputs import RunInputs
 from sdtune.comparison.settings import Comparison, Variant
 from sdtune.comparison.sweep import sweep_runs
+from sdtune.run_folder.recipe_changes import Change
+from sdtune.run_folder.resumes import note_resume
 from tests.comparison.runs import make_evaluation, make_result
 
 ROOT = Path(__file__).parents[2]
@@ -117,6 +119,17 @@ def test_a_run_that_trains_is_refused_before_another_is_started(toys, started, c
         [problem] = refusals(capsys, toys)
     assert problem.startswith(f"Expected no other process to train in {plan.folder}, but one does")
     assert not started
+
+
+def test_a_run_that_was_gone_on_with_by_hand_is_not_read_as_the_planned_one(toys, started, capsys):
+    assert main(["compare", toys, "--budget-steps=2"]) == 0
+    before = Path("runs/toys/README.md").read_bytes()
+    [folder] = Path("runs/toys/four").iterdir()
+    note_resume(folder, 2, [Change("trainer.max_steps", 2, 4)])
+    [problem] = refusals(capsys, toys, "--budget-steps=2")
+    assert problem.startswith(f"Expected the run `four` in {folder} to be what is compared here")
+    assert len(started) == 2
+    assert Path("runs/toys/README.md").read_bytes() == before
 
 
 @pytest.fixture
