@@ -11,6 +11,7 @@ from sdtune.commands import comparing
 from sdtune.commands.comparing import _grouped, plan_runs
 from sdtune.commands.comparison_file import read_comparison
 from sdtune.comparison import execution
+from sdtune.comparison.comparison_lock import only_comparison
 from sdtune.comparison.results import check_comparable
 from sdtune.comparison.run_inputs import RunInputs
 from sdtune.comparison.settings import Comparison, Variant
@@ -119,6 +120,18 @@ def test_a_run_that_trains_is_refused_before_another_is_started(toys, started, c
         [problem] = refusals(capsys, toys)
     assert problem.startswith(f"Expected no other process to train in {plan.folder}, but one does")
     assert not started
+
+
+def test_a_second_comparison_at_once_is_refused_and_replaces_nothing(toys, started, capsys):
+    assert main(["compare", toys]) == 0
+    kept = {path: path.read_bytes() for path in Path("runs").rglob("*") if path.is_file()}
+    folder = Path("runs/toys")
+    with only_comparison(folder):  # as another process has it
+        [problem] = refusals(capsys, toys)
+    assert problem.startswith(f"Expected no other `sdtune compare` to run in {folder}, but one")
+    assert {path: path.read_bytes() for path in Path("runs").rglob("*") if path.is_file()} == kept
+    assert main(["compare", toys]) == 0
+    assert len(started) == 2
 
 
 def test_a_run_that_was_gone_on_with_by_hand_is_not_read_as_the_planned_one(toys, started, capsys):
