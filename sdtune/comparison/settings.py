@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 TRAIN_LOSS = "train_loss"
-"""The metric that no evaluation holds: the mean of the training loss over all logged steps."""
+"""The metric that no evaluation holds: the mean of the training loss over logged steps."""
 
 SUBJECT = "{subject}"
 """What stands in prompts for a run's words for its subject."""
