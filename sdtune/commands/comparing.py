@@ -27,6 +27,7 @@ from sdtune.comparison.execution import (
     lock_problem,
 )
 from sdtune.comparison.figures import draw_figures
+from sdtune.comparison.output_names import name_problem, run_name
 from sdtune.comparison.planning import (
     PlannedRun,
     evaluation_problem,
@@ -193,13 +194,23 @@ def _comparison(call: CompareCall, words: Sequence[str], problems: list[str]) ->
                 "settings of one recipe are the `runs` of a comparison's file."
             )
             return None
-        runs = {name: Variant(path) for name, path in zip(names, call.recipes, strict=True)}
+        runs = dict(map(_run_of, call.recipes))
         if call.sweep is not None:
             runs = _sweep(call, words)
         return Comparison(title=", ".join(names), runs=runs, **instead)
     except (ArgumentsError, CallError) as error:
         problems += error.problems
         return None
+
+
+def _run_of(path: str) -> tuple[str, Variant]:
+    """Name a run after its recipe; a name that cannot be a folder's is its label."""
+    name = Path(path).stem
+    return (
+        (name, Variant(path))
+        if name_problem(name) is None
+        else (run_name(name), Variant(path, name))
+    )
 
 
 def _sweep(call: CompareCall, words: Sequence[str]) -> dict[str, Variant]:

@@ -12,6 +12,7 @@ from sdtune.commands.comparing import _grouped, plan_runs
 from sdtune.commands.comparison_file import read_comparison
 from sdtune.comparison import execution
 from sdtune.comparison.comparison_lock import only_comparison
+from sdtune.comparison.output_names import run_name
 from sdtune.comparison.results import check_comparable
 from sdtune.comparison.run_inputs import RunInputs
 from sdtune.comparison.settings import Comparison, Variant
@@ -264,6 +265,20 @@ def test_recipes_alone_are_a_comparison_too(recipe, started, capsys):
     assert len(started) == 2
     assert Path("p/README.md").read_text(encoding="utf-8").startswith("# four, eight\n")
     assert {path.name for path in Path("out").iterdir()} >= {"four", "eight", "starts"}
+
+
+def test_a_recipes_name_that_is_no_folders_is_a_label(scored, started, monkeypatch, capsys):
+    for stem in ("petit réglage", "été", "starts"):
+        Path(f"{stem}.yaml").write_bytes(Path(scored).read_bytes())
+        monkeypatch.setitem(SCORES, run_name(stem), [20.0, 21.0, 22.0, 23.0])
+    names = ["petit réglage.yaml", "été.yaml", "starts.yaml"]
+    assert main(["compare", *names, "--output", "out"]) == 0
+    assert "| run | base | petit réglage | été | starts |" in capsys.readouterr().out
+    assert [command[2] for command in started] == [f"--config={name}" for name in names]
+    text = Path("out/README.md").read_text(encoding="utf-8")
+    assert text.startswith("# petit réglage, été, starts\n")
+    assert main(["compare", *names, "--output", "out"]) == 0
+    assert len(started) == 3
 
 
 def test_a_recipe_that_nothing_scores_is_refused_by_name(recipe, started, capsys):
