@@ -16,6 +16,8 @@ from sdtune.commands.quiet import quiet_devices, quiet_misleading_messages
 from sdtune.commands.recipe import options, read_yaml
 from sdtune.commands.recipe_cli import RecipeCLI, built_recipe
 from sdtune.commands.shown_results import shown_problems
+from sdtune.comparison.comparison_lock import comparison_problem, only_comparison
+from sdtune.comparison.departures import departure
 from sdtune.comparison.execution import (
     Engine,
     Outcome,
@@ -25,6 +27,7 @@ from sdtune.comparison.execution import (
     lock_problem,
 )
 from sdtune.comparison.figures import draw_figures
+from sdtune.comparison.output_names import name_problem, run_name
 from sdtune.comparison.planning import (
     PlannedRun,
     evaluation_problem,
@@ -76,27 +79,38 @@ def run_comparison(call: CompareCall, words: Sequence[str], command: str) -> int
     engine, of_engine = _engine(call)  # only now: a recipe's classes may bring metrics along
     problems = [*of_engine, *problems]
     if comparison is not None:
-        output = Path(comparison.output)
-        problems += output_problems(output)
-        # where both are one, it is no new folder when the same call goes on
-        if call.publish is not None and call.publish.resolve() != output.resolve():
-            problems += publish_problems(call.publish)
-    problems += filter(None, map(lock_problem, plans))
+        problems += _folder_problems(Path(comparison.output), plans, call.publish)
     if call.asha is not None and plans:
         wrong += rung_problems(plans)
     if comparison is None or problems or wrong:
         raise CallError([*problems, *wrong])
-    try:
-        results = list(_carry_out(comparison, plans, engine))
-    except (KeyboardInterrupt, Ended):
-        show("What is finished is kept, and the same call goes on.", file=sys.stderr)
-        raise
-    not_drawn = _write(comparison, results, command, call.publish)
+    with only_comparison(Path(comparison.output)):
+        try:
+            results = list(_carry_out(comparison, plans, engine))
+        except (KeyboardInterrupt, Ended):
+            show("What is finished is kept, and the same call goes on.", file=sys.stderr)
+            raise
+        not_drawn = _write(comparison, results, command, call.publish)
     for problem in not_drawn:
         show(f"sdtune: {problem}", file=sys.stderr)
     # only now: the table says it too, and nothing that was trained is lost
     check_comparable(results)
     return 1 if not_drawn or any(each.outcome.status == "failed" for each in results) else 0
+
+
+def _folder_problems(
+    output: Path, plans: Sequence[PlannedRun], publish: Path | None
+) -> Iterator[str]:
+    """Say why a comparison shall not be carried out where it was planned."""
+    yield from output_problems(output)
+    # where both are one, it is no new folder when the same call goes on
+    if publish is not None and publish.resolve() != output.resolve():
+        yield from publish_problems(publish)
+    yield from filter(None, map(departure, plans))
+    if other := comparison_problem(output):  # whose runs these are
+        yield other
+    else:
+        yield from filter(None, map(lock_problem, plans))
 
 
 def plan_runs(
@@ -180,13 +194,23 @@ def _comparison(call: CompareCall, words: Sequence[str], problems: list[str]) ->
                 "settings of one recipe are the `runs` of a comparison's file."
             )
             return None
-        runs = {name: Variant(path) for name, path in zip(names, call.recipes, strict=True)}
+        runs = dict(map(_run_of, call.recipes))
         if call.sweep is not None:
             runs = _sweep(call, words)
         return Comparison(title=", ".join(names), runs=runs, **instead)
     except (ArgumentsError, CallError) as error:
         problems += error.problems
         return None
+
+
+def _run_of(path: str) -> tuple[str, Variant]:
+    """Name a run after its recipe; a name that cannot be a folder's is its label."""
+    name = Path(path).stem
+    return (
+        (name, Variant(path))
+        if name_problem(name) is None
+        else (run_name(name), Variant(path, name))
+    )
 
 
 def _sweep(call: CompareCall, words: Sequence[str]) -> dict[str, Variant]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import logging
 import shlex
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +18,8 @@ from typing import Literal
 
 from pydantic import FiniteFloat
 
+from sdtune.comparison.departures import departure
+from sdtune.comparison.fresh_process import start_process
 from sdtune.comparison.planning import PlannedRun
 from sdtune.files.json_file import JsonFileError, parse_json, write_json
 from sdtune.files.text_file import read_text
@@ -36,7 +36,6 @@ __all__ = [
     "is_finished",
     "lock_problem",
     "read_outcome",
-    "start_process",
     "write_outcome",
 ]
 
@@ -98,6 +97,9 @@ def carry_out(plan: PlannedRun, start: Start | None = None) -> Outcome:
     old = read_outcome(plan)
     has_checkpoint = bool(RunFolder(plan.folder).checkpoints)
     command = plan.command(resume=has_checkpoint)
+    other = departure(plan)
+    if other is not None:  # and neither read as this run, nor gone on with
+        return Outcome(plan.name, "failed", other, shlex.join(command), 0.0, str(plan.folder))
     if is_finished(plan):
         seconds, shown = (old.seconds, old.command) if old else (0.0, shlex.join(command))
         return write_outcome(
@@ -162,28 +164,6 @@ def is_finished(plan: PlannedRun) -> bool:
         return evaluation.finished and len(evaluation.checkpoints) > 1
     except (FileNotFoundError, JsonFileError):
         return False
-
-
-def start_process(command: Sequence[str], log: Path) -> int:
-    """Run a command of sdtune in a fresh process.
-
-    Args:
-        command: Words, the first of which is `sdtune`.
-        log: File that its output is appended to.
-
-    Returns:
-        Its exit code.
-    """
-    with log.open("a", encoding="utf-8") as output:
-        print("$", shlex.join(command), file=output, flush=True)
-        words = [sys.executable, "-m", *command]
-        process = subprocess.Popen(words, stdout=output, stderr=subprocess.STDOUT)
-        try:
-            return process.wait()
-        finally:
-            if process.poll() is None:  # this process was interrupted: the other may save its state
-                process.terminate()
-                process.wait()
 
 
 def _make_way(folder: Path) -> None:

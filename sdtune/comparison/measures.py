@@ -13,6 +13,7 @@ from sdtune.comparison.results import ComparedRun, are_comparable
 from sdtune.comparison.settings import TRAIN_LOSS
 from sdtune.evaluation.descriptions import describe_metrics
 from sdtune.metrics.intervals import bootstrap_interval, paired_interval
+from sdtune.run_folder.curves import Curve
 from sdtune.run_folder.record import Difference, Figure, MetricDescription
 
 __all__ = ["Measure", "are_paired", "best_runs", "losses_apart", "measure", "unmeasured"]
@@ -21,10 +22,11 @@ _TRAIN_LOSS = MetricDescription(
     title="average training loss",
     higher_is_better=False,
     meaning=(
-        "What training lowers, over all logged steps: the mean squared error of what is predicted, "
-        "weighed as the recipe says. Runs of one seed see the same pictures, noise and timesteps "
-        "at each step, and are compared step by step. Runs of different techniques, or with "
-        "settings by which it is another loss, are not compared."
+        "What training lowers, over the logged steps that all runs have: the mean squared error of "
+        "what is predicted, weighed as the recipe says. Runs of one seed see the same pictures, "
+        "noise and timesteps at each step, and are compared step by step. Runs of different "
+        "techniques, or with settings by which it is another loss, are not compared: their figures "
+        "are over all steps that each has logged."
     ),
 )
 
@@ -42,6 +44,7 @@ class Measure:
         seeds: The seeds of each prompt's samples; the samples go by prompts, then by these.
         comparable: Whether one run's figure can be better than another's.
         apart: Why not, one sentence, if it is this metric alone that cannot be compared.
+        share: What part of the runs is compared, one sentence, if it is not all of them.
     """
 
     description: MetricDescription
@@ -52,6 +55,7 @@ class Measure:
     seeds: Sequence[int] = (0,)
     comparable: bool = True
     apart: str = ""
+    share: str = ""
 
 
 def measure(metric: str, results: Sequence[ComparedRun]) -> Measure | None:
@@ -162,17 +166,53 @@ def _names(samples: int, seeds: Sequence[int]) -> tuple[list[Hashable], list[int
 def _measure_loss(results: Sequence[ComparedRun]) -> Measure | None:
     if not results:
         return None
-    losses = {each.name: each.loss.values for each in results if each.loss}
-    differences = losses_apart(results)
+    curves = {each.name: each.loss for each in results if each.loss}
+    own = {name: list(map(int, curve.steps)) for name, curve in curves.items()}
+    common = sorted(set.intersection(*map(set, own.values())))
+    apart = _loss_apart(results, common)
+    comparable = not apart and are_comparable(results)
+    losses = {
+        name: _values_at(common if comparable else own[name], curve)
+        for name, curve in curves.items()
+    }
     return Measure(
         description=_TRAIN_LOSS,
         figures={name: _loss_figure(values) for name, values in losses.items()},
         samples=losses,
-        comparable=not differences and are_comparable(results),
-        apart=differences
-        and f"The {_TRAIN_LOSS.title} says nothing of which run is better, for these runs differ "
-        f"in {differences}, and so it is not the same loss.",
+        comparable=comparable,
+        apart=apart,
+        share=_shared_steps(own, common) if comparable else "",
     )
+
+
+def _loss_apart(results: Sequence[ComparedRun], common: Sequence[int]) -> str:
+    """Say why the training losses of runs cannot be compared; empty if they can be."""
+    says_nothing = f"The {_TRAIN_LOSS.title} says nothing of which run is better, for these runs"
+    if differences := losses_apart(results):
+        return f"{says_nothing} differ in {differences}, and so it is not the same loss."
+    if len(common) < 2:
+        return (
+            f"{says_nothing} have logged fewer than two steps in common: give all of them one "
+            "`trainer.log_every_n_steps`."
+        )
+    return ""
+
+
+def _shared_steps(own: Mapping[str, Sequence[int]], common: Sequence[int]) -> str:
+    """Say over how many steps losses are compared, if any run has logged others."""
+    counts = [len(steps) for steps in own.values()]
+    if max(counts) == len(common):
+        return ""
+    logged = f"{min(counts)} to {max(counts)}" if min(counts) < max(counts) else f"{max(counts)}"
+    return (
+        f"The {_TRAIN_LOSS.title} is that of the {len(common)} logged steps that all these runs "
+        f"have, the last of which is step {common[-1]}; each has logged {logged}."
+    )
+
+
+def _values_at(steps: Sequence[int], curve: Curve) -> list[float]:
+    values = dict(zip(curve.steps, curve.values, strict=True))
+    return [values[step] for step in steps]
 
 
 def losses_apart(results: Sequence[ComparedRun]) -> str:

@@ -14,6 +14,7 @@ import yaml
 
 import sdtune
 from sdtune._prompt_fields import PromptFields
+from sdtune.comparison.output_names import STARTS
 from sdtune.comparison.run_inputs import RunInputs, base_hash
 from sdtune.comparison.settings import SUBJECT, Comparison, Variant
 from sdtune.run_folder.record import EvaluationSettings
@@ -71,7 +72,7 @@ class PlannedRun:
     @property
     def start_folder(self) -> Path:
         """What belongs to the starts of the run: changes, record and log."""
-        return self.output / "starts" / f"{self.name}_{self.digest}"
+        return self.output / STARTS / f"{self.name}_{self.digest}"
 
     @property
     def changes_path(self) -> Path:

@@ -15,6 +15,7 @@ from PIL import Image
 
 import sdtune
 from sdtune.comparison.figures import DrawnFigure
+from sdtune.comparison.output_names import CONTENT, TEXT, figure_name
 from sdtune.comparison.results import ComparedRun
 from sdtune.comparison.settings import Comparison, TableSettings
 from sdtune.comparison.tables import build_table, escaped, markdown, transposed
@@ -29,8 +30,6 @@ from sdtune.run_folder.layout import REPORT
 
 __all__ = ["build_tables", "output_problems", "publish_problems", "write_markdown", "write_page"]
 
-_TEXT = "README.md"
-_CONTENT = "comparison.json"
 _VERSION = 1
 _EVERY_METRIC = "All figures"
 _FIGURE_SIDE = 2048  # pixels
@@ -79,8 +78,8 @@ def output_problems(folder: Path) -> Iterator[str]:
         if problem := new_file_problem(folder):
             yield problem
         return
-    written = [folder / name for name in (_TEXT, _CONTENT, REPORT)]
-    written += sorted(folder.glob("figure_*.png"))
+    written = [folder / name for name in (TEXT, CONTENT, REPORT)]
+    written += sorted(folder.glob(figure_name("*")))
     found = [each for each in written if each.exists() or each.is_symlink()]
     if found and not _holds_results(folder):
         yield _used("--output", found[0])
@@ -88,7 +87,7 @@ def output_problems(folder: Path) -> Iterator[str]:
 
 def _used(option: str, found: Path) -> str:
     return (
-        f"Expected `{option}` to name a new folder, or one that holds the {_CONTENT} of an earlier "
+        f"Expected `{option}` to name a new folder, or one that holds the {CONTENT} of an earlier "
         f"comparison, but `{found}` is there; name another."
     )
 
@@ -96,7 +95,7 @@ def _used(option: str, found: Path) -> str:
 def _holds_results(folder: Path) -> bool:
     """Tell whether the files of a comparison's results in a folder are sdtune's own."""
     try:
-        content = parse_json_text(read_text(folder / _CONTENT))
+        content = parse_json_text(read_text(folder / CONTENT))
     except (OSError, ValueError):
         return False
     ours = {"version", "command", "comparison", "runs", "tables"}
@@ -159,7 +158,7 @@ def write_markdown(
     parts = [f"# {escaped(comparison.title)}", escaped(comparison.note)]
     parts += [f"## {escaped(table.title)}\n\n{markdown(table).strip()}" for table in tables[:-1]]
     for number, figure in enumerate(figures, start=1):
-        title, name = escaped(figure.settings.title), f"figure_{number}.png"
+        title, name = escaped(figure.settings.title), figure_name(number)
         if figure.png:
             with replaced_atomically(folder / name) as temporary:
                 temporary.write_bytes(figure.png)
@@ -168,10 +167,10 @@ def write_markdown(
             parts.append(f"## {title}\n\n{escaped(figure.problem)}")
     parts.append(f"## {escaped(tables[-1].title)}\n\n{markdown(tables[-1]).strip()}")
     parts.append(_origin(results, command))
-    path = folder / _TEXT
+    path = folder / TEXT
     with replaced_atomically(path) as temporary:
         temporary.write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
-    write_json(folder / _CONTENT, _content(comparison, results, tables, command))
+    write_json(folder / CONTENT, _content(comparison, results, tables, command))
     return path
 
 

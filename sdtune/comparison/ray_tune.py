@@ -9,6 +9,7 @@ from typing import Any
 
 from sdtune._imports import require
 from sdtune.comparison.execution import CarryOut, Outcome, read_outcome
+from sdtune.comparison.output_names import TUNE
 from sdtune.comparison.planning import PlannedRun
 from sdtune.comparison.ray_workers import run_resources
 from sdtune.comparison.scored_run import ScoredRun
@@ -99,7 +100,7 @@ class RayTune:
                 max_concurrent_trials=self.count,
             ),
             run_config=tune.RunConfig(
-                name="tune", storage_path=str(plans[0].output.resolve()), verbose=0
+                name=TUNE, storage_path=str(plans[0].output.resolve()), verbose=0
             ),
         )
 

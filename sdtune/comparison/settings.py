@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, FiniteFloat
 
 from sdtune._checks import ArgumentsError
+from sdtune.comparison.output_names import name_problem
 from sdtune.run_folder.layout import BASE_LABEL
 
 __all__ = [
@@ -24,13 +25,12 @@ __all__ = [
 ]
 
 TRAIN_LOSS = "train_loss"
-"""The metric that no evaluation holds: the mean of the training loss over all logged steps."""
+"""The metric that no evaluation holds: the mean of the training loss over logged steps."""
 
 SUBJECT = "{subject}"
 """What stands in prompts for a run's words for its subject."""
 
 _FLOAT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 
 def _number(value: Any) -> Any:
@@ -156,11 +156,8 @@ class Comparison:
         if not self.runs:
             yield "Expected `runs` to name at least one run, but got none."
         for name in self.runs:
-            if not _NAME.fullmatch(name) or name == BASE_LABEL:
-                yield (
-                    "Expected each key of `runs` to be a folder's name of letters, digits, `_`, "
-                    f"`-` and `.`, other than `{BASE_LABEL}`, but got `{name}`."
-                )
+            if problem := name_problem(name):
+                yield problem
 
     def _value_problems(self) -> Iterator[str]:
         """Refuse what a command line, and the JSON of the results, have no word for."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sdtune._checks import ArgumentsError
+from sdtune.comparison.output_names import run_name
 from sdtune.comparison.settings import Variant
 
 __all__ = ["read_sweep", "sweep_runs"]
@@ -17,9 +16,7 @@ __all__ = ["read_sweep", "sweep_runs"]
 _SECTIONS = ("model", "data", "trainer", "seed")
 _OWN = ("trainer.callbacks", "trainer.default_root_dir", "trainer.logger")
 _FORM = "such as `model.rank=4,16;model.learning_rate=1e-4,5e-4`"
-_NO_NAME = re.compile(r"[^\w.+-]+", re.ASCII)
 _MOST = 1_000  # runs, each of which is checked before the first starts
-_LONGEST = 80  # characters of a folder's name
 
 
 def read_sweep(text: str) -> dict[str, list[str]]:
@@ -86,7 +83,8 @@ def sweep_runs(recipes: Sequence[str], grid: Mapping[str, Sequence[str]]) -> dic
         stem = [Path(recipe).stem] if len(recipes) > 1 else []
         overrides = dict(zip(grid, values, strict=True))
         label = ", ".join([*stem, *words])
-        runs[_folder_name(Path(recipe).stem, words)] = Variant(recipe, label, overrides=overrides)
+        name = run_name("_".join([Path(recipe).stem, *words]))
+        runs[name] = Variant(recipe, label, overrides=overrides)
     return runs
 
 
@@ -96,15 +94,6 @@ def _meaning(value: str) -> object:
         return float(value)
     except ValueError:
         return value.lower() if value.lower() in ("true", "false", "null") else value
-
-
-def _folder_name(recipe: str, words: Sequence[str]) -> str:
-    plain = "_".join([recipe, *words]).replace(" ", "_")
-    name = _NO_NAME.sub("_", plain)
-    if name == plain and len(name) <= _LONGEST:
-        return name
-    # what differs in other signs alone, or only at its end, is another run
-    return f"{name[:_LONGEST]}_{hashlib.sha256(plain.encode()).hexdigest()[:8]}"
 
 
 def _split(text: str, separator: str) -> Iterator[str]:

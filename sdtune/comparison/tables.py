@@ -75,7 +75,7 @@ def build_table(settings: TableSettings, results: Sequence[ComparedRun]) -> Tabl
     columns = ["run", "steps", "minutes", *headings, *(["the paper"] if settings.paper else [])]
     notes = [settings.note, _order(settings, shown, measures), *_legend(measures, best)]
     notes += [] if are_comparable(shown) else [_NOT_COMPARED]
-    notes += [each.apart for each in measures.values()]
+    notes += [each.apart or each.share for each in measures.values()]
     note = " ".join(each for each in notes if each)
     described = measures.values() if settings.metrics is None else ()
     meanings = [(each.description.title, each.description.meaning) for each in described]

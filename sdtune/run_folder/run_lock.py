@@ -10,11 +10,35 @@ from filelock import FileLock, Timeout
 
 from sdtune.run_folder.run_process import LOCK, forget_process, note_process
 
-__all__ = ["RunLock"]
+__all__ = ["RunLock", "take_lock"]
 
 log = logging.getLogger(__name__)
 
 _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP}  # some network file systems
+
+
+def take_lock(lock: FileLock) -> bool:
+    """Take the lock of a folder, as far as its file system has locks.
+
+    Args:
+        lock: A file in the folder.
+
+    Returns:
+        Whether it is held; False where there are no locks, which is told.
+
+    Raises:
+        Timeout: If another process has it.
+        OSError: If the folder cannot be written to.
+    """
+    try:
+        lock.acquire()
+    except (NotImplementedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in _UNSUPPORTED:
+            raise
+        folder = Path(lock.lock_file).parent
+        log.warning("%s cannot be locked here: see that one process alone trains.", folder)
+        return False
+    return True
 
 
 class RunLock:
@@ -43,20 +67,15 @@ class RunLock:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            self._lock.acquire()
+            self._is_held = take_lock(self._lock)
         except Timeout:
             raise FileExistsError(
                 f"Expected no other process to train in {self.folder}, but one does "
                 f"({self.folder / LOCK} is locked): wait for it or end it, or give `--run` "
                 "another name."
             ) from None
-        except (NotImplementedError, OSError) as error:
-            if isinstance(error, OSError) and error.errno not in _UNSUPPORTED:
-                raise
-            log.warning("%s cannot be locked here: see that one process alone trains.", self.folder)
-            return
-        self._is_held = True
-        note_process(self.folder)
+        if self._is_held:
+            note_process(self.folder)
 
     def release(self) -> None:
         """Give it back; nothing happens if it is not held."""

@@ -11,10 +11,14 @@ from sdtune.commands import comparing
 from sdtune.commands.comparing import _grouped, plan_runs
 from sdtune.commands.comparison_file import read_comparison
 from sdtune.comparison import execution
+from sdtune.comparison.comparison_lock import only_comparison
+from sdtune.comparison.output_names import run_name
 from sdtune.comparison.results import check_comparable
 from sdtune.comparison.run_inputs import RunInputs
 from sdtune.comparison.settings import Comparison, Variant
 from sdtune.comparison.sweep import sweep_runs
+from sdtune.run_folder.recipe_changes import Change
+from sdtune.run_folder.resumes import note_resume
 from tests.comparison.runs import make_evaluation, make_result
 
 ROOT = Path(__file__).parents[2]
@@ -117,6 +121,29 @@ def test_a_run_that_trains_is_refused_before_another_is_started(toys, started, c
         [problem] = refusals(capsys, toys)
     assert problem.startswith(f"Expected no other process to train in {plan.folder}, but one does")
     assert not started
+
+
+def test_a_second_comparison_at_once_is_refused_and_replaces_nothing(toys, started, capsys):
+    assert main(["compare", toys]) == 0
+    kept = {path: path.read_bytes() for path in Path("runs").rglob("*") if path.is_file()}
+    folder = Path("runs/toys")
+    with only_comparison(folder):  # as another process has it
+        [problem] = refusals(capsys, toys)
+    assert problem.startswith(f"Expected no other `sdtune compare` to run in {folder}, but one")
+    assert {path: path.read_bytes() for path in Path("runs").rglob("*") if path.is_file()} == kept
+    assert main(["compare", toys]) == 0
+    assert len(started) == 2
+
+
+def test_a_run_that_was_gone_on_with_by_hand_is_not_read_as_the_planned_one(toys, started, capsys):
+    assert main(["compare", toys, "--budget-steps=2"]) == 0
+    before = Path("runs/toys/README.md").read_bytes()
+    [folder] = Path("runs/toys/four").iterdir()
+    note_resume(folder, 2, [Change("trainer.max_steps", 2, 4)])
+    [problem] = refusals(capsys, toys, "--budget-steps=2")
+    assert problem.startswith(f"Expected the run `four` in {folder} to be what is compared here")
+    assert len(started) == 2
+    assert Path("runs/toys/README.md").read_bytes() == before
 
 
 @pytest.fixture
@@ -238,6 +265,20 @@ def test_recipes_alone_are_a_comparison_too(recipe, started, capsys):
     assert len(started) == 2
     assert Path("p/README.md").read_text(encoding="utf-8").startswith("# four, eight\n")
     assert {path.name for path in Path("out").iterdir()} >= {"four", "eight", "starts"}
+
+
+def test_a_recipes_name_that_is_no_folders_is_a_label(scored, started, monkeypatch, capsys):
+    for stem in ("petit réglage", "été", "starts"):
+        Path(f"{stem}.yaml").write_bytes(Path(scored).read_bytes())
+        monkeypatch.setitem(SCORES, run_name(stem), [20.0, 21.0, 22.0, 23.0])
+    names = ["petit réglage.yaml", "été.yaml", "starts.yaml"]
+    assert main(["compare", *names, "--output", "out"]) == 0
+    assert "| run | base | petit réglage | été | starts |" in capsys.readouterr().out
+    assert [command[2] for command in started] == [f"--config={name}" for name in names]
+    text = Path("out/README.md").read_text(encoding="utf-8")
+    assert text.startswith("# petit réglage, été, starts\n")
+    assert main(["compare", *names, "--output", "out"]) == 0
+    assert len(started) == 3
 
 
 def test_a_recipe_that_nothing_scores_is_refused_by_name(recipe, started, capsys):

@@ -1,11 +1,9 @@
 import json
-import sys
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from sdtune.comparison import execution
 from sdtune.comparison.execution import carry_out, in_turn, is_finished, lock_problem
 from sdtune.comparison.planning import PlannedRun
 from tests.comparison.runs import make_evaluation
@@ -128,10 +126,3 @@ def test_one_failure_does_not_stop_the_others(tmp_path):
     outcomes = {"a": "finish", "b": "fail", "c": "finish"}
     records = in_turn(plans, lambda each: carry_out(each, FakeRunner(each, outcomes[each.name])))
     assert [each.status for each in records] == ["finished", "failed", "finished"]
-
-
-def test_a_process_of_its_own_writes_the_log(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "executable", "/bin/echo")
-    log = tmp_path / "fit.log"
-    assert execution.start_process(["sdtune", "fit", "--seed=1"], log) == 0
-    assert log.read_text(encoding="utf-8") == "$ sdtune fit --seed=1\n-m sdtune fit --seed=1\n"

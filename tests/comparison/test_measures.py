@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from sdtune.comparison.measures import Measure, are_paired, best_runs, measure
+from sdtune.run_folder.curves import Curve
 from sdtune.run_folder.record import Figure, MetricDescription
 from tests.comparison.runs import make_result
 
@@ -13,6 +14,42 @@ def test_the_training_loss_is_a_mean_over_steps_and_less_is_better():
     assert loss.figures["a"].value == pytest.approx(0.3)
     assert loss.figures["a"].low < 0.3 < loss.figures["a"].high
     assert best_runs(loss) == ["a"]  # at each step by 0.1, however much steps vary
+
+
+def with_curve(name, steps, values):
+    return replace(make_result(name, [1.0] * 4), loss=Curve("train/loss", steps, values))
+
+
+def test_a_run_that_ended_early_is_compared_at_the_steps_that_it_has():
+    steps, falling = range(10, 610, 10), [0.5 * 0.95**step + 0.2 for step in range(60)]
+    results = [with_curve("short", steps[:20], falling[:20]), with_curve("long", steps, falling)]
+    loss = measure("train_loss", results)
+    assert loss.figures["short"] == loss.figures["long"]
+    assert loss.figures["long"].count == 20
+    assert sorted(best_runs(loss)) == ["long", "short"]
+    assert loss.apart == ""
+    assert loss.share == (
+        "The average training loss is that of the 20 logged steps that all these runs have, the "
+        "last of which is step 200; each has logged 20 to 60."
+    )
+    assert measure("train_loss", results[:1]).share == ""
+    assert measure("train_loss", results[1:]).figures["long"].count == 60
+
+
+def test_losses_are_paired_by_their_steps_and_not_by_their_places():
+    often = with_curve("often", range(1, 9), [0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2])
+    seldom = with_curve("seldom", range(2, 9, 2), [0.7, 0.5, 0.3, 0.1])  # by 0.1 at each of them
+    loss = measure("train_loss", [often, seldom])
+    assert loss.samples["often"] == [0.8, 0.6, 0.4, 0.2]
+    assert best_runs(loss) == ["seldom"]
+
+
+def test_losses_without_a_common_step_have_no_best_and_keep_their_figures():
+    odd, even = with_curve("odd", [1, 3], [0.4, 0.2]), with_curve("even", [2, 4], [0.3, 0.1])
+    loss = measure("train_loss", [odd, even])
+    assert best_runs(loss) == []
+    assert "fewer than two steps in common: give all of them one `trainer.log" in loss.apart
+    assert loss.figures["odd"].value == pytest.approx(0.3)
 
 
 def test_losses_of_different_techniques_have_no_best():

@@ -27,6 +27,7 @@ def test_a_run_is_named_by_its_label():
         ({"runs": {}}, "Expected `runs` to name at least one run, but got none."),
         ({"runs": {"../a": RUNS["adamw"]}}, "other than `base`, but got `../a`."),
         ({"runs": {"base": RUNS["adamw"]}}, "other than `base`, but got `base`."),
+        ({"runs": {"README.md": RUNS["adamw"]}}, "a comparison writes itself, `README.md`, "),
         ({"budget_steps": 2, "budget_minutes": 1.0}, "but got both."),
         ({"budget_steps": 0}, "Expected `budget_steps` to be a positive integer, but got 0."),
         ({"budget_minutes": -1.0}, "`budget_minutes` to be a positive number, but got -1.0."),

@@ -1,0 +1,72 @@
+"""Runs that were gone on with by hand, and are no longer what a comparison planned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sdtune.comparison.planning import PlannedRun
+from sdtune.files.json_file import JsonFileError
+from sdtune.run_folder.layout import RunFolder
+from sdtune.run_folder.record import Evaluation
+from sdtune.run_folder.resumes import RESUMES, read_resumes
+
+__all__ = ["departure"]
+
+_AS_PLANNED = (
+    *("data.cache_latents", "model.base", "model.cuda_graphs", "model.compile"),
+    *("model.gradient_checkpointing", "model.roll_backs", "trainer.callbacks"),
+    "trainer.devices",  # of this machine, where the recipe leaves them open
+)
+"""Keys whose change leaves steps and budget as they were planned."""
+
+
+def departure(plan: PlannedRun) -> str | None:
+    """Say that a run's folder holds another run than the one that was planned.
+
+    Args:
+        plan: The run.
+
+    Returns:
+        A sentence; None if it is the planned run, whole or in part, or is not there.
+    """
+    if not plan.folder.is_dir():
+        return None
+    try:
+        found = list(_departures(plan))
+    except JsonFileError:
+        found = [f"its {RESUMES} is damaged"]
+    if not found:
+        return None
+    return (
+        f"Expected the run `{plan.name}` in {plan.folder} to be what is compared here, but it was "
+        f"gone on with otherwise: {', '.join(found)}; move that folder away, so that the run is "
+        "made anew, or name another `--output`."
+    )
+
+
+def _departures(plan: PlannedRun) -> Iterator[str]:
+    for resume in read_resumes(plan.folder):
+        for change in resume.changes:
+            if change.key not in _AS_PLANNED:
+                yield f"from step {resume.step} on {change}"
+    planned, taken = _planned_steps(plan), _steps_taken(plan)
+    if planned is not None and taken > planned:
+        yield f"it took {taken} steps of {planned}"
+
+
+def _planned_steps(plan: PlannedRun) -> int | None:
+    """Find the steps that the budget or an override gives; None if the recipe alone says them."""
+    found = None
+    for word, after in zip(plan.words, [*plan.words[1:], ""], strict=False):
+        key, equals, value = word.partition("=")
+        if key == "--trainer.max_steps":
+            found = value if equals else after
+    return int(found) if found is not None and found.isdecimal() else None
+
+
+def _steps_taken(plan: PlannedRun) -> int:
+    try:
+        record = Evaluation.load(RunFolder(plan.folder).record)
+    except (FileNotFoundError, JsonFileError):  # then it is not taken for finished
+        return 0
+    return max((each.step for each in record.checkpoints), default=0)
