@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from types import FrameType
 from typing import Any
 
@@ -13,6 +14,8 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
+
+from sdtune.run_folder.run_process import ONE_ASKING
 
 __all__ = ["STOP_SIGNALS", "StopSignals", "Stopped", "requeue", "stopped_before_steps"]
 
@@ -55,6 +58,7 @@ class StopSignals:
     def __init__(self) -> None:
         self.received: int | None = None
         self.takes_steps = False
+        self._since = 0.0
         self._before: dict[int, Any] = {}
         self._trainer: Trainer | None = None
 
@@ -99,11 +103,13 @@ class StopSignals:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         name, trainer, again = signal.Signals(number).name, self._trainer, self.received is not None
+        if again and time.monotonic() - self._since < ONE_ASKING:
+            return
         if trainer is not None and number != signal.SIGINT:  # a terminal tells all of Ctrl-C
             self._forward(trainer, number, again)
         if again:
             raise Stopped(number, f"{name} came twice: training stopped at once.")
-        self.received = number
+        self.received, self._since = number, time.monotonic()
         if trainer is not None and not self.takes_steps and trainer.world_size == 1:
             raise Stopped(number, stopped_before_steps(trainer, number))
         when = "after this step" if self.takes_steps else "before its first step"

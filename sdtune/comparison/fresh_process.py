@@ -14,6 +14,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
+from sdtune.run_folder.run_process import ONE_ASKING
+
 __all__ = ["start_process"]
 
 _ASK_TO_STOP = tuple(
@@ -21,7 +23,6 @@ _ASK_TO_STOP = tuple(
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
     if hasattr(signal, name)
 )
-_ONE_ASKING = 1.0  # seconds: `timeout` signals its command, and then the group with the command
 _PATIENCE = 2  # askings; who asks once more is tired of waiting
 
 
@@ -67,7 +68,7 @@ class _Relay:
         self._process: subprocess.Popen[bytes] | None = None
         self._before: dict[int, Any] = {}
         self._first: int | None = None
-        self._latest = -_ONE_ASKING
+        self._latest = -ONE_ASKING
         self._askings = 0
 
     def __enter__(self) -> Self:
@@ -95,7 +96,7 @@ class _Relay:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
-        is_same, self._latest = now - self._latest < _ONE_ASKING, now
+        is_same, self._latest = now - self._latest < ONE_ASKING, now
         if is_same and self._askings:
             return
         self._first = self._first or number

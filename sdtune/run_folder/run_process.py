@@ -16,6 +16,7 @@ from sdtune.files.json_file import JsonFileError, read_json, write_json
 
 __all__ = [
     "LOCK",
+    "ONE_ASKING",
     "PROCESS",
     "RunProcess",
     "forget_process",
@@ -26,6 +27,9 @@ __all__ = [
 
 LOCK = ".lock"
 """The file, in the run's folder, that is locked while a process trains there."""
+
+ONE_ASKING = 1.0
+"""Seconds in which signals to stop are one: `timeout` signals its command, and then its group."""
 
 PROCESS = ".process.json"
 """The file, in the run's folder, that names the process that has locked it."""

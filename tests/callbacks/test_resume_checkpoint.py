@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -324,14 +325,25 @@ def test_signals_are_given_back_when_a_resumed_run_has_no_step_left(tmp_path):
     assert [signal.getsignal(each) for each in STOP_SIGNALS] == handlers
 
 
-def test_a_second_signal_stops_at_once(tmp_path):
+@pytest.mark.parametrize(
+    ("seconds", "says", "step"),
+    [
+        (0.5, "stopped after step 3", 3),  # `timeout` signals its command and then its group
+        (1.5, "came twice", 2),
+    ],
+)
+def test_a_second_signal_stops_at_once_if_it_is_not_the_first_ones_twin(
+    tmp_path, monkeypatch, seconds, says, step
+):
     def ask_twice():
+        now = time.monotonic()
         signal.raise_signal(signal.SIGTERM)
+        monkeypatch.setattr("sdtune.callbacks.stop_signals.time.monotonic", lambda: now + seconds)
         signal.raise_signal(signal.SIGTERM)
 
-    with pytest.raises(Stopped, match="came twice"):
+    with pytest.raises(Stopped, match=says):
         fit(tmp_path, At(3, ask_twice), ResumeCheckpoint(2), max_steps=6)
-    assert saved_step(tmp_path) == 2
+    assert saved_step(tmp_path) == step
 
 
 def test_gradients_that_are_summed_up_are_not_cut_in_two(tmp_path):
