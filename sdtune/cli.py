@@ -19,7 +19,7 @@ from sdtune.commands.early_signals import Ended, ended_by_signals_early
 from sdtune.commands.errors import CallError, nearest
 from sdtune.commands.quick_imports import quick_imports
 from sdtune.files.line_list import cut_list
-from sdtune.files.printable_text import PrintableRecord, show
+from sdtune.files.printable_text import PrintableRecord, escape_unprintable, show
 
 __all__ = ["COMMANDS", "lightning_main", "main"]
 
@@ -123,6 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 the run failed, 2 the call or the data is wrong, and 128 and a
         signal's number if it was stopped by one.
     """
+    escape_unprintable()
     words = sys.argv[1:] if arguments is None else list(arguments)
     return _exit_code(lambda: _main(words))
 
@@ -152,6 +153,7 @@ def lightning_main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 the run failed, 2 the call or the data is wrong, and 128 and a
         signal's number if it was stopped by one.
     """
+    escape_unprintable()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments[:1] == ["run"]:
         if len(arguments) > 1 and not arguments[1].startswith("-"):

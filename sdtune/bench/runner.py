@@ -155,7 +155,13 @@ class _Runner:
                 if value is not None
             ]
             command = [sys.executable, "-m", "sdtune", "bench", *words]
-            done = subprocess.run(command, env=environment, capture_output=True, text=True)
+            done = subprocess.run(
+                command,
+                env=environment,
+                capture_output=True,
+                text=True,
+                errors="backslashreplace",  # its encoding may be another
+            )
             if done.returncode:
                 raise ValueError(f"{shlex.join(command)} failed: {done.stderr[-500:]}")
             [row] = read_json(Bench, Path(name) / "bench.json", VERSION).rows
@@ -202,10 +208,11 @@ def _shared_folder() -> Iterator[Path]:
 
 
 def _tell(bench: Bench, output: Path | None) -> None:
-    sys.stdout.write(bench_markdown(bench))
-    if output is not None:
+    if output is not None:  # first: whoever reads along may be gone
         _write(bench, output)
         draw_bench(bench, output / "bench.png")
+    sys.stdout.write(bench_markdown(bench))
+    if output is not None:
         sys.stdout.write(f"\nwritten: {output}/bench.json, bench.md, bench.png\n")
 
 

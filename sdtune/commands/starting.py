@@ -12,7 +12,7 @@ from typing import Any
 
 from sdtune.commands.quick_imports import quick_imports
 from sdtune.files.json_file import write_json
-from sdtune.files.printable_text import show
+from sdtune.files.printable_text import escape_unprintable, show
 
 __all__ = ["main", "time_start"]
 
@@ -54,6 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         The exit code, 1: a run that starts ends this process with 0.
     """
+    escape_unprintable()
     recipe, root = arguments
     clock = _Clock()
     with quick_imports():
@@ -128,7 +129,13 @@ def _time_once(recipe: Path) -> list[tuple[str, float, float]]:
     environment = {**os.environ, "SDTUNE_BENCH_BEGUN": str(time.time())}
     with tempfile.TemporaryDirectory() as root:
         command = [sys.executable, "-m", "sdtune.commands.starting", str(recipe), root]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="backslashreplace",  # its encoding may be another
+        )
     if done.returncode:
         raise ValueError(f"{recipe} does not start: {done.stderr.strip()[-500:]}")
     stages = json.loads(done.stdout.splitlines()[-1])

@@ -1,3 +1,6 @@
+import sys
+from io import StringIO
+
 import pytest
 
 from sdtune.bench import runner
@@ -54,6 +57,20 @@ def test_rows_are_printed_and_written(capsys, monkeypatch, tmp_path):
     assert "| style_lora " in printed
     assert {path.name for path in output.iterdir()} == {"bench.json", "bench.md", "bench.png"}
     assert (output / "bench.md").read_text() in printed
+
+
+def test_what_was_measured_is_written_before_it_is_told(monkeypatch, tmp_path):
+    def measure(workload, precision, steps, ceiling, **named):
+        return Row("style_lora", "nano", 64, precision, 1, 1, 4, 4, seconds=spread([0.5]))
+
+    monkeypatch.setattr(runner, "measure", measure)
+    closed = StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stdout", closed)
+    call = BenchCall(technique=["style_lora"], grow="rank=1,2", output=tmp_path / "out")
+    with pytest.raises(ValueError, match="closed file"):
+        runner.run_bench(call)
+    assert {path.name for path in call.output.iterdir()} == {"bench.json", "bench.md", "bench.png"}
 
 
 def test_growth_changes_one_thing(monkeypatch, tmp_path):
