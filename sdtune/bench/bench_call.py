@@ -48,7 +48,8 @@ class BenchCall:
         grow: What a step costs against one thing: `rank=4,16,64`, or `batch_size`, `resolution`,
             `pictures` or `devices` in its place.
         start: A recipe: say where the time goes from the command to the first step.
-        output: Folder for bench.json, bench.md and bench.png; by default they are not written.
+        output: Folder for bench.json, bench.md and bench.png, with `--start` for start.json; by
+            default nothing is written. An earlier bench's are replaced, and no other files.
     """
 
     _: KW_ONLY

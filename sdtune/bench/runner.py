@@ -18,6 +18,7 @@ import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from sdtune.bench.bench_call import BenchCall, Precision, TechniqueName
+from sdtune.bench.bench_place import BENCH_JSON, BENCH_PLOT, BENCH_TEXT
 from sdtune.bench.ceiling import matmul_ceiling
 from sdtune.bench.growth import measure_growth, read_growth
 from sdtune.bench.machine import clock_words, describe_machine
@@ -164,7 +165,7 @@ class _Runner:
             )
             if done.returncode:
                 raise ValueError(f"{shlex.join(command)} failed: {done.stderr[-500:]}")
-            [row] = read_json(Bench, Path(name) / "bench.json", VERSION).rows
+            [row] = read_json(Bench, Path(name) / BENCH_JSON, VERSION).rows
         return row
 
 
@@ -210,10 +211,10 @@ def _shared_folder() -> Iterator[Path]:
 def _tell(bench: Bench, output: Path | None) -> None:
     if output is not None:  # first: whoever reads along may be gone
         _write(bench, output)
-        draw_bench(bench, output / "bench.png")
+        draw_bench(bench, output / BENCH_PLOT)
     sys.stdout.write(bench_markdown(bench))
     if output is not None:
-        sys.stdout.write(f"\nwritten: {output}/bench.json, bench.md, bench.png\n")
+        sys.stdout.write(f"\nwritten: {output}/{BENCH_JSON}, {BENCH_TEXT}, {BENCH_PLOT}\n")
 
 
 def _write(bench: Bench, output: Path | None) -> None:
@@ -221,8 +222,8 @@ def _write(bench: Bench, output: Path | None) -> None:
     if output is None:
         return
     output.mkdir(parents=True, exist_ok=True)
-    write_json(output / "bench.json", asdict(bench))
-    (output / "bench.md").write_text(bench_markdown(bench), encoding="utf-8")
+    write_json(output / BENCH_JSON, asdict(bench))
+    (output / BENCH_TEXT).write_text(bench_markdown(bench), encoding="utf-8")
 
 
 def _is_first() -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sdtune.bench.bench_call import BenchCall
+from sdtune.bench.bench_place import bench_problem
 from sdtune.commands.call import read_call
 from sdtune.commands.quiet import (
     quiet_loader_advice,
@@ -73,7 +74,7 @@ def _problems(
         yield f"Expected `--resolution` to be a multiple of 8, but got {resolution}."
     if compile_blocks and not compile:
         yield "Expected `--compile_blocks` to be given with `--compile`, but it is not."
-    if output is not None and output.exists() and not output.is_dir():
-        yield f"Expected `--output` to name a folder, but {output} is a file."
+    if output is not None and (problem := bench_problem(output, is_start=start is not None)):
+        yield problem
     if start is not None and not start.is_file():
         yield f"Expected `--start` to be a recipe, but there is no {start}."

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sdtune.bench.bench_place import START_JSON
 from sdtune.commands.quick_imports import quick_imports
 from sdtune.files.json_file import write_json
 from sdtune.files.printable_text import escape_unprintable, show
@@ -41,7 +42,7 @@ def time_start(recipe: Path, output: Path | None = None) -> str:
         output.mkdir(parents=True, exist_ok=True)
         keys = ("stage", "clock", "computed")
         stages = [dict(zip(keys, row, strict=True)) for row in quickest]
-        write_json(output / "start.json", {"version": 1, "recipe": str(recipe), "stages": stages})
+        write_json(output / START_JSON, {"version": 1, "recipe": str(recipe), "stages": stages})
     return _table(quickest)
 
 
