@@ -26,7 +26,7 @@ def time_start(recipe: Path, output: Path | None = None) -> str:
     """Start a recipe several times, each in a process of its own that ends after the first step.
 
     Args:
-        recipe: The recipe.
+        recipe: Its file, or the name of one that comes with sdtune.
         output: Folder for start.json, if it is to be written.
 
     Returns:

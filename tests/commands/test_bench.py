@@ -103,6 +103,15 @@ def test_a_new_folder_is_no_link_to_nothing(tmp_path):
     assert "link to nothing" in (bench_problem(tmp_path / "link") or "")
 
 
+def test_a_recipe_is_started_by_its_name_from_any_folder(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sdtune.commands.starting._time_once", lambda recipe: [(str(recipe), 1, 1)])
+    assert main(["bench", "--start", "style_lora"]) == 0
+    assert "| style_lora | 1.00 | 1.00 |" in capsys.readouterr().out
+    assert main(["bench", "--start", "style_lroa"]) == 2
+    assert "did you mean `style_lora`?" in capsys.readouterr().err
+
+
 def test_growth_changes_one_thing(monkeypatch, tmp_path):
     asked = []
 
