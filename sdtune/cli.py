@@ -76,7 +76,8 @@ commands:
 `lightning run RECIPE.yaml ...` is the same as `sdtune fit --config RECIPE.yaml ...`.
 SDTUNE_TRACEBACK=1 shows where an error came from.
 Exit codes: 0 done; 1 it failed; 2 the call or the data is wrong; 3 `reproduce` found a difference;
-130, 143 ... stopped by a signal.
+130, 143 ... stopped by a signal. The pages of `watch` and `play`, which only a signal ends, end
+with 0.
 """
 
 _RUN_HELP = """\

@@ -60,6 +60,7 @@ def test_help_lists_every_command(capsys):
     assert cli.main(["--help"]) == 0
     printed = capsys.readouterr().out
     assert all(f"  {name} " in printed for name in cli.COMMANDS)
+    assert "`watch` and `play`, which only a signal ends, end\nwith 0." in printed
 
 
 def test_no_command_says_what_to_do_first(capsys):
