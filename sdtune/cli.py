@@ -19,7 +19,7 @@ from sdtune.commands.early_signals import Ended, ended_by_signals_early
 from sdtune.commands.errors import CallError, nearest
 from sdtune.commands.quick_imports import quick_imports
 from sdtune.files.line_list import cut_list
-from sdtune.files.printable_text import PrintableRecord, show
+from sdtune.files.printable_text import PrintableRecord, escape_unprintable, show
 
 __all__ = ["COMMANDS", "lightning_main", "main"]
 
@@ -76,7 +76,8 @@ commands:
 `lightning run RECIPE.yaml ...` is the same as `sdtune fit --config RECIPE.yaml ...`.
 SDTUNE_TRACEBACK=1 shows where an error came from.
 Exit codes: 0 done; 1 it failed; 2 the call or the data is wrong; 3 `reproduce` found a difference;
-130, 143 ... stopped by a signal.
+130, 143 ... stopped by a signal. The pages of `watch` and `play`, which only a signal ends, end
+with 0.
 """
 
 _RUN_HELP = """\
@@ -123,6 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 the run failed, 2 the call or the data is wrong, and 128 and a
         signal's number if it was stopped by one.
     """
+    escape_unprintable()
     words = sys.argv[1:] if arguments is None else list(arguments)
     return _exit_code(lambda: _main(words))
 
@@ -152,6 +154,7 @@ def lightning_main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 the run failed, 2 the call or the data is wrong, and 128 and a
         signal's number if it was stopped by one.
     """
+    escape_unprintable()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments[:1] == ["run"]:
         if len(arguments) > 1 and not arguments[1].startswith("-"):

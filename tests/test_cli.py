@@ -4,12 +4,14 @@ import subprocess
 import sys
 import time
 from importlib.util import find_spec
+from io import BytesIO, TextIOWrapper
 from types import SimpleNamespace
 
 import pytest
 
 import sdtune
 from sdtune import cli
+from sdtune.files.printable_text import show
 
 HELP = {
     "sdtune --help": "from sdtune.cli import main; main(['--help'])",
@@ -58,6 +60,7 @@ def test_help_lists_every_command(capsys):
     assert cli.main(["--help"]) == 0
     printed = capsys.readouterr().out
     assert all(f"  {name} " in printed for name in cli.COMMANDS)
+    assert "`watch` and `play`, which only a signal ends, end\nwith 0." in printed
 
 
 def test_no_command_says_what_to_do_first(capsys):
@@ -141,6 +144,16 @@ def test_errors_become_a_sentence_and_an_exit_code(error, code, printed, capsys,
     monkeypatch.setattr(cli, "_run", fail)
     assert cli.main(["fit"]) == code
     assert capsys.readouterr().err.startswith(printed)
+
+
+@pytest.mark.parametrize("command", [cli.main, cli.lightning_main])
+def test_what_a_terminal_cannot_show_fails_no_command(command, monkeypatch):
+    """Output that is redirected is of cp1252 on Windows."""
+    output = BytesIO()
+    monkeypatch.setattr(sys, "stdout", TextIOWrapper(output, encoding="cp1252"))
+    monkeypatch.setattr(cli, "_run", lambda *_: show("é ↑") or 0)
+    assert command(["run", "recipe.yaml"]) == 0
+    assert output.getvalue().decode("cp1252").split() == ["é", "\\u2191"]
 
 
 @pytest.mark.parametrize("words", ["--help", "recipes"])

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sdtune.adapters import registry
 from sdtune.files import tensor_file
+from sdtune.files.whole_weights import say_shapes
 
 __all__ = ["TensorComparison", "compare_adapters"]
 
@@ -26,10 +27,11 @@ class TensorComparison:
         sha256: Of the first one's tensors: names, types, shapes and values. A header's strings do
             not count.
         is_equal: Whether the other's is the same.
-        largest: The largest difference of two values; infinite if tensors have other shapes.
-        name: The tensor with it.
+        largest: The largest difference of two values, of tensors of one shape.
+        name: The tensor with it; empty if there is none of one shape in both.
         magnitude: The largest value of that tensor in the first file.
         apart: Tensors that only one of both has.
+        unlike: Tensors of another shape or type, each named with both.
     """
 
     before: Path
@@ -40,6 +42,7 @@ class TensorComparison:
     name: str = ""
     magnitude: float = 0.0
     apart: Sequence[str] = ()
+    unlike: Sequence[str] = ()
 
 
 def compare_adapters(before: Sequence[Path], folder: Path) -> list[TensorComparison]:
@@ -105,17 +108,38 @@ def _compare(before: Path, now: Path | None) -> TensorComparison:
     if _digest(new) == digest:
         return TensorComparison(before, now, digest, is_equal=True)
     apart = tuple(sorted(old.keys() ^ new.keys()))
-    shared = [(_difference(old[name], new[name]), name) for name in old.keys() & new.keys()]
-    largest, name = max(shared, default=(0.0, ""))
+    shared = sorted(old.keys() & new.keys())
+    unlike = tuple(filter(None, (_unlike(name, old[name], new[name]) for name in shared)))
+    found = [
+        (_difference(old[name], new[name]), name)
+        for name in shared
+        if old[name].shape == new[name].shape
+    ]
+    largest, name = max(found, default=(0.0, ""))
     magnitude = float(old[name].float().abs().max()) if name and old[name].numel() else 0.0
     return TensorComparison(
-        before, now, digest, False, largest=largest, name=name, magnitude=magnitude, apart=apart
+        before,
+        now,
+        digest,
+        is_equal=False,
+        largest=largest,
+        name=name,
+        magnitude=magnitude,
+        apart=apart,
+        unlike=unlike,
     )
 
 
-def _difference(old: Tensor, new: Tensor) -> float:
+def _unlike(name: str, old: Tensor, new: Tensor) -> str:
     if old.shape != new.shape:
-        return float("inf")
+        return f"`{name}`, {say_shapes(new.shape, old.shape)}"
+    if old.dtype != new.dtype:
+        types = (str(each.dtype).removeprefix("torch.") for each in (new, old))
+        return f"`{name}`, {' where '.join(types)} is expected"
+    return ""
+
+
+def _difference(old: Tensor, new: Tensor) -> float:
     return float((old.double() - new.double()).abs().max()) if old.numel() else 0.0
 
 

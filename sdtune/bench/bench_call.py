@@ -47,8 +47,9 @@ class BenchCall:
         devices: Processes that train together; more than one are timed without the plain loops.
         grow: What a step costs against one thing: `rank=4,16,64`, or `batch_size`, `resolution`,
             `pictures` or `devices` in its place.
-        start: A recipe: say where the time goes from the command to the first step.
-        output: Folder for bench.json, bench.md and bench.png; by default they are not written.
+        start: A recipe's file or name: say where the time goes from the command to the first step.
+        output: Folder for bench.json, bench.md and bench.png, with `--start` for start.json; by
+            default nothing is written. An earlier bench's are replaced, and no other files.
     """
 
     _: KW_ONLY

@@ -18,6 +18,7 @@ import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from sdtune.bench.bench_call import BenchCall, Precision, TechniqueName
+from sdtune.bench.bench_place import BENCH_JSON, BENCH_PLOT, BENCH_TEXT
 from sdtune.bench.ceiling import matmul_ceiling
 from sdtune.bench.growth import measure_growth, read_growth
 from sdtune.bench.machine import clock_words, describe_machine
@@ -155,10 +156,16 @@ class _Runner:
                 if value is not None
             ]
             command = [sys.executable, "-m", "sdtune", "bench", *words]
-            done = subprocess.run(command, env=environment, capture_output=True, text=True)
+            done = subprocess.run(
+                command,
+                env=environment,
+                capture_output=True,
+                text=True,
+                errors="backslashreplace",  # its encoding may be another
+            )
             if done.returncode:
                 raise ValueError(f"{shlex.join(command)} failed: {done.stderr[-500:]}")
-            [row] = read_json(Bench, Path(name) / "bench.json", VERSION).rows
+            [row] = read_json(Bench, Path(name) / BENCH_JSON, VERSION).rows
         return row
 
 
@@ -202,11 +209,12 @@ def _shared_folder() -> Iterator[Path]:
 
 
 def _tell(bench: Bench, output: Path | None) -> None:
+    if output is not None:  # first: whoever reads along may be gone
+        _write(bench, output)
+        draw_bench(bench, output / BENCH_PLOT)
     sys.stdout.write(bench_markdown(bench))
     if output is not None:
-        _write(bench, output)
-        draw_bench(bench, output / "bench.png")
-        sys.stdout.write(f"\nwritten: {output}/bench.json, bench.md, bench.png\n")
+        sys.stdout.write(f"\nwritten: {output}/{BENCH_JSON}, {BENCH_TEXT}, {BENCH_PLOT}\n")
 
 
 def _write(bench: Bench, output: Path | None) -> None:
@@ -214,8 +222,8 @@ def _write(bench: Bench, output: Path | None) -> None:
     if output is None:
         return
     output.mkdir(parents=True, exist_ok=True)
-    write_json(output / "bench.json", asdict(bench))
-    (output / "bench.md").write_text(bench_markdown(bench), encoding="utf-8")
+    write_json(output / BENCH_JSON, asdict(bench))
+    (output / BENCH_TEXT).write_text(bench_markdown(bench), encoding="utf-8")
 
 
 def _is_first() -> bool:

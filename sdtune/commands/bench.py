@@ -4,12 +4,15 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sdtune.bench.bench_call import BenchCall
+from sdtune.bench.bench_place import bench_problem
 from sdtune.commands.call import read_call
+from sdtune.commands.errors import CallError
 from sdtune.commands.quiet import (
     quiet_loader_advice,
     quiet_misleading_messages,
     quiet_trainers,
 )
+from sdtune.commands.recipe import recipe_file
 from sdtune.commands.tools import refusing
 from sdtune.files.printable_text import show
 
@@ -73,7 +76,10 @@ def _problems(
         yield f"Expected `--resolution` to be a multiple of 8, but got {resolution}."
     if compile_blocks and not compile:
         yield "Expected `--compile_blocks` to be given with `--compile`, but it is not."
-    if output is not None and output.exists() and not output.is_dir():
-        yield f"Expected `--output` to name a folder, but {output} is a file."
-    if start is not None and not start.is_file():
-        yield f"Expected `--start` to be a recipe, but there is no {start}."
+    if output is not None and (problem := bench_problem(output, is_start=start is not None)):
+        yield problem
+    if start is not None:
+        try:
+            recipe_file(start)
+        except CallError as error:
+            yield from error.problems

@@ -269,17 +269,18 @@ def _carry_out(
 def _write(
     comparison: Comparison, results: Sequence[ComparedRun], command: str, publish: Path | None
 ) -> list[str]:
-    """Show and write the results; return why figures could not be drawn, a sentence each."""
+    """Write and show the results; return why figures could not be drawn, a sentence each."""
     tables = build_tables(comparison, results)
     output = Path(comparison.output)
-    for table in tables:
-        show("", table.title, "", *markdown(table).split("\n"))
     figures = draw_figures(comparison.figures, results)
     written = [
         write_markdown(comparison, results, tables, figures, command, folder)
         for folder in (output, *([publish] if publish else []))
     ]
     written.append(write_page(comparison, results, tables, figures, output / REPORT))
+    # only now: whoever reads along may be gone, and the results are there all the same
+    for table in tables:
+        show("", table.title, "", *markdown(table).split("\n"))
     for path in written:
         show(f"results:     {path}")
     show(f"curves:      tensorboard --logdir {comparison.output}")

@@ -1,6 +1,7 @@
 """`sdtune estimate`: the memory that a recipe takes, counted, and the time, by its first steps."""
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -143,7 +144,7 @@ def _read(words: Sequence[str]) -> dict[str, Any]:
     try:
         data = cli.parser.instantiate(Namespace(data=config.data)).data
     except (ArgumentError, OSError, RuntimeError, TypeError, ValueError) as error:
-        check = f"`sdtune check {words[1]}` with the same options lists what is wrong."
+        check = f"`sdtune check {shlex.quote(words[1])}` with the same options lists what is wrong."
         raise CallError([f"`data` cannot be built: {check}"]) from error
     values: dict[str, Any] = {"model": import_chosen(config.get("model")), "data": data}
     for part in ("model", "data"):

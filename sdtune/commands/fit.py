@@ -144,7 +144,7 @@ def _story(trainer: Trainer, logger: TensorBoardLogger, arguments: Sequence[str]
         rows["adapter"] = folder.adapter
     if folder.report.is_file():
         rows["report"] = folder.report
-    rows["curves"] = f"tensorboard --logdir {os.path.relpath(logger.save_dir)}"
+    rows["curves"] = shlex.join(["tensorboard", "--logdir", os.path.relpath(logger.save_dir)])
     if trainer.state.status == TrainerStatus.INTERRUPTED and folder.checkpoints:
         given = [(name, value) for name, value in options(arguments) if name not in CALL_KEYS]
         words = [f"--{name}={value}" for name, value in given]

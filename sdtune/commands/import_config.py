@@ -1,5 +1,6 @@
 """`sdtune import-config`: a recipe from the configuration of another trainer."""
 
+import shlex
 from pathlib import Path
 
 from sdtune.commands.errors import CallError
@@ -45,4 +46,4 @@ def import_config(config: Path, *, dataset: Path | None = None, to: Path | None 
             file.write(recipe.text())
     except OSError as error:
         raise CallError([f"Expected to write `{to}`, but {error.strerror}."]) from error
-    show(*recipe.lists(), f"recipe: {to}", f"next:   sdtune check {to}")
+    show(*recipe.lists(), f"recipe: {to}", f"next:   {shlex.join(['sdtune', 'check', str(to)])}")

@@ -15,6 +15,9 @@ _PORTS = range(1024, 65536)
 def ended_by_signals() -> Iterator[Event]:
     """Let Ctrl-C, a closed terminal and SIGTERM end the page, and not the process at once.
 
+    A page has no other end, so one that is ended by them is done, and the exit code is 0, as that
+    of servers whom a system stops.
+
     Yields:
         What is set by them.
     """

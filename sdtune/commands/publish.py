@@ -1,6 +1,8 @@
 """`sdtune publish`: a folder that is ready to upload to a hub, made of a run."""
 
 import re
+import shlex
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from sdtune.files.new_file import new_file_problem
 from sdtune.files.printable_text import show
 from sdtune.run_folder.layout import RunFolder
 
-__all__ = ["problems", "publish"]
+__all__ = ["hub_name", "problems", "publish"]
 
 _KNOWN = """
 afl-3.0 agpl-3.0 apache-2.0 apple-amlr apple-ascl artistic-2.0 bigcode-openrail-m
@@ -29,6 +31,11 @@ unlicense wtfpl zlib
 _LICENSES = frozenset(_KNOWN.split())
 _USUAL = "apache-2.0, mit, cc-by-4.0, cc-by-sa-4.0, creativeml-openrail-m"
 _NAME = re.compile(r"[\w.+-]{1,100}")
+
+# of names on the hub: https://huggingface.co/docs/huggingface_hub/package_reference/utilities
+_NO_NAME, _DOUBLED = re.compile(r"[^\w.-]+", re.ASCII), re.compile(r"-{2,}|\.{2,}")
+_NO_END = re.compile(r"(?:\.git|[-.])+$")
+_LONGEST = 96
 
 
 def publish(
@@ -73,7 +80,22 @@ def publish(
             base_model=base_model,
         )
     show(f"folder:  {folder}")
-    show(f"upload:  hf upload OWNER/{folder.name} {folder}")
+    show(f"upload:  {shlex.join(['hf', 'upload', f'OWNER/{hub_name(folder.name)}', str(folder)])}")
+
+
+def hub_name(folder: str) -> str:
+    """Make a name that the hub takes of a folder's.
+
+    Args:
+        folder: Its name.
+
+    Returns:
+        At most 96 letters, digits, `.`, `_` and `-` of ASCII, accents and doubled or outer signs
+        left out; NAME if nothing is left.
+    """
+    plain = unicodedata.normalize("NFKD", folder).encode("ascii", "ignore").decode()
+    name = _DOUBLED.sub(lambda found: found[0][0], _NO_NAME.sub("-", plain)).lstrip("-.")
+    return _NO_END.sub("", name[:_LONGEST]) or "NAME"
 
 
 def problems(

@@ -169,12 +169,18 @@ def _outcome(found: "TensorComparison") -> str:
         return f"equal: {found.before} and {found.now}, sha256 of tensors {found.sha256}"
     if found.now is None:
         return f"not equal: no file of the format of {found.before} was written"
-    line = (
-        f"not equal: {found.before} and {found.now}; the largest difference is "
-        f"{found.largest:.3g}, in `{found.name}`, whose largest value is {found.magnitude:.3g}"
-    )
-    are = counted(len(found.apart), "tensor is", "tensors are")
-    return f"{line}; {are} in one alone" if found.apart else line
+    parts = [f"not equal: {found.before} and {found.now}"]
+    if found.unlike:
+        are = counted(len(found.unlike), "tensor is", "tensors are")
+        parts.append(f"{are} of another shape or type, such as {found.unlike[0]}")
+    if found.name:
+        parts.append(
+            f"the largest difference is {found.largest:.3g}, in `{found.name}`, whose largest "
+            f"value is {found.magnitude:.3g}"
+        )
+    if found.apart:
+        parts.append(f"{counted(len(found.apart), 'tensor is', 'tensors are')} in one alone")
+    return "; ".join(parts)
 
 
 def _listed(title: str, lines: Sequence[str]) -> list[str]:

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sdtune.bench.bench_place import START_JSON
 from sdtune.commands.quick_imports import quick_imports
 from sdtune.files.json_file import write_json
-from sdtune.files.printable_text import show
+from sdtune.files.printable_text import escape_unprintable, show
 
 __all__ = ["main", "time_start"]
 
@@ -25,7 +26,7 @@ def time_start(recipe: Path, output: Path | None = None) -> str:
     """Start a recipe several times, each in a process of its own that ends after the first step.
 
     Args:
-        recipe: The recipe.
+        recipe: Its file, or the name of one that comes with sdtune.
         output: Folder for start.json, if it is to be written.
 
     Returns:
@@ -41,7 +42,7 @@ def time_start(recipe: Path, output: Path | None = None) -> str:
         output.mkdir(parents=True, exist_ok=True)
         keys = ("stage", "clock", "computed")
         stages = [dict(zip(keys, row, strict=True)) for row in quickest]
-        write_json(output / "start.json", {"version": 1, "recipe": str(recipe), "stages": stages})
+        write_json(output / START_JSON, {"version": 1, "recipe": str(recipe), "stages": stages})
     return _table(quickest)
 
 
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         The exit code, 1: a run that starts ends this process with 0.
     """
+    escape_unprintable()
     recipe, root = arguments
     clock = _Clock()
     with quick_imports():
@@ -128,7 +130,13 @@ def _time_once(recipe: Path) -> list[tuple[str, float, float]]:
     environment = {**os.environ, "SDTUNE_BENCH_BEGUN": str(time.time())}
     with tempfile.TemporaryDirectory() as root:
         command = [sys.executable, "-m", "sdtune.commands.starting", str(recipe), root]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="backslashreplace",  # its encoding may be another
+        )
     if done.returncode:
         raise ValueError(f"{recipe} does not start: {done.stderr.strip()[-500:]}")
     stages = json.loads(done.stdout.splitlines()[-1])

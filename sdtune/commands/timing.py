@@ -11,6 +11,7 @@ from typing import Any
 
 from sdtune.commands.errors import CallError
 from sdtune.files.json_file import write_json
+from sdtune.files.printable_text import escape_unprintable
 from sdtune.files.text_file import parse_json_text, read_text
 
 __all__ = ["main", "time_run"]
@@ -58,6 +59,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         The exit code: 0, or 2 if the recipe does not run, which is written down too.
     """
+    escape_unprintable()
     until, root, *words = arguments
     path = Path(root) / _FOUND
     try:
@@ -108,7 +110,13 @@ def _run(words: Sequence[str], until: str) -> dict[str, Any]:
     environment = {**os.environ, _BEGUN: str(time.time())}
     with tempfile.TemporaryDirectory(prefix="sdtune_estimate_") as root:
         command = [sys.executable, "-m", "sdtune.commands.timing", until, root, *words]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="backslashreplace",  # its encoding may be another
+        )
         path = Path(root) / _FOUND
         found: Any = parse_json_text(read_text(path)) if path.is_file() else {}
     if done.returncode or not found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,8 @@ def _one(subsets: Sequence[Subset], kind: str, settings: KohyaSettings) -> Subse
     first = next(each.folder for each in subsets if _prompt(each))
     raise UnfitError(
         f"{words}, or several that all have captions (`{first}` has none, and `class_tokens`, in "
-        f"their place, are one text for all pictures: `sdtune caption {first}` writes captions)"
+        f"their place, are one text for all pictures: `sdtune caption {shlex.quote(first)}` writes "
+        "captions)"
     )
 
 

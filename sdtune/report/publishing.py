@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -171,8 +172,8 @@ def _scored(run: ReportedRun, source: Path) -> Checkpoint | None:
         return None
     if source.name == BEST and run.misplaced_best is not None:
         raise ValueError(
-            f"{run.misplaced_best} Run `sdtune evaluate {run.folder}` to have the two agree, or "
-            "name a `--checkpoint`."
+            f"{run.misplaced_best} Run `sdtune evaluate {shlex.quote(str(run.folder))}` to have "
+            "the two agree, or name a `--checkpoint`."
         )
     tuned, best = run.evaluation.tuned, run.evaluation.best
     step = run.step_of_adapter(source)

@@ -1,6 +1,6 @@
 import torch
 
-from sdtune.adapters.tensor_comparison import compare_adapters
+from sdtune.adapters.tensor_comparison import _compare, compare_adapters
 from sdtune.files import tensor_file
 
 WORD = {"<erica>": torch.arange(8.0).reshape(2, 4)}
@@ -29,11 +29,22 @@ def test_other_shapes_and_types_are_not_equal(tmp_path):
     tensor_file.write(tmp_path / "a.safetensors", WORD, {})
     tensor_file.write(tmp_path / "b" / "x.safetensors", {"<erica>": WORD["<erica>"][:1]}, {})
     (found,) = compare_adapters([tmp_path / "a.safetensors"], tmp_path / "b")
-    assert found.largest == float("inf")
+    assert (found.largest, found.name) == (0, "")
+    assert found.unlike == ("`<erica>`, 1 x 4 where 2 x 4 is expected",)
     tensor_file.write(tmp_path / "c" / "x.safetensors", {"<erica>": WORD["<erica>"].half()}, {})
     (found,) = compare_adapters([tmp_path / "a.safetensors"], tmp_path / "c")
     assert not found.is_equal
-    assert found.largest == 0
+    assert (found.largest, found.name) == (0, "<erica>")
+    assert found.unlike == ("`<erica>`, float16 where float32 is expected",)
+
+
+def test_beside_another_shape_the_largest_difference_is_of_the_others(tmp_path):
+    one, zero = torch.ones(2, 4), torch.zeros(2, 4)
+    tensor_file.write(tmp_path / "a.safetensors", {"a": one, "b": zero}, {})
+    tensor_file.write(tmp_path / "b.safetensors", {"a": one[:1], "b": zero + 3}, {})
+    found = _compare(tmp_path / "a.safetensors", tmp_path / "b.safetensors")
+    assert (found.largest, found.name) == (3.0, "b")
+    assert found.unlike == ("`a`, 1 x 4 where 2 x 4 is expected",)
 
 
 def test_of_several_words_the_same_one_is_compared(tmp_path):

@@ -105,6 +105,17 @@ def test_a_comparison_ends_with_a_table_and_is_not_repeated(toys, started, capsy
     assert len(started) == 4
 
 
+def test_a_reader_who_has_gone_takes_no_results_along(toys, started, monkeypatch):
+    def show(*lines, **_):
+        if any(str(line).startswith("| run") for line in lines):
+            raise OSError("nobody reads this")
+
+    monkeypatch.setattr(comparing, "show", show)
+    assert main(["compare", toys, "--budget-steps", "2"]) == 1
+    for name in ("README.md", "comparison.json", "report.html"):
+        assert Path("runs/toys", name).is_file()
+
+
 def test_a_readme_of_the_users_is_refused_before_the_first_run(toys, started, capsys):
     Path("README.md").write_text("mine", encoding="utf-8")
     for options in (["--publish=."], ["--output=."], ["--output=.", "--publish=."]):

@@ -8,7 +8,9 @@ import pytest
 import torch
 import yaml
 
+from sdtune.adapters.tensor_comparison import TensorComparison
 from sdtune.cli import main
+from sdtune.commands.reproduce import _outcome
 from sdtune.files import tensor_file
 from sdtune.run_folder.training_record import RECORD_KEY
 from tests.picture_folders import make_picture_folder
@@ -200,3 +202,13 @@ def test_a_file_without_a_record_says_so(here, tmp_path, capsys):
     tensor_file.write(tmp_path / "word.safetensors", {"<a>": torch.ones(1, 4)}, {})
     assert main(["reproduce", str(tmp_path / "word.safetensors")]) == 2
     assert "to hold a record of its training, but it has none" in capsys.readouterr().err
+
+
+def test_another_shape_is_told_by_both_and_is_no_difference_of_values():
+    found = TensorComparison(
+        Path("a"), Path("b"), "", is_equal=False, unlike=["`x`, 2 where 4 is expected", "y"]
+    )
+    assert _outcome(found) == (
+        "not equal: a and b; 2 tensors are of another shape or type, such as `x`, 2 where 4 is "
+        "expected"
+    )

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from huggingface_hub.utils import validate_repo_id
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from sdtune.cli import main
+from sdtune.commands.publish import hub_name
 from sdtune.files import tensor_file
 from sdtune.report.publishing import private_words, publish_run
 from sdtune.report.run_report import write_report
@@ -240,12 +242,30 @@ def test_the_command_says_how_to_upload(run, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["publish", str(run), "--to", "discs", "--license", "mit"]) == 0
     assert "hf upload OWNER/discs discs" in capsys.readouterr().out
+    assert main(["publish", str(run), "--to", "pub é pub", "--license", "mit"]) == 0
+    assert "hf upload OWNER/pub-e-pub 'pub é pub'" in capsys.readouterr().out
     words = ["--to", "named", "--license", "other", "--license_name", "my-own"]
     assert main(["publish", str(run), *words]) == 0
     front = (tmp_path / "named" / "README.md").read_text()
     assert "\nlicense: other\nlicense_name: my-own\n" in front
     assert main(["publish", str(tmp_path), "--to", "x", "--license", "mit"]) == 2
     assert "Expected a run folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("style_1.0", "style_1.0"),
+        ("pub é pub é", "pub-e-pub-e"),
+        ("-a--b..c-.git", "a-b.c"),
+        ("a.git.git", "a"),
+        ("絵", "NAME"),
+        ("x" * 95 + ".y", "x" * 95),
+    ],
+)
+def test_a_name_is_one_that_the_hub_takes(folder, name):
+    assert hub_name(folder) == name
+    validate_repo_id(f"OWNER/{name}")
 
 
 @pytest.mark.parametrize("place", ["samples", "adapter/best/peft/unet", "evaluation"])
