@@ -1,6 +1,7 @@
 """`sdtune import-config`: a recipe from the configuration of another trainer."""
 
 import shlex
+import sys
 from pathlib import Path
 
 from sdtune.commands.errors import CallError
@@ -36,6 +37,13 @@ def import_config(config: Path, *, dataset: Path | None = None, to: Path | None 
     """
     recipe = import_kohya(read_kohya(config, dataset))
     if to is None:
+        encoding = sys.stdout.encoding or "utf-8"
+        try:
+            recipe.text().encode(encoding)
+        except UnicodeEncodeError as error:  # escaped, it would be another recipe
+            raise CallError(
+                [f"Expected `--to`, for the output is {encoding}, which lacks a letter of it."]
+            ) from error
         show(*recipe.text().rstrip("\n").split("\n"))
         return
     if problem := new_file_problem(to):

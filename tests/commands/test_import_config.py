@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sys
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
@@ -97,6 +99,15 @@ def test_without_to_the_recipe_is_printed(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert printed.startswith("# From train.toml of kohya's sd-scripts")
     assert "\nmodel:\n  class_path: sdtune.LoRAStyleModule\n" in printed
+
+
+def test_a_recipe_that_the_output_cannot_hold_is_not_printed(tmp_path, capsys, monkeypatch):
+    written = config(tmp_path, **{**LORA, "output_name": "\N{CYRILLIC SMALL LETTER ZHE}"})
+    output = BytesIO()
+    monkeypatch.setattr(sys, "stdout", TextIOWrapper(output, encoding="cp1252"))
+    assert main(["import-config", str(written)]) == 2
+    assert "Expected `--to`, for the output is cp1252" in capsys.readouterr().err
+    assert output.getvalue() == b""
 
 
 def test_nothing_is_overwritten(tmp_path, capsys):
