@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch.callbacks import BatchSizeFinder
+from torch.utils.data import DataLoader, TensorDataset
 
 from sdtune.data.style import StyleDataModule
 from sdtune.functional import Stream, counter_randint, counter_randn, min_snr_weights
@@ -244,3 +245,24 @@ def test_a_schedule_ends_with_the_run_whose_size_of_batches_was_found(
     assert data.batch_size > 1
     assert trainer.global_step == schedule.max_steps
     assert schedule.get_last_lr() == [0.0]
+
+
+@pytest.mark.parametrize("missing", ["index", "caption", "moments"])
+def test_a_batch_of_another_loader_that_lacks_something_is_refused_in_one_sentence(
+    missing: str, micro_sd: Path
+) -> None:
+    module, batch = small_module(micro_sd), small_batch()
+    del batch[missing]
+    message = (
+        f"Expected a batch to be a dict with .*`index`.*but the loader gives `{next(iter(batch))}`"
+    )
+    with pytest.raises(ValueError, match=message):
+        module.training_step(batch, 0)
+    with pytest.raises(ValueError, match=message):
+        module.validation_step(batch, 0)
+
+
+def test_a_batch_that_is_no_dict_is_refused_in_one_sentence(micro_sd: Path) -> None:
+    loader = DataLoader(TensorDataset(torch.zeros(2, 3, 64, 64)))
+    with pytest.raises(ValueError, match=r"Expected a batch to be a dict .* gives a list: let"):
+        quiet_trainer(max_steps=1).fit(LoRAStyleModule(str(micro_sd), rank=2), loader)
