@@ -3,11 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
-__all__ = ["sample_names", "whole_numbers"]
+__all__ = ["checked_batch", "sample_names", "whole_numbers"]
+
+Batch = TypeVar("Batch", bound=Mapping[str, Any])
+
+
+def checked_batch(batch: Batch) -> Batch:
+    """Check that a batch holds what a step reads, for a loader may be anybody's.
+
+    Args:
+        batch: As a training step gets it.
+
+    Returns:
+        The same batch.
+
+    Raises:
+        ValueError: If an entry is missing.
+    """
+    held = batch.keys() if isinstance(batch, Mapping) else ()
+    if "index" in held and "caption" in held and ("pixel_values" in held or "moments" in held):
+        return batch
+    told = ", ".join(f"`{each}`" for each in held) if held else f"a {type(batch).__name__}"
+    raise ValueError(
+        "Expected a batch to be a dict with `pixel_values` (B, 3, H, W) in [-1, 1], `caption` (B "
+        "texts) and `index` (B whole numbers that tell pictures apart, such as their places in the "
+        f"data set), but the loader gives {told}: let its data set return a dict with these."
+    )
 
 
 def whole_numbers(indices: Iterable[Any]) -> list[int]:

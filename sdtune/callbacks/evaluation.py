@@ -254,7 +254,9 @@ class EvaluationCallback(PeriodicCallback):
             style_pictures=self.style_pictures,
             cache=self.cache_dir,
         )
-        past = self._past(self._resumed_run, trainer.global_step) if self._resumed_run else None
+        # a Trainer that fits once more goes on in the folder of its run
+        old = self._resumed_run or (self.folder.parent if trainer.global_step else None)
+        past = None if old is None else self._past(old, trainer.global_step)
         with undisturbed(trainer, pl_module), self._drawing.lead(self._draws(technique)) as draws:
             evaluator.begin(
                 technique.model,

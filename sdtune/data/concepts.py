@@ -15,6 +15,7 @@ from sdtune.data.concept import Concept
 from sdtune.data.concept_dataset import ConceptDataset
 from sdtune.data.concept_module import ConceptPicturesModule
 from sdtune.data.mixed_pictures import MixedPictures, Mixture
+from sdtune.data.module_checks import settings_of
 from sdtune.data.pictures import Picture, PictureDataset
 
 __all__ = ["ConceptsDataModule"]
@@ -60,6 +61,10 @@ class ConceptsDataModule(ConceptPicturesModule):
     ) -> None:
         if not concepts:
             raise ValueError("Expected `concepts` to hold one or more, but got none.")
+        concepts = [
+            settings_of(f"concepts[{number}]", Concept, each)
+            for number, each in enumerate(concepts)
+        ]
         super().__init__(
             concepts,
             [

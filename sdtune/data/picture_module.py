@@ -20,7 +20,7 @@ from sdtune.data.buckets import DEFAULT_BUCKETS, BucketSettings
 from sdtune.data.caption_rules import CaptionRules
 from sdtune.data.keeps_features import KeepsFeatures
 from sdtune.data.left_out import left_out_notes, list_left_out
-from sdtune.data.module_checks import check_buckets, check_crop, check_resolution
+from sdtune.data.module_checks import check_buckets, check_crop, check_resolution, settings_of
 from sdtune.data.order import Batches, BatchOrder, FixedBatchOrder, ResumableLoader, as_it_is
 from sdtune.data.pictures import Crop, Picture, PictureDataset, crops_note
 from sdtune.data.problems import DataError, OnProblem, check_on_problem
@@ -111,9 +111,9 @@ class PictureDataModule(KeepsFeatures):
         seed: int = 42,
     ) -> None:
         super().__init__()
-        # a subclass's own arguments too. Plain values alone: a class of ours in a checkpoint would
-        # need pickle to be read back. The seed is the model's hyperparameter too, and Lightning
-        # refuses two values for one name
+        buckets = settings_of("buckets", BucketSettings, buckets)
+        # a subclass's own arguments too, in plain values: a class of ours would need pickle to be
+        # read back. The seed is the model's too, and Lightning refuses two values for one name
         ignored = ["seed", "cache_dir", "num_workers", "buckets"]
         self.save_hyperparameters(ignore=[*self.made, *ignored], frame=currentframe())
         check_types(type(self), {**self.hparams, "seed": seed, "num_workers": num_workers})

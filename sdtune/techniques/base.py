@@ -14,7 +14,7 @@ from torch import Tensor
 from sdtune._arguments import whole_signature
 from sdtune._checks import check_all, check_not_negative, check_positive, check_types
 from sdtune._run_steps import may_train, total_steps
-from sdtune._samples import sample_names
+from sdtune._samples import checked_batch, sample_names
 from sdtune.functional import (
     Stream,
     add_noise,
@@ -207,7 +207,7 @@ class DiffusionFineTuningModule(DrawingModule):
             To Lightning `loss`, the mean, with the class pictures' as the prior weighs it; to
             callbacks each picture's: `sample_losses` (B,), detached, and `timesteps` (B,) int64.
         """
-        count = len(batch["index"])
+        count = len(checked_batch(batch)["index"])
         losses, timesteps = self.training_losses(self.prior.joined(batch) if self.prior else batch)
         counted = weighed(losses, batch.get("sample_weights"))
         loss, class_losses = counted[:count].mean(), counted[count:]
@@ -240,7 +240,7 @@ class DiffusionFineTuningModule(DrawingModule):
         Returns:
             (B,) float32, and the timesteps (B,) int64.
         """
-        draws = self._draws(batch, number)
+        draws = self._draws(checked_batch(batch), number)
         latents = self._latents(batch, draws)
         noise = self._noise(latents, draws)
         timesteps = self._timesteps(draws)
@@ -258,7 +258,7 @@ class DiffusionFineTuningModule(DrawingModule):
         400, 600 and 800 of 1000), so that the curve falls when the model learns and is otherwise
         still.
         """
-        latents = self._latents(batch)
+        latents = self._latents(checked_batch(batch))
         total = self.model.num_train_timesteps
         losses = []
         for level, share in enumerate(_VALIDATION_LEVELS):

@@ -84,7 +84,7 @@ def fill_features(
     """Encode a share of some data, without training, for runs that come later.
 
     Args:
-        module: A technique, not loaded yet.
+        module: A technique, loaded or not.
         encode: Turns captions into their conditioning, as the technique does it.
         data: A data module of pictures.
         precision: The Trainer's, which names the dtype of the text encoders.

@@ -15,7 +15,7 @@ from sdtune._checks import shortened
 from sdtune._prompt_fields import Subject
 from sdtune._wording import counted
 from sdtune.adapters.words import Placeholder
-from sdtune.models import Conditioning, PromptCache, load_tokenizers
+from sdtune.models import Conditioning, PromptCache, StableDiffusion, load_tokenizers
 from sdtune.models.prompt_chunks import split_prompts
 from sdtune.models.skeleton import find_resolution
 from sdtune.models.substitution import substitute
@@ -176,6 +176,11 @@ class PromptEncodingModule(WatchedModule):
             ),
             *rest,
         ]
+
+    def build_on(self, model: StableDiffusion) -> None:
+        """Forget what another model has encoded, and add what learns, see `TunedModelModule`."""
+        self._prompts = PromptCache()
+        super().build_on(model)
 
     def encode_once(self, data: object) -> None:
         """Encode what does not change, and let encoders leave the device that have no more to do.

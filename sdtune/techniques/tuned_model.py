@@ -161,21 +161,29 @@ class TunedModelModule(AveragedWeightsModule):
         adapters = [one for each in self.learns for one in each.adapters(self.model)]
         return AdapterSet(*adapters, metadata=self.adapter_metadata())
 
-    def load_base(self, dtype: torch.dtype = torch.float32) -> None:
-        """Load the base and add what learns; does nothing the second time.
+    def load_base(self, dtype: torch.dtype | None = None) -> None:
+        """Load the base and add what learns; nothing is done where that is so already.
+
+        A base of another type is loaded anew, for what was rounded cannot be had back. What has
+        been learned is kept.
 
         Args:
-            dtype: Floating type of the frozen UNet and text encoders. The VAE stays float32: in
-                half precision some pictures overflow it, and it is out of the training loop.
+            dtype: Floating type of the frozen UNet and text encoders; None is that of a base which
+                is loaded, and else float32. The VAE stays float32: in half precision some pictures
+                overflow it, and it is out of the training loop.
         """
-        if "model" in self._modules:
-            return
         if any(each.needs_float32 for each in self.learns):
             dtype = torch.float32
+        is_loaded = "model" in self._modules
+        if is_loaded and dtype in (None, self.model.dtype):
+            return
+        learned = self.state_dict() if is_loaded else None
         # the Trainer may have set another one; each one set costs at every call of torch
         on_cpu = torch.get_default_device() == torch.device("cpu")
         with nullcontext() if on_cpu else torch.device("cpu"):
-            self.build_on(load(self.base, dtype, vae_dtype=torch.float32))
+            self.build_on(load(self.base, dtype or torch.float32, vae_dtype=torch.float32))
+        if learned is not None:
+            super().load_state_dict(learned)
 
     def build_on(self, model: StableDiffusion) -> None:
         """Quantise a model, which may be without values, add what learns, and freeze the rest."""

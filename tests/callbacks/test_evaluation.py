@@ -249,6 +249,27 @@ def test_a_resumed_run_keeps_its_past_and_drops_a_future_that_is_given_up(
     assert contents(elsewhere / "adapter" / "best") == contents(run / "adapter" / "best")
 
 
+def test_a_trainer_that_fits_once_more_goes_on_with_the_scores_of_its_run(
+    tmp_path, micro_sd, clip, pictures
+):
+    technique, keeper = TinyLoRA(str(micro_sd)), AdapterCheckpoint(2)
+    trainer = make_trainer(tmp_path, callback(clip, tmp_path), keeper, max_steps=2)
+    data = FakeData(validate=False)
+    data.train_dataset, data.val_dataset = (
+        SimpleNamespace(pictures=each) for each in (pictures, [])
+    )
+    trainer.fit(technique, data)
+    before = Evaluation.load(tmp_path)
+    trainer.fit_loop.epoch_loop.max_steps = 4
+    trainer.fit(technique, data)
+    record = Evaluation.load(tmp_path)
+    assert technique.calls == [(0, False), (2, True), (4, True)]
+    assert [each.step for each in record.checkpoints] == [0, 2, 4]
+    assert record.checkpoints[:2] == before.checkpoints
+    assert record.best.label == "step_000002"
+    assert contents(tmp_path / "adapter" / "best") == contents(keeper.folder_of(2))
+
+
 @pytest.mark.slow
 def test_the_last_step_of_a_killed_run_is_scored_when_it_is_resumed(
     tmp_path, micro_sd, clip, pictures, monkeypatch

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import BatchSizeFinder
+from torch.utils.data import DataLoader, TensorDataset
 
 from sdtune.data.style import StyleDataModule
 from sdtune.functional import Stream, counter_randint, counter_randn, min_snr_weights
@@ -224,3 +226,43 @@ def test_who_makes_a_technique_is_not_kept_by_it() -> None:
         assert use()() is None
     finally:
         gc.enable()
+
+
+def test_a_schedule_ends_with_the_run_whose_size_of_batches_was_found(
+    micro_sd: Path, data: StyleDataModule
+) -> None:
+    """An epoch has as many batches as the size that was found gives, within the Trainer's limit."""
+    data.batch_size = 1
+    module = LoRAStyleModule(str(micro_sd), rank=2, lr_schedule="linear")
+    trainer = quiet_trainer(
+        max_steps=-1,
+        max_epochs=2,
+        limit_train_batches=0.5,
+        callbacks=[BatchSizeFinder(max_trials=1, steps_per_trial=1, init_val=2, margin=0.0)],
+    )
+    trainer.fit(module, data)
+    schedule = trainer.lr_scheduler_configs[0].scheduler
+    assert data.batch_size > 1
+    assert trainer.global_step == schedule.max_steps
+    assert schedule.get_last_lr() == [0.0]
+
+
+@pytest.mark.parametrize("missing", ["index", "caption", "moments"])
+def test_a_batch_of_another_loader_that_lacks_something_is_refused_in_one_sentence(
+    missing: str, micro_sd: Path
+) -> None:
+    module, batch = small_module(micro_sd), small_batch()
+    del batch[missing]
+    message = (
+        f"Expected a batch to be a dict with .*`index`.*but the loader gives `{next(iter(batch))}`"
+    )
+    with pytest.raises(ValueError, match=message):
+        module.training_step(batch, 0)
+    with pytest.raises(ValueError, match=message):
+        module.validation_step(batch, 0)
+
+
+def test_a_batch_that_is_no_dict_is_refused_in_one_sentence(micro_sd: Path) -> None:
+    loader = DataLoader(TensorDataset(torch.zeros(2, 3, 64, 64)))
+    with pytest.raises(ValueError, match=r"Expected a batch to be a dict .* gives a list: let"):
+        quiet_trainer(max_steps=1).fit(LoRAStyleModule(str(micro_sd), rank=2), loader)

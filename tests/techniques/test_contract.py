@@ -154,6 +154,25 @@ def test_a_checkpoint_is_small_names_its_base_and_is_gone_on_from_exactly(
     assert_equal_states(whole, second)
 
 
+@RESUMED
+def test_what_was_learned_in_half_precision_is_gone_on_with_in_float32(
+    build: Build, base: Path, folder: Path, tmp_path: Path
+) -> None:
+    """Nothing that was rounded for the first Trainer is left for the second."""
+    module, fresh = build(str(base)), build(str(base))
+    _fit(module, folder, tmp_path, max_steps=1, precision="bf16-mixed")
+    fresh.load_base()
+    fresh.load_state_dict(module.state_dict())
+    frozen, learned = _frozen(fresh), _learned(module)
+    module.load_base(torch.float32)
+    assert all(value.equal(learned[name]) for name, value in _learned(module).items())
+    for name, value in _frozen(module).items():
+        assert torch.equal(value, frozen[name]), name
+    _fit(module, folder, tmp_path, max_steps=1)
+    _fit(fresh, folder, tmp_path, max_steps=1)
+    assert_equal_states(module, fresh)
+
+
 @pytest.mark.parametrize("name", ["lora", pytest.param("dreambooth_full", marks=pytest.mark.slow)])
 def test_a_checkpoint_of_another_base_is_refused(
     name: str, micro_sd: Path, folder: Path, tmp_path: Path

@@ -42,6 +42,43 @@ def test_mixed_precision_keeps_the_adapter_in_float32(
     assert {value.dtype for value in module.state_dict().values()} == {torch.float32}
 
 
+def test_pictures_before_training_change_neither_its_precision_nor_what_it_learns(
+    micro_sd: Path, data: StyleDataModule
+) -> None:
+    plain, drawn = (LoRAStyleModule(str(micro_sd), rank=2, learning_rate=1e-2) for _ in range(2))
+    drawn.generate(["a disc"], [0], num_inference_steps=1)
+    assert drawn.model.dtype == torch.float32
+    for module in (plain, drawn):
+        quiet_trainer(precision="bf16-mixed").fit(module, data)
+        assert module.model.dtype == torch.bfloat16
+    assert_equal_states(plain, drawn)
+
+
+def test_what_was_trained_in_half_precision_is_validated_in_float32(
+    micro_sd: Path, data: StyleDataModule
+) -> None:
+    """Prompts too: those that were encoded for training are not looked up."""
+    module, fresh = (LoRAStyleModule(str(micro_sd), rank=2, learning_rate=1e-2) for _ in range(2))
+    quiet_trainer(precision="bf16-mixed").fit(module, data)
+    fresh.load_state_dict(module.state_dict())
+    held_out = StyleDataModule(data.folder, resolution=64, validation_count=2)
+    found, expected = (
+        quiet_trainer().validate(each, held_out, verbose=False) for each in (module, fresh)
+    )
+    assert found == expected
+    assert module.model.dtype == torch.float32
+
+
+def test_a_module_keeps_the_base_that_has_the_precision_already(
+    micro_sd: Path, data: StyleDataModule
+) -> None:
+    module = small_module(micro_sd)
+    unet = module.model.unet
+    quiet_trainer().fit(module, data)
+    module.generate(["a disc"], [0], num_inference_steps=1)
+    assert module.model.unet is unet
+
+
 def test_half_precision_adapters_are_refused(micro_sd: Path, data: StyleDataModule) -> None:
     module = LoRAStyleModule(str(micro_sd), rank=2)
     with pytest.raises(ValueError, match=r"`trainer.precision` to be one of .*`bf16-mixed`"):

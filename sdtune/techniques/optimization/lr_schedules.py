@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import lightning.pytorch as pl
+from lightning.pytorch.callbacks import BatchSizeFinder
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from sdtune._checks import ArgumentsError
+from sdtune._run_steps import total_steps
 
 __all__ = [
     "LRScheduleName",
@@ -152,12 +154,14 @@ class RateSchedule(LRScheduler):
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
 
-    def begin_from(self, base_lrs: list[float]) -> None:
-        """Scale other rates, before the first step.
+    def begin_from(self, base_lrs: list[float], max_steps: int | None) -> None:
+        """Scale other rates, up to another end, before the first step.
 
         Args:
             base_lrs: The full rate of each group.
+            max_steps: Optimizer steps of the run; None if it never ends.
         """
+        self.max_steps = max_steps
         self.base_lrs = list(base_lrs)
         rates = self.get_lr()
         self._last_lr = list(rates)
@@ -227,12 +231,22 @@ class RateSchedule(LRScheduler):
 
 
 def begin_schedules(trainer: pl.Trainer, groups: Sequence[Mapping[str, Any]]) -> None:
-    """Let schedules scale the rates of now: Lightning's LearningRateFinder may have set others.
+    """Let schedules scale the rates of now, up to the end that the run has now.
+
+    Lightning's LearningRateFinder may have set other rates, and its BatchSizeFinder another size
+    of batches, of which an epoch has another number.
 
     Args:
         trainer: The trainer, before its first step and before a checkpoint is read.
         groups: The optimizer's groups, with `lr`.
     """
-    for each in trainer.lr_scheduler_configs:
-        if isinstance(each.scheduler, RateSchedule):
-            each.scheduler.begin_from([float(group["lr"]) for group in groups])
+    schedules = [each.scheduler for each in trainer.lr_scheduler_configs]
+    sizes_were_tried = any(isinstance(each, BatchSizeFinder) for each in trainer.callbacks)  # type: ignore[attr-defined]
+    for each in schedules:
+        if not isinstance(each, RateSchedule):
+            continue
+        end = each.max_steps
+        if sizes_were_tried:
+            trainer.fit_loop._combined_loader = None  # what counts batches is that of a trial
+            end = total_steps(trainer)
+        each.begin_from([float(group["lr"]) for group in groups], end)

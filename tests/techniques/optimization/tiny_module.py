@@ -57,7 +57,7 @@ class TinyModule(DiffusionFineTuningModule):
         every = pl.LightningModule.named_parameters(self)
         self._learned_names = dict.fromkeys(name for name, _ in every)
 
-    def load_base(self, dtype: torch.dtype = torch.float32) -> None:
+    def load_base(self, dtype: torch.dtype | None = None) -> None:
         pass
 
     def adapter(self) -> Any:
