@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +14,20 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from sdtune._checks import check_all, check_positive
+from sdtune._resumed_checkpoint import forget_resumed, given_checkpoint, resumed_checkpoint
 from sdtune._run_steps import total_steps
 from sdtune.callbacks.epoch_ends import (
     averages_weights,
     ends_epoch,
     ends_within_epoch,
     is_last_epoch,
+)
+from sdtune.callbacks.found_values import keep_found
+from sdtune.callbacks.pending_checkpoint import (
+    PendingCheckpoint,
+    moment_of,
+    remove_checkpoint,
+    unwritten,
 )
 from sdtune.callbacks.periodic import begins_anew, begins_to_write, is_trial
 from sdtune.callbacks.resumed_recipe import check_recipe, recipe_of
@@ -42,23 +48,6 @@ from sdtune.run_folder.run_lock import RunLock
 from sdtune.run_folder.run_process import note_steps
 
 __all__ = ["ResumeCheckpoint"]
-
-
-@dataclass(frozen=True)
-class _Pending:
-    """A checkpoint that is written and has no name yet.
-
-    Attributes:
-        temporary: The file.
-        path: The name that it shall have.
-        step: Optimizer steps.
-        moment: Lightning's counts that move on when all of the step, or of the epoch, is logged.
-    """
-
-    temporary: Path
-    path: Path
-    step: int
-    moment: tuple[int, int]
 
 
 class ResumeCheckpoint(ModelCheckpoint):
@@ -97,7 +86,7 @@ class ResumeCheckpoint(ModelCheckpoint):
         self.keep_last = keep_last
         self.signals = StopSignals()
         self._kept: list[Kept] = []
-        self._pending: _Pending | None = None
+        self._pending: PendingCheckpoint | None = None
         self._recipe: dict[str, Any] = {}
         self._lock: RunLock | None = None
         self._run_folder = Path()
@@ -118,6 +107,7 @@ class ResumeCheckpoint(ModelCheckpoint):
         """
         if stage == "fit" and begins_anew(trainer):
             self._forget_run()
+        forget_resumed(trainer)
         with warnings.catch_warnings():  # a resumed run's folder is not empty, and no other may be
             warnings.filterwarnings("ignore", message="Checkpoint directory .* is not empty")
             super().setup(trainer, pl_module, stage)
@@ -147,9 +137,11 @@ class ResumeCheckpoint(ModelCheckpoint):
             RecipeChangedError: If the recipe has changed in what cannot.
             ValueError: If the checkpoint is damaged.
         """
-        if trainer.state.fn != TrainerFn.FITTING or trainer.ckpt_path is None or is_trial(trainer):
+        path = given_checkpoint(trainer)  # a finder restores what was before its trials, too
+        if trainer.state.fn != TrainerFn.FITTING or path is None or is_trial(trainer):
             return
-        path, step = Path(trainer.ckpt_path), int(checkpoint["global_step"])
+        resumed_checkpoint(trainer)  # noted
+        step = int(checkpoint["global_step"])
         problem = damage_of(path)
         if problem is not None:
             raise ValueError(
@@ -157,6 +149,7 @@ class ResumeCheckpoint(ModelCheckpoint):
             )
         data = getattr(trainer, "datamodule", None)
         changes = check_recipe(trainer, pl_module, data, checkpoint)
+        keep_found(trainer, pl_module, checkpoint)
         if not trainer.is_global_zero:
             return
         note_resume(self._run_folder, step, changes)
@@ -228,7 +221,7 @@ class ResumeCheckpoint(ModelCheckpoint):
         """Name the checkpoint that is written, if all of its step is; else drop it."""
         pending = self._pending
         try:
-            if pending is not None and _moment(trainer) != pending.moment:
+            if pending is not None and moment_of(trainer) != pending.moment:
                 self.publish_pending(trainer)
         finally:
             self._drop_pending()
@@ -270,8 +263,8 @@ class ResumeCheckpoint(ModelCheckpoint):
                 job=os.environ.get("SLURM_JOB_ID", ""),
             )
         except OSError as error:
-            _remove(pending.temporary)
-            raise _unwritten(pending.path, pending.step, error) from error
+            remove_checkpoint(pending.temporary)
+            raise unwritten(pending.path, pending.step, error) from error
 
     def stop_before_steps(self, trainer: Trainer) -> None:
         """End training before its first step if that was asked for. Called on every rank.
@@ -327,17 +320,17 @@ class ResumeCheckpoint(ModelCheckpoint):
             # whatever the strategy does to write it; all ranks take part and wait for each other
             super()._save_checkpoint(trainer, str(temporary))
         except BaseException as error:
-            _remove(temporary)
+            remove_checkpoint(temporary)
             if isinstance(error, OSError):
-                raise _unwritten(path, step, error) from error
+                raise unwritten(path, step, error) from error
             raise
-        self._pending = _Pending(temporary, path, step, _moment(trainer))
+        self._pending = PendingCheckpoint(temporary, path, step, moment_of(trainer))
         trainer.strategy.barrier()
         self._last_checkpoint_saved = filepath
 
     def _drop_pending(self) -> None:
         if self._pending is not None:
-            _remove(self._pending.temporary)
+            remove_checkpoint(self._pending.temporary)
             self._pending = None
 
     def _leave(self) -> None:
@@ -370,29 +363,3 @@ class _Publisher(Callback):
         """Name the one of the step before, and stop if that is asked for."""
         self.checkpoint.publish_pending(trainer)
         self.checkpoint.stop_if_asked(trainer)
-
-
-def _moment(trainer: Trainer) -> tuple[int, int]:
-    loop = trainer.fit_loop
-    epochs: Any = loop.epoch_progress.total  # Lightning annotates a base class of what it is
-    return int(loop.epoch_loop._batches_that_stepped), int(epochs.completed)
-
-
-def _unwritten(path: Path, step: int, error: OSError) -> OSError:
-    """Word why a checkpoint could not be written."""
-    reason = error.strerror or str(error)
-    intact = "the checkpoint before it is intact" if path.exists() else "there is none before it"
-    return type(error)(
-        f"Expected to write {path} at step {step}, but {reason[:1].lower()}{reason[1:]}; {intact}. "
-        "Make room or give back the folder, and go on with `--resume`."
-    )
-
-
-def _remove(path: Path) -> None:
-    try:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-    except OSError:  # the folder is gone, or cannot be written to
-        return
