@@ -16,6 +16,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from sdtune._checks import check_all, check_positive
 from sdtune._resumed_checkpoint import forget_resumed, given_checkpoint, resumed_checkpoint
 from sdtune._run_steps import total_steps
+from sdtune.callbacks.checkpoint_names import name_problems
 from sdtune.callbacks.epoch_ends import (
     averages_weights,
     ends_epoch,
@@ -98,12 +99,24 @@ class ResumeCheckpoint(ModelCheckpoint):
         """Name the state in a checkpoint, whatever the interval."""
         return type(self).__qualname__
 
+    def problems_with_trainer(self, trainer: Trainer) -> list[str]:
+        """List the callbacks that would write over these checkpoints.
+
+        Args:
+            trainer: The trainer, before it has started anything.
+
+        Returns:
+            One sentence each.
+        """
+        return [] if is_trial(trainer) else name_problems(trainer, self)
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find the folder, keep others out of it, and clear away what killed processes left.
 
         Raises:
             FileExistsError: If another process trains there.
-            ValueError: If something in it is a link that leads out of it.
+            ValueError: If something in it is a link that leads out of it, or another callback
+                writes checkpoints of these names there.
         """
         if stage == "fit" and begins_anew(trainer):
             self._forget_run()
@@ -116,6 +129,8 @@ class ResumeCheckpoint(ModelCheckpoint):
         self._pending, self._kept, self._stops, self._is_due = None, [], False, False
         if stage != "fit" or is_trial(trainer):
             return
+        if problems := name_problems(trainer, self):
+            raise ValueError(" ".join(problems))
         if not any(isinstance(each, _Publisher) for each in trainer.callbacks):  # type: ignore[attr-defined]
             # before all others, which log something of the next step
             trainer.callbacks = [_Publisher(self), *trainer.callbacks]  # type: ignore[attr-defined]
