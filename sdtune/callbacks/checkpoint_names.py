@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
@@ -13,7 +14,7 @@ from sdtune.run_folder.layout import CHECKPOINT, step_of
 
 __all__ = ["name_problems"]
 
-_SAMPLE = {"epoch": 123456, "step": 123456}
+_MANY = 123456
 
 
 def name_problems(trainer: Trainer, own: ModelCheckpoint) -> list[str]:
@@ -64,7 +65,8 @@ def _files(other: ModelCheckpoint) -> dict[str, tuple[Any, str]]:
 
 
 def _formatted(other: ModelCheckpoint, name: str | None) -> str:
-    return other.format_checkpoint_name({**_SAMPLE}, name)  # type: ignore[arg-type]
+    sample = {"epoch": torch.tensor(_MANY), "step": torch.tensor(_MANY)}
+    return other.format_checkpoint_name(sample, name)
 
 
 def _is_ours(path: Path) -> bool:

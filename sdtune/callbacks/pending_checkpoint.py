@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
+
+from sdtune.callbacks.late_states import LateStates
+from sdtune.run_folder.checkpoints import Kept, publish
+from sdtune.run_folder.event_files import event_lengths
 
 __all__ = ["PendingCheckpoint", "moment_of", "remove_checkpoint", "unwritten"]
 
@@ -21,12 +27,76 @@ class PendingCheckpoint:
         path: The name that it shall have.
         step: Optimizer steps.
         moment: What `moment_of` returned when it was written.
+        states: What it holds of what may move on until it gets its name; None if no more of that
+            counts.
     """
 
     temporary: Path
     path: Path
     step: int
     moment: tuple[int, int]
+    states: LateStates | None = None
+
+    def renewed(self, trainer: Trainer, writer: Callback) -> PendingCheckpoint:
+        """Put into the file what callbacks and schedulers have learned since it was written.
+
+        Called on every rank. Nothing that is learned after this counts. Of what a strategy writes
+        in pieces all stays as it was.
+
+        Args:
+            trainer: The trainer.
+            writer: What has written it, whose own state stays.
+
+        Returns:
+            The same checkpoint.
+
+        Raises:
+            OSError: If the disk is full, or the folder cannot be written to any more.
+        """
+        if self.states is None:
+            return self
+        states = LateStates.now(trainer, writer)
+        is_file = trainer.is_global_zero and self.temporary.is_file()
+        if is_file and not states.equals(self.states):
+            try:
+                states.write(trainer, self.temporary)
+            except OSError as error:
+                remove_checkpoint(self.temporary)
+                raise unwritten(self.path, self.step, error) from error
+        return replace(self, states=None)
+
+    def publish(
+        self, trainer: Trainer, run: Path, kept: Sequence[Kept], keep_last: int
+    ) -> list[Kept]:
+        """Give it its name, when the curves are on the disk.
+
+        Args:
+            trainer: The trainer.
+            run: The run's folder.
+            kept: The checkpoints that the run has, the newest first.
+            keep_last: How many of them stay.
+
+        Returns:
+            What there is now.
+
+        Raises:
+            OSError: If the disk is full, or the folder cannot be written to any more.
+        """
+        try:
+            for logger in trainer.loggers:
+                logger.save()
+            return publish(
+                self.temporary,
+                self.path,
+                kept,
+                step=self.step,
+                events=event_lengths(run),
+                keep_last=keep_last,
+                job=os.environ.get("SLURM_JOB_ID", ""),
+            )
+        except OSError as error:
+            remove_checkpoint(self.temporary)
+            raise unwritten(self.path, self.step, error) from error
 
 
 def moment_of(trainer: Trainer) -> tuple[int, int]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,13 @@ from sdtune._run_steps import total_steps
 from sdtune.callbacks.checkpoint_names import name_problems
 from sdtune.callbacks.epoch_ends import (
     averages_weights,
+    end_as_others,
     ends_epoch,
     ends_within_epoch,
     is_last_epoch,
 )
 from sdtune.callbacks.found_values import keep_found
+from sdtune.callbacks.late_states import LateStates
 from sdtune.callbacks.pending_checkpoint import (
     PendingCheckpoint,
     moment_of,
@@ -40,8 +42,8 @@ from sdtune.callbacks.stop_signals import (
 )
 from sdtune.evaluation.technique import WatchesNumbers
 from sdtune.files.atomic_file import remove_leftovers, temporary_sibling
-from sdtune.run_folder.checkpoints import Kept, damage_of, drop_older, kept_until, publish
-from sdtune.run_folder.event_files import EVENT_FILES, event_lengths, forget_events
+from sdtune.run_folder.checkpoints import Kept, damage_of, drop_older, kept_until
+from sdtune.run_folder.event_files import EVENT_FILES, forget_events
 from sdtune.run_folder.fresh_folder import refuse_links, refuse_used_folder
 from sdtune.run_folder.layout import CHECKPOINT
 from sdtune.run_folder.resumes import note_resume
@@ -88,6 +90,7 @@ class ResumeCheckpoint(ModelCheckpoint):
         self.signals = StopSignals()
         self._kept: list[Kept] = []
         self._pending: PendingCheckpoint | None = None
+        self._states: LateStates | None = None
         self._recipe: dict[str, Any] = {}
         self._lock: RunLock | None = None
         self._run_folder = Path()
@@ -201,8 +204,8 @@ class ResumeCheckpoint(ModelCheckpoint):
         """Write every n-th step, and the one after which training is asked to stop.
 
         Where weights are averaged, an epoch's last step is written at the epoch's end, for the
-        average may take that in; and one that training stops at inside an epoch now, for the
-        average then takes in an end that a longer run does not have there.
+        average may take that in. One that training stops at inside an epoch is always written now:
+        then comes an end that a longer run does not have there.
         """
         if is_trial(trainer) or trainer.fit_loop.epoch_loop._should_accumulate():
             return  # gradients that are summed up are in no checkpoint
@@ -214,7 +217,7 @@ class ResumeCheckpoint(ModelCheckpoint):
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         if self.signals.asked(trainer):
             self._stops = self._is_due = True
-        if not is_put_off and (self._stops or (averages and ends_within_epoch(trainer))):
+        if not is_put_off and (self._stops or ends_within_epoch(trainer)):
             self._save_unless_saved(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -237,6 +240,8 @@ class ResumeCheckpoint(ModelCheckpoint):
         pending = self._pending
         try:
             if pending is not None and moment_of(trainer) != pending.moment:
+                is_alone = trainer.world_size == 1  # the others may be gone: nothing is gathered
+                self._pending = pending if is_alone else replace(pending, states=None)
                 self.publish_pending(trainer)
         finally:
             self._drop_pending()
@@ -253,6 +258,12 @@ class ResumeCheckpoint(ModelCheckpoint):
         """Remember the recipe, for a run that is resumed by another one."""
         return {**super().state_dict(), "recipe": self._recipe}
 
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Note the states that may move on until the checkpoint gets its name."""
+        self._states = LateStates.within(checkpoint, trainer, self)
+
     def publish_pending(self, trainer: Trainer) -> None:
         """Give the checkpoint that is written its name, when the curves are on the disk.
 
@@ -262,24 +273,25 @@ class ResumeCheckpoint(ModelCheckpoint):
         Raises:
             OSError: If the disk is full, or the folder cannot be written to any more.
         """
+        self.renew_states(trainer)
         pending, self._pending = self._pending, None
         if pending is None or not trainer.is_global_zero:
             return
-        try:
-            for logger in trainer.loggers:
-                logger.save()
-            self._kept = publish(
-                pending.temporary,
-                pending.path,
-                self._kept,
-                step=pending.step,
-                events=event_lengths(self._run_folder),
-                keep_last=self.keep_last,
-                job=os.environ.get("SLURM_JOB_ID", ""),
-            )
-        except OSError as error:
-            remove_checkpoint(pending.temporary)
-            raise unwritten(pending.path, pending.step, error) from error
+        self._kept = pending.publish(trainer, self._run_folder, self._kept, self.keep_last)
+
+    def renew_states(self, trainer: Trainer) -> None:
+        """Put into the pending checkpoint what its validation and epoch's end have told callbacks.
+
+        A resumed run does neither again. Called on every rank; nothing that is told later counts.
+
+        Args:
+            trainer: The trainer.
+
+        Raises:
+            OSError: If the disk is full, or the folder cannot be written to any more.
+        """
+        pending, self._pending = self._pending, None
+        self._pending = None if pending is None else pending.renewed(trainer, self)
 
     def stop_before_steps(self, trainer: Trainer) -> None:
         """End training before its first step if that was asked for. Called on every rank.
@@ -329,6 +341,7 @@ class ResumeCheckpoint(ModelCheckpoint):
         self.publish_pending(trainer)
         path, step = Path(filepath), trainer.global_step
         temporary = Path(trainer.strategy.broadcast(str(temporary_sibling(path))))
+        self._states = None
         try:
             if trainer.is_global_zero and self._kept and not path.parent.is_dir():
                 raise FileNotFoundError(f"{path.parent} has vanished while training went on")
@@ -339,7 +352,8 @@ class ResumeCheckpoint(ModelCheckpoint):
             if isinstance(error, OSError):
                 raise unwritten(path, step, error) from error
             raise
-        self._pending = PendingCheckpoint(temporary, path, step, moment_of(trainer))
+        moment = moment_of(trainer)
+        self._pending = PendingCheckpoint(temporary, path, step, moment, self._states)
         trainer.strategy.barrier()
         self._last_checkpoint_saved = filepath
 
@@ -371,6 +385,12 @@ class _Publisher(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Name the last one of the epoch before."""
         self.checkpoint.publish_pending(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Where training ends inside an epoch, a longer run looks at nothing more of that step."""
+        end_as_others(trainer)
+        if not ends_epoch(trainer):
+            self.checkpoint.renew_states(trainer)
 
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
