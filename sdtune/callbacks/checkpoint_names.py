@@ -40,7 +40,7 @@ def name_problems(trainer: Trainer, own: ModelCheckpoint) -> list[str]:
                 problems.append(
                     f"Expected {type(own).__name__} alone to write files such as {path}, but "
                     f"{type(other).__name__} with `{argument}={value}` does too: give that a "
-                    f"`dirpath` of its own, or another `{argument}`."
+                    f"`dirpath` of its own, or change `{argument}`."
                 )
     return problems
 

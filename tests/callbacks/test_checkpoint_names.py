@@ -2,6 +2,7 @@ import pytest
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
+from sdtune.commands.building import problems_together
 from tests.callbacks.fake_technique import FakeTechnique, make_trainer
 from tests.callbacks.test_resume_checkpoint import fit, names
 
@@ -31,11 +32,11 @@ def test_another_writer_of_its_files_is_refused_before_the_first_step(
     own, technique = ResumeCheckpoint(2), FakeTechnique()
     callbacks = [other()]
     callbacks.insert(place, own)
-    (problem,) = own.problems_with_trainer(make_trainer(tmp_path, *callbacks))
+    (problem,) = problems_together(None, None, make_trainer(tmp_path, *callbacks), True)
     path = tmp_path / "checkpoints" / file
     assert problem.startswith(
         f"Expected ResumeCheckpoint alone to write files such as {path}, but ModelCheckpoint with "
-        f"`{argument}` does too: give that a `dirpath` of its own, or another `"
+        f"`{argument}` does too: give that a `dirpath` of its own, or change `"
     )
     with pytest.raises(ValueError, match="Expected ResumeCheckpoint alone to write"):
         fit(tmp_path, *callbacks, technique=technique)
