@@ -5,7 +5,7 @@ from __future__ import annotations
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 
-__all__ = ["averages_weights", "ends_epoch", "ends_within_epoch", "is_last_epoch"]
+__all__ = ["averages_weights", "end_as_others", "ends_epoch", "ends_within_epoch", "is_last_epoch"]
 
 
 def averages_weights(trainer: Trainer) -> bool:
@@ -15,6 +15,19 @@ def averages_weights(trainer: Trainer) -> bool:
         trainer: The trainer.
     """
     return any(isinstance(each, WeightAveraging) for each in trainer.callbacks)  # type: ignore[attr-defined]
+
+
+def end_as_others(trainer: Trainer) -> None:
+    """Let `ReduceLROnPlateau` look at the end of an epoch that was resumed inside, as at others.
+
+    Lightning leaves that out, for the quantity may be of before: then it is still left out.
+
+    Args:
+        trainer: The trainer, before anything else of the epoch's end is done.
+    """
+    watched = {each.monitor for each in trainer.lr_scheduler_configs} - {None}
+    if watched <= trainer.callback_metrics.keys():
+        trainer.fit_loop._restarting = False  # the public setter sets it anew if steps are counted
 
 
 def ends_epoch(trainer: Trainer) -> bool:

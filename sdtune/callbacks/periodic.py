@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from sdtune._checks import check_positive
+from sdtune._resumed_checkpoint import forget_resumed, given_checkpoint, resumed_checkpoint
 from sdtune.evaluation.technique import Technique, WatchesNumbers, as_technique
 from sdtune.evaluation.whole_model import refuse_sharded_model, sharding_problems
 from sdtune.run_folder.fresh_folder import refuse_used_folder
@@ -40,7 +41,7 @@ def begins_anew(trainer: Trainer) -> bool:
     Returns:
         Whether nothing that callbacks remember of an earlier fit belongs to this one.
     """
-    return trainer.global_step == 0 or trainer.ckpt_path is not None
+    return trainer.global_step == 0 or given_checkpoint(trainer) is not None
 
 
 def begins_to_write(trainer: Trainer) -> bool:
@@ -54,7 +55,8 @@ def begins_to_write(trainer: Trainer) -> bool:
     Returns:
         Whether it is the first process of a run that is neither resumed nor a trial.
     """
-    return trainer.is_global_zero and trainer.ckpt_path is None and not is_trial(trainer)
+    is_resumed = resumed_checkpoint(trainer) is not None
+    return trainer.is_global_zero and not is_resumed and not is_trial(trainer)
 
 
 def resumed_run(trainer: Trainer) -> Path | None:
@@ -68,8 +70,8 @@ def resumed_run(trainer: Trainer) -> Path | None:
     Returns:
         The folder; None if nothing is resumed.
     """
-    path = trainer.ckpt_path
-    return None if path is None else Path(path).resolve().parent.parent
+    path = resumed_checkpoint(trainer)
+    return None if path is None else path.resolve().parent.parent
 
 
 class PeriodicCallback(Callback):
@@ -146,8 +148,15 @@ class PeriodicCallback(Callback):
         self._has_started = False
         if stage == "fit" and begins_anew(trainer):
             self._last_step = self._resumed_run = None
+        forget_resumed(trainer)
         # a collective call, so it is made here, where all ranks are
         self.folder = Path(trainer.log_dir or trainer.default_root_dir) / self.folder_name
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Note what is resumed, before a finder goes back to a file of its own."""
+        resumed_checkpoint(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count the step that training starts or resumes from as visited, if it has been."""
@@ -157,7 +166,7 @@ class PeriodicCallback(Callback):
         self._last_step = trainer.global_step
         self._has_started = True
         # a run may have been killed when it had kept the checkpoint of a step and no more
-        self._is_in_doubt = trainer.ckpt_path is not None
+        self._is_in_doubt = resumed_checkpoint(trainer) is not None
         if self.every_n_steps is None and trainer.val_dataloaders is None:
             # as the trainer does it: only then is it known whether there is anything to validate
             trainer.validating = True
@@ -196,7 +205,7 @@ class PeriodicCallback(Callback):
 
         Lightning then skips training, and with it the hooks above.
         """
-        if self._has_started or trainer.ckpt_path is None:
+        if self._has_started or resumed_checkpoint(trainer) is None:
             return
         home = pl_module.device
         pl_module.to(trainer.strategy.root_device)  # Lightning has put it away

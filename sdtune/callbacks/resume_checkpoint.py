@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import signal
 import warnings
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +14,23 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from sdtune._checks import check_all, check_positive
+from sdtune._resumed_checkpoint import forget_resumed, given_checkpoint, resumed_checkpoint
 from sdtune._run_steps import total_steps
+from sdtune.callbacks.checkpoint_names import name_problems
 from sdtune.callbacks.epoch_ends import (
     averages_weights,
+    end_as_others,
     ends_epoch,
     ends_within_epoch,
     is_last_epoch,
+)
+from sdtune.callbacks.found_values import keep_found
+from sdtune.callbacks.late_states import LateStates
+from sdtune.callbacks.pending_checkpoint import (
+    PendingCheckpoint,
+    moment_of,
+    remove_checkpoint,
+    unwritten,
 )
 from sdtune.callbacks.periodic import begins_anew, begins_to_write, is_trial
 from sdtune.callbacks.resumed_recipe import check_recipe, recipe_of
@@ -33,8 +42,8 @@ from sdtune.callbacks.stop_signals import (
 )
 from sdtune.evaluation.technique import WatchesNumbers
 from sdtune.files.atomic_file import remove_leftovers, temporary_sibling
-from sdtune.run_folder.checkpoints import Kept, damage_of, drop_older, kept_until, publish
-from sdtune.run_folder.event_files import EVENT_FILES, event_lengths, forget_events
+from sdtune.run_folder.checkpoints import Kept, damage_of, drop_older, kept_until
+from sdtune.run_folder.event_files import EVENT_FILES, forget_events
 from sdtune.run_folder.fresh_folder import refuse_links, refuse_used_folder
 from sdtune.run_folder.layout import CHECKPOINT
 from sdtune.run_folder.resumes import note_resume
@@ -42,23 +51,6 @@ from sdtune.run_folder.run_lock import RunLock
 from sdtune.run_folder.run_process import note_steps
 
 __all__ = ["ResumeCheckpoint"]
-
-
-@dataclass(frozen=True)
-class _Pending:
-    """A checkpoint that is written and has no name yet.
-
-    Attributes:
-        temporary: The file.
-        path: The name that it shall have.
-        step: Optimizer steps.
-        moment: Lightning's counts that move on when all of the step, or of the epoch, is logged.
-    """
-
-    temporary: Path
-    path: Path
-    step: int
-    moment: tuple[int, int]
 
 
 class ResumeCheckpoint(ModelCheckpoint):
@@ -97,7 +89,8 @@ class ResumeCheckpoint(ModelCheckpoint):
         self.keep_last = keep_last
         self.signals = StopSignals()
         self._kept: list[Kept] = []
-        self._pending: _Pending | None = None
+        self._pending: PendingCheckpoint | None = None
+        self._states: LateStates | None = None
         self._recipe: dict[str, Any] = {}
         self._lock: RunLock | None = None
         self._run_folder = Path()
@@ -109,15 +102,28 @@ class ResumeCheckpoint(ModelCheckpoint):
         """Name the state in a checkpoint, whatever the interval."""
         return type(self).__qualname__
 
+    def problems_with_trainer(self, trainer: Trainer) -> list[str]:
+        """List the callbacks that would write over these checkpoints.
+
+        Args:
+            trainer: The trainer, before it has started anything.
+
+        Returns:
+            One sentence each.
+        """
+        return [] if is_trial(trainer) else name_problems(trainer, self)
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find the folder, keep others out of it, and clear away what killed processes left.
 
         Raises:
             FileExistsError: If another process trains there.
-            ValueError: If something in it is a link that leads out of it.
+            ValueError: If something in it is a link that leads out of it, or another callback
+                writes checkpoints of these names there.
         """
         if stage == "fit" and begins_anew(trainer):
             self._forget_run()
+        forget_resumed(trainer)
         with warnings.catch_warnings():  # a resumed run's folder is not empty, and no other may be
             warnings.filterwarnings("ignore", message="Checkpoint directory .* is not empty")
             super().setup(trainer, pl_module, stage)
@@ -126,6 +132,8 @@ class ResumeCheckpoint(ModelCheckpoint):
         self._pending, self._kept, self._stops, self._is_due = None, [], False, False
         if stage != "fit" or is_trial(trainer):
             return
+        if problems := name_problems(trainer, self):
+            raise ValueError(" ".join(problems))
         if not any(isinstance(each, _Publisher) for each in trainer.callbacks):  # type: ignore[attr-defined]
             # before all others, which log something of the next step
             trainer.callbacks = [_Publisher(self), *trainer.callbacks]  # type: ignore[attr-defined]
@@ -147,9 +155,11 @@ class ResumeCheckpoint(ModelCheckpoint):
             RecipeChangedError: If the recipe has changed in what cannot.
             ValueError: If the checkpoint is damaged.
         """
-        if trainer.state.fn != TrainerFn.FITTING or trainer.ckpt_path is None or is_trial(trainer):
+        path = given_checkpoint(trainer)  # a finder restores what was before its trials, too
+        if trainer.state.fn != TrainerFn.FITTING or path is None or is_trial(trainer):
             return
-        path, step = Path(trainer.ckpt_path), int(checkpoint["global_step"])
+        resumed_checkpoint(trainer)  # noted
+        step = int(checkpoint["global_step"])
         problem = damage_of(path)
         if problem is not None:
             raise ValueError(
@@ -157,6 +167,7 @@ class ResumeCheckpoint(ModelCheckpoint):
             )
         data = getattr(trainer, "datamodule", None)
         changes = check_recipe(trainer, pl_module, data, checkpoint)
+        keep_found(trainer, pl_module, checkpoint)
         if not trainer.is_global_zero:
             return
         note_resume(self._run_folder, step, changes)
@@ -193,8 +204,8 @@ class ResumeCheckpoint(ModelCheckpoint):
         """Write every n-th step, and the one after which training is asked to stop.
 
         Where weights are averaged, an epoch's last step is written at the epoch's end, for the
-        average may take that in; and one that training stops at inside an epoch now, for the
-        average then takes in an end that a longer run does not have there.
+        average may take that in. One that training stops at inside an epoch is always written now:
+        then comes an end that a longer run does not have there.
         """
         if is_trial(trainer) or trainer.fit_loop.epoch_loop._should_accumulate():
             return  # gradients that are summed up are in no checkpoint
@@ -206,7 +217,7 @@ class ResumeCheckpoint(ModelCheckpoint):
             super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         if self.signals.asked(trainer):
             self._stops = self._is_due = True
-        if not is_put_off and (self._stops or (averages and ends_within_epoch(trainer))):
+        if not is_put_off and (self._stops or ends_within_epoch(trainer)):
             self._save_unless_saved(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -228,7 +239,9 @@ class ResumeCheckpoint(ModelCheckpoint):
         """Name the checkpoint that is written, if all of its step is; else drop it."""
         pending = self._pending
         try:
-            if pending is not None and _moment(trainer) != pending.moment:
+            if pending is not None and moment_of(trainer) != pending.moment:
+                is_alone = trainer.world_size == 1  # the others may be gone: nothing is gathered
+                self._pending = pending if is_alone else replace(pending, states=None)
                 self.publish_pending(trainer)
         finally:
             self._drop_pending()
@@ -245,6 +258,12 @@ class ResumeCheckpoint(ModelCheckpoint):
         """Remember the recipe, for a run that is resumed by another one."""
         return {**super().state_dict(), "recipe": self._recipe}
 
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Note the states that may move on until the checkpoint gets its name."""
+        self._states = LateStates.within(checkpoint, trainer, self)
+
     def publish_pending(self, trainer: Trainer) -> None:
         """Give the checkpoint that is written its name, when the curves are on the disk.
 
@@ -254,24 +273,25 @@ class ResumeCheckpoint(ModelCheckpoint):
         Raises:
             OSError: If the disk is full, or the folder cannot be written to any more.
         """
+        self.renew_states(trainer)
         pending, self._pending = self._pending, None
         if pending is None or not trainer.is_global_zero:
             return
-        try:
-            for logger in trainer.loggers:
-                logger.save()
-            self._kept = publish(
-                pending.temporary,
-                pending.path,
-                self._kept,
-                step=pending.step,
-                events=event_lengths(self._run_folder),
-                keep_last=self.keep_last,
-                job=os.environ.get("SLURM_JOB_ID", ""),
-            )
-        except OSError as error:
-            _remove(pending.temporary)
-            raise _unwritten(pending.path, pending.step, error) from error
+        self._kept = pending.publish(trainer, self._run_folder, self._kept, self.keep_last)
+
+    def renew_states(self, trainer: Trainer) -> None:
+        """Put into the pending checkpoint what its validation and epoch's end have told callbacks.
+
+        A resumed run does neither again. Called on every rank; nothing that is told later counts.
+
+        Args:
+            trainer: The trainer.
+
+        Raises:
+            OSError: If the disk is full, or the folder cannot be written to any more.
+        """
+        pending, self._pending = self._pending, None
+        self._pending = None if pending is None else pending.renewed(trainer, self)
 
     def stop_before_steps(self, trainer: Trainer) -> None:
         """End training before its first step if that was asked for. Called on every rank.
@@ -321,23 +341,25 @@ class ResumeCheckpoint(ModelCheckpoint):
         self.publish_pending(trainer)
         path, step = Path(filepath), trainer.global_step
         temporary = Path(trainer.strategy.broadcast(str(temporary_sibling(path))))
+        self._states = None
         try:
             if trainer.is_global_zero and self._kept and not path.parent.is_dir():
                 raise FileNotFoundError(f"{path.parent} has vanished while training went on")
             # whatever the strategy does to write it; all ranks take part and wait for each other
             super()._save_checkpoint(trainer, str(temporary))
         except BaseException as error:
-            _remove(temporary)
+            remove_checkpoint(temporary)
             if isinstance(error, OSError):
-                raise _unwritten(path, step, error) from error
+                raise unwritten(path, step, error) from error
             raise
-        self._pending = _Pending(temporary, path, step, _moment(trainer))
+        moment = moment_of(trainer)
+        self._pending = PendingCheckpoint(temporary, path, step, moment, self._states)
         trainer.strategy.barrier()
         self._last_checkpoint_saved = filepath
 
     def _drop_pending(self) -> None:
         if self._pending is not None:
-            _remove(self._pending.temporary)
+            remove_checkpoint(self._pending.temporary)
             self._pending = None
 
     def _leave(self) -> None:
@@ -364,35 +386,15 @@ class _Publisher(Callback):
         """Name the last one of the epoch before."""
         self.checkpoint.publish_pending(trainer)
 
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Where training ends inside an epoch, a longer run looks at nothing more of that step."""
+        end_as_others(trainer)
+        if not ends_epoch(trainer):
+            self.checkpoint.renew_states(trainer)
+
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Name the one of the step before, and stop if that is asked for."""
         self.checkpoint.publish_pending(trainer)
         self.checkpoint.stop_if_asked(trainer)
-
-
-def _moment(trainer: Trainer) -> tuple[int, int]:
-    loop = trainer.fit_loop
-    epochs: Any = loop.epoch_progress.total  # Lightning annotates a base class of what it is
-    return int(loop.epoch_loop._batches_that_stepped), int(epochs.completed)
-
-
-def _unwritten(path: Path, step: int, error: OSError) -> OSError:
-    """Word why a checkpoint could not be written."""
-    reason = error.strerror or str(error)
-    intact = "the checkpoint before it is intact" if path.exists() else "there is none before it"
-    return type(error)(
-        f"Expected to write {path} at step {step}, but {reason[:1].lower()}{reason[1:]}; {intact}. "
-        "Make room or give back the folder, and go on with `--resume`."
-    )
-
-
-def _remove(path: Path) -> None:
-    try:
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-    except OSError:  # the folder is gone, or cannot be written to
-        return

@@ -11,6 +11,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 
 from sdtune.callbacks.averaging_arguments import averages_of, without_arguments
+from sdtune.callbacks.found_values import found_names, is_finder
 from sdtune.evaluation.recorded_training import trainer_options
 from sdtune.run_folder.recipe_changes import (
     Change,
@@ -45,7 +46,8 @@ def recipe_of(trainer: Trainer, module: LightningModule, data: Any) -> dict[str,
     recipe |= {f"trainer.{name}": _plain(value) for name, value in options.items()}
     recipe["trainer.devices"] = trainer.world_size
     recipe[_AVERAGES] = averages_of(callbacks)
-    recipe["trainer.callbacks"] = sorted({_class(each) for each in callbacks if _is_public(each)})
+    looking_on = (each for each in callbacks if _is_public(each) and not is_finder(each))
+    recipe["trainer.callbacks"] = sorted({*map(_class, looking_on)})
     return recipe
 
 
@@ -78,12 +80,18 @@ def check_recipe(
             before = {**_defaults(part, type(made)), **before}
     if before.get(_AVERAGES) == without_arguments(now[_AVERAGES]):
         before[_AVERAGES] = now[_AVERAGES]  # an older sdtune did not know their arguments
+    for name in found_names(trainer):  # the run goes on with what was found
+        now |= {key: before[key] for key in _keys(name) if key in before and key in now}
     changes = recipe_changes(before, now)
     rates_follow = bool(getattr(module, "rates_follow_recipe", False))
     problems = refusals(changes, int(checkpoint["global_step"]), rates_follow)
     if problems:
         raise RecipeChangedError(problems)
     return changes
+
+
+def _keys(name: str) -> tuple[str, str]:
+    return f"model.{name}", f"data.{name}"
 
 
 def _arguments(part: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sdtune._prompt_fields import PromptFields, Subject
+from sdtune._resumed_checkpoint import given_checkpoint
 from sdtune._wording import counted, with_article
 from sdtune.captioning.blip import blip_problem
 from sdtune.data.caption_files import write_caption
@@ -139,7 +140,7 @@ class ConceptCaptions:
             made = self._all(pairs, cache, [])
         else:
             folder = getattr(trainer.logger, "log_dir", None)
-            folders = _folders(folder, trainer.ckpt_path)
+            folders = _folders(folder, given_checkpoint(trainer))
             made = self._all(pairs, cache, folders) if trainer.is_global_zero else []
             made = trainer.strategy.broadcast(made)
             if folder and not trainer.fast_dev_run:
@@ -274,9 +275,9 @@ class ConceptCaptions:
                     log.warning("%s cannot be written: %s.", path, error)
 
 
-def _folders(own: str | None, checkpoint: Any) -> list[Path]:
+def _folders(own: str | None, checkpoint: Path | None) -> list[Path]:
     """List where captions of this run may be: its own folder, and that of the resumed one."""
-    resumed = [] if checkpoint is None else [Path(checkpoint).resolve().parent.parent]
+    resumed = [] if checkpoint is None else [checkpoint.resolve().parent.parent]
     return [*([Path(own)] if own else []), *resumed]
 
 

@@ -52,8 +52,8 @@ class Kept:
 class Manifest:
     """What a folder of checkpoints holds, the newest first.
 
-    It is written before a checkpoint gets its name, so it may name one that has none. A file is
-    known by its hash and not by its name.
+    It is written before a checkpoint gets its name, and before one that is too many is deleted, so
+    it may name some that are not there. A file is known by its hash and not by its name.
 
     Attributes:
         version: Of this file's form.
@@ -90,7 +90,8 @@ def publish(
 ) -> list[Kept]:
     """Give a checkpoint its name, keep those before it, and write what there is.
 
-    A crash at any moment leaves a checkpoint that `find_checkpoint` finds.
+    A crash at any moment leaves a checkpoint that `find_checkpoint` finds. Others that the manifest
+    lists are deleted; what it does not is somebody else's.
 
     Args:
         temporary: The checkpoint, whole, in the folder of `path`.
@@ -105,10 +106,18 @@ def publish(
         What is there now, the newest first.
     """
     folder = path.parent
-    now = [Kept(step, _digest(temporary), dict(events)), *kept][:keep_last]
-    write_json(folder / MANIFEST, asdict(Manifest(VERSION, now, job)))
+    whole = [Kept(step, _digest(temporary), dict(events)), *kept]
+    now, spare = whole[:keep_last], whole[keep_last:]
+    names = {_name(each) for each in now[1:]}
+    own, before = {each.sha256 for each in kept}, Manifest.load(folder)
+    # of a future that is given up: nobody shall go on from them when the newest is named
+    for each in () if before is None else before.checkpoints:
+        if each.sha256 not in own and _name(each) not in names:
+            _remove(folder / _name(each))
+    # those too many are listed until they are deleted, or a kill in between would leave them there
+    write_json(folder / MANIFEST, asdict(Manifest(VERSION, whole, job)))
     if kept and keep_last > 1 and path.exists():
-        _keep(path, folder / f"{step_label(kept[0].step)}{path.suffix}")
+        _keep(path, folder / _name(kept[0]))
     if path.is_dir():  # no folder can be renamed over another
         shutil.rmtree(path, ignore_errors=True)
     if temporary.is_dir():
@@ -116,10 +125,8 @@ def publish(
         sync(folder)
     else:
         sync_and_replace(temporary, path)
-    names = {f"{step_label(each.step)}{path.suffix}" for each in now[1:]}
-    for older in _older(folder):
-        if older.name not in names:
-            _remove(older)
+    for each in spare:
+        _remove(folder / _name(each))
     return now
 
 
@@ -128,13 +135,13 @@ def drop_older(folder: Path, kept: Sequence[Kept]) -> None:
 
     Args:
         folder: The folder of the checkpoints.
-        kept: What is kept, the newest first; none newer than that is deleted.
+        kept: What is kept, the newest first; none newer than that is deleted, and none that the
+            manifest does not list.
     """
-    steps = [each.step for each in kept]
-    for path in _older(folder):
-        step = step_of(path.stem)
-        if step is not None and step not in steps and step < max(steps, default=0):
-            _remove(path)
+    steps, manifest = [each.step for each in kept], Manifest.load(folder)
+    for each in () if manifest is None else manifest.checkpoints:
+        if each.step not in steps and each.step < max(steps, default=0):
+            _remove(folder / _name(each))
 
 
 def find_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
@@ -194,11 +201,7 @@ def kept_until(path: Path) -> list[Kept]:
     older = {each.name for each in _older(path.parent)}
     return [
         entry,
-        *(
-            each
-            for each in manifest.checkpoints
-            if each.step < entry.step and f"{step_label(each.step)}{path.suffix}" in older
-        ),
+        *(each for each in manifest.checkpoints if each.step < entry.step and _name(each) in older),
     ]
 
 
@@ -212,6 +215,11 @@ def _keep(path: Path, older: Path) -> None:
         os.link(path, older)
     except OSError:  # a file system without a second name
         os.replace(path, older)
+
+
+def _name(older: Kept) -> str:
+    """Name one that is not the newest any more."""
+    return f"{step_label(older.step)}{CHECKPOINT.suffix}"
 
 
 def _older(folder: Path) -> Iterator[Path]:

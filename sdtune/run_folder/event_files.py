@@ -45,6 +45,6 @@ def forget_events(files: Iterable[Path], lengths: Mapping[str, int]) -> None:
             continue
         length = lengths.get(file.name)
         if length is None:
-            file.unlink()
-        elif not file.is_symlink() and file.stat().st_size > length:
+            file.unlink(missing_ok=True)
+        elif file.is_file() and not file.is_symlink() and file.stat().st_size > length:
             os.truncate(file, length)

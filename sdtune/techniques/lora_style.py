@@ -76,10 +76,10 @@ class LoRAStyleModule(DiffusionFineTuningModule):
         """Share of the noise schedule below which a loss tells of its picture; 1 is everywhere."""
         return self.method.content.above if self.method.content else 1.0
 
-    def on_fit_start(self) -> None:
-        """See the data's colour anew, unless training goes on."""
-        super().on_fit_start()
-        if self.method.content and self.trainer.ckpt_path is None:
+    def setup(self, stage: str) -> None:
+        """See the data's colour anew; a run that goes on recalls it after this."""
+        super().setup(stage)
+        if self.method.content and stage == "fit":
             self.method.content.colour.restore(None)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger
 from lightning.pytorch.tuner import batch_size_scaling
 from torch import Tensor
 
+from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
 from tests.conformance.bench import Bench
 from tests.conformance.checks import checkpoint_resumes, equal, is_refused, same, trains
 from tests.conformance.row import Arguments, Check
@@ -203,7 +204,7 @@ def finds_rate(bench: Bench, arguments: Arguments) -> None:
         is_refused(bench, arguments, "beside class pictures, which are drawn after it has trained")
         return
     steps = {"max_epochs": -1, "max_steps": 4}  # the finder keeps to the run's epochs
-    run = bench.fit(**arguments, **steps)
+    run = bench.fit(**_kept(arguments), **steps)
     rate = run.module.learning_rate
     assert rate != bench.technique().learning_rate
     begun = bench.technique()
@@ -220,13 +221,19 @@ def finds_batch_size(bench: Bench, arguments: Arguments) -> None:
     with pytest.MonkeyPatch.context() as patch:
         # it frees a GPU's memory, and looks four times at all that the tests hold
         patch.setattr(batch_size_scaling, "garbage_collection_cuda", lambda: None)
-        run = bench.fit(**arguments)
+        run = bench.fit(**_kept(arguments))
     size = run.data.batch_size
     assert size > 1
     assert run.trace.batches
     assert {len(indices) for _, indices in run.trace.batches} == {min(size, 4)}
     begun = bench.fit(data=bench.data(batch_size=size))
     assert equal(run.learned, begun.learned)
+
+
+def _kept(arguments: Arguments) -> Arguments:
+    """Add what every recipe has, and would take the finder's own file for a resume."""
+    callbacks = [*arguments["callbacks"], ResumeCheckpoint(100)]
+    return {**arguments, "callbacks": callbacks, "enable_checkpointing": True}
 
 
 def averages(decay: float | None) -> Check:

@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from sdtune.run_folder.checkpoints import MANIFEST, damage_of, find_checkpoint, publish
+from sdtune.run_folder import checkpoints
+from sdtune.run_folder.checkpoints import (
+    MANIFEST,
+    damage_of,
+    drop_older,
+    find_checkpoint,
+    kept_until,
+    publish,
+)
 
 STEPS = (10, 20, 30, 40)
 
@@ -34,6 +42,28 @@ def test_the_last_ones_stay_and_are_known_by_their_hashes(tmp_path, in_pieces, k
     assert [each.step for each in kept] == [*reversed(STEPS)][:keep_last]
     assert [damage_of(tmp_path / name) for name in ("last.ckpt", *older)] == [None] * keep_last
     assert find_checkpoint(tmp_path) == (tmp_path / "last.ckpt", [])
+
+
+def test_files_that_the_manifest_does_not_list_are_nobodys_to_delete(tmp_path):
+    (tmp_path / "step_000005.ckpt").write_text("of somebody else's")
+    kept = []
+    for step in STEPS:
+        kept = write(tmp_path, step, kept)
+    drop_older(tmp_path, kept)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["last.ckpt", MANIFEST, "step_000005.ckpt", "step_000030.ckpt"]
+
+
+def test_one_too_many_is_deleted_at_the_next_start_if_a_kill_came_before(tmp_path, monkeypatch):
+    first = write(tmp_path, 20, write(tmp_path, 10, []))
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "_remove", lambda path: None)
+        write(tmp_path, 30, first)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert {"step_000010.ckpt", "step_000020.ckpt"} <= names
+    drop_older(tmp_path, kept_until(tmp_path / "last.ckpt")[:2])
+    assert not (tmp_path / "step_000010.ckpt").exists()
+    assert (tmp_path / "step_000020.ckpt").exists()
 
 
 @pytest.mark.parametrize("links", [True, False])

@@ -13,6 +13,9 @@ def test_what_is_after_a_checkpoint_is_cut_off_and_nothing_else(tmp_path):
     forget_events([old, new], lengths)
     assert old.read_bytes() == b"before"
     assert not new.exists()
+    forget_events([old, new], {**lengths, new.name: 3})  # once more, of what is gone
+    forget_events([old, new], lengths)
+    assert not new.exists()
     assert other.read_bytes() == b"not ours"
     forget_events([old], {old.name: 100})  # what the disk has lost cannot be cut off
     assert old.read_bytes() == b"before"
