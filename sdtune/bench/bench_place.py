@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sdtune.files.json_file import has_keys
 from sdtune.files.new_file import new_file_problem
-from sdtune.files.text_file import parse_json_text, read_text
 
 __all__ = ["BENCH_JSON", "BENCH_PLOT", "BENCH_TEXT", "START_JSON", "bench_problem"]
 
@@ -33,18 +33,9 @@ def bench_problem(folder: Path, is_start: bool = False) -> str | None:
     names = (START_JSON,) if is_start else (BENCH_JSON, BENCH_TEXT, BENCH_PLOT)
     paths = [folder / name for name in names]
     found = [each for each in paths if each.exists() or each.is_symlink()]
-    if not found or _has_keys(paths[0], _START_KEYS if is_start else _BENCH_KEYS):
+    if not found or has_keys(paths[0], _START_KEYS if is_start else _BENCH_KEYS):
         return None
     return (
         f"Expected `--output` to name a new folder, or one that holds the {names[0]} of an earlier "
         f"`sdtune bench`, but `{found[0]}` is there; name another."
     )
-
-
-def _has_keys(path: Path, keys: frozenset[str]) -> bool:
-    """Tell whether a file is one that sdtune wrote."""
-    try:
-        content = parse_json_text(read_text(path))
-    except (OSError, ValueError):
-        return False
-    return isinstance(content, dict) and keys <= content.keys()

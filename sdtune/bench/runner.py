@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from sdtune.bench.bench_call import BenchCall, Precision, TechniqueName
 from sdtune.bench.bench_place import BENCH_JSON, BENCH_PLOT, BENCH_TEXT
+from sdtune.bench.captured_process import run_captured
 from sdtune.bench.ceiling import matmul_ceiling
 from sdtune.bench.growth import measure_growth, read_growth
 from sdtune.bench.machine import clock_words, describe_machine
@@ -156,13 +156,7 @@ class _Runner:
                 if value is not None
             ]
             command = [sys.executable, "-m", "sdtune", "bench", *words]
-            done = subprocess.run(
-                command,
-                env=environment,
-                capture_output=True,
-                text=True,
-                errors="backslashreplace",  # its encoding may be another
-            )
+            done = run_captured(command, environment)
             if done.returncode:
                 raise ValueError(f"{shlex.join(command)} failed: {done.stderr[-500:]}")
             [row] = read_json(Bench, Path(name) / BENCH_JSON, VERSION).rows

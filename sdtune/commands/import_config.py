@@ -36,22 +36,23 @@ def import_config(config: Path, *, dataset: Path | None = None, to: Path | None 
             needed is missing; it lists every problem.
     """
     recipe = import_kohya(read_kohya(config, dataset))
+    text = recipe.text()
     if to is None:
         encoding = sys.stdout.encoding or "utf-8"
         try:
-            recipe.text().encode(encoding)
+            text.encode(encoding)
         except UnicodeEncodeError as error:  # escaped, it would be another recipe
             raise CallError(
                 [f"Expected `--to`, for the output is {encoding}, which lacks a letter of it."]
             ) from error
-        show(*recipe.text().rstrip("\n").split("\n"))
+        show(*text.rstrip("\n").split("\n"))
         return
     if problem := new_file_problem(to):
         raise CallError([problem])
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         with to.open("x", encoding="utf-8") as file:
-            file.write(recipe.text())
+            file.write(text)
     except OSError as error:
         raise CallError([f"Expected to write `{to}`, but {error.strerror}."]) from error
     show(*recipe.lists(), f"recipe: {to}", f"next:   {shlex.join(['sdtune', 'check', str(to)])}")

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sdtune.bench.bench_place import START_JSON
+from sdtune.bench.captured_process import run_captured
 from sdtune.commands.quick_imports import quick_imports
 from sdtune.files.json_file import write_json
 from sdtune.files.printable_text import escape_unprintable, show
@@ -130,13 +130,7 @@ def _time_once(recipe: Path) -> list[tuple[str, float, float]]:
     environment = {**os.environ, "SDTUNE_BENCH_BEGUN": str(time.time())}
     with tempfile.TemporaryDirectory() as root:
         command = [sys.executable, "-m", "sdtune.commands.starting", str(recipe), root]
-        done = subprocess.run(
-            command,
-            env=environment,
-            capture_output=True,
-            text=True,
-            errors="backslashreplace",  # its encoding may be another
-        )
+        done = run_captured(command, environment)
     if done.returncode:
         raise ValueError(f"{recipe} does not start: {done.stderr.strip()[-500:]}")
     stages = json.loads(done.stdout.splitlines()[-1])

@@ -1,7 +1,6 @@
 """How long a recipe's whole run takes here, by its first steps: `sdtune estimate RECIPE --time`."""
 
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -9,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sdtune.bench.captured_process import run_captured
 from sdtune.commands.errors import CallError
 from sdtune.files.json_file import write_json
 from sdtune.files.printable_text import escape_unprintable
@@ -110,13 +110,7 @@ def _run(words: Sequence[str], until: str) -> dict[str, Any]:
     environment = {**os.environ, _BEGUN: str(time.time())}
     with tempfile.TemporaryDirectory(prefix="sdtune_estimate_") as root:
         command = [sys.executable, "-m", "sdtune.commands.timing", until, root, *words]
-        done = subprocess.run(
-            command,
-            env=environment,
-            capture_output=True,
-            text=True,
-            errors="backslashreplace",  # its encoding may be another
-        )
+        done = run_captured(command, environment)
         path = Path(root) / _FOUND
         found: Any = parse_json_text(read_text(path)) if path.is_file() else {}
     if done.returncode or not found:

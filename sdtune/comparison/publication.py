@@ -20,9 +20,8 @@ from sdtune.comparison.results import ComparedRun
 from sdtune.comparison.settings import Comparison, TableSettings
 from sdtune.comparison.tables import build_table, escaped, markdown, transposed
 from sdtune.files.atomic_file import replaced_atomically
-from sdtune.files.json_file import write_json
+from sdtune.files.json_file import has_keys, write_json
 from sdtune.files.new_file import new_file_problem
-from sdtune.files.text_file import parse_json_text, read_text
 from sdtune.report.comparison import Illustration, write_comparison
 from sdtune.report.pictures import embed
 from sdtune.report.table import Table
@@ -94,12 +93,7 @@ def _used(option: str, found: Path) -> str:
 
 def _holds_results(folder: Path) -> bool:
     """Tell whether the files of a comparison's results in a folder are sdtune's own."""
-    try:
-        content = parse_json_text(read_text(folder / CONTENT))
-    except (OSError, ValueError):
-        return False
-    ours = {"version", "command", "comparison", "runs", "tables"}
-    return isinstance(content, dict) and ours <= content.keys()
+    return has_keys(folder / CONTENT, {"version", "command", "comparison", "runs", "tables"})
 
 
 def write_page(

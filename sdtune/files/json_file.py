@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -18,6 +18,7 @@ from sdtune.files.text_file import parse_json_text, read_text
 
 __all__ = [
     "JsonFileError",
+    "has_keys",
     "key_name",
     "parse_json",
     "problem_sentence",
@@ -115,6 +116,20 @@ def parse_json(kind: type[T], text: str, source: str | Path) -> T:
 @cache  # it takes longer to make than to read a file
 def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
+
+
+def has_keys(path: Path, keys: Set[str]) -> bool:
+    """Tell whether a file holds a mapping with some keys, as one that sdtune wrote does.
+
+    Args:
+        path: The file; one that cannot be read does not.
+        keys: The keys; there may be others.
+    """
+    try:
+        content = parse_json_text(read_text(path))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and keys <= content.keys()
 
 
 def write_json(path: str | Path, content: Any) -> None:
