@@ -95,9 +95,11 @@ class AdapterSet:
             first.setdefault(id(adapter), path)
         *others, last = first.values()
         beside = {BESIDE_KEY: " ".join(path.name for path in others)} if others else {}
+        # once for all formats: what an adapter holds is hashed for it
+        headers = {id(each): header_for(each, header) for each in self.adapters}
+        headers[id(self.adapters[-1])] |= beside
         for adapter, form, path in places:
-            told = {**header, **beside} if adapter is self.adapters[-1] else header
-            form.write(adapter, path, header_for(adapter, told))
+            form.write(adapter, path, headers[id(adapter)])
         return last
 
     def verify(self, path: str | Path, model: StableDiffusion) -> float:
