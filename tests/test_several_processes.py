@@ -61,7 +61,7 @@ def test_two_processes_learn_what_one_does(micro_sd, seven, tmp_path):
 def test_two_processes_learn_what_one_does_by_every_part(technique, micro_sd, seven, tmp_path):
     """By a gradient that is not scaled, as closely as float32 adds up."""
     plain = compare(technique, "sgd_nesterov", micro_sd, seven, tmp_path)
-    assert plain.moved > 5e-3
+    assert plain.moved > 3e-3
     assert plain.largest < 2e-5 * plain.moved
     assert plain.losses < 1e-6
 

@@ -20,14 +20,6 @@ from sdtune.adapters.pipeline import find_adapter_files
 from sdtune.adapters.whole_unet import TunedUNet
 from sdtune.adapters.words import TokenEmbeddingAdapter, add_token_embedding
 from sdtune.models import StableDiffusion, load
-from tests.tiny_models import make_micro_sd
-
-
-@pytest.fixture(scope="session")
-def micro_sd(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As everywhere, of half as many layers: adapters are put into each, saved and read often."""
-    folder = tmp_path_factory.mktemp("models") / "micro_sd"
-    return make_micro_sd(folder, text_layers=2, up_block="UpBlock2D")
 
 
 @pytest.fixture(scope="session")

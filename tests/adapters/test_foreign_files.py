@@ -21,7 +21,6 @@ from sdtune.adapters.pipeline import load_adapter
 from sdtune.adapters.words.textual_inversion_format import TextualInversionFormat
 from sdtune.models import load
 from tests.adapters.readers import original_names
-from tests.tiny_models import make_micro_sd
 
 BLOCK = "down_blocks.0.attentions.0.transformer_blocks.0.attn1"
 QUERY = "lora_unet_" + f"{BLOCK}.to_q".replace(".", "_")
@@ -29,8 +28,8 @@ CONV = "lora_unet_down_blocks_0_resnets_0_conv1"
 
 
 @pytest.fixture(scope="module")
-def micro(tmp_path_factory):
-    return load(make_micro_sd(tmp_path_factory.mktemp("models") / "micro_sd"))
+def micro(micro_sd):
+    return load(micro_sd)
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def base(request, tmp_path_factory):
         with registered(ToyXLFamily()):
             yield load(make_toy_xl(folder))
         return
-    make_micro_sd(folder, text_layers=2)
+    make_micro_sd(folder)
     if request.param == "sd2":
         config = {
             **UNet2DConditionModel.load_config(folder / "unet"),

@@ -22,7 +22,6 @@ from tests.fast_part import some_fast
 from tests.pass_recorder import PassRecorder
 from tests.picture_folders import make_picture_folder
 from tests.quiet_trainer import quiet_trainer
-from tests.tiny_models import make_micro_sd
 
 
 def test_only_runs_that_lack_points_are_done_and_in_their_order(
@@ -65,40 +64,33 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A base of few layers: all are computed twice for each candidate."""
-    folder = tmp_path_factory.mktemp("models") / "base"
-    return make_micro_sd(folder, text_layers=2, up_block="UpBlock2D")
-
-
-@pytest.fixture(scope="module")
-def plain(base: Path, pictures: Path) -> torch.Tensor:
+def plain(micro_sd: Path, pictures: Path) -> torch.Tensor:
     """Losses of the technique that no candidate changes."""
-    return _learned(None, base, pictures)[0]
+    return _learned(None, micro_sd, pictures)[0]
 
 
 @pytest.mark.parametrize("name", some_fast(CANDIDATES, ("bridge_at_once",)))
 def test_a_candidate_learns_the_same_where_passes_are_recorded(
-    base: Path,
+    micro_sd: Path,
     pictures: Path,
     plain: torch.Tensor,
     monkeypatch: pytest.MonkeyPatch,
     name: str,
 ) -> None:
-    losses, learned = _learned(name, base, pictures)
+    losses, learned = _learned(name, micro_sd, pictures)
     recorder = PassRecorder()
     monkeypatch.setattr(sdtune.models.recorded_passes, "StepGraphs", lambda: StepGraphs(recorder))
-    also, found = _learned(name, base, pictures)
+    also, found = _learned(name, micro_sd, pictures)
     assert recorder.replays >= 3
     torch.testing.assert_close(also, losses, rtol=0, atol=0)
     torch.testing.assert_close(found, learned, rtol=0, atol=0)
     assert not plain.equal(losses)
 
 
-def _learned(name: str | None, base: Path, pictures: Path) -> tuple[torch.Tensor, Any]:
+def _learned(name: str | None, micro_sd: Path, pictures: Path) -> tuple[torch.Tensor, Any]:
     kind = CANDIDATES[name] if name else sdtune.LoRAStyleModule
     above = None if name in (None, "below_only") else 0.5
-    module = kind(str(base), rank=2, learning_rate=1e-2, keep_content_above=above)
+    module = kind(str(micro_sd), rank=2, learning_rate=1e-2, keep_content_above=above)
     losses = []
     trainer = quiet_trainer(max_steps=6, accumulate_grad_batches=1)
     step = module.training_step

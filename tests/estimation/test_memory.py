@@ -16,20 +16,12 @@ from sdtune.models.quantization import Quantization
 from sdtune.techniques.base import DiffusionFineTuningModule
 from sdtune.techniques.lora_style import LoRAStyleModule
 from tests.techniques.every_technique import TECHNIQUES
-from tests.tiny_models import make_micro_sd
 
 _CAPTIONS = ["a picture 0", "a picture 1"]
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A base of few layers, for each of their operations is looked at: attention in two blocks."""
-    folder = tmp_path_factory.mktemp("models") / "base"
-    return make_micro_sd(folder, text_layers=2, up_block="UpBlock2D")
-
-
-@pytest.fixture(scope="module")
-def count(base: Path) -> Callable[..., MemoryCount]:
+def count(micro_sd: Path) -> Callable[..., MemoryCount]:
     """Return a function that counts what two pictures of 256 px take, the same thing once."""
 
     @cache
@@ -40,10 +32,10 @@ def count(base: Path) -> Callable[..., MemoryCount]:
         gradient_checkpointing: bool = False,
         quantization: Quantization | None = None,
     ) -> MemoryCount:
-        module = TECHNIQUES[name](str(base))
+        module = TECHNIQUES[name](str(micro_sd))
         module.gradient_checkpointing = gradient_checkpointing
         module.quantization = quantization
-        return count_memory(module, str(base), resolution=256, batch_size=2, dtype=dtype)
+        return count_memory(module, str(micro_sd), resolution=256, batch_size=2, dtype=dtype)
 
     return count
 
@@ -61,10 +53,10 @@ def count(base: Path) -> Callable[..., MemoryCount]:
     ],
 )
 def test_a_step_is_counted_as_the_allocator_saw_it(
-    base: Path, count: Callable[..., MemoryCount], name: str, settings: dict[str, Any]
+    micro_sd: Path, count: Callable[..., MemoryCount], name: str, settings: dict[str, Any]
 ) -> None:
     counted = count(name, **settings)
-    module = TECHNIQUES[name](str(base))
+    module = TECHNIQUES[name](str(micro_sd))
     module.gradient_checkpointing = settings.get("gradient_checkpointing", False)
     module.quantization = settings.get("quantization")
     module.load_base()
@@ -94,24 +86,24 @@ def test_half_precision_and_checkpointing_take_less(count: Callable[..., MemoryC
 
 @pytest.mark.slow
 def test_what_the_base_predicts_beside_is_counted(
-    base: Path, count: Callable[..., MemoryCount]
+    micro_sd: Path, count: Callable[..., MemoryCount]
 ) -> None:
     plain = count("lora")
-    module = LoRAStyleModule(str(base), rank=4, keep_content_above=0.85)
-    kept = count_memory(module, str(base), resolution=256, batch_size=2)
-    everywhere = LoRAStyleModule(str(base), rank=4, keep_content_above=1e-6)
-    most = count_memory(everywhere, str(base), resolution=256, batch_size=2)
+    module = LoRAStyleModule(str(micro_sd), rank=4, keep_content_above=0.85)
+    kept = count_memory(module, str(micro_sd), resolution=256, batch_size=2)
+    everywhere = LoRAStyleModule(str(micro_sd), rank=4, keep_content_above=1e-6)
+    most = count_memory(everywhere, str(micro_sd), resolution=256, batch_size=2)
     assert kept.flops - plain.flops == pytest.approx(0.15 * (most.flops - plain.flops), rel=1e-3)
     assert most.flops > 1.2 * plain.flops
     assert kept.step == pytest.approx(plain.step, rel=0.1)  # it comes before what is kept
 
 
 @pytest.mark.slow
-def test_a_second_batch_finds_the_gradients_of_the_first(base: Path) -> None:
+def test_a_second_batch_finds_the_gradients_of_the_first(micro_sd: Path) -> None:
     one, two = (
         count_memory(
-            TECHNIQUES["dreambooth_full"](str(base)),
-            str(base),
+            TECHNIQUES["dreambooth_full"](str(micro_sd)),
+            str(micro_sd),
             resolution=64,
             batch_size=1,
             accumulated=number,

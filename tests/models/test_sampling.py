@@ -266,4 +266,4 @@ def test_bad_arguments_are_refused(model: StableDiffusion) -> None:
     refuses("`height` to be a positive multiple of 8, but got 65", height=65)
     refuses("`width` to be a positive multiple of 8, but got 0", width=0)
     refuses("`noise_scheduler` to be one of `dpm", noise_scheduler="ddpm")
-    refuses("`clip_skip` to be an integer from 1 to 4, but got 13", clip_skip=13)
+    refuses("`clip_skip` to be an integer from 1 to 2, but got 13", clip_skip=13)
