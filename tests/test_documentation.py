@@ -52,6 +52,7 @@ NOT_RUN = {
     "docs/techniques/pivotal_tuning.md: lightning": "tests/test_own_photos.py trains so",
     "docs/techniques/pivotal_tuning.md: sdtune": "tests/commands/test_compare.py compares so",
     "docs/techniques/multi_concept.md:": "tests/test_own_photos.py trains so",
+    "docs/start.md: lightning run dreambooth": "tests/test_own_photos.py trains so",
     "docs/start.md: lightning run sd14": "needs Stable Diffusion 1.4",
 }
 _LINK = re.compile(r"!?\]\(([^)\s]+)\)")

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, OnExceptionCheckpoint
 
 from sdtune.run_folder.layout import CHECKPOINT, step_of
 
@@ -32,7 +32,7 @@ def name_problems(trainer: Trainer, own: ModelCheckpoint) -> list[str]:
     home = _folder(own, Path(folder) / CHECKPOINT.parent)
     problems = []
     for other in callbacks:
-        if other is own or not isinstance(other, ModelCheckpoint):
+        if other is own or not isinstance(other, ModelCheckpoint | OnExceptionCheckpoint):
             continue
         for argument, (value, file) in _files(other).items():
             path = _folder(other, home) / file
@@ -45,13 +45,15 @@ def name_problems(trainer: Trainer, own: ModelCheckpoint) -> list[str]:
     return problems
 
 
-def _folder(checkpoint: ModelCheckpoint, usual: Path) -> Path:
+def _folder(checkpoint: ModelCheckpoint | OnExceptionCheckpoint, usual: Path) -> Path:
     """Find where a callback writes: before `setup` it knows that only if it was told."""
     return usual.resolve() if checkpoint.dirpath is None else Path(checkpoint.dirpath).resolve()
 
 
-def _files(other: ModelCheckpoint) -> dict[str, tuple[Any, str]]:
+def _files(other: ModelCheckpoint | OnExceptionCheckpoint) -> dict[str, tuple[Any, str]]:
     """Name a file that each of a callback's arguments leads to: argument -> value, file."""
+    if isinstance(other, OnExceptionCheckpoint):  # and deletes that file when all goes well
+        return {"filename": (other.filename, other.filename + other.FILE_EXTENSION)}
     names: dict[str, tuple[Any, str | None]] = {}
     if other.save_top_k:
         names["filename"] = other.filename, other.filename

@@ -1,5 +1,5 @@
 import pytest
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint, OnExceptionCheckpoint
 
 from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
 from sdtune.commands.building import problems_together
@@ -48,6 +48,10 @@ def test_a_folder_that_is_told_is_compared(tmp_path):
     same = ModelCheckpoint(tmp_path / "checkpoints", save_last=True)
     own = ResumeCheckpoint(2)
     assert len(own.problems_with_trainer(make_trainer(tmp_path, same, own))) == 1
+    (problem,) = own.problems_with_trainer(
+        make_trainer(tmp_path, OnExceptionCheckpoint(same.dirpath, "last"), own)
+    )
+    assert f"{same.dirpath}/last.ckpt, but OnExceptionCheckpoint with `filename=last`" in problem
     trial = make_trainer(tmp_path, same, own, fast_dev_run=True)  # which writes nothing
     assert own.problems_with_trainer(trial) == []
 
@@ -58,6 +62,8 @@ def test_other_names_and_folders_stay(tmp_path):
         ModelCheckpoint(tmp_path / "own", save_last=True, every_n_train_steps=3),
         numbered("best/step_{step:06d}", every_n_train_steps=4),
         numbered("step_{step:06d}", every_n_train_steps=5, save_top_k=0),
+        OnExceptionCheckpoint(tmp_path / "own", "step_000004"),
+        OnExceptionCheckpoint(tmp_path / "checkpoints"),
     ]
     fit(tmp_path, *others, ResumeCheckpoint(2))
     stock = [f"epoch={step // 6}-step={step}.ckpt" for step in range(1, 7)]

@@ -42,8 +42,16 @@ KOHYA_NAME = re.compile(r"(\d+)_(.*\S.*)")
 MOST_REPEATS = 1000
 """A number above is a year, a date or a slip: nobody shows a picture so often in an epoch."""
 
-DATE = re.compile(r"\d+_\d+[._-]\d{4}|\d\d?_\d\d?[._-]\d\d(?!\d)")
-"""What a folder's name begins with that is a date, `12_05_2023_wedding`, and no repeats."""
+_MONTH = (
+    "(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sept?(ember)?|"
+    "oct(ober)?|nov(ember)?|dec(ember)?)"
+)
+DATE = re.compile(
+    r"\d+_\d+[._-]\d{4}|\d\d?_\d\d?[._-]\d\d(?!\d)"
+    rf"|\d\d?_{_MONTH}[ ._-](\d{{4}}|\d\d)(?!\d)",
+    re.IGNORECASE,
+)
+"""A date, and no repeats, that a folder's name begins with: `12_05_2023_wedding`, `3_May_23`."""
 
 _NAMED = 20  # in a sentence
 

@@ -18,6 +18,7 @@ def test_what_is_recognised(write):
             {"12_05_2023/0.png": 0},
             {"12_05_2023_wedding/0.png": 0, "13_05_2023_party/0.png": 1},
             {"1_5_23 wedding/0.png": 0, "12_05.2023 party/0.png": 1},
+            {"12_May_2023/0.png": 0, "3_december 23 party/0.png": 1},
             {"5_2023/0.png": 0, "12_05/0.png": 1},
             {"1001_cat/0.png": 0},
             {"01_sea/0.png": 0, "02_hill/0.png": 1},
@@ -34,6 +35,7 @@ def test_what_is_recognised(write):
             {"010_sks cat/0.png": 0},
             {"05_dog/0.png": 0, "10_sks cat/1.png": 1},
             {"10_1/0.png": 0},
+            {"10_may cat/0.png": 0, "5_mary_2000 dress/1.png": 1},
             {"1_sea/0.png": 0, "2_hill/0.png": 1},
             {"10_1_girl/0.png": 0},
         )
