@@ -144,6 +144,16 @@ def _versions_from_memory() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_garbage_of_a_gpu() -> Iterator[None]:
+    """Let Lightning search a batch size without a look at all the garbage that there may be."""
+    from lightning.pytorch.tuner import batch_size_scaling
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch_size_scaling, "garbage_collection_cuda", lambda: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def quick_python() -> Iterator[Path]:
     """An executable `python` whose processes have imported everything, see `forked_python`."""

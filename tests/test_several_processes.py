@@ -47,6 +47,7 @@ def whole(micro_sd: Path, seven: Path, tmp_path_factory: pytest.TempPathFactory)
     return _learned_in(tmp_path_factory.mktemp("whole"), micro_sd, seven, 1, 8)
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does(micro_sd, seven, tmp_path):
     """Of seven pictures in batches of four, so that the last of an epoch is uneven."""
     found = compare("textual_inversion", "sgd_nesterov", micro_sd, seven, tmp_path)

@@ -209,6 +209,7 @@ def test_alpha_is_worked_into_diffusers_matrices_by_one_rounding(
             assert (tensor, again[name]) == (1.5, 2.0)
 
 
+@pytest.mark.slow
 def test_a_lora_on_the_projection_beside_the_second_text_encoder(
     tiny_xl: Path, tmp_path: Path
 ) -> None:

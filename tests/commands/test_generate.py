@@ -139,6 +139,7 @@ def test_another_base_of_the_family_is_noted(run, micro_sd, generate, tmp_path) 
     assert "was trained on another base than `other`" in err
 
 
+@pytest.mark.slow
 def test_an_adapter_of_another_family_is_one_sentence(run, generate, tiny_xl) -> None:
     for words in (("--base", tiny_xl), ("--base", "nano")):
         code, out, err = generate(run, *words, "--prompt", "a cat")

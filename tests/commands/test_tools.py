@@ -97,6 +97,7 @@ def test_loras_are_merged_resized_and_worked_in(
     assert (tmp_path / "extracted" / "kohya_lora.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_what_is_made_of_a_lora_is_drawn_as_it_is(lora: str, micro: str, tmp_path: Path) -> None:
     one, other = tmp_path / "one.safetensors", tmp_path / "other.safetensors"
     told = {"sdtune.clip_skip": "2", "sdtune.prompt_fields": '{"trigger": "ink"}'}

@@ -12,6 +12,7 @@ from transformers import CLIPTextModel
 from sdtune.functional import counter_randn
 from sdtune.functional.randomness import Stream
 from sdtune.models import Part, StableDiffusion, load, sample
+from tests.fast_part import some_fast
 
 PARTS: tuple[Part, ...] = ("unet", "vae", "text_encoders")
 
@@ -193,7 +194,7 @@ def test_fingerprints_name_the_weights(model: StableDiffusion, tiny_sd: Path) ->
         model.fingerprint("tokenizer")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("use_dora", [False, True])
+@pytest.mark.parametrize("use_dora", some_fast([False, True], [True]))
 def test_fingerprints_ignore_adapters(
     model: StableDiffusion, tiny_sd: Path, use_dora: bool
 ) -> None:
