@@ -16,6 +16,7 @@ from sdtune.commands.quiet import quiet_devices, quiet_misleading_messages
 from sdtune.commands.recipe import options, read_yaml
 from sdtune.commands.recipe_cli import RecipeCLI, built_recipe
 from sdtune.commands.shown_results import shown_problems
+from sdtune.comparison.agreement import input_problems, protocol_problems, rung_problems
 from sdtune.comparison.comparison_lock import comparison_problem, only_comparison
 from sdtune.comparison.departures import departure
 from sdtune.comparison.execution import (
@@ -28,14 +29,7 @@ from sdtune.comparison.execution import (
 )
 from sdtune.comparison.figures import draw_figures
 from sdtune.comparison.output_names import name_problem, run_name
-from sdtune.comparison.planning import (
-    PlannedRun,
-    evaluation_problem,
-    input_problems,
-    plan_run,
-    protocol_problems,
-    rung_problems,
-)
+from sdtune.comparison.planning import PlannedRun, evaluation_problem, plan_run
 from sdtune.comparison.publication import (
     build_tables,
     output_problems,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ import yaml
 import sdtune
 from sdtune._prompt_fields import PromptFields
 from sdtune.comparison.output_names import STARTS
-from sdtune.comparison.run_inputs import RunInputs, base_hash
+from sdtune.comparison.run_inputs import RunInputs
 from sdtune.comparison.settings import SUBJECT, Comparison, Variant
 from sdtune.run_folder.record import EvaluationSettings
 
@@ -23,12 +23,9 @@ __all__ = [
     "PlannedRun",
     "evaluation_arguments",
     "evaluation_problem",
-    "input_problems",
-    "measure_one_style",
+    "is_evaluation",
     "override_words",
     "plan_run",
-    "protocol_problems",
-    "rung_problems",
 ]
 
 _CALLBACK = "sdtune.EvaluationCallback"
@@ -196,7 +193,7 @@ def evaluation_arguments(plan: PlannedRun) -> dict[str, Any]:
         Those of the callback's arguments that decide what figures can be compared with.
     """
     for callback in plan.changes["trainer"]["callbacks"]:
-        if _is_evaluation(callback):
+        if is_evaluation(callback):
             given = callback.get("init_args") or {}
             terms = {name: value for name, value in given.items() if name in _PROTOCOL}
             if given.get("goal") == "subject":  # which measures no style
@@ -230,7 +227,7 @@ def evaluation_problem(
     """
     callbacks = _callbacks((recipe.get("trainer") or {}).get("callbacks"))
     all_words = (*override_words(comparison, name), *words)
-    if any(map(_is_evaluation, callbacks)) or "prompts" in comparison.evaluation:
+    if any(map(is_evaluation, callbacks)) or "prompts" in comparison.evaluation:
         return None
     if any(word.startswith("--trainer.callbacks") for word in all_words):
         return None
@@ -241,116 +238,10 @@ def evaluation_problem(
     )
 
 
-def protocol_problems(plans: Sequence[PlannedRun]) -> list[str]:
-    """Say which runs would be evaluated in another way than the first one.
-
-    Args:
-        plans: The runs.
-
-    Returns:
-        A sentence for each.
-    """
-    problems = []
-    first, *others = plans
-    expected = evaluation_arguments(first)
-    for plan in others:
-        given = evaluation_arguments(plan)
-        names = sorted(
-            name for name in {*given, *expected} if given.get(name) != expected.get(name)
-        )
-        if not measure_one_style(given.get("style_pictures"), expected.get("style_pictures")):
-            names = [name for name in names if name != "style_pictures"]
-        if plan.clip_skip != first.clip_skip:
-            problems.append(
-                f"Expected `{plan.name}` to be drawn as `{first.name}` is, but `model.clip_skip` "
-                f"is {plan.clip_skip} and {first.clip_skip}, with which their bases draw other "
-                "pictures: give both the same."
-            )
-        if names:
-            problems.append(
-                f"Expected `{plan.name}` to be evaluated as `{first.name}` is, but "
-                f"{', '.join(f'`{name}`' for name in names)} of sdtune.EvaluationCallback "
-                "differ; give them once for all runs, below `evaluation` of a comparison's file, "
-                f"where `{SUBJECT}` in prompts stands for each run's own words."
-            )
-    return problems
-
-
-def input_problems(plans: Sequence[PlannedRun]) -> Iterator[str]:
-    """Say which runs would train on other pictures, or another base, than the first one.
-
-    Args:
-        plans: The runs. Bases of different names are loaded, for they may be the same.
-
-    Yields:
-        A sentence for each difference.
-    """
-    known = [(plan, plan.inputs) for plan in plans if plan.inputs is not None]
-    if not known:
-        return
-    (first, expected), *others = known
-    names = {inputs.base for _, inputs in known if inputs.base}
-    hashes = {name: _base_hash(name) for name in names} if len(names) > 1 else {}
-    for plan, inputs in others:
-        differing = []
-        if inputs.pictures != expected.pictures:
-            differing.append(f"training pictures ({expected.count} and {inputs.count})")
-        if hashes.get(inputs.base) != hashes.get(expected.base):
-            differing.append(f"`model.base` ({expected.base} and {inputs.base})")
-        if differing:
-            yield (
-                f"Expected `{plan.name}` to train on what `{first.name}` does, for their scores "
-                f"are compared, but they differ in {' and '.join(differing)}: compare them in "
-                "calls of their own, with an `--output` each."
-            )
-
-
-def _base_hash(base: str) -> str:
-    try:
-        return base_hash(base)
-    except ValueError:  # the run itself says why
-        return ""
-
-
-def measure_one_style(one: int | None, other: int | None) -> bool:
-    """Tell whether two evaluations have a style score each, which then must be the same one.
-
-    Args:
-        one: Training pictures for the style score of the one; None if it is the default.
-        other: Those of the other.
-    """
-    return all(each is None or each >= 2 for each in (one, other))
-
-
-def rung_problems(plans: Sequence[PlannedRun]) -> list[str]:
-    """Say which runs would be evaluated at other steps than the first one.
-
-    Args:
-        plans: The runs, which are compared while they train.
-
-    Returns:
-        A sentence for each.
-    """
-    first, *others = plans
-    expected = _evaluated_every(first)
-    return [
-        f"Expected `{plan.name}` to be evaluated as often as `{first.name}` is, every {expected} "
-        f"steps, but `every_n_steps` of its sdtune.EvaluationCallback is {_evaluated_every(plan)}."
-        for plan in others
-        if _evaluated_every(plan) != expected
-    ]
-
-
-def _evaluated_every(plan: PlannedRun) -> object:
-    callbacks = plan.changes["trainer"]["callbacks"]
-    [found] = [each for each in callbacks if _is_evaluation(each)]
-    return (found.get("init_args") or {}).get("every_n_steps")
-
-
 def _with_evaluation(callbacks: Any, evaluation: Mapping[str, Any], settings: Variant) -> list[Any]:
     """Put the comparison's evaluation in the place of the recipe's, or behind the others."""
     found = _callbacks(callbacks)
-    old = next((each for each in found if _is_evaluation(each)), None)
+    old = next((each for each in found if is_evaluation(each)), None)
     arguments = {**((old or {}).get("init_args") or {})}
     arguments |= evaluation
     if settings.subject and "prompts" in arguments:
@@ -375,7 +266,8 @@ def _callbacks(callbacks: Any) -> list[dict[str, Any]]:
     return [each if isinstance(each, dict) else {"class_path": each} for each in given]
 
 
-def _is_evaluation(callback: Mapping[str, Any]) -> bool:
+def is_evaluation(callback: Mapping[str, Any]) -> bool:
+    """Tell whether a callback of a recipe is the one whose scores are compared."""
     return str(callback.get("class_path")).rpartition(".")[2] == _CALLBACK.rpartition(".")[2]
 
 

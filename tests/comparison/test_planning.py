@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from sdtune._prompt_fields import PromptFields, Subject
-from sdtune.comparison.planning import plan_run, protocol_problems
+from sdtune.comparison.agreement import protocol_problems
+from sdtune.comparison.planning import plan_run
 from sdtune.comparison.settings import Comparison, Variant
 
 RECIPE = {
