@@ -4,16 +4,21 @@ import json
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from sdtune._checks import ArgumentsError
+from sdtune.commands.building import problems_of
 from sdtune.commands.compare_call import CompareCall
 from sdtune.commands.comparison_file import is_comparison, read_comparison
 from sdtune.commands.early_signals import Ended
 from sdtune.commands.errors import CallError
 from sdtune.commands.quiet import quiet_devices, quiet_misleading_messages
-from sdtune.commands.recipe import options, read_yaml
+from sdtune.commands.recipe import options, read_recipe, recipe_file
 from sdtune.commands.recipe_cli import RecipeCLI, built_recipe
 from sdtune.commands.shown_results import shown_problems
 from sdtune.comparison.agreement import input_problems, protocol_problems, rung_problems
@@ -40,15 +45,16 @@ from sdtune.comparison.publication import (
 from sdtune.comparison.ray_tune import RayTune
 from sdtune.comparison.ray_workers import RayWorkers
 from sdtune.comparison.results import ComparedRun, check_comparable, read_result
-from sdtune.comparison.run_inputs import read_inputs
+from sdtune.comparison.run_inputs import RunInputs, read_inputs
 from sdtune.comparison.settings import Comparison, Variant
 from sdtune.comparison.sweep import read_sweep, sweep_runs
 from sdtune.comparison.tables import markdown
+from sdtune.comparison.whole_recipe import whole_recipe, with_whole_paths
 from sdtune.evaluation.settings import fields_of
 from sdtune.files.printable_text import show
 from sdtune.run_folder.layout import REPORT
 
-__all__ = ["plan_runs", "run_comparison"]
+__all__ = ["changed_inputs", "plan_runs", "run_comparison"]
 
 
 def run_comparison(call: CompareCall, words: Sequence[str], command: str) -> int:
@@ -123,11 +129,12 @@ def plan_runs(
     plans, found = [], {}
     for name, settings in comparison.runs.items():
         try:
-            recipe = read_yaml(settings.recipe)
-        except CallError as error:
-            found[name] = error.problems
+            text, read = read_recipe(settings.recipe)
+            recipe = whole_recipe(read, recipe_file(settings.recipe).parent)
+            plan = plan_run(comparison, name, recipe, words)
+        except (CallError, ValueError) as error:
+            found[name] = problems_of(error)
             continue
-        plan = plan_run(comparison, name, recipe, words)
         lacking = evaluation_problem(comparison, name, recipe, words)
         # else what is added is incomplete, and told of as if the recipe had it
         added = [] if lacking else [f"--config={json.dumps(plan.changes)}"]
@@ -136,16 +143,46 @@ def plan_runs(
                 [f"--config={settings.recipe}", *added, *plan.words], build
             )
         found[name] = [*([lacking] if lacking else []), *problems]
-        plans.append(plan if cli is None or not build else _completed(plan, cli))
+        if cli is not None:
+            recipe = with_whole_paths(recipe, cli.config)
+            plan = _completed(plan, cli) if build else plan
+        # a text that stands for itself is kept to the letter
+        whole = text if recipe == read else yaml.safe_dump(recipe, sort_keys=False)
+        plans.append(replace(plan, text=whole))
     together = [*protocol_problems(plans), *input_problems(plans)] if plans else []
     return plans, [*_grouped(found, comparison), *together, *shown_problems(comparison, plans)]
 
 
 def _completed(plan: PlannedRun, cli: RecipeCLI) -> PlannedRun:
     """Tell a plan what its data and its model's arguments are."""
+    return plan.with_fields(fields_of(cli.datamodule)).with_inputs(_inputs(cli))
+
+
+def _inputs(cli: RecipeCLI) -> RunInputs:
     arguments = cli.config.model.get("init_args") or {}
-    inputs = read_inputs(cli.datamodule, vars(arguments) if arguments else {})
-    return plan.with_fields(fields_of(cli.datamodule)).with_inputs(inputs)
+    return read_inputs(cli.datamodule, vars(arguments) if arguments else {})
+
+
+def changed_inputs(plan: PlannedRun) -> str | None:
+    """Say that a run would read something else now than when it was planned.
+
+    Args:
+        plan: The run, its recipe files written.
+
+    Returns:
+        A sentence; None if all that it reads is as it was.
+    """
+    with quiet_devices():
+        cli, problems = built_recipe(plan.options)
+    if cli is None:
+        return " ".join(problems)
+    if plan.inputs is None or _inputs(cli).digest == plan.inputs.digest:
+        return None
+    return (
+        f"Expected what `{plan.name}` reads to be as it was when the comparison began, but "
+        "pictures, captions or weights have changed since then: give the same call again, with "
+        "which all runs begin anew on what is there now."
+    )
 
 
 def _engine(call: CompareCall) -> tuple[Engine, list[str]]:
@@ -252,7 +289,7 @@ def _carry_out(
         state = "finished already" if is_finished(plan) else shlex.join(plan.command())
         show(f"{number}/{len(plans)} {plan.name}: {state}")
     outcomes: dict[str, Outcome] = {}
-    for each in engine(plans, carry_out):
+    for each in engine(plans, partial(carry_out, changed=changed_inputs)):
         outcomes[each.name] = each
         reason = f": {each.reason}" if each.reason else ""
         show(f"{each.name} {each.status}, {each.seconds / 60:.1f} min{reason}")

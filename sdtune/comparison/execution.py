@@ -44,6 +44,9 @@ log = logging.getLogger(__name__)
 Start = Callable[[Sequence[str], Path], int]
 """From a command and the path of its log to an exit code."""
 
+Changed = Callable[[PlannedRun], str | None]
+"""From a run whose recipe files are written to a sentence; None if all is as it was planned."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -84,12 +87,15 @@ def in_turn(plans: Iterable[PlannedRun], carry_out: CarryOut) -> Iterator[Outcom
     yield from map(carry_out, plans)
 
 
-def carry_out(plan: PlannedRun, start: Start | None = None) -> Outcome:
+def carry_out(
+    plan: PlannedRun, start: Start | None = None, changed: Changed | None = None
+) -> Outcome:
     """See to it that a run is there: read it, resume it or start it.
 
     Args:
         plan: The run.
         start: Starts a command; None is `start_process`.
+        changed: Says that the run would read something else now than was planned.
 
     Returns:
         How it came out. A failure is an outcome too.
@@ -108,9 +114,16 @@ def carry_out(plan: PlannedRun, start: Start | None = None) -> Outcome:
     in_use = lock_problem(plan)
     if in_use is not None:  # its record is written by whoever started it
         return Outcome(plan.name, "failed", in_use, shlex.join(command), 0.0, str(plan.folder))
+    plan.write_recipes()
+    other = changed(plan) if changed is not None else None
+    if other is not None:
+        seconds = old.seconds if old else 0.0
+        return write_outcome(
+            plan,
+            Outcome(plan.name, "failed", other, shlex.join(command), seconds, str(plan.folder)),
+        )
     if plan.folder.is_dir() and not has_checkpoint:
         _make_way(plan.folder)
-    plan.write_changes()
     log = plan.start_folder / "fit.log"
     begin = time.monotonic()
     reason = "It was interrupted."

@@ -17,6 +17,7 @@ from sdtune._prompt_fields import PromptFields
 from sdtune.comparison.output_names import STARTS
 from sdtune.comparison.run_inputs import RunInputs
 from sdtune.comparison.settings import SUBJECT, Comparison, Variant
+from sdtune.comparison.whole_recipe import whole_words
 from sdtune.run_folder.record import EvaluationSettings
 
 __all__ = [
@@ -48,6 +49,7 @@ class PlannedRun:
         fields: What the fields of its prompts read, as its data says.
         inputs: What it reads; None before that is known.
         clip_skip: Text encoder layer that its base and its adapter are drawn with.
+        text: The recipe as it was read, which is trained by whatever becomes of its file.
     """
 
     name: str
@@ -60,6 +62,7 @@ class PlannedRun:
     fields: PromptFields = field(default_factory=PromptFields)
     inputs: RunInputs | None = None
     clip_skip: object = 1
+    text: str = ""
 
     @property
     def folder(self) -> Path:
@@ -68,13 +71,23 @@ class PlannedRun:
 
     @property
     def start_folder(self) -> Path:
-        """What belongs to the starts of the run: changes, record and log."""
+        """What belongs to the starts of the run: recipes, record and log."""
         return self.output / STARTS / f"{self.name}_{self.digest}"
+
+    @property
+    def recipe_path(self) -> Path:
+        """The first recipe file, a copy of the recipe; no run's name is like its name."""
+        return self.start_folder / "_recipe.yaml"
 
     @property
     def changes_path(self) -> Path:
         """The second recipe file; a run is named by the last one's name."""
         return self.start_folder / f"{self.name}.yaml"
+
+    @property
+    def options(self) -> list[str]:
+        """The options that make up its recipe."""
+        return [f"--config={self.recipe_path}", f"--config={self.changes_path}", *self.words]
 
     def command(self, resume: bool = False) -> list[str]:
         """Give the words that start or resume the run.
@@ -83,11 +96,10 @@ class PlannedRun:
             resume: Whether there is a checkpoint to go on from.
 
         Returns:
-            Such as ["sdtune", "fit", "--config=recipe.yaml", ...].
+            Such as ["sdtune", "fit", "--config=.../_recipe.yaml", ...].
         """
-        configs = [f"--config={self.recipe}", f"--config={self.changes_path}"]
         end = f"--resume={self.folder}" if resume else f"--run={self.digest}"
-        return ["sdtune", "fit", *configs, *self.words, end]
+        return ["sdtune", "fit", *self.options, end]
 
     def with_fields(self, fields: PromptFields) -> PlannedRun:
         """Take over what its data calls the subject, unless the comparison says it.
@@ -112,9 +124,10 @@ class PlannedRun:
         """
         return replace(self, inputs=inputs, digest=_short_hash(self.digest + inputs.digest))
 
-    def write_changes(self) -> None:
-        """Write the second recipe file."""
+    def write_recipes(self) -> None:
+        """Write the recipe files."""
         self.start_folder.mkdir(parents=True, exist_ok=True)
+        self.recipe_path.write_text(self.text, encoding="utf-8")
         header = f"# What the comparison adds to {self.recipe}.\n"
         text = yaml.safe_dump(self.changes, sort_keys=False, allow_unicode=True)
         self.changes_path.write_text(header + text, encoding="utf-8")
@@ -131,18 +144,20 @@ def plan_run(
     Args:
         comparison: What is compared.
         name: Which of its runs.
-        recipe: The content of the run's recipe.
+        recipe: The content of the run's recipe, parts of it in their places, see `whole_recipe`.
         words: Overrides of the call, above those of the comparison.
 
     Returns:
-        The plan.
+        The plan, but for the recipe's text.
+
+    Raises:
+        ValueError: If an override names a part that is no YAML.
     """
     settings = comparison.runs[name]
-    trainer = recipe.get("trainer") or {}
+    trainer = _part(recipe, "trainer")
     callbacks = _with_evaluation(trainer.get("callbacks"), comparison.evaluation, settings)
     all_words = (
-        *override_words(comparison, name),
-        *words,
+        *whole_words([*override_words(comparison, name), *words]),
         *_budget_words(comparison, has_epochs=trainer.get("max_epochs") is not None),
     )
     decides = {
@@ -225,7 +240,7 @@ def evaluation_problem(
     Returns:
         A sentence; None if the recipe, the comparison or the call tells it.
     """
-    callbacks = _callbacks((recipe.get("trainer") or {}).get("callbacks"))
+    callbacks = _callbacks(_part(recipe, "trainer").get("callbacks"))
     all_words = (*override_words(comparison, name), *words)
     if any(map(is_evaluation, callbacks)) or "prompts" in comparison.evaluation:
         return None
@@ -252,13 +267,19 @@ def _with_evaluation(callbacks: Any, evaluation: Mapping[str, Any], settings: Va
 
 def _clip_skip(recipe: Mapping[str, Any], words: Sequence[str]) -> object:
     """Find the layer that a model is trained and drawn with: the call's, the recipe's, or 1."""
-    arguments = (recipe.get("model") or {}).get("init_args") or {}
+    arguments = _part(recipe, "model").get("init_args") or {}
     found = arguments.get("clip_skip", 1)
     for word, after in zip(words, [*words[1:], ""], strict=False):
         key, equals, value = word.partition("=")
         if key in ("--model.clip_skip", "--model.init_args.clip_skip"):
             found = yaml.safe_load(value if equals else after)
     return found
+
+
+def _part(recipe: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Give a part of a recipe; none of one that is a class's name alone, or refused later."""
+    part = recipe.get(key)
+    return part if isinstance(part, dict) else {}
 
 
 def _callbacks(callbacks: Any) -> list[dict[str, Any]]:

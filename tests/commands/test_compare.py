@@ -3,6 +3,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 from filelock import FileLock
 from PIL import Image
 
@@ -88,7 +89,8 @@ def refusals(capsys, *arguments: str) -> list[str]:
 def test_a_comparison_ends_with_a_table_and_is_not_repeated(toys, started, capsys):
     assert main(["compare", toys, "--budget-steps", "2", "--seed=3"]) == 0
     printed = capsys.readouterr().out
-    assert [command[2] for command in started] == ["--config=toy.yaml"] * 2
+    copies = [Path(command[2].removeprefix("--config=")) for command in started]
+    assert {copy.read_bytes() for copy in copies} == {Path("toy.yaml").read_bytes()}
     assert started[1][4:7] == ["--model.rank=8", "--seed=3", "--trainer.max_steps=2"]
     assert "four finished" in printed
     assert "| run | base | four | Rank 8 |" in printed
@@ -180,6 +182,69 @@ def test_a_run_begins_anew_when_its_pictures_have_changed(toys, started, read, c
     assert main(["compare", toys]) == 0
     assert len(started) == 4
     assert capsys.readouterr().out.count("finished already") == 2
+
+
+@pytest.fixture
+def while_one_trains(monkeypatch):
+    """Does what is given while the first run trains."""
+
+    def during(act):
+        start = execution.start_process
+
+        def start_and_act(command, log):
+            result = start(command, log)
+            act()
+            return result
+
+        monkeypatch.setattr(execution, "start_process", start_and_act)
+
+    return during
+
+
+def test_a_recipe_that_is_edited_meanwhile_is_trained_as_it_was(toys, started, while_one_trains):
+    before = Path("toy.yaml").read_bytes()
+    while_one_trains(lambda: Path("toy.yaml").write_bytes(before + b"seed: 7\n"))
+    assert main(["compare", toys]) == 0
+    for command in started:
+        assert Path(command[2].removeprefix("--config=")).read_bytes() == before
+    assert main(["compare", toys]) == 0
+    assert len(started) == 4  # another recipe, which is other runs
+    assert started[2][2] != started[0][2]
+
+
+def test_pictures_that_change_meanwhile_end_the_runs_that_follow(
+    toys, started, read, while_one_trains, capsys
+):
+    Path("a.png").touch()
+    while_one_trains(Path("b.png").touch)
+    assert main(["compare", toys]) == 1
+    assert [Path(command[3]).stem for command in started] == ["four"]
+    printed = capsys.readouterr().out
+    assert "eight failed, " in printed
+    assert "Expected what `eight` reads to be as it was when the comparison began, but" in printed
+    Path("b.png").unlink()
+    assert main(["compare", toys]) == 0
+    assert [Path(command[3]).stem for command in started] == ["four", "eight"]
+
+
+def test_a_part_of_a_recipe_in_a_file_of_its_own_decides_too(scored, started, capsys):
+    Path("parts").mkdir()
+    recipe = yaml.safe_load(Path(scored).read_text(encoding="utf-8"))
+    part = Path("parts/m.yaml")
+    part.write_text(yaml.safe_dump(recipe["model"]), encoding="utf-8")
+    Path("parts/four.yaml").write_text(yaml.safe_dump({**recipe, "model": "m.yaml"}))
+    call = ["compare", "parts/four.yaml", "--output", "out"]
+    assert main(call) == 0
+    copy = yaml.safe_load(Path(started[0][2].removeprefix("--config=")).read_text("utf-8"))
+    assert copy == recipe
+    assert main(call) == 0
+    assert len(started) == 1
+    part.write_text(part.read_text("utf-8").replace("rank: 4", "rank: 8"), encoding="utf-8")
+    assert main(call) == 0
+    assert len(started) == 2
+    part.write_text("[", encoding="utf-8")
+    [problem] = refusals(capsys, *call[1:])
+    assert "Expected `parts/m.yaml` to be a YAML file, but " in problem
 
 
 def test_a_sweep_over_other_pictures_is_refused_before_the_first_run(scored, started, read, capsys):
@@ -285,7 +350,7 @@ def test_a_recipes_name_that_is_no_folders_is_a_label(scored, started, monkeypat
     names = ["petit réglage.yaml", "été.yaml", "starts.yaml"]
     assert main(["compare", *names, "--output", "out"]) == 0
     assert "| run | base | petit réglage | été | starts |" in capsys.readouterr().out
-    assert [command[2] for command in started] == [f"--config={name}" for name in names]
+    assert [Path(command[3]).stem for command in started] == [run_name(n[:-5]) for n in names]
     text = Path("out/README.md").read_text(encoding="utf-8")
     assert text.startswith("# petit réglage, été, starts\n")
     assert main(["compare", *names, "--output", "out"]) == 0
