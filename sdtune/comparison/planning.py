@@ -24,6 +24,7 @@ __all__ = [
     "PlannedRun",
     "evaluation_arguments",
     "evaluation_problem",
+    "evaluation_terms",
     "is_evaluation",
     "override_words",
     "plan_run",
@@ -207,22 +208,31 @@ def evaluation_arguments(plan: PlannedRun) -> dict[str, Any]:
     Returns:
         Those of the callback's arguments that decide what figures can be compared with.
     """
-    for callback in plan.changes["trainer"]["callbacks"]:
-        if is_evaluation(callback):
-            given = callback.get("init_args") or {}
-            terms = {name: value for name, value in given.items() if name in _PROTOCOL}
-            if given.get("goal") == "subject":  # which measures no style
-                terms["style_pictures"] = 0
-            for name, fill in (
-                ("prompts", plan.fields.tuned),
-                ("class_prompts", plan.fields.plain),
-            ):
-                texts = [str(each) for each in terms.get(name) or ()]
-                if texts and not plan.fields.problems(texts, name):
-                    terms[name] = [fill(each, name) for each in texts]
-            if plan.subject and "prompts" in terms:
-                terms["prompts"] = _put(terms["prompts"], plan.subject, SUBJECT)
-            return terms
+    terms = evaluation_terms(plan.changes["trainer"]["callbacks"])
+    for name, fill in (("prompts", plan.fields.tuned), ("class_prompts", plan.fields.plain)):
+        texts = [str(each) for each in terms.get(name) or ()]
+        if texts and not plan.fields.problems(texts, name):
+            terms[name] = [fill(each, name) for each in texts]
+    if plan.subject and "prompts" in terms:
+        terms["prompts"] = _put(terms["prompts"], plan.subject, SUBJECT)
+    return terms
+
+
+def evaluation_terms(callbacks: Any) -> dict[str, Any]:
+    """Give what a recipe asks its EvaluationCallback for, as it is written there.
+
+    Args:
+        callbacks: The recipe's `trainer.callbacks`.
+
+    Returns:
+        The arguments that `EvaluationSettings` has; empty if there is no such callback.
+    """
+    for callback in filter(is_evaluation, _callbacks(callbacks)):
+        given = callback.get("init_args") or {}
+        terms = {name: value for name, value in given.items() if name in _PROTOCOL}
+        if given.get("goal") == "subject":  # which measures no style
+            terms["style_pictures"] = 0
+        return terms
     return {}
 
 
