@@ -292,7 +292,7 @@ def _carry_out(
     for each in engine(plans, partial(carry_out, changed=changed_inputs)):
         outcomes[each.name] = each
         reason = f": {each.reason}" if each.reason else ""
-        show(f"{each.name} {each.status}, {each.seconds / 60:.1f} min{reason}")
+        show(f"{each.name} {each.status}, {each.minutes} min{reason}")
     for plan in plans:
         yield read_result(plan, comparison.label(plan.name), outcomes[plan.name])
 

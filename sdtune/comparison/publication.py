@@ -178,10 +178,13 @@ def _illustrations(figures: Sequence[DrawnFigure]) -> Iterator[Illustration]:
 
 def _origin(results: Sequence[ComparedRun], command: str) -> str:
     """Say how the results can be made again, and on what they were made."""
-    minutes = sum(each.outcome.seconds for each in results) / 60
+    known = [each.outcome.seconds for each in results if each.outcome.seconds is not None]
+    minutes = f"{sum(known) / 60:.1f} minutes"
+    if len(known) < len(results):
+        minutes = f"{minutes} of {len(known)} of {len(results)} runs; of others it is not known"
     rows = [["processor", _processor()], ["devices of the runs", ", ".join(_devices(results))]]
     rows += [[name, version] for name, version in _versions(results).items()]
-    rows += [["all runs", f"{minutes:.1f} minutes"]]
+    rows += [["all runs", minutes]]
     starts = "\n".join(f"{each.outcome.command}" for each in results)
     table = markdown(Table("", ["", ""], rows)).strip()
     return (
