@@ -18,7 +18,7 @@ from sdtune.commands.comparison_file import is_comparison, read_comparison
 from sdtune.commands.early_signals import Ended
 from sdtune.commands.errors import CallError
 from sdtune.commands.quiet import quiet_devices, quiet_misleading_messages
-from sdtune.commands.recipe import options, read_recipe, recipe_file
+from sdtune.commands.recipe import read_recipe, recipe_file
 from sdtune.commands.recipe_cli import RecipeCLI, built_recipe
 from sdtune.commands.shown_results import shown_problems
 from sdtune.comparison.agreement import input_problems, protocol_problems, rung_problems
@@ -33,7 +33,8 @@ from sdtune.comparison.execution import (
     lock_problem,
 )
 from sdtune.comparison.figures import draw_figures
-from sdtune.comparison.output_names import name_problem, run_name
+from sdtune.comparison.given_keys import twice_given
+from sdtune.comparison.output_names import distinct_names
 from sdtune.comparison.planning import PlannedRun, evaluation_problem, plan_run
 from sdtune.comparison.publication import (
     build_tables,
@@ -74,7 +75,9 @@ def run_comparison(call: CompareCall, words: Sequence[str], command: str) -> int
     """
     quiet_misleading_messages()
     problems: list[str] = []
-    comparison = _comparison(call, words, problems)
+    comparison = _comparison(call, problems)
+    if comparison is not None:
+        problems += twice_given(comparison, words, is_sweep=call.sweep is not None)
     plans, wrong = plan_runs(comparison, words) if comparison else ([], [])
     engine, of_engine = _engine(call)  # only now: a recipe's classes may bring metrics along
     problems = [*of_engine, *problems]
@@ -199,7 +202,7 @@ def _engine(call: CompareCall) -> tuple[Engine, list[str]]:
         return in_turn, [str(error)]
 
 
-def _comparison(call: CompareCall, words: Sequence[str], problems: list[str]) -> Comparison | None:
+def _comparison(call: CompareCall, problems: list[str]) -> Comparison | None:
     """Read the comparison's file, or make one of the recipes."""
     given = {"budget_steps": call.budget_steps, "budget_minutes": call.budget_minutes}
     instead: dict[str, Any] = {"output": call.output} if call.output else {}
@@ -225,40 +228,20 @@ def _comparison(call: CompareCall, words: Sequence[str], problems: list[str]) ->
                 "settings of one recipe are the `runs` of a comparison's file."
             )
             return None
-        runs = dict(map(_run_of, call.recipes))
-        if call.sweep is not None:
-            runs = _sweep(call, words)
-        return Comparison(title=", ".join(names), runs=runs, **instead)
+        return Comparison(title=", ".join(names), runs=_runs(call, names), **instead)
     except (ArgumentsError, CallError) as error:
         problems += error.problems
         return None
 
 
-def _run_of(path: str) -> tuple[str, Variant]:
-    """Name a run after its recipe; a name that cannot be a folder's is its label."""
-    name = Path(path).stem
-    return (
-        (name, Variant(path))
-        if name_problem(name) is None
-        else (run_name(name), Variant(path, name))
-    )
-
-
-def _sweep(call: CompareCall, words: Sequence[str]) -> dict[str, Variant]:
-    grid = read_sweep(call.sweep or "")
-    given = {name for name, _ in options(words)}
-    if call.budget_steps is not None:
-        given |= {"trainer.max_steps", "trainer.max_epochs"}
-    if call.budget_minutes is not None:
-        given.add("trainer.max_time")
-    twice = [
-        f"Expected `{key}` in `--sweep` alone, but the call or its budget gives it to every run."
-        for key in grid
-        if key in given
-    ]
-    if twice:
-        raise ArgumentsError(twice)
-    return sweep_runs(call.recipes, grid)
+def _runs(call: CompareCall, names: Sequence[str]) -> dict[str, Variant]:
+    """Name the runs of recipes; of a recipe whose name cannot be a folder's it is the label."""
+    if call.sweep is not None:
+        return sweep_runs(call.recipes, read_sweep(call.sweep))
+    return {
+        folder: Variant(path, None if folder == name else name)
+        for folder, name, path in zip(distinct_names(names), names, call.recipes, strict=True)
+    }
 
 
 def _grouped(found: dict[str, list[str]], comparison: Comparison) -> Iterator[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sdtune._checks import shortened
+from sdtune.comparison.given_keys import last_given
 from sdtune.comparison.planning import PlannedRun, evaluation_terms
 from sdtune.files.json_file import JsonFileError
 from sdtune.files.text_file import parse_yaml_text, read_text
@@ -82,11 +83,7 @@ def _terms(config: Path) -> dict[str, Any]:
 
 def _planned_steps(plan: PlannedRun) -> int | None:
     """Find the steps that the budget or an override gives; None if the recipe alone says them."""
-    found = None
-    for word, after in zip(plan.words, [*plan.words[1:], ""], strict=False):
-        key, equals, value = word.partition("=")
-        if key == "--trainer.max_steps":
-            found = value if equals else after
+    found = last_given(plan.words, "trainer.max_steps")
     return int(found) if found is not None and found.isdecimal() else None
 
 

@@ -14,6 +14,7 @@ import yaml
 
 import sdtune
 from sdtune._prompt_fields import PromptFields
+from sdtune.comparison.given_keys import last_given
 from sdtune.comparison.output_names import STARTS
 from sdtune.comparison.run_inputs import RunInputs
 from sdtune.comparison.settings import SUBJECT, Comparison, Variant
@@ -278,12 +279,8 @@ def _with_evaluation(callbacks: Any, evaluation: Mapping[str, Any], settings: Va
 def _clip_skip(recipe: Mapping[str, Any], words: Sequence[str]) -> object:
     """Find the layer that a model is trained and drawn with: the call's, the recipe's, or 1."""
     arguments = _part(recipe, "model").get("init_args") or {}
-    found = arguments.get("clip_skip", 1)
-    for word, after in zip(words, [*words[1:], ""], strict=False):
-        key, equals, value = word.partition("=")
-        if key in ("--model.clip_skip", "--model.init_args.clip_skip"):
-            found = yaml.safe_load(value if equals else after)
-    return found
+    given = last_given(words, "model.clip_skip")
+    return arguments.get("clip_skip", 1) if given is None else yaml.safe_load(given)
 
 
 def _part(recipe: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from sdtune.commands.comparing import _grouped, plan_runs
 from sdtune.commands.comparison_file import read_comparison
 from sdtune.comparison import execution
 from sdtune.comparison.comparison_lock import only_comparison
-from sdtune.comparison.output_names import run_name
+from sdtune.comparison.output_names import distinct_names, run_name
 from sdtune.comparison.results import check_comparable
 from sdtune.comparison.run_inputs import RunInputs
 from sdtune.comparison.settings import Comparison, Variant
@@ -276,6 +276,24 @@ def test_the_comparisons_of_readme_begin(monkeypatch, tmp_path):
     for line in lines:
         assert main([*line, f"--output={tmp_path / 'compared'}"]) == 1
     assert [len(plans) for plans in begun] == [2, 4]
+
+
+def test_what_a_run_and_the_call_give_is_refused_before_the_first_run(toys, started, capsys):
+    for option in ("--model.rank=4", "--model.init_args.rank=4"):
+        [problem] = refusals(capsys, toys, option)
+        assert problem.startswith("Expected `model.rank` in `runs.eight.overrides` alone, but the")
+    assert not started
+
+
+def test_recipes_whose_names_differ_by_a_space_are_two_runs(scored, started, monkeypatch, capsys):
+    names = ("a b", "a_b")
+    for name in names:
+        Path(f"{name}.yaml").write_bytes(Path(scored).read_bytes())
+    for name in distinct_names(names):
+        monkeypatch.setitem(SCORES, name, [20.0, 21.0, 22.0, 23.0])
+    assert main(["compare", "a b.yaml", "a_b.yaml"]) == 0
+    assert "| run | base | a b | a_b |" in capsys.readouterr().out
+    assert len(started) == 2
 
 
 def test_a_failed_run_is_a_row_and_an_exit_code(toys, started, capsys):
