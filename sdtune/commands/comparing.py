@@ -21,6 +21,7 @@ from sdtune.commands.quiet import quiet_devices, quiet_misleading_messages
 from sdtune.commands.recipe import read_recipe, recipe_file
 from sdtune.commands.recipe_cli import RecipeCLI, built_recipe
 from sdtune.commands.shown_results import shown_problems
+from sdtune.commands.unreadable_runs import unreadable_problems
 from sdtune.comparison.agreement import input_problems, protocol_problems, rung_problems
 from sdtune.comparison.comparison_lock import comparison_problem, only_comparison
 from sdtune.comparison.departures import departure
@@ -146,6 +147,8 @@ def plan_runs(
                 [f"--config={settings.recipe}", *added, *plan.words], build
             )
         found[name] = [*([lacking] if lacking else []), *problems]
+        if cli is not None and build and not lacking:
+            found[name] += unreadable_problems(cli, comparison.output)
         if cli is not None:
             recipe = with_whole_paths(recipe, cli.config)
             plan = _completed(plan, cli) if build else plan

@@ -21,7 +21,7 @@ from sdtune.comparison.settings import Comparison, TableSettings
 from sdtune.comparison.tables import build_table, escaped, markdown, transposed
 from sdtune.files.atomic_file import replaced_atomically
 from sdtune.files.json_file import has_keys, write_json
-from sdtune.files.new_file import new_file_problem
+from sdtune.files.new_file import closed_folder_problem, new_file_problem
 from sdtune.report.comparison import Illustration, write_comparison
 from sdtune.report.pictures import embed
 from sdtune.report.table import Table
@@ -60,6 +60,8 @@ def publish_problems(folder: Path) -> Iterator[str]:
     if folder.is_dir():
         if any(folder.iterdir()) and not _holds_results(folder):
             yield _used("--publish", folder)
+        elif problem := closed_folder_problem(folder):
+            yield problem
     elif problem := new_file_problem(folder):
         yield problem
 
@@ -82,6 +84,8 @@ def output_problems(folder: Path) -> Iterator[str]:
     found = [each for each in written if each.exists() or each.is_symlink()]
     if found and not _holds_results(folder):
         yield _used("--output", found[0])
+    elif problem := closed_folder_problem(folder):
+        yield problem
 
 
 def _used(option: str, found: Path) -> str:

@@ -278,6 +278,28 @@ def test_the_comparisons_of_readme_begin(monkeypatch, tmp_path):
     assert [len(plans) for plans in begun] == [2, 4]
 
 
+@pytest.mark.parametrize(
+    ("option", "problem"),
+    [
+        ("--trainer.default_root_dir=x", "Expected `trainer.default_root_dir` to be left to the"),
+        ("--trainer.logger=false", "reads scores and curves where sdtune's own logger puts them"),
+        ("--trainer.logger=CSVLogger", "got lightning.pytorch.loggers.CSVLogger: leave it out."),
+        ("--trainer.fast_dev_run=true", "Expected no `trainer.fast_dev_run` in a comparison"),
+        ("--trainer.callbacks=[]", "Expected sdtune.EvaluationCallback among `trainer.callbacks`"),
+        ("--budget_minutes=0.001", "Expected `budget_minutes` to be a second, 0.017, at least"),
+        ("--publish=/proc/x", "Expected `/proc/x` to be where files can be written, but nothing"),
+        ("--output=/proc/x", "Expected `/proc/x` to be where files can be written, but nothing"),
+    ],
+)
+def test_a_call_that_cannot_succeed_is_refused_before_the_first_run(
+    toys, started, capsys, option, problem
+):
+    options = [option] + (["--trainer.logger.save_dir=x"] if "CSV" in option else [])
+    [found] = refusals(capsys, toys, *options)
+    assert problem in found
+    assert not started
+
+
 def test_what_a_run_and_the_call_give_is_refused_before_the_first_run(toys, started, capsys):
     for option in ("--model.rank=4", "--model.init_args.rank=4"):
         [problem] = refusals(capsys, toys, option)
