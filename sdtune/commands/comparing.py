@@ -4,7 +4,7 @@ import json
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -130,33 +130,73 @@ def plan_runs(
     Returns:
         The runs, and one sentence for each problem.
     """
-    plans, found = [], {}
-    for name, settings in comparison.runs.items():
-        try:
-            text, read = read_recipe(settings.recipe)
-            recipe = whole_recipe(read, recipe_file(settings.recipe).parent)
-            plan = plan_run(comparison, name, recipe, words)
-        except (CallError, ValueError) as error:
-            found[name] = problems_of(error)
-            continue
-        lacking = evaluation_problem(comparison, name, recipe, words)
-        # else what is added is incomplete, and told of as if the recipe had it
-        added = [] if lacking else [f"--config={json.dumps(plan.changes)}"]
-        with quiet_devices():
-            cli, problems = built_recipe(
-                [f"--config={settings.recipe}", *added, *plan.words], build
-            )
-        found[name] = [*([lacking] if lacking else []), *problems]
-        if cli is not None and build and not lacking:
-            found[name] += unreadable_problems(cli, comparison.output)
-        if cli is not None:
-            recipe = with_whole_paths(recipe, cli.config)
-            plan = _completed(plan, cli) if build else plan
-        # a text that stands for itself is kept to the letter
-        whole = text if recipe == read else yaml.safe_dump(recipe, sort_keys=False)
-        plans.append(replace(plan, text=whole))
+    planned = {name: _planned(comparison, name, words, build) for name in comparison.runs}
+    seed = _one_split(planned.values())
+    if seed is not None:
+        words = [*words, f"--data.seed={seed}"]
+        planned = {name: _planned(comparison, name, words, build) for name in comparison.runs}
+    plans = [each.plan for each in planned.values() if each.plan is not None]
+    found = {name: each.problems for name, each in planned.items()}
     together = [*protocol_problems(plans), *input_problems(plans)] if plans else []
     return plans, [*_grouped(found, comparison), *together, *shown_problems(comparison, plans)]
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """What came of planning a run.
+
+    Attributes:
+        plan: The run; None if its recipe cannot be read.
+        problems: One sentence each.
+        seeds: Its seed and that of its recipe, if its data follows them.
+    """
+
+    plan: PlannedRun | None
+    problems: list[str]
+    seeds: tuple[int, int] | None = None
+
+
+def _planned(comparison: Comparison, name: str, words: Sequence[str], build: bool) -> _Planned:
+    path = comparison.runs[name].recipe
+    try:
+        text, read = read_recipe(path)
+        recipe = whole_recipe(read, recipe_file(path).parent)
+        plan = plan_run(comparison, name, recipe, words)
+    except (CallError, ValueError) as error:
+        return _Planned(None, problems_of(error))
+    lacking = evaluation_problem(comparison, name, recipe, words)
+    # else what is added is incomplete, and told of as if the recipe had it
+    added = [] if lacking else [f"--config={json.dumps(plan.changes)}"]
+    with quiet_devices():
+        cli, problems = built_recipe([f"--config={path}", *added, *plan.words], build)
+    problems = [*([lacking] if lacking else []), *problems]
+    seeds = None
+    if cli is not None:
+        recipe = with_whole_paths(recipe, cli.config)
+        if "data.init_args.seed" in cli.left_out:
+            seeds = int(cli.config.seed), int(recipe.get("seed", cli.parser.get_default("seed")))
+        if build:
+            plan = _completed(plan, cli)
+            problems += [] if lacking else unreadable_problems(cli, comparison.output)
+    # a text that stands for itself is kept to the letter
+    whole = text if recipe == read else yaml.safe_dump(recipe, sort_keys=False)
+    return _Planned(replace(plan, text=whole), problems, seeds)
+
+
+def _one_split(planned: Iterable[_Planned]) -> int | None:
+    """Find the data's seed with which runs that differ in their seeds train on the same pictures.
+
+    Args:
+        planned: The runs.
+
+    Returns:
+        That of the first recipe; None if they do without, or one has a seed for its data.
+    """
+    known = [(each.seeds, each.plan.inputs) for each in planned if each.plan and each.plan.inputs]
+    seeds = [seeds for seeds, _ in known if seeds is not None]
+    if len(seeds) < len(known) or len({of_run for of_run, _ in seeds}) < 2:
+        return None
+    return seeds[0][1] if len({inputs.pictures for _, inputs in known}) > 1 else None
 
 
 def _completed(plan: PlannedRun, cli: RecipeCLI) -> PlannedRun:

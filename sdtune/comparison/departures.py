@@ -62,8 +62,8 @@ def _departures(plan: PlannedRun) -> Iterator[str]:
         given = _terms(each)
         for key in sorted(given.keys() & expected.keys()):
             if given[key] != expected[key]:
-                change = f"{shortened(expected[key])} → {shortened(given[key])}"
-                yield f"by its {each.name} {key} {change}"
+                values = f"{shortened(expected[key])} → {shortened(given[key])}"
+                yield f"by its {each.name} {key} {values}"
     planned, taken = _planned_steps(plan), _steps_taken(plan)
     if planned is not None and taken > planned:
         yield f"it took {taken} steps of {planned}"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import Path as TypedPath
+from jsonargparse import Path as TypedPath  # type: ignore[attr-defined]
 
 from sdtune.files.text_file import parse_yaml_text, read_text
 from sdtune.run_folder.run_recipe import LARGEST_RECIPE

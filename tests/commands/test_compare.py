@@ -185,6 +185,46 @@ def test_a_run_begins_anew_when_its_pictures_have_changed(toys, started, read, c
 
 
 @pytest.fixture
+def split(monkeypatch):
+    """Data that holds pictures out by its seed."""
+
+    def look(data, arguments):
+        return RunInputs(f"{data.seed}", "nano", f"{data.seed}", 2)
+
+    monkeypatch.setattr(comparing, "read_inputs", look)
+
+
+def words_of_seed(commands):
+    return [[word for word in each if "seed=" in word] for each in commands]
+
+
+def test_seeds_are_compared_on_the_pictures_of_the_recipes_own(
+    scored, started, split, monkeypatch, capsys
+):
+    for number in (1, 2, 7):
+        monkeypatch.setitem(SCORES, f"toy_seed_{number}", [20.0, 21.0, 22.0, 23.0])
+    assert main(["compare", scored, "--sweep=seed=1,2"]) == 0
+    assert words_of_seed(started) == [[f"--seed={n}", "--data.seed=42"] for n in (1, 2)]
+    assert main(["compare", scored, "--sweep=seed=7,2,1"]) == 0
+    assert words_of_seed(started[2:]) == [["--seed=7", "--data.seed=42"]]
+    with Path(scored).open("a", encoding="utf-8") as file:
+        file.write("seed: 5\n")
+    assert main(["compare", scored, "--sweep=seed=1,2", "--output=own"]) == 0
+    assert words_of_seed(started[3:]) == [[f"--seed={n}", "--data.seed=5"] for n in (1, 2)]
+    assert main(["compare", scored, "--sweep=seed=1,2", "--data.seed=9", "--output=given"]) == 0
+    assert words_of_seed(started[5:]) == [[f"--seed={n}", "--data.seed=9"] for n in (1, 2)]
+    problems = refusals(capsys, scored, "--sweep=seed=1,2;data.seed=1,2")
+    assert "but they differ in training pictures" in problems[1]
+
+
+def test_seeds_of_data_that_holds_nothing_out_are_left_alone(scored, started, read, monkeypatch):
+    for number in (1, 2):
+        monkeypatch.setitem(SCORES, f"toy_seed_{number}", [20.0, 21.0, 22.0, 23.0])
+    assert main(["compare", scored, "--sweep=seed=1,2"]) == 0
+    assert words_of_seed(started) == [["--seed=1"], ["--seed=2"]]
+
+
+@pytest.fixture
 def while_one_trains(monkeypatch):
     """Does what is given while the first run trains."""
 
