@@ -189,7 +189,7 @@ def split(monkeypatch):
     """Data that holds pictures out by its seed."""
 
     def look(data, arguments):
-        return RunInputs(f"{data.seed}", "nano", f"{data.seed}", 2)
+        return RunInputs(f"{data.split_seed}", "nano", f"{data.split_seed}", 2)
 
     monkeypatch.setattr(comparing, "read_inputs", look)
 
