@@ -4,18 +4,25 @@ import json
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from sdtune._checks import ArgumentsError
+from sdtune.commands.building import problems_of
 from sdtune.commands.compare_call import CompareCall
 from sdtune.commands.comparison_file import is_comparison, read_comparison
 from sdtune.commands.early_signals import Ended
 from sdtune.commands.errors import CallError
 from sdtune.commands.quiet import quiet_devices, quiet_misleading_messages
-from sdtune.commands.recipe import options, read_yaml
+from sdtune.commands.recipe import read_recipe, recipe_file
 from sdtune.commands.recipe_cli import RecipeCLI, built_recipe
 from sdtune.commands.shown_results import shown_problems
+from sdtune.commands.unreadable_runs import unreadable_problems
+from sdtune.comparison.agreement import input_problems, protocol_problems, rung_problems
 from sdtune.comparison.comparison_lock import comparison_problem, only_comparison
 from sdtune.comparison.departures import departure
 from sdtune.comparison.execution import (
@@ -27,15 +34,9 @@ from sdtune.comparison.execution import (
     lock_problem,
 )
 from sdtune.comparison.figures import draw_figures
-from sdtune.comparison.output_names import name_problem, run_name
-from sdtune.comparison.planning import (
-    PlannedRun,
-    evaluation_problem,
-    input_problems,
-    plan_run,
-    protocol_problems,
-    rung_problems,
-)
+from sdtune.comparison.given_keys import twice_given
+from sdtune.comparison.output_names import distinct_names
+from sdtune.comparison.planning import PlannedRun, evaluation_problem, plan_run
 from sdtune.comparison.publication import (
     build_tables,
     output_problems,
@@ -46,15 +47,16 @@ from sdtune.comparison.publication import (
 from sdtune.comparison.ray_tune import RayTune
 from sdtune.comparison.ray_workers import RayWorkers
 from sdtune.comparison.results import ComparedRun, check_comparable, read_result
-from sdtune.comparison.run_inputs import read_inputs
+from sdtune.comparison.run_inputs import RunInputs, read_inputs
 from sdtune.comparison.settings import Comparison, Variant
 from sdtune.comparison.sweep import read_sweep, sweep_runs
 from sdtune.comparison.tables import markdown
+from sdtune.comparison.whole_recipe import whole_recipe, with_whole_paths
 from sdtune.evaluation.settings import fields_of
 from sdtune.files.printable_text import show
 from sdtune.run_folder.layout import REPORT
 
-__all__ = ["plan_runs", "run_comparison"]
+__all__ = ["changed_inputs", "plan_runs", "run_comparison"]
 
 
 def run_comparison(call: CompareCall, words: Sequence[str], command: str) -> int:
@@ -74,7 +76,9 @@ def run_comparison(call: CompareCall, words: Sequence[str], command: str) -> int
     """
     quiet_misleading_messages()
     problems: list[str] = []
-    comparison = _comparison(call, words, problems)
+    comparison = _comparison(call, problems)
+    if comparison is not None:
+        problems += twice_given(comparison, words, is_sweep=call.sweep is not None)
     plans, wrong = plan_runs(comparison, words) if comparison else ([], [])
     engine, of_engine = _engine(call)  # only now: a recipe's classes may bring metrics along
     problems = [*of_engine, *problems]
@@ -126,32 +130,105 @@ def plan_runs(
     Returns:
         The runs, and one sentence for each problem.
     """
-    plans, found = [], {}
-    for name, settings in comparison.runs.items():
-        try:
-            recipe = read_yaml(settings.recipe)
-        except CallError as error:
-            found[name] = error.problems
-            continue
-        plan = plan_run(comparison, name, recipe, words)
-        lacking = evaluation_problem(comparison, name, recipe, words)
-        # else what is added is incomplete, and told of as if the recipe had it
-        added = [] if lacking else [f"--config={json.dumps(plan.changes)}"]
-        with quiet_devices():
-            cli, problems = built_recipe(
-                [f"--config={settings.recipe}", *added, *plan.words], build
-            )
-        found[name] = [*([lacking] if lacking else []), *problems]
-        plans.append(plan if cli is None or not build else _completed(plan, cli))
+    planned = {name: _planned(comparison, name, words, build) for name in comparison.runs}
+    seed = _one_split(planned.values())
+    if seed is not None:
+        words = [*words, f"--data.seed={seed}"]
+        planned = {name: _planned(comparison, name, words, build) for name in comparison.runs}
+    plans = [each.plan for each in planned.values() if each.plan is not None]
+    found = {name: each.problems for name, each in planned.items()}
     together = [*protocol_problems(plans), *input_problems(plans)] if plans else []
     return plans, [*_grouped(found, comparison), *together, *shown_problems(comparison, plans)]
 
 
+@dataclass(frozen=True)
+class _Planned:
+    """What came of planning a run.
+
+    Attributes:
+        plan: The run; None if its recipe cannot be read.
+        problems: One sentence each.
+        seeds: Its seed and that of its recipe, if its data follows them.
+    """
+
+    plan: PlannedRun | None
+    problems: list[str]
+    seeds: tuple[int, int] | None = None
+
+
+def _planned(comparison: Comparison, name: str, words: Sequence[str], build: bool) -> _Planned:
+    path = comparison.runs[name].recipe
+    try:
+        text, read = read_recipe(path)
+        recipe = whole_recipe(read, recipe_file(path).parent)
+        plan = plan_run(comparison, name, recipe, words)
+    except (CallError, ValueError) as error:
+        return _Planned(None, problems_of(error))
+    lacking = evaluation_problem(comparison, name, recipe, words)
+    # else what is added is incomplete, and told of as if the recipe had it
+    added = [] if lacking else [f"--config={json.dumps(plan.changes)}"]
+    with quiet_devices():
+        cli, problems = built_recipe([f"--config={path}", *added, *plan.words], build)
+    problems = [*([lacking] if lacking else []), *problems]
+    seeds = None
+    if cli is not None:
+        recipe = with_whole_paths(recipe, cli.config)
+        if "data.init_args.seed" in cli.left_out:
+            seeds = int(cli.config.seed), int(recipe.get("seed", cli.parser.get_default("seed")))
+        if build:
+            plan = _completed(plan, cli)
+            problems += [] if lacking else unreadable_problems(cli, comparison.output)
+    # a text that stands for itself is kept to the letter
+    whole = text if recipe == read else yaml.safe_dump(recipe, sort_keys=False)
+    return _Planned(replace(plan, text=whole), problems, seeds)
+
+
+def _one_split(planned: Iterable[_Planned]) -> int | None:
+    """Find the data's seed with which runs that differ in their seeds train on the same pictures.
+
+    Args:
+        planned: The runs.
+
+    Returns:
+        That of the first recipe; None if they do without, or one has a seed for its data.
+    """
+    known = [(each.seeds, each.plan.inputs) for each in planned if each.plan and each.plan.inputs]
+    seeds = [seeds for seeds, _ in known if seeds is not None]
+    if len(seeds) < len(known) or len({of_run for of_run, _ in seeds}) < 2:
+        return None
+    return seeds[0][1] if len({inputs.pictures for _, inputs in known}) > 1 else None
+
+
 def _completed(plan: PlannedRun, cli: RecipeCLI) -> PlannedRun:
     """Tell a plan what its data and its model's arguments are."""
+    return plan.with_fields(fields_of(cli.datamodule)).with_inputs(_inputs(cli))
+
+
+def _inputs(cli: RecipeCLI) -> RunInputs:
     arguments = cli.config.model.get("init_args") or {}
-    inputs = read_inputs(cli.datamodule, vars(arguments) if arguments else {})
-    return plan.with_fields(fields_of(cli.datamodule)).with_inputs(inputs)
+    return read_inputs(cli.datamodule, vars(arguments) if arguments else {})
+
+
+def changed_inputs(plan: PlannedRun) -> str | None:
+    """Say that a run would read something else now than when it was planned.
+
+    Args:
+        plan: The run, its recipe files written.
+
+    Returns:
+        A sentence; None if all that it reads is as it was.
+    """
+    with quiet_devices():
+        cli, problems = built_recipe(plan.options)
+    if cli is None:
+        return " ".join(problems)
+    if plan.inputs is None or _inputs(cli).digest == plan.inputs.digest:
+        return None
+    return (
+        f"Expected what `{plan.name}` reads to be as it was when the comparison began, but "
+        "pictures, captions or weights have changed since then: give the same call again, with "
+        "which all runs begin anew on what is there now."
+    )
 
 
 def _engine(call: CompareCall) -> tuple[Engine, list[str]]:
@@ -168,7 +245,7 @@ def _engine(call: CompareCall) -> tuple[Engine, list[str]]:
         return in_turn, [str(error)]
 
 
-def _comparison(call: CompareCall, words: Sequence[str], problems: list[str]) -> Comparison | None:
+def _comparison(call: CompareCall, problems: list[str]) -> Comparison | None:
     """Read the comparison's file, or make one of the recipes."""
     given = {"budget_steps": call.budget_steps, "budget_minutes": call.budget_minutes}
     instead: dict[str, Any] = {"output": call.output} if call.output else {}
@@ -194,40 +271,20 @@ def _comparison(call: CompareCall, words: Sequence[str], problems: list[str]) ->
                 "settings of one recipe are the `runs` of a comparison's file."
             )
             return None
-        runs = dict(map(_run_of, call.recipes))
-        if call.sweep is not None:
-            runs = _sweep(call, words)
-        return Comparison(title=", ".join(names), runs=runs, **instead)
+        return Comparison(title=", ".join(names), runs=_runs(call, names), **instead)
     except (ArgumentsError, CallError) as error:
         problems += error.problems
         return None
 
 
-def _run_of(path: str) -> tuple[str, Variant]:
-    """Name a run after its recipe; a name that cannot be a folder's is its label."""
-    name = Path(path).stem
-    return (
-        (name, Variant(path))
-        if name_problem(name) is None
-        else (run_name(name), Variant(path, name))
-    )
-
-
-def _sweep(call: CompareCall, words: Sequence[str]) -> dict[str, Variant]:
-    grid = read_sweep(call.sweep or "")
-    given = {name for name, _ in options(words)}
-    if call.budget_steps is not None:
-        given |= {"trainer.max_steps", "trainer.max_epochs"}
-    if call.budget_minutes is not None:
-        given.add("trainer.max_time")
-    twice = [
-        f"Expected `{key}` in `--sweep` alone, but the call or its budget gives it to every run."
-        for key in grid
-        if key in given
-    ]
-    if twice:
-        raise ArgumentsError(twice)
-    return sweep_runs(call.recipes, grid)
+def _runs(call: CompareCall, names: Sequence[str]) -> dict[str, Variant]:
+    """Name the runs of recipes; of a recipe whose name cannot be a folder's it is the label."""
+    if call.sweep is not None:
+        return sweep_runs(call.recipes, read_sweep(call.sweep))
+    return {
+        folder: Variant(path, None if folder == name else name)
+        for folder, name, path in zip(distinct_names(names), names, call.recipes, strict=True)
+    }
 
 
 def _grouped(found: dict[str, list[str]], comparison: Comparison) -> Iterator[str]:
@@ -258,10 +315,10 @@ def _carry_out(
         state = "finished already" if is_finished(plan) else shlex.join(plan.command())
         show(f"{number}/{len(plans)} {plan.name}: {state}")
     outcomes: dict[str, Outcome] = {}
-    for each in engine(plans, carry_out):
+    for each in engine(plans, partial(carry_out, changed=changed_inputs)):
         outcomes[each.name] = each
         reason = f": {each.reason}" if each.reason else ""
-        show(f"{each.name} {each.status}, {each.seconds / 60:.1f} min{reason}")
+        show(f"{each.name} {each.status}, {each.minutes} min{reason}")
     for plan in plans:
         yield read_result(plan, comparison.label(plan.name), outcomes[plan.name])
 

@@ -15,6 +15,7 @@ __all__ = [
     "CLASS_KEYS",
     "options",
     "part_options",
+    "read_recipe",
     "read_yaml",
     "recipe_file",
 ]
@@ -112,15 +113,31 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     Raises:
         CallError: If it cannot be read or is not a mapping.
     """
+    return read_recipe(path)[1]
+
+
+def read_recipe(path: str | Path) -> tuple[str, dict[str, Any]]:
+    """Read a recipe's file once, for what shall be as it is now.
+
+    Args:
+        path: See `recipe_file`.
+
+    Returns:
+        Its text, and what it holds.
+
+    Raises:
+        CallError: If it cannot be read or is not a mapping.
+    """
     path = recipe_file(path)
     try:
-        content = parse_yaml_text(read_text(path, largest=LARGEST_RECIPE))
+        text = read_text(path, largest=LARGEST_RECIPE)
+        content = parse_yaml_text(text)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise CallError([f"Expected `{path}` to be a YAML file, but {reason}."]) from error
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise CallError([f"Expected `{path}` to be a mapping with the keys trainer, model, data."])
-    return content
+    return text, content
 
 
 def _near(path: Path) -> str:

@@ -153,6 +153,11 @@ class RecipeCLI(LightningCLI):
             "`--resume` goes on from the last."
         )
 
+    @property
+    def left_out(self) -> Sequence[str]:
+        """Keys that follow others, as `data.init_args.seed` may follow `seed`."""
+        return self.parser.left_out if isinstance(self.parser, RecipeParser) else ()
+
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what belongs to a run and to no class."""
         parser.add_argument(

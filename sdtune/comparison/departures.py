@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
-from sdtune.comparison.planning import PlannedRun
+from sdtune._checks import shortened
+from sdtune.comparison.given_keys import last_given
+from sdtune.comparison.planning import PlannedRun, evaluation_terms
 from sdtune.files.json_file import JsonFileError
+from sdtune.files.text_file import parse_yaml_text, read_text
 from sdtune.run_folder.layout import RunFolder
 from sdtune.run_folder.record import Evaluation
 from sdtune.run_folder.resumes import RESUMES, read_resumes
+from sdtune.run_folder.run_recipe import LARGEST_RECIPE
 
 __all__ = ["departure"]
 
@@ -49,18 +55,35 @@ def _departures(plan: PlannedRun) -> Iterator[str]:
         for change in resume.changes:
             if change.key not in _AS_PLANNED:
                 yield f"from step {resume.step} on {change}"
+    # of callbacks, and what the Trainer makes one of, a resume notes the names alone
+    first, *others = RunFolder(plan.folder).configs
+    expected = _terms(first)
+    for each in others:
+        given = _terms(each)
+        for key in sorted(given.keys() & expected.keys()):
+            if given[key] != expected[key]:
+                values = f"{shortened(expected[key])} → {shortened(given[key])}"
+                yield f"by its {each.name} {key} {values}"
     planned, taken = _planned_steps(plan), _steps_taken(plan)
     if planned is not None and taken > planned:
         yield f"it took {taken} steps of {planned}"
 
 
+def _terms(config: Path) -> dict[str, Any]:
+    """Read when a start was to end, and how it was scored; empty if that cannot be read."""
+    try:
+        recipe = parse_yaml_text(read_text(config, largest=LARGEST_RECIPE))
+        trainer = recipe["trainer"]
+        evaluation = evaluation_terms(trainer["callbacks"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return {}
+    words = {f"{name} of its evaluation": value for name, value in evaluation.items()}
+    return {"trainer.max_time": trainer.get("max_time"), **words}
+
+
 def _planned_steps(plan: PlannedRun) -> int | None:
     """Find the steps that the budget or an override gives; None if the recipe alone says them."""
-    found = None
-    for word, after in zip(plan.words, [*plan.words[1:], ""], strict=False):
-        key, equals, value = word.partition("=")
-        if key == "--trainer.max_steps":
-            found = value if equals else after
+    found = last_given(plan.words, "trainer.max_steps")
     return int(found) if found is not None and found.isdecimal() else None
 
 

@@ -44,6 +44,9 @@ log = logging.getLogger(__name__)
 Start = Callable[[Sequence[str], Path], int]
 """From a command and the path of its log to an exit code."""
 
+Changed = Callable[[PlannedRun], str | None]
+"""From a run whose recipe files are written to a sentence; None if all is as it was planned."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -54,7 +57,8 @@ class Outcome:
         status: Whether it is there; `stopped` is one that was ended early, by its scores.
         reason: Why it failed or was ended, one sentence.
         command: The latest command, for a shell.
-        seconds: Time of its processes, all starts together.
+        seconds: Time of its processes, all starts together; None if it is not known, as of a start
+            that outlived the comparison.
         folder: The run folder.
     """
 
@@ -62,8 +66,13 @@ class Outcome:
     status: Literal["finished", "stopped", "failed"]
     reason: str
     command: str
-    seconds: FiniteFloat
+    seconds: FiniteFloat | None
     folder: str
+
+    @property
+    def minutes(self) -> str:
+        """Its time in words; `-` if it is not known."""
+        return "-" if self.seconds is None else f"{self.seconds / 60:.1f}"
 
 
 CarryOut = Callable[[PlannedRun], Outcome]
@@ -84,12 +93,15 @@ def in_turn(plans: Iterable[PlannedRun], carry_out: CarryOut) -> Iterator[Outcom
     yield from map(carry_out, plans)
 
 
-def carry_out(plan: PlannedRun, start: Start | None = None) -> Outcome:
+def carry_out(
+    plan: PlannedRun, start: Start | None = None, changed: Changed | None = None
+) -> Outcome:
     """See to it that a run is there: read it, resume it or start it.
 
     Args:
         plan: The run.
         start: Starts a command; None is `start_process`.
+        changed: Says that the run would read something else now than was planned.
 
     Returns:
         How it came out. A failure is an outcome too.
@@ -97,37 +109,41 @@ def carry_out(plan: PlannedRun, start: Start | None = None) -> Outcome:
     old = read_outcome(plan)
     has_checkpoint = bool(RunFolder(plan.folder).checkpoints)
     command = plan.command(resume=has_checkpoint)
+    # of a run that begins anew nothing is left of the time before
+    before = 0.0 if not has_checkpoint else old.seconds if old else None
+
+    def outcome(reason: str, seconds: float | None, shown: str = "") -> Outcome:
+        status: Literal["finished", "failed"] = "failed" if reason else "finished"
+        words = shown or shlex.join(command)
+        return Outcome(plan.name, status, reason, words, seconds, str(plan.folder))
+
     other = departure(plan)
     if other is not None:  # and neither read as this run, nor gone on with
-        return Outcome(plan.name, "failed", other, shlex.join(command), 0.0, str(plan.folder))
+        return outcome(other, None)
     if is_finished(plan):
-        seconds, shown = (old.seconds, old.command) if old else (0.0, shlex.join(command))
-        return write_outcome(
-            plan, Outcome(plan.name, "finished", "", shown, seconds, str(plan.folder))
-        )
+        # who saw it end knows its time; 0 was written by an sdtune that did not tell
+        seconds = old.seconds or None if old and old.status == "finished" else None
+        return write_outcome(plan, outcome("", seconds, old.command if old else ""))
     in_use = lock_problem(plan)
     if in_use is not None:  # its record is written by whoever started it
-        return Outcome(plan.name, "failed", in_use, shlex.join(command), 0.0, str(plan.folder))
+        return outcome(in_use, None)
+    plan.write_recipes()
+    other = changed(plan) if changed is not None else None
+    if other is not None:
+        return write_outcome(plan, outcome(other, before))
     if plan.folder.is_dir() and not has_checkpoint:
         _make_way(plan.folder)
-    plan.write_changes()
     log = plan.start_folder / "fit.log"
-    begin = time.monotonic()
     reason = "It was interrupted."
+    write_outcome(plan, outcome(reason, None))  # which stays, should this process be killed
+    begin = time.monotonic()
     try:
         exit_code = (start or start_process)(command, log)
         reason = _reason(plan, exit_code, log)
     finally:  # time counts, even if somebody pressed Ctrl-C
-        outcome = Outcome(
-            name=plan.name,
-            status="failed" if reason else "finished",
-            reason=reason,
-            command=shlex.join(command),
-            seconds=time.monotonic() - begin + (old.seconds if old else 0.0),
-            folder=str(plan.folder),
-        )
-        write_outcome(plan, outcome)
-    return outcome
+        seconds = None if before is None else before + time.monotonic() - begin
+        ended = write_outcome(plan, outcome(reason, seconds))
+    return ended
 
 
 def lock_problem(plan: PlannedRun) -> str | None:

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 
 from sdtune.run_folder.layout import BASE_LABEL, REPORT
 
-__all__ = ["CONTENT", "STARTS", "TEXT", "TUNE", "figure_name", "name_problem", "run_name"]
+__all__ = [
+    "CONTENT",
+    "STARTS",
+    "TEXT",
+    "TUNE",
+    "distinct_names",
+    "figure_name",
+    "name_problem",
+    "run_name",
+]
 
 TEXT = "README.md"
 CONTENT = "comparison.json"
@@ -71,6 +81,28 @@ def run_name(words: str) -> str:
     name = _NO_NAME.sub("_", plain)
     if name == plain and len(name) <= _LONGEST and name_problem(name) is None:
         return name
-    # what differs in other signs alone, or only at its end, is another run
-    begin = name[:_LONGEST] if name[:1].isalnum() else f"run{name[:_LONGEST]}"
-    return f"{begin}_{hashlib.sha256(plain.encode()).hexdigest()[:8]}"
+    return _hashed_name(plain)  # what differs in other signs alone, or at its end, is another run
+
+
+def distinct_names(words: Sequence[str]) -> list[str]:
+    """Make a name of each of some words, which are all different; so are the names.
+
+    Args:
+        words: As for `run_name`.
+
+    Returns:
+        The names: what is a name already, as it is, and else as `run_name` has it. Of words that
+        differ in spaces and `_` alone, the first with the fewest spaces has the plain name, and
+        the others have a hash.
+    """
+    owners: dict[str, str] = {}
+    for each in sorted(words, key=lambda each: each.count(" ")):
+        owners.setdefault(each if name_problem(each) is None else run_name(each), each)
+    plain = {owner: name for name, owner in owners.items()}
+    return [plain.get(each) or _hashed_name(each) for each in words]
+
+
+def _hashed_name(words: str) -> str:
+    name = _NO_NAME.sub("_", words)[:_LONGEST]
+    begin = name if name[:1].isalnum() else f"run{name}"
+    return f"{begin}_{hashlib.sha256(words.encode()).hexdigest()[:8]}"

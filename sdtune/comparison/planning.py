@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,21 +14,21 @@ import yaml
 
 import sdtune
 from sdtune._prompt_fields import PromptFields
+from sdtune.comparison.given_keys import last_given
 from sdtune.comparison.output_names import STARTS
-from sdtune.comparison.run_inputs import RunInputs, base_hash
+from sdtune.comparison.run_inputs import RunInputs
 from sdtune.comparison.settings import SUBJECT, Comparison, Variant
+from sdtune.comparison.whole_recipe import whole_words
 from sdtune.run_folder.record import EvaluationSettings
 
 __all__ = [
     "PlannedRun",
     "evaluation_arguments",
     "evaluation_problem",
-    "input_problems",
-    "measure_one_style",
+    "evaluation_terms",
+    "is_evaluation",
     "override_words",
     "plan_run",
-    "protocol_problems",
-    "rung_problems",
 ]
 
 _CALLBACK = "sdtune.EvaluationCallback"
@@ -51,6 +51,7 @@ class PlannedRun:
         fields: What the fields of its prompts read, as its data says.
         inputs: What it reads; None before that is known.
         clip_skip: Text encoder layer that its base and its adapter are drawn with.
+        text: The recipe as it was read, which is trained by whatever becomes of its file.
     """
 
     name: str
@@ -63,6 +64,7 @@ class PlannedRun:
     fields: PromptFields = field(default_factory=PromptFields)
     inputs: RunInputs | None = None
     clip_skip: object = 1
+    text: str = ""
 
     @property
     def folder(self) -> Path:
@@ -71,13 +73,23 @@ class PlannedRun:
 
     @property
     def start_folder(self) -> Path:
-        """What belongs to the starts of the run: changes, record and log."""
+        """What belongs to the starts of the run: recipes, record and log."""
         return self.output / STARTS / f"{self.name}_{self.digest}"
+
+    @property
+    def recipe_path(self) -> Path:
+        """The first recipe file, a copy of the recipe; no run's name is like its name."""
+        return self.start_folder / "_recipe.yaml"
 
     @property
     def changes_path(self) -> Path:
         """The second recipe file; a run is named by the last one's name."""
         return self.start_folder / f"{self.name}.yaml"
+
+    @property
+    def options(self) -> list[str]:
+        """The options that make up its recipe."""
+        return [f"--config={self.recipe_path}", f"--config={self.changes_path}", *self.words]
 
     def command(self, resume: bool = False) -> list[str]:
         """Give the words that start or resume the run.
@@ -86,11 +98,10 @@ class PlannedRun:
             resume: Whether there is a checkpoint to go on from.
 
         Returns:
-            Such as ["sdtune", "fit", "--config=recipe.yaml", ...].
+            Such as ["sdtune", "fit", "--config=.../_recipe.yaml", ...].
         """
-        configs = [f"--config={self.recipe}", f"--config={self.changes_path}"]
         end = f"--resume={self.folder}" if resume else f"--run={self.digest}"
-        return ["sdtune", "fit", *configs, *self.words, end]
+        return ["sdtune", "fit", *self.options, end]
 
     def with_fields(self, fields: PromptFields) -> PlannedRun:
         """Take over what its data calls the subject, unless the comparison says it.
@@ -115,9 +126,10 @@ class PlannedRun:
         """
         return replace(self, inputs=inputs, digest=_short_hash(self.digest + inputs.digest))
 
-    def write_changes(self) -> None:
-        """Write the second recipe file."""
+    def write_recipes(self) -> None:
+        """Write the recipe files."""
         self.start_folder.mkdir(parents=True, exist_ok=True)
+        self.recipe_path.write_text(self.text, encoding="utf-8")
         header = f"# What the comparison adds to {self.recipe}.\n"
         text = yaml.safe_dump(self.changes, sort_keys=False, allow_unicode=True)
         self.changes_path.write_text(header + text, encoding="utf-8")
@@ -134,18 +146,20 @@ def plan_run(
     Args:
         comparison: What is compared.
         name: Which of its runs.
-        recipe: The content of the run's recipe.
+        recipe: The content of the run's recipe, parts of it in their places, see `whole_recipe`.
         words: Overrides of the call, above those of the comparison.
 
     Returns:
-        The plan.
+        The plan, but for the recipe's text.
+
+    Raises:
+        ValueError: If an override names a part that is no YAML.
     """
     settings = comparison.runs[name]
-    trainer = recipe.get("trainer") or {}
+    trainer = _part(recipe, "trainer")
     callbacks = _with_evaluation(trainer.get("callbacks"), comparison.evaluation, settings)
     all_words = (
-        *override_words(comparison, name),
-        *words,
+        *whole_words([*override_words(comparison, name), *words]),
         *_budget_words(comparison, has_epochs=trainer.get("max_epochs") is not None),
     )
     decides = {
@@ -195,22 +209,31 @@ def evaluation_arguments(plan: PlannedRun) -> dict[str, Any]:
     Returns:
         Those of the callback's arguments that decide what figures can be compared with.
     """
-    for callback in plan.changes["trainer"]["callbacks"]:
-        if _is_evaluation(callback):
-            given = callback.get("init_args") or {}
-            terms = {name: value for name, value in given.items() if name in _PROTOCOL}
-            if given.get("goal") == "subject":  # which measures no style
-                terms["style_pictures"] = 0
-            for name, fill in (
-                ("prompts", plan.fields.tuned),
-                ("class_prompts", plan.fields.plain),
-            ):
-                texts = [str(each) for each in terms.get(name) or ()]
-                if texts and not plan.fields.problems(texts, name):
-                    terms[name] = [fill(each, name) for each in texts]
-            if plan.subject and "prompts" in terms:
-                terms["prompts"] = _put(terms["prompts"], plan.subject, SUBJECT)
-            return terms
+    terms = evaluation_terms(plan.changes["trainer"]["callbacks"])
+    for name, fill in (("prompts", plan.fields.tuned), ("class_prompts", plan.fields.plain)):
+        texts = [str(each) for each in terms.get(name) or ()]
+        if texts and not plan.fields.problems(texts, name):
+            terms[name] = [fill(each, name) for each in texts]
+    if plan.subject and "prompts" in terms:
+        terms["prompts"] = _put(terms["prompts"], plan.subject, SUBJECT)
+    return terms
+
+
+def evaluation_terms(callbacks: Any) -> dict[str, Any]:
+    """Give what a recipe asks its EvaluationCallback for, as it is written there.
+
+    Args:
+        callbacks: The recipe's `trainer.callbacks`.
+
+    Returns:
+        The arguments that `EvaluationSettings` has; empty if there is no such callback.
+    """
+    for callback in filter(is_evaluation, _callbacks(callbacks)):
+        given = callback.get("init_args") or {}
+        terms = {name: value for name, value in given.items() if name in _PROTOCOL}
+        if given.get("goal") == "subject":  # which measures no style
+            terms["style_pictures"] = 0
+        return terms
     return {}
 
 
@@ -228,9 +251,9 @@ def evaluation_problem(
     Returns:
         A sentence; None if the recipe, the comparison or the call tells it.
     """
-    callbacks = _callbacks((recipe.get("trainer") or {}).get("callbacks"))
+    callbacks = _callbacks(_part(recipe, "trainer").get("callbacks"))
     all_words = (*override_words(comparison, name), *words)
-    if any(map(_is_evaluation, callbacks)) or "prompts" in comparison.evaluation:
+    if any(map(is_evaluation, callbacks)) or "prompts" in comparison.evaluation:
         return None
     if any(word.startswith("--trainer.callbacks") for word in all_words):
         return None
@@ -241,116 +264,10 @@ def evaluation_problem(
     )
 
 
-def protocol_problems(plans: Sequence[PlannedRun]) -> list[str]:
-    """Say which runs would be evaluated in another way than the first one.
-
-    Args:
-        plans: The runs.
-
-    Returns:
-        A sentence for each.
-    """
-    problems = []
-    first, *others = plans
-    expected = evaluation_arguments(first)
-    for plan in others:
-        given = evaluation_arguments(plan)
-        names = sorted(
-            name for name in {*given, *expected} if given.get(name) != expected.get(name)
-        )
-        if not measure_one_style(given.get("style_pictures"), expected.get("style_pictures")):
-            names = [name for name in names if name != "style_pictures"]
-        if plan.clip_skip != first.clip_skip:
-            problems.append(
-                f"Expected `{plan.name}` to be drawn as `{first.name}` is, but `model.clip_skip` "
-                f"is {plan.clip_skip} and {first.clip_skip}, with which their bases draw other "
-                "pictures: give both the same."
-            )
-        if names:
-            problems.append(
-                f"Expected `{plan.name}` to be evaluated as `{first.name}` is, but "
-                f"{', '.join(f'`{name}`' for name in names)} of sdtune.EvaluationCallback "
-                "differ; give them once for all runs, below `evaluation` of a comparison's file, "
-                f"where `{SUBJECT}` in prompts stands for each run's own words."
-            )
-    return problems
-
-
-def input_problems(plans: Sequence[PlannedRun]) -> Iterator[str]:
-    """Say which runs would train on other pictures, or another base, than the first one.
-
-    Args:
-        plans: The runs. Bases of different names are loaded, for they may be the same.
-
-    Yields:
-        A sentence for each difference.
-    """
-    known = [(plan, plan.inputs) for plan in plans if plan.inputs is not None]
-    if not known:
-        return
-    (first, expected), *others = known
-    names = {inputs.base for _, inputs in known if inputs.base}
-    hashes = {name: _base_hash(name) for name in names} if len(names) > 1 else {}
-    for plan, inputs in others:
-        differing = []
-        if inputs.pictures != expected.pictures:
-            differing.append(f"training pictures ({expected.count} and {inputs.count})")
-        if hashes.get(inputs.base) != hashes.get(expected.base):
-            differing.append(f"`model.base` ({expected.base} and {inputs.base})")
-        if differing:
-            yield (
-                f"Expected `{plan.name}` to train on what `{first.name}` does, for their scores "
-                f"are compared, but they differ in {' and '.join(differing)}: compare them in "
-                "calls of their own, with an `--output` each."
-            )
-
-
-def _base_hash(base: str) -> str:
-    try:
-        return base_hash(base)
-    except ValueError:  # the run itself says why
-        return ""
-
-
-def measure_one_style(one: int | None, other: int | None) -> bool:
-    """Tell whether two evaluations have a style score each, which then must be the same one.
-
-    Args:
-        one: Training pictures for the style score of the one; None if it is the default.
-        other: Those of the other.
-    """
-    return all(each is None or each >= 2 for each in (one, other))
-
-
-def rung_problems(plans: Sequence[PlannedRun]) -> list[str]:
-    """Say which runs would be evaluated at other steps than the first one.
-
-    Args:
-        plans: The runs, which are compared while they train.
-
-    Returns:
-        A sentence for each.
-    """
-    first, *others = plans
-    expected = _evaluated_every(first)
-    return [
-        f"Expected `{plan.name}` to be evaluated as often as `{first.name}` is, every {expected} "
-        f"steps, but `every_n_steps` of its sdtune.EvaluationCallback is {_evaluated_every(plan)}."
-        for plan in others
-        if _evaluated_every(plan) != expected
-    ]
-
-
-def _evaluated_every(plan: PlannedRun) -> object:
-    callbacks = plan.changes["trainer"]["callbacks"]
-    [found] = [each for each in callbacks if _is_evaluation(each)]
-    return (found.get("init_args") or {}).get("every_n_steps")
-
-
 def _with_evaluation(callbacks: Any, evaluation: Mapping[str, Any], settings: Variant) -> list[Any]:
     """Put the comparison's evaluation in the place of the recipe's, or behind the others."""
     found = _callbacks(callbacks)
-    old = next((each for each in found if _is_evaluation(each)), None)
+    old = next((each for each in found if is_evaluation(each)), None)
     arguments = {**((old or {}).get("init_args") or {})}
     arguments |= evaluation
     if settings.subject and "prompts" in arguments:
@@ -361,13 +278,15 @@ def _with_evaluation(callbacks: Any, evaluation: Mapping[str, Any], settings: Va
 
 def _clip_skip(recipe: Mapping[str, Any], words: Sequence[str]) -> object:
     """Find the layer that a model is trained and drawn with: the call's, the recipe's, or 1."""
-    arguments = (recipe.get("model") or {}).get("init_args") or {}
-    found = arguments.get("clip_skip", 1)
-    for word, after in zip(words, [*words[1:], ""], strict=False):
-        key, equals, value = word.partition("=")
-        if key in ("--model.clip_skip", "--model.init_args.clip_skip"):
-            found = yaml.safe_load(value if equals else after)
-    return found
+    arguments = _part(recipe, "model").get("init_args") or {}
+    given = last_given(words, "model.clip_skip")
+    return arguments.get("clip_skip", 1) if given is None else yaml.safe_load(given)
+
+
+def _part(recipe: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """Give a part of a recipe; none of one that is a class's name alone, or refused later."""
+    part = recipe.get(key)
+    return part if isinstance(part, dict) else {}
 
 
 def _callbacks(callbacks: Any) -> list[dict[str, Any]]:
@@ -375,7 +294,8 @@ def _callbacks(callbacks: Any) -> list[dict[str, Any]]:
     return [each if isinstance(each, dict) else {"class_path": each} for each in given]
 
 
-def _is_evaluation(callback: Mapping[str, Any]) -> bool:
+def is_evaluation(callback: Mapping[str, Any]) -> bool:
+    """Tell whether a callback of a recipe is the one whose scores are compared."""
     return str(callback.get("class_path")).rpartition(".")[2] == _CALLBACK.rpartition(".")[2]
 
 

@@ -21,7 +21,7 @@ from sdtune.comparison.settings import Comparison, TableSettings
 from sdtune.comparison.tables import build_table, escaped, markdown, transposed
 from sdtune.files.atomic_file import replaced_atomically
 from sdtune.files.json_file import has_keys, write_json
-from sdtune.files.new_file import new_file_problem
+from sdtune.files.new_file import closed_folder_problem, new_file_problem
 from sdtune.report.comparison import Illustration, write_comparison
 from sdtune.report.pictures import embed
 from sdtune.report.table import Table
@@ -60,6 +60,8 @@ def publish_problems(folder: Path) -> Iterator[str]:
     if folder.is_dir():
         if any(folder.iterdir()) and not _holds_results(folder):
             yield _used("--publish", folder)
+        elif problem := closed_folder_problem(folder):
+            yield problem
     elif problem := new_file_problem(folder):
         yield problem
 
@@ -82,6 +84,8 @@ def output_problems(folder: Path) -> Iterator[str]:
     found = [each for each in written if each.exists() or each.is_symlink()]
     if found and not _holds_results(folder):
         yield _used("--output", found[0])
+    elif problem := closed_folder_problem(folder):
+        yield problem
 
 
 def _used(option: str, found: Path) -> str:
@@ -178,10 +182,13 @@ def _illustrations(figures: Sequence[DrawnFigure]) -> Iterator[Illustration]:
 
 def _origin(results: Sequence[ComparedRun], command: str) -> str:
     """Say how the results can be made again, and on what they were made."""
-    minutes = sum(each.outcome.seconds for each in results) / 60
+    known = [each.outcome.seconds for each in results if each.outcome.seconds is not None]
+    minutes = f"{sum(known) / 60:.1f} minutes"
+    if len(known) < len(results):
+        minutes = f"{minutes} of {len(known)} of {len(results)} runs; of others it is not known"
     rows = [["processor", _processor()], ["devices of the runs", ", ".join(_devices(results))]]
     rows += [[name, version] for name, version in _versions(results).items()]
-    rows += [["all runs", f"{minutes:.1f} minutes"]]
+    rows += [["all runs", minutes]]
     starts = "\n".join(f"{each.outcome.command}" for each in results)
     table = markdown(Table("", ["", ""], rows)).strip()
     return (

@@ -72,7 +72,7 @@ class RayTune:
         for plan in waiting:
             lost = "Ray lost it; the next call goes on with it."
             yield read_outcome(plan) or Outcome(
-                plan.name, "failed", lost, "", 0.0, str(plan.folder)
+                plan.name, "failed", lost, "", None, str(plan.folder)
             )
 
     def _tuner(self, ray: Any, plans: list[PlannedRun], carry_out: CarryOut) -> Any:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from sdtune._checks import shortened
+from sdtune.comparison.agreement import measure_one_style
 from sdtune.comparison.execution import Outcome
 from sdtune.comparison.loss_settings import loss_settings
-from sdtune.comparison.planning import PlannedRun, measure_one_style
+from sdtune.comparison.planning import PlannedRun
 from sdtune.comparison.settings import SUBJECT
 from sdtune.run_folder.curves import Curve, read_curves
 from sdtune.run_folder.layout import RunFolder

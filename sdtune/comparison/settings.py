@@ -181,6 +181,8 @@ class Comparison:
         minutes = self.budget_minutes
         if minutes is not None and not (minutes > 0 and isfinite(minutes)):
             yield f"Expected `budget_minutes` to be a positive number, but got {minutes}."
+        elif minutes is not None and round(60 * minutes) < 1:  # it is given in whole seconds
+            yield f"Expected `budget_minutes` to be a second, 0.017, at least, but got {minutes}."
 
     def _table_problems(self, table: TableSettings) -> Iterator[str]:
         known = {*self.runs, BASE_LABEL}

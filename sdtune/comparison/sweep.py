@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sdtune._checks import ArgumentsError
-from sdtune.comparison.output_names import run_name
+from sdtune.comparison.given_keys import plain_key
+from sdtune.comparison.output_names import distinct_names
 from sdtune.comparison.settings import Variant
 
 __all__ = ["read_sweep", "sweep_runs"]
@@ -38,12 +39,12 @@ def read_sweep(text: str) -> dict[str, list[str]]:
         values = [each.strip() for each in _split(listed, ",")]
         if not equals or not key or not all(values):
             problems.append(f"Expected `--sweep` to be {_FORM}, but got `{part.strip()}`.")
-        elif key.split(".")[0] not in _SECTIONS or key in _OWN:
+        elif key.split(".")[0] not in _SECTIONS or plain_key(key) in _OWN:
             problems.append(
                 "Expected `--sweep` to name keys of the model, the data or the trainer, or `seed`, "
                 f"but got `{key}`."
             )
-        elif key in grid:
+        elif plain_key(key) in map(plain_key, grid):
             problems.append(f"Expected `--sweep` to name each key once, but got `{key}` again.")
         elif len(set(map(_meaning, values))) < len(values):
             problems.append(f"Expected different values of `{key}` in `--sweep`, but got {listed}.")
@@ -77,15 +78,14 @@ def sweep_runs(recipes: Sequence[str], grid: Mapping[str, Sequence[str]]) -> dic
     """
     ends = [key.rpartition(".")[2] for key in grid]
     shown = ends if len(set(ends)) == len(ends) else list(grid)
-    runs = {}
+    runs = {}  # by the words that tell them
     for recipe, values in itertools.product(recipes, itertools.product(*grid.values())):
         words = [f"{key} {value}" for key, value in zip(shown, values, strict=True)]
         stem = [Path(recipe).stem] if len(recipes) > 1 else []
         overrides = dict(zip(grid, values, strict=True))
         label = ", ".join([*stem, *words])
-        name = run_name("_".join([Path(recipe).stem, *words]))
-        runs[name] = Variant(recipe, label, overrides=overrides)
-    return runs
+        runs["_".join([Path(recipe).stem, *words])] = Variant(recipe, label, overrides=overrides)
+    return dict(zip(distinct_names(list(runs)), runs.values(), strict=True))
 
 
 def _meaning(value: str) -> object:

@@ -156,7 +156,7 @@ def _bases(measures: dict[str, Measure], shown: Sequence[ComparedRun]) -> list[_
 
 
 def _head(result: ComparedRun, cells: list[str]) -> list[str]:
-    minutes = f"{result.outcome.seconds / 60:.1f}"
+    minutes = result.outcome.minutes
     if result.last:
         early = "\nstopped early" if result.outcome.status == "stopped" else ""
         return [result.label, f"{result.last.step}{early}", minutes, *cells]

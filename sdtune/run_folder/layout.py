@@ -133,10 +133,14 @@ class RunFolder:
         return self.path / _CONFIG
 
     @property
+    def configs(self) -> list[Path]:
+        """The resolved recipes of all starts, in their order."""
+        return [self.config, *dict(sorted(self._later_configs().items())).values()]
+
+    @property
     def latest_config(self) -> Path:
         """The resolved recipe of the latest start."""
-        configs = self._later_configs()
-        return configs[max(configs)] if configs else self.config
+        return self.configs[-1]
 
     @property
     def next_config(self) -> Path:

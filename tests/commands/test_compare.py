@@ -3,6 +3,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 from filelock import FileLock
 from PIL import Image
 
@@ -12,7 +13,7 @@ from sdtune.commands.comparing import _grouped, plan_runs
 from sdtune.commands.comparison_file import read_comparison
 from sdtune.comparison import execution
 from sdtune.comparison.comparison_lock import only_comparison
-from sdtune.comparison.output_names import run_name
+from sdtune.comparison.output_names import distinct_names, run_name
 from sdtune.comparison.results import check_comparable
 from sdtune.comparison.run_inputs import RunInputs
 from sdtune.comparison.settings import Comparison, Variant
@@ -88,7 +89,8 @@ def refusals(capsys, *arguments: str) -> list[str]:
 def test_a_comparison_ends_with_a_table_and_is_not_repeated(toys, started, capsys):
     assert main(["compare", toys, "--budget-steps", "2", "--seed=3"]) == 0
     printed = capsys.readouterr().out
-    assert [command[2] for command in started] == ["--config=toy.yaml"] * 2
+    copies = [Path(command[2].removeprefix("--config=")) for command in started]
+    assert {copy.read_bytes() for copy in copies} == {Path("toy.yaml").read_bytes()}
     assert started[1][4:7] == ["--model.rank=8", "--seed=3", "--trainer.max_steps=2"]
     assert "four finished" in printed
     assert "| run | base | four | Rank 8 |" in printed
@@ -182,6 +184,109 @@ def test_a_run_begins_anew_when_its_pictures_have_changed(toys, started, read, c
     assert capsys.readouterr().out.count("finished already") == 2
 
 
+@pytest.fixture
+def split(monkeypatch):
+    """Data that holds pictures out by its seed."""
+
+    def look(data, arguments):
+        return RunInputs(f"{data.split_seed}", "nano", f"{data.split_seed}", 2)
+
+    monkeypatch.setattr(comparing, "read_inputs", look)
+
+
+def words_of_seed(commands):
+    return [[word for word in each if "seed=" in word] for each in commands]
+
+
+def test_seeds_are_compared_on_the_pictures_of_the_recipes_own(
+    scored, started, split, monkeypatch, capsys
+):
+    for number in (1, 2, 7):
+        monkeypatch.setitem(SCORES, f"toy_seed_{number}", [20.0, 21.0, 22.0, 23.0])
+    assert main(["compare", scored, "--sweep=seed=1,2"]) == 0
+    assert words_of_seed(started) == [[f"--seed={n}", "--data.seed=42"] for n in (1, 2)]
+    assert main(["compare", scored, "--sweep=seed=7,2,1"]) == 0
+    assert words_of_seed(started[2:]) == [["--seed=7", "--data.seed=42"]]
+    with Path(scored).open("a", encoding="utf-8") as file:
+        file.write("seed: 5\n")
+    assert main(["compare", scored, "--sweep=seed=1,2", "--output=own"]) == 0
+    assert words_of_seed(started[3:]) == [[f"--seed={n}", "--data.seed=5"] for n in (1, 2)]
+    assert main(["compare", scored, "--sweep=seed=1,2", "--data.seed=9", "--output=given"]) == 0
+    assert words_of_seed(started[5:]) == [[f"--seed={n}", "--data.seed=9"] for n in (1, 2)]
+    problems = refusals(capsys, scored, "--sweep=seed=1,2;data.seed=1,2")
+    assert "but they differ in training pictures" in problems[1]
+
+
+def test_seeds_of_data_that_holds_nothing_out_are_left_alone(scored, started, read, monkeypatch):
+    for number in (1, 2):
+        monkeypatch.setitem(SCORES, f"toy_seed_{number}", [20.0, 21.0, 22.0, 23.0])
+    assert main(["compare", scored, "--sweep=seed=1,2"]) == 0
+    assert words_of_seed(started) == [["--seed=1"], ["--seed=2"]]
+
+
+@pytest.fixture
+def while_one_trains(monkeypatch):
+    """Does what is given while the first run trains."""
+
+    def during(act):
+        start = execution.start_process
+
+        def start_and_act(command, log):
+            result = start(command, log)
+            act()
+            return result
+
+        monkeypatch.setattr(execution, "start_process", start_and_act)
+
+    return during
+
+
+def test_a_recipe_that_is_edited_meanwhile_is_trained_as_it_was(toys, started, while_one_trains):
+    before = Path("toy.yaml").read_bytes()
+    while_one_trains(lambda: Path("toy.yaml").write_bytes(before + b"seed: 7\n"))
+    assert main(["compare", toys]) == 0
+    for command in started:
+        assert Path(command[2].removeprefix("--config=")).read_bytes() == before
+    assert main(["compare", toys]) == 0
+    assert len(started) == 4  # another recipe, which is other runs
+    assert started[2][2] != started[0][2]
+
+
+def test_pictures_that_change_meanwhile_end_the_runs_that_follow(
+    toys, started, read, while_one_trains, capsys
+):
+    Path("a.png").touch()
+    while_one_trains(Path("b.png").touch)
+    assert main(["compare", toys]) == 1
+    assert [Path(command[3]).stem for command in started] == ["four"]
+    printed = capsys.readouterr().out
+    assert "eight failed, " in printed
+    assert "Expected what `eight` reads to be as it was when the comparison began, but" in printed
+    Path("b.png").unlink()
+    assert main(["compare", toys]) == 0
+    assert [Path(command[3]).stem for command in started] == ["four", "eight"]
+
+
+def test_a_part_of_a_recipe_in_a_file_of_its_own_decides_too(scored, started, capsys):
+    Path("parts").mkdir()
+    recipe = yaml.safe_load(Path(scored).read_text(encoding="utf-8"))
+    part = Path("parts/m.yaml")
+    part.write_text(yaml.safe_dump(recipe["model"]), encoding="utf-8")
+    Path("parts/four.yaml").write_text(yaml.safe_dump({**recipe, "model": "m.yaml"}))
+    call = ["compare", "parts/four.yaml", "--output", "out"]
+    assert main(call) == 0
+    copy = yaml.safe_load(Path(started[0][2].removeprefix("--config=")).read_text("utf-8"))
+    assert copy == recipe
+    assert main(call) == 0
+    assert len(started) == 1
+    part.write_text(part.read_text("utf-8").replace("rank: 4", "rank: 8"), encoding="utf-8")
+    assert main(call) == 0
+    assert len(started) == 2
+    part.write_text("[", encoding="utf-8")
+    [problem] = refusals(capsys, *call[1:])
+    assert "Expected `parts/m.yaml` to be a YAML file, but " in problem
+
+
 def test_a_sweep_over_other_pictures_is_refused_before_the_first_run(scored, started, read, capsys):
     for folder, count in (("one", 2), ("two", 3)):
         Path(folder).mkdir()
@@ -211,6 +316,46 @@ def test_the_comparisons_of_readme_begin(monkeypatch, tmp_path):
     for line in lines:
         assert main([*line, f"--output={tmp_path / 'compared'}"]) == 1
     assert [len(plans) for plans in begun] == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("option", "problem"),
+    [
+        ("--trainer.default_root_dir=x", "Expected `trainer.default_root_dir` to be left to the"),
+        ("--trainer.logger=false", "reads scores and curves where sdtune's own logger puts them"),
+        ("--trainer.logger=CSVLogger", "got lightning.pytorch.loggers.CSVLogger: leave it out."),
+        ("--trainer.fast_dev_run=true", "Expected no `trainer.fast_dev_run` in a comparison"),
+        ("--trainer.callbacks=[]", "Expected sdtune.EvaluationCallback among `trainer.callbacks`"),
+        ("--budget_minutes=0.001", "Expected `budget_minutes` to be a second, 0.017, at least"),
+        ("--publish=/proc/x", "Expected `/proc/x` to be where files can be written, but nothing"),
+        ("--output=/proc/x", "Expected `/proc/x` to be where files can be written, but nothing"),
+    ],
+)
+def test_a_call_that_cannot_succeed_is_refused_before_the_first_run(
+    toys, started, capsys, option, problem
+):
+    options = [option] + (["--trainer.logger.save_dir=x"] if "CSV" in option else [])
+    [found] = refusals(capsys, toys, *options)
+    assert problem in found
+    assert not started
+
+
+def test_what_a_run_and_the_call_give_is_refused_before_the_first_run(toys, started, capsys):
+    for option in ("--model.rank=4", "--model.init_args.rank=4"):
+        [problem] = refusals(capsys, toys, option)
+        assert problem.startswith("Expected `model.rank` in `runs.eight.overrides` alone, but the")
+    assert not started
+
+
+def test_recipes_whose_names_differ_by_a_space_are_two_runs(scored, started, monkeypatch, capsys):
+    names = ("a b", "a_b")
+    for name in names:
+        Path(f"{name}.yaml").write_bytes(Path(scored).read_bytes())
+    for name in distinct_names(names):
+        monkeypatch.setitem(SCORES, name, [20.0, 21.0, 22.0, 23.0])
+    assert main(["compare", "a b.yaml", "a_b.yaml"]) == 0
+    assert "| run | base | a b | a_b |" in capsys.readouterr().out
+    assert len(started) == 2
 
 
 def test_a_failed_run_is_a_row_and_an_exit_code(toys, started, capsys):
@@ -285,7 +430,7 @@ def test_a_recipes_name_that_is_no_folders_is_a_label(scored, started, monkeypat
     names = ["petit réglage.yaml", "été.yaml", "starts.yaml"]
     assert main(["compare", *names, "--output", "out"]) == 0
     assert "| run | base | petit réglage | été | starts |" in capsys.readouterr().out
-    assert [command[2] for command in started] == [f"--config={name}" for name in names]
+    assert [Path(command[3]).stem for command in started] == [run_name(n[:-5]) for n in names]
     text = Path("out/README.md").read_text(encoding="utf-8")
     assert text.startswith("# petit réglage, été, starts\n")
     assert main(["compare", *names, "--output", "out"]) == 0

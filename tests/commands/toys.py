@@ -46,6 +46,7 @@ class ToyData(BoringDataModule):
     def __init__(self, folder: str | Path, batch_size: int = 1, seed: int = 42) -> None:
         super().__init__()
         self.folder = Path(folder)
+        self.split_seed = seed
         pictures = [Picture(self.folder / name, name, "a toy") for name in ("a.png", "b.png")]
         self.train_dataset = self.val_dataset = SimpleNamespace(pictures=pictures)
 

@@ -1,10 +1,19 @@
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from sdtune.comparison.execution import carry_out, in_turn, is_finished, lock_problem
+from sdtune.comparison.execution import (
+    carry_out,
+    in_turn,
+    is_finished,
+    lock_problem,
+    read_outcome,
+    write_outcome,
+)
 from sdtune.comparison.planning import PlannedRun
 from tests.comparison.runs import make_evaluation
 
@@ -57,6 +66,36 @@ def test_an_interrupted_run_is_resumed(plan):
     assert runner.ends == [f"--resume={plan.folder}"]
     assert record.status == "finished"
     assert record.seconds > kept["seconds"]
+
+
+def test_time_is_told_where_it_is_known_of_the_run_that_is_shown(plan):
+    outlived = FakeRunner(plan)
+    outlived(["alone"], plan.start_folder / "fit.log")  # it ended with nobody there to see it
+    assert carry_out(plan, FakeRunner(plan)).seconds is None
+    assert read_outcome(plan).seconds is None
+    record = replace(read_outcome(plan), seconds=0.0)
+    write_outcome(plan, record)  # as an older sdtune wrote it
+    assert carry_out(plan, FakeRunner(plan)).seconds is None
+    write_outcome(plan, replace(record, seconds=5_000.0))
+    assert carry_out(plan, FakeRunner(plan)).seconds == 5_000.0
+    shutil.rmtree(plan.folder)
+    assert carry_out(plan, FakeRunner(plan)).seconds < 100
+
+
+def test_time_of_a_start_that_was_killed_is_not_known_until_it_begins_anew(plan):
+    def kill(command, log: Path) -> int:
+        assert read_outcome(plan).seconds is None
+        kept.append((plan.start_folder / "record.json").read_bytes())
+        return 9
+
+    kept = []
+    assert carry_out(plan, kill).seconds is not None
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(plan, FakeRunner(plan, "interrupt"))
+    (plan.start_folder / "record.json").write_bytes(kept[0])  # as it is after kill -9
+    assert carry_out(plan, FakeRunner(plan)).seconds is None
+    shutil.rmtree(plan.folder)
+    assert carry_out(plan, FakeRunner(plan)).seconds is not None
 
 
 def test_a_run_without_a_checkpoint_starts_anew(plan):

@@ -1,6 +1,6 @@
 import pytest
 
-from sdtune.comparison.output_names import figure_name, name_problem, run_name
+from sdtune.comparison.output_names import distinct_names, figure_name, name_problem, run_name
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,17 @@ def test_any_words_have_a_name_of_their_own(words):
     assert name.isascii()
     assert len(name) < 100
     assert name == run_name(words) != run_name(f"{words}!")
+
+
+def test_words_that_one_name_would_fit_have_two():
+    words = ["a_k ink style", "a_k ink_style", "réglage", "b c"]
+    names = distinct_names(words)
+    assert names[1:] == ["a_k_ink_style", "réglage", "b_c"]
+    assert names[0] == distinct_names(words[:1] + words[2:] + words[1:2])[0]
+    assert names[0].startswith("a_k_ink_style_")
+    assert name_problem(names[0]) is None
+    assert distinct_names(["a_k ink style"]) == ["a_k_ink_style"]  # as outputs have it
+    assert len(set(distinct_names(["a b c d", "a_b c d", "a b_c d", "a b c_d", "a_b_c_d"]))) == 5
 
 
 def test_spaces_alone_need_no_hash():

@@ -1,10 +1,12 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from sdtune._prompt_fields import PromptFields, Subject
-from sdtune.comparison.planning import plan_run, protocol_problems
+from sdtune.comparison.agreement import protocol_problems
+from sdtune.comparison.planning import plan_run
 from sdtune.comparison.settings import Comparison, Variant
 
 RECIPE = {
@@ -40,7 +42,7 @@ def test_a_run_is_started_by_its_recipe_the_changes_and_its_overrides():
     assert planned.command() == [
         "sdtune",
         "fit",
-        "--config=word.yaml",
+        f"--config=out/starts/word_{planned.digest}/_recipe.yaml",
         f"--config=out/starts/word_{planned.digest}/word.yaml",
         "--data.flip=true",
         "--model.rank=8",
@@ -52,8 +54,9 @@ def test_a_run_is_started_by_its_recipe_the_changes_and_its_overrides():
 
 
 def test_changes_are_a_recipe_of_their_own(tmp_path):
-    planned = plan(output=str(tmp_path))
-    planned.write_changes()
+    planned = replace(plan(output=str(tmp_path)), text="# as it was\nmodel: null\n")
+    planned.write_recipes()
+    assert planned.recipe_path.read_text(encoding="utf-8") == planned.text
     changes = yaml.safe_load(planned.changes_path.read_text(encoding="utf-8"))
     assert changes["trainer"]["default_root_dir"] == str(tmp_path)
     assert changes["trainer"]["callbacks"][0] == {"class_path": "sdtune.Progress"}
@@ -94,6 +97,19 @@ def test_the_digest_is_of_all_that_decides_the_result():
         plan("lora"),
     ]
     assert len({first.digest, *(each.digest for each in others)}) == 6
+
+
+def test_a_part_of_an_override_is_of_the_digest_and_a_class_alone_is_a_model(tmp_path):
+    part = tmp_path / "m.yaml"
+    words = [f"--model={part}"]
+    digests = set()
+    for rank in (4, 8):
+        part.write_text(f"{{class_path: sdtune.Toy, init_args: {{rank: {rank}}}}}")
+        planned = plan(words=words)
+        assert planned.words[-1].startswith('--model={"class_path": "sdtune.Toy", "init_args"')
+        digests.add(planned.digest)
+    assert len(digests) == 2
+    assert plan(recipe={**RECIPE, "model": "sdtune.Toy"}).clip_skip == 1
 
 
 def test_another_version_starts_anew(monkeypatch):

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from sdtune._imports import RAY_AVAILABLE
+from sdtune.comparison.agreement import rung_problems
 from sdtune.comparison.execution import carry_out
-from sdtune.comparison.planning import PlannedRun, rung_problems
+from sdtune.comparison.planning import PlannedRun
 from sdtune.comparison.ray_tune import RayTune
 from sdtune.comparison.results import read_result
 from tests.comparison.runs import make_evaluation

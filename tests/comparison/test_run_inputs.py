@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sdtune.comparison import planning
-from sdtune.comparison.planning import PlannedRun, input_problems
+from sdtune.comparison import agreement
+from sdtune.comparison.agreement import input_problems
+from sdtune.comparison.planning import PlannedRun
 from sdtune.comparison.run_inputs import RunInputs, base_hash, read_inputs
 from sdtune.data.style import StyleDataModule
 from sdtune.data.subject import SubjectDataModule
@@ -107,7 +108,7 @@ def test_other_pictures_and_other_bases_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashes = {"nano": "a", "copy_of_nano": "a", "other": "b"}
-    monkeypatch.setattr(planning, "base_hash", hashes.__getitem__)
+    monkeypatch.setattr(agreement, "base_hash", hashes.__getitem__)
 
     def plan(name: str, base: str, pictures: str, count: int) -> PlannedRun:
         run = PlannedRun(name, "r", {}, (), "0123", tmp_path)

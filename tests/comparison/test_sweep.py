@@ -42,6 +42,15 @@ def test_commas_in_brackets_and_quotes_are_of_the_value():
     Comparison(title="t", runs=runs)
 
 
+def test_there_are_as_many_runs_as_points():
+    grid = {"data.trigger": ["ink style", "ink_style", "ink  style"], "seed": ["1", "2"]}
+    runs = sweep_runs(["a.yaml"], grid)
+    assert len(runs) == 6
+    assert len({tuple(run.overrides.values()) for run in runs.values()}) == 6
+    assert runs["a_trigger_ink_style_seed_1"].overrides["data.trigger"] == "ink_style"
+    Comparison(title="t", runs=runs)
+
+
 def test_names_are_folders_that_a_larger_grid_knows_again():
     few = sweep_runs(["a.yaml"], {"data.folder": ["x/y", "x y", "x" * 300]})
     more = sweep_runs(["a.yaml"], {"data.folder": ["w", "x" * 300, "x y", "x/y"]})
@@ -66,6 +75,7 @@ def test_names_are_folders_that_a_larger_grid_knows_again():
         ("trainer.default_root_dir=a", "but got `trainer.default_root_dir`."),
         ("run=a", "but got `run`."),
         ("seed=1;seed=2", "to name each key once, but got `seed` again."),
+        ("model.init_args.rank=1;model.rank=3", "each key once, but got `model.rank` again."),
         ("seed=1,2,1", "different values of `seed` in `--sweep`, but got 1,2,1."),
         ("model.learning_rate=1e-3,0.001", "different values of `model.learning_rate`"),
         ("data.flip=true,True", "different values of `data.flip`"),
