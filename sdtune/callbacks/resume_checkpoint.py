@@ -5,10 +5,11 @@ from __future__ import annotations
 import signal
 import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
@@ -17,9 +18,9 @@ from sdtune._checks import check_all, check_positive
 from sdtune._resumed_checkpoint import forget_resumed, given_checkpoint, resumed_checkpoint
 from sdtune._run_steps import total_steps
 from sdtune.callbacks.checkpoint_names import name_problems
+from sdtune.callbacks.checkpoint_publisher import publish_before_others
 from sdtune.callbacks.epoch_ends import (
     averages_weights,
-    end_as_others,
     ends_epoch,
     ends_within_epoch,
     is_last_epoch,
@@ -42,8 +43,9 @@ from sdtune.callbacks.stop_signals import (
 )
 from sdtune.evaluation.technique import WatchesNumbers
 from sdtune.files.atomic_file import remove_leftovers, temporary_sibling
-from sdtune.run_folder.checkpoints import Kept, damage_of, drop_older, kept_until
+from sdtune.run_folder.checkpoints import Kept, damage_of, go_on_from
 from sdtune.run_folder.event_files import EVENT_FILES, forget_events
+from sdtune.run_folder.event_reading import event_lengths_until
 from sdtune.run_folder.fresh_folder import refuse_links, refuse_used_folder
 from sdtune.run_folder.layout import CHECKPOINT
 from sdtune.run_folder.resumes import note_resume
@@ -134,9 +136,7 @@ class ResumeCheckpoint(ModelCheckpoint):
             return
         if problems := name_problems(trainer, self):
             raise ValueError(" ".join(problems))
-        if not any(isinstance(each, _Publisher) for each in trainer.callbacks):  # type: ignore[attr-defined]
-            # before all others, which log something of the next step
-            trainer.callbacks = [_Publisher(self), *trainer.callbacks]  # type: ignore[attr-defined]
+        publish_before_others(trainer, self)
         self.signals.listen(trainer)
         if not trainer.is_global_zero:
             return
@@ -174,10 +174,10 @@ class ResumeCheckpoint(ModelCheckpoint):
         if changes:
             listed = ", ".join(map(str, changes))
             rank_zero_info(f"From step {step} on with another recipe: {listed}.")
-        if path.resolve().parent == Path(str(self.dirpath)).resolve():
-            self._kept = kept_until(path)[: self.keep_last]
-            drop_older(path.parent, self._kept)
-        if self._kept:  # else it is of another folder, or of a version that counted nothing
+        path = path.resolve()
+        if path.parent == Path(str(self.dirpath)).resolve():
+            lengths = partial(event_lengths_until, self._curves, step)
+            self._kept = go_on_from(path, step, lengths, self.keep_last)
             forget_events(self._curves, self._kept[0].events)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -365,36 +365,3 @@ class ResumeCheckpoint(ModelCheckpoint):
     def _leave(self) -> None:
         if self._lock is not None:
             self._lock.release()
-
-
-class _Publisher(Callback):
-    """Names a checkpoint when its step is over, before anything of the next one is logged.
-
-    Args:
-        checkpoint: What writes it.
-    """
-
-    def __init__(self, checkpoint: ResumeCheckpoint) -> None:
-        self.checkpoint = checkpoint
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop if that was asked for while all was prepared, before the others look at it."""
-        if not is_trial(trainer):
-            self.checkpoint.stop_before_steps(trainer)
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Name the last one of the epoch before."""
-        self.checkpoint.publish_pending(trainer)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Where training ends inside an epoch, a longer run looks at nothing more of that step."""
-        end_as_others(trainer)
-        if not ends_epoch(trainer):
-            self.checkpoint.renew_states(trainer)
-
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        """Name the one of the step before, and stop if that is asked for."""
-        self.checkpoint.publish_pending(trainer)
-        self.checkpoint.stop_if_asked(trainer)
