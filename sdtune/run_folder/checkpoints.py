@@ -57,7 +57,8 @@ class Manifest:
     Attributes:
         version: Of this file's form.
         checkpoints: What is there.
-        job: The job of a cluster that wrote it last, if it was one.
+        job: The job of a cluster, and its call, that wrote it last, if it was one: see
+            `sdtune.run_folder.slurm_job`.
     """
 
     version: int
@@ -99,7 +100,7 @@ def publish(
         step: Optimizer steps.
         events: TensorBoard's files -> their lengths.
         keep_last: How many checkpoints stay, this one included.
-        job: The job of a cluster that this is, if it is one.
+        job: The job of a cluster and its call that this is, if it is one.
 
     Returns:
         What is there now, the newest first.
