@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from sdtune.callbacks.epoch_ends import end_as_others, ends_epoch
 from sdtune.callbacks.periodic import is_trial
 
-if TYPE_CHECKING:
-    from sdtune.callbacks.resume_checkpoint import ResumeCheckpoint
-
 __all__ = ["publish_before_others"]
 
 
-def publish_before_others(trainer: Trainer, checkpoint: ResumeCheckpoint) -> None:
+class _Writer(Protocol):
+    """What writes a checkpoint, as `ResumeCheckpoint` does."""
+
+    def publish_pending(self, trainer: Trainer) -> None: ...
+
+    def renew_states(self, trainer: Trainer) -> None: ...
+
+    def stop_before_steps(self, trainer: Trainer) -> None: ...
+
+    def stop_if_asked(self, trainer: Trainer) -> None: ...
+
+
+def publish_before_others(trainer: Trainer, checkpoint: _Writer) -> None:
     """Let a checkpoint be named before all other callbacks, which log something of the next step.
 
     Args:
@@ -34,7 +43,7 @@ class _Publisher(Callback):
         checkpoint: What writes it.
     """
 
-    def __init__(self, checkpoint: ResumeCheckpoint) -> None:
+    def __init__(self, checkpoint: _Writer) -> None:
         self.checkpoint = checkpoint
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -15,7 +15,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from sdtune._checks import check_all, check_positive
-from sdtune._resumed_checkpoint import forget_resumed, given_checkpoint, resumed_checkpoint
+from sdtune._resumed_checkpoint import forget_resumed, given_checkpoint, note_resumed
 from sdtune._run_steps import total_steps
 from sdtune.callbacks.checkpoint_names import name_problems
 from sdtune.callbacks.checkpoint_publisher import publish_before_others
@@ -33,7 +33,7 @@ from sdtune.callbacks.pending_checkpoint import (
     remove_checkpoint,
     unwritten,
 )
-from sdtune.callbacks.periodic import begins_anew, begins_to_write, is_trial
+from sdtune.callbacks.periodic import begins_anew, begins_to_write, goes_elsewhere, is_trial
 from sdtune.callbacks.resumed_recipe import check_recipe, recipe_of
 from sdtune.callbacks.stop_signals import (
     Stopped,
@@ -131,7 +131,7 @@ class ResumeCheckpoint(ModelCheckpoint):
             super().setup(trainer, pl_module, stage)
         # a collective call, so it is made here, where all ranks are
         self._run_folder = Path(trainer.log_dir or trainer.default_root_dir)
-        self._pending, self._kept, self._stops, self._is_due = None, [], False, False
+        self._pending, self._stops, self._is_due = None, False, False
         if stage != "fit" or is_trial(trainer):
             return
         if problems := name_problems(trainer, self):
@@ -152,13 +152,14 @@ class ResumeCheckpoint(ModelCheckpoint):
         """See whether the run can go on, note what has changed, and cut off what is given up.
 
         Raises:
+            FileExistsError: If the folder is another run's than the one that is resumed.
             RecipeChangedError: If the recipe has changed in what cannot.
             ValueError: If the checkpoint is damaged.
         """
         path = given_checkpoint(trainer)  # a finder restores what was before its trials, too
         if trainer.state.fn != TrainerFn.FITTING or path is None or is_trial(trainer):
             return
-        resumed_checkpoint(trainer)  # noted
+        note_resumed(trainer, checkpoint)
         step = int(checkpoint["global_step"])
         problem = damage_of(path)
         if problem is not None:
@@ -168,6 +169,9 @@ class ResumeCheckpoint(ModelCheckpoint):
         data = getattr(trainer, "datamodule", None)
         changes = check_recipe(trainer, pl_module, data, checkpoint)
         keep_found(trainer, pl_module, checkpoint)
+        self._kept, self._last_global_step_saved = [], 0
+        if goes_elsewhere(trainer, Path(str(self.dirpath)).parent):
+            refuse_used_folder(str(self.dirpath))
         if not trainer.is_global_zero:
             return
         note_resume(self._run_folder, step, changes)
@@ -183,7 +187,7 @@ class ResumeCheckpoint(ModelCheckpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse to write over another run's checkpoint."""
         super().on_train_start(trainer, pl_module)
-        if not self._last_checkpoint_saved and begins_to_write(trainer):
+        if begins_to_write(trainer):
             refuse_used_folder(str(self.dirpath))
         self._recipe = recipe_of(trainer, pl_module, getattr(trainer, "datamodule", None))
         if not is_trial(trainer):
@@ -329,7 +333,7 @@ class ResumeCheckpoint(ModelCheckpoint):
         self.dirpath = self.best_model_score = self.current_score = None
         self._last_checkpoint_saved = self.best_model_path = self.kth_best_model_path = ""
         self.last_model_path, self.best_k_models = "", {}
-        self._last_global_step_saved, self._recipe = 0, {}
+        self._last_global_step_saved, self._recipe, self._kept = 0, {}, []
 
     def _save_unless_saved(self, trainer: Trainer) -> None:
         if not self._should_skip_saving_checkpoint(trainer):
