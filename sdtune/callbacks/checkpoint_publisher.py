@@ -8,12 +8,19 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from sdtune.callbacks.epoch_ends import end_as_others, ends_epoch
 from sdtune.callbacks.periodic import is_trial
+from sdtune.callbacks.step_end import give_back_metrics
 
 __all__ = ["publish_before_others"]
 
 
 class _Writer(Protocol):
-    """What writes a checkpoint, as `ResumeCheckpoint` does."""
+    """What writes a checkpoint, as `ResumeCheckpoint` does.
+
+    Attributes:
+        told: What `step_end` has put into the checkpoint that the run goes on from.
+    """
+
+    told: dict[str, Any]
 
     def publish_pending(self, trainer: Trainer) -> None: ...
 
@@ -48,6 +55,7 @@ class _Publisher(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop if that was asked for while all was prepared, before the others look at it."""
+        give_back_metrics(trainer, self.checkpoint.told)
         if not is_trial(trainer):
             self.checkpoint.stop_before_steps(trainer)
 

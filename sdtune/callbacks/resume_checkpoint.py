@@ -35,6 +35,7 @@ from sdtune.callbacks.pending_checkpoint import (
 )
 from sdtune.callbacks.periodic import begins_anew, begins_to_write, goes_elsewhere, is_trial
 from sdtune.callbacks.resumed_recipe import check_recipe, recipe_of
+from sdtune.callbacks.step_end import STEP_END, stay_ended, step_end, told_by
 from sdtune.callbacks.stop_signals import (
     Stopped,
     StopSignals,
@@ -94,6 +95,7 @@ class ResumeCheckpoint(ModelCheckpoint):
         self._pending: PendingCheckpoint | None = None
         self._states: LateStates | None = None
         self._recipe: dict[str, Any] = {}
+        self.told: dict[str, Any] = {}
         self._lock: RunLock | None = None
         self._run_folder = Path()
         self._curves: list[Path] = []
@@ -131,7 +133,7 @@ class ResumeCheckpoint(ModelCheckpoint):
             super().setup(trainer, pl_module, stage)
         # a collective call, so it is made here, where all ranks are
         self._run_folder = Path(trainer.log_dir or trainer.default_root_dir)
-        self._pending, self._stops, self._is_due = None, False, False
+        self._pending, self.told, self._stops, self._is_due = None, {}, False, False
         if stage != "fit" or is_trial(trainer):
             return
         if problems := name_problems(trainer, self):
@@ -170,6 +172,8 @@ class ResumeCheckpoint(ModelCheckpoint):
         changes = check_recipe(trainer, pl_module, data, checkpoint)
         keep_found(trainer, pl_module, checkpoint)
         self._kept, self._last_global_step_saved = [], 0
+        self.told = told_by(checkpoint)
+        stay_ended(trainer, checkpoint)
         if goes_elsewhere(trainer, Path(str(self.dirpath)).parent):
             refuse_used_folder(str(self.dirpath))
         if not trainer.is_global_zero:
@@ -265,7 +269,8 @@ class ResumeCheckpoint(ModelCheckpoint):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Note the states that may move on until the checkpoint gets its name."""
+        """Add what the step has told, and note the states that may move on until it is named."""
+        checkpoint[STEP_END] = step_end(trainer)
         self._states = LateStates.within(checkpoint, trainer, self)
 
     def publish_pending(self, trainer: Trainer) -> None:
