@@ -15,7 +15,12 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from sdtune._checks import check_all, check_positive
-from sdtune._resumed_checkpoint import forget_resumed, given_checkpoint, note_resumed
+from sdtune._resumed_checkpoint import (
+    forget_resumed,
+    given_checkpoint,
+    is_resumed_within,
+    note_resumed,
+)
 from sdtune._run_steps import total_steps
 from sdtune.callbacks.checkpoint_names import name_problems
 from sdtune.callbacks.checkpoint_publisher import publish_before_others
@@ -182,10 +187,10 @@ class ResumeCheckpoint(ModelCheckpoint):
         if changes:
             listed = ", ".join(map(str, changes))
             rank_zero_info(f"From step {step} on with another recipe: {listed}.")
-        path = path.resolve()
-        if path.parent == Path(str(self.dirpath)).resolve():
+        folder = Path(str(self.dirpath)).resolve()
+        if is_resumed_within(trainer, folder.parent):
             lengths = partial(event_lengths_until, self._curves, step)
-            self._kept = go_on_from(path, step, lengths, self.keep_last)
+            self._kept = go_on_from(path.resolve(), folder, step, lengths, self.keep_last)
             forget_events(self._curves, self._kept[0].events)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

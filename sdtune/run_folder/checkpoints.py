@@ -119,9 +119,9 @@ def publish(
 
 
 def go_on_from(
-    path: Path, step: int, events: Callable[[], Mapping[str, int]], keep_last: int
+    path: Path, folder: Path, step: int, events: Callable[[], Mapping[str, int]], keep_last: int
 ) -> list[Kept]:
-    """Make a checkpoint the newest of its folder, and give up what came after it.
+    """Make a checkpoint the newest of its run, and give up what came after it.
 
     A crash at any moment leaves a checkpoint that `find_checkpoint` finds: this one, when any
     other that is newer is gone. Too many older ones, which a killed process did not come to, are
@@ -129,6 +129,7 @@ def go_on_from(
 
     Args:
         path: The checkpoint, which is not damaged. It stays where it is, too.
+        folder: The folder of the run's checkpoints; one of another callback's may lie elsewhere.
         step: Its optimizer steps.
         events: Called for the lengths of TensorBoard's files at it, if the manifest has none.
         keep_last: How many checkpoints stay, this one included.
@@ -136,7 +137,7 @@ def go_on_from(
     Returns:
         What is there now, the newest first, with this one at the head.
     """
-    folder, digest = path.parent, _digest(path)
+    digest, last = _digest(path), folder / CHECKPOINT.name
     manifest = Manifest.load(folder) or Manifest(VERSION, [])
     entry = manifest.entry(digest) or Kept(step, digest, dict(events()))
     others = [each for each in manifest.checkpoints if each != entry]
@@ -144,7 +145,6 @@ def go_on_from(
     older = [each for each in others if each.step < entry.step and _name(each) in there]
     kept = [entry, *older][:keep_last]
     write_json(folder / MANIFEST, asdict(replace(manifest, checkpoints=[entry, *others])))
-    last = folder / CHECKPOINT.name
     if path != last:
         temporary = temporary_sibling(last)
         _copy(path, temporary)

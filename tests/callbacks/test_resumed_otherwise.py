@@ -59,21 +59,23 @@ def test_a_future_that_is_given_up_is_gone_also_if_the_next_start_ends_at_once(t
     assert points(part) == points(whole)
 
 
+@pytest.mark.parametrize("place", ["checkpoints", "elsewhere"])
 @pytest.mark.parametrize(("step", "monitor"), [(3, None), (4, None), (5, None), (5, "val/loss")])
-def test_a_file_of_another_callback_cuts_the_curves_too(tmp_path, step, monitor):
+def test_a_file_of_another_callback_cuts_the_curves_too(tmp_path, step, monitor, place):
     kept, whole, part = {"filename": "m{step}"}, tmp_path / "whole", tmp_path / "part"
     kept |= {"monitor": monitor} if monitor else {"every_n_train_steps": 1}
 
-    def callbacks():
+    def callbacks(folder):
+        kept["dirpath"] = folder / place
         files = ModelCheckpoint(save_top_k=-1, auto_insert_metric_name=False, **kept)
         return files, ResumeCheckpoint(2)
 
     for folder in (whole, part):
-        fit(tmp_path, *callbacks(), data=ResumableData(), max_steps=8, **logged(folder))
-    other = part / "checkpoints" / f"m{step}.ckpt"
+        fit(tmp_path, *callbacks(folder), data=ResumableData(), max_steps=8, **logged(folder))
+    other = part / place / f"m{step}.ckpt"
     fit(
         tmp_path,
-        *callbacks(),
+        *callbacks(part),
         ckpt_path=other,
         data=ResumableData(),
         max_steps=8,
@@ -107,6 +109,7 @@ def test_a_callback_that_writes_elsewhere_is_of_the_run(tmp_path):
     fit(run, ResumeCheckpoint(2), files, max_steps=4)
     fit(run, ResumeCheckpoint(2), ckpt_path=tmp_path / "files" / "m.ckpt", max_steps=6)
     assert saved_step(run) == 6
+    assert names(run) == ["last.ckpt", "manifest.json", "step_000004.ckpt"]
 
 
 @pytest.mark.parametrize("between", [None, "validate", "validate a checkpoint"])

@@ -31,7 +31,7 @@ def write(folder: Path, step: int, kept, *, in_pieces=False, keep_last=2):
 
 def go_on(path: Path, keep_last=2):
     step = int(path.read_text().rpartition(" ")[2]) if path.is_file() else 0
-    return go_on_from(path, step, dict, keep_last)
+    return go_on_from(path, path.parent, step, dict, keep_last)
 
 
 @pytest.mark.parametrize("in_pieces", [False, True])
@@ -91,15 +91,19 @@ def test_the_one_gone_on_from_is_the_newest_and_stays(tmp_path, in_pieces, is_da
     assert [each.rpartition(" ")[2] for each in text] == ["25", "20"]
 
 
-def test_somebody_elses_file_can_be_gone_on_from_and_is_nobodys_to_delete(tmp_path):
-    kept = write(tmp_path, 20, write(tmp_path, 10, []))
-    other = tmp_path / "other.ckpt"
+@pytest.mark.parametrize("place", [".", ".."])
+def test_somebody_elses_file_can_be_gone_on_from_and_is_nobodys_to_delete(tmp_path, place):
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    kept = write(folder, 20, write(folder, 10, []))
+    other = (folder / place / "other.ckpt").resolve()
     other.write_text("state of 15")
-    kept = go_on_from(other, 15, lambda: {"curves": 3}, 2)
+    kept = go_on_from(other, folder, 15, lambda: {"curves": 3}, 2)
     assert [(each.step, dict(each.events)) for each in kept] == [(15, {"curves": 3}), (10, {})]
-    assert (tmp_path / "last.ckpt").read_text() == "state of 15"
-    write(tmp_path, 30, kept, keep_last=1)
-    assert {path.name for path in tmp_path.iterdir()} == {"last.ckpt", "other.ckpt", MANIFEST}
+    assert (folder / "last.ckpt").read_text() == "state of 15"
+    write(folder, 30, kept, keep_last=1)
+    assert {path.name for path in folder.iterdir()} - {other.name} == {"last.ckpt", MANIFEST}
+    assert other.read_text() == "state of 15"
 
 
 @pytest.mark.parametrize("links", [True, False])
