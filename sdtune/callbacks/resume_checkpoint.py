@@ -176,11 +176,11 @@ class ResumeCheckpoint(ModelCheckpoint):
         data = getattr(trainer, "datamodule", None)
         changes = check_recipe(trainer, pl_module, data, checkpoint)
         keep_found(trainer, pl_module, checkpoint)
+        if goes_elsewhere(trainer, Path(str(self.dirpath)).parent):
+            refuse_used_folder(str(self.dirpath))
         self._kept, self._last_global_step_saved = [], 0
         self.told = told_by(checkpoint)
         stay_ended(trainer, checkpoint)
-        if goes_elsewhere(trainer, Path(str(self.dirpath)).parent):
-            refuse_used_folder(str(self.dirpath))
         if not trainer.is_global_zero:
             return
         note_resume(self._run_folder, step, changes)
