@@ -13,6 +13,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Timer, WeightAveraging
 
+from sdtune.callbacks.step_end import STEP_END, step_end, told_by
 from sdtune.files.atomic_file import temporary_sibling
 
 __all__ = ["LateStates"]
@@ -30,11 +31,13 @@ class LateStates:
         callbacks: Key -> state.
         lr_schedulers: State of each.
         rates: Learning rate of each group of each optimizer, which `ReduceLROnPlateau` sets.
+        told: What `step_end` has collected.
     """
 
     callbacks: dict[str, Any]
     lr_schedulers: list[Any]
     rates: list[list[Any]]
+    told: dict[str, Any]
 
     @classmethod
     def within(cls, checkpoint: Mapping[str, Any], trainer: Trainer, but: object) -> LateStates:
@@ -51,6 +54,7 @@ class LateStates:
             deepcopy({key: states[key] for key in keys if key in states}),
             deepcopy(checkpoint.get(_SCHEDULERS, [])),
             [_rates(each) for each in checkpoint.get(_OPTIMIZERS, [])],
+            told_by(checkpoint),
         )
 
     @classmethod
@@ -66,6 +70,7 @@ class LateStates:
             {key: state for key, state in states.items() if state},
             [config.scheduler.state_dict() for config in trainer.lr_scheduler_configs],
             [_rates({"param_groups": each.param_groups}) for each in trainer.optimizers],
+            step_end(trainer),
         )
 
     def equals(self, other: LateStates) -> bool:
@@ -86,7 +91,7 @@ class LateStates:
         # written a moment ago by this process: what callbacks keep need not be plain values
         content = files.load_checkpoint(path, weights_only=False)
         content.setdefault(_CALLBACKS, {}).update(self.callbacks)
-        content[_SCHEDULERS] = self.lr_schedulers
+        content[_SCHEDULERS], content[STEP_END] = self.lr_schedulers, self.told
         for state, rates in zip(content.get(_OPTIMIZERS, []), self.rates, strict=True):
             for group, rate in zip(state.get("param_groups", []), rates, strict=True):
                 group["lr"] = rate

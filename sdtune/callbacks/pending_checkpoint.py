@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from lightning.pytorch import Callback, Trainer
 from sdtune.callbacks.late_states import LateStates
 from sdtune.run_folder.checkpoints import Kept, publish
 from sdtune.run_folder.event_files import event_lengths
+from sdtune.run_folder.slurm_job import job_of_call
 
 __all__ = ["PendingCheckpoint", "moment_of", "remove_checkpoint", "unwritten"]
 
@@ -92,7 +92,7 @@ class PendingCheckpoint:
                 step=self.step,
                 events=event_lengths(run),
                 keep_last=keep_last,
-                job=os.environ.get("SLURM_JOB_ID", ""),
+                job=job_of_call(),
             )
         except OSError as error:
             remove_checkpoint(self.temporary)

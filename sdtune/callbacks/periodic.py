@@ -9,12 +9,24 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from sdtune._checks import check_positive
-from sdtune._resumed_checkpoint import forget_resumed, given_checkpoint, resumed_checkpoint
+from sdtune._resumed_checkpoint import (
+    forget_resumed,
+    is_resumed_within,
+    note_resumed,
+    resumed_checkpoint,
+)
 from sdtune.evaluation.technique import Technique, WatchesNumbers, as_technique
 from sdtune.evaluation.whole_model import refuse_sharded_model, sharding_problems
 from sdtune.run_folder.fresh_folder import refuse_used_folder
 
-__all__ = ["PeriodicCallback", "begins_anew", "begins_to_write", "is_trial", "resumed_run"]
+__all__ = [
+    "PeriodicCallback",
+    "begins_anew",
+    "begins_to_write",
+    "goes_elsewhere",
+    "is_trial",
+    "resumed_run",
+]
 
 
 def is_trial(trainer: Trainer) -> bool:
@@ -33,7 +45,7 @@ def begins_anew(trainer: Trainer) -> bool:
     """Tell whether a fit is of another run than the one before, of which callbacks still know.
 
     A list of callbacks may be made once, and be given to one Trainer after another. A Trainer
-    that fits once more goes on with the same run.
+    that fits once more goes on with the same run, unless it then loads another one's checkpoint.
 
     Args:
         trainer: The trainer, in `setup`: a checkpoint is loaded after it.
@@ -41,7 +53,7 @@ def begins_anew(trainer: Trainer) -> bool:
     Returns:
         Whether nothing that callbacks remember of an earlier fit belongs to this one.
     """
-    return trainer.global_step == 0 or given_checkpoint(trainer) is not None
+    return trainer.global_step == 0
 
 
 def begins_to_write(trainer: Trainer) -> bool:
@@ -53,10 +65,26 @@ def begins_to_write(trainer: Trainer) -> bool:
         trainer: The trainer.
 
     Returns:
-        Whether it is the first process of a run that is neither resumed nor a trial.
+        Whether it is the first process of a run that is no trial, and goes on with nothing.
     """
-    is_resumed = resumed_checkpoint(trainer) is not None
+    is_resumed = resumed_checkpoint(trainer) is not None or trainer.global_step > 0
     return trainer.is_global_zero and not is_resumed and not is_trial(trainer)
+
+
+def goes_elsewhere(trainer: Trainer, run: Path) -> bool:
+    """Tell whether a run is resumed in another folder than its own, where others' files may be.
+
+    Called when a checkpoint is loaded, before any callback writes something.
+
+    Args:
+        trainer: The trainer.
+        run: The folder.
+
+    Returns:
+        Whether this is the first process of such a run, and no trial.
+    """
+    is_fit = trainer.state.fn == TrainerFn.FITTING and not is_trial(trainer)
+    return trainer.is_global_zero and is_fit and not is_resumed_within(trainer, run)
 
 
 def resumed_run(trainer: Trainer) -> Path | None:
@@ -155,12 +183,18 @@ class PeriodicCallback(Callback):
     def on_load_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Note what is resumed, before a finder goes back to a file of its own."""
-        resumed_checkpoint(trainer)
+        """Note what is resumed, before a finder goes back to a file of its own.
+
+        Raises:
+            FileExistsError: If the folder is of another run than that.
+        """
+        note_resumed(trainer, checkpoint)
+        if goes_elsewhere(trainer, self.folder.parent):
+            refuse_used_folder(self.folder)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count the step that training starts or resumes from as visited, if it has been."""
-        if self._last_step is None and begins_to_write(trainer):
+        if begins_to_write(trainer):
             refuse_used_folder(self.folder)
         self._resumed_run = resumed_run(trainer)
         self._last_step = trainer.global_step

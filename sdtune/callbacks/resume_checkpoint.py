@@ -5,21 +5,27 @@ from __future__ import annotations
 import signal
 import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from sdtune._checks import check_all, check_positive
-from sdtune._resumed_checkpoint import forget_resumed, given_checkpoint, resumed_checkpoint
+from sdtune._resumed_checkpoint import (
+    forget_resumed,
+    given_checkpoint,
+    is_resumed_within,
+    note_resumed,
+)
 from sdtune._run_steps import total_steps
 from sdtune.callbacks.checkpoint_names import name_problems
+from sdtune.callbacks.checkpoint_publisher import publish_before_others
 from sdtune.callbacks.epoch_ends import (
     averages_weights,
-    end_as_others,
     ends_epoch,
     ends_within_epoch,
     is_last_epoch,
@@ -32,8 +38,9 @@ from sdtune.callbacks.pending_checkpoint import (
     remove_checkpoint,
     unwritten,
 )
-from sdtune.callbacks.periodic import begins_anew, begins_to_write, is_trial
+from sdtune.callbacks.periodic import begins_anew, begins_to_write, goes_elsewhere, is_trial
 from sdtune.callbacks.resumed_recipe import check_recipe, recipe_of
+from sdtune.callbacks.step_end import STEP_END, stay_ended, step_end, told_by
 from sdtune.callbacks.stop_signals import (
     Stopped,
     StopSignals,
@@ -42,8 +49,9 @@ from sdtune.callbacks.stop_signals import (
 )
 from sdtune.evaluation.technique import WatchesNumbers
 from sdtune.files.atomic_file import remove_leftovers, temporary_sibling
-from sdtune.run_folder.checkpoints import Kept, damage_of, drop_older, kept_until
+from sdtune.run_folder.checkpoints import Kept, damage_of, go_on_from
 from sdtune.run_folder.event_files import EVENT_FILES, forget_events
+from sdtune.run_folder.event_reading import event_lengths_until
 from sdtune.run_folder.fresh_folder import refuse_links, refuse_used_folder
 from sdtune.run_folder.layout import CHECKPOINT
 from sdtune.run_folder.resumes import note_resume
@@ -92,6 +100,7 @@ class ResumeCheckpoint(ModelCheckpoint):
         self._pending: PendingCheckpoint | None = None
         self._states: LateStates | None = None
         self._recipe: dict[str, Any] = {}
+        self.told: dict[str, Any] = {}
         self._lock: RunLock | None = None
         self._run_folder = Path()
         self._curves: list[Path] = []
@@ -129,14 +138,12 @@ class ResumeCheckpoint(ModelCheckpoint):
             super().setup(trainer, pl_module, stage)
         # a collective call, so it is made here, where all ranks are
         self._run_folder = Path(trainer.log_dir or trainer.default_root_dir)
-        self._pending, self._kept, self._stops, self._is_due = None, [], False, False
+        self._pending, self.told, self._stops, self._is_due = None, {}, False, False
         if stage != "fit" or is_trial(trainer):
             return
         if problems := name_problems(trainer, self):
             raise ValueError(" ".join(problems))
-        if not any(isinstance(each, _Publisher) for each in trainer.callbacks):  # type: ignore[attr-defined]
-            # before all others, which log something of the next step
-            trainer.callbacks = [_Publisher(self), *trainer.callbacks]  # type: ignore[attr-defined]
+        publish_before_others(trainer, self)
         self.signals.listen(trainer)
         if not trainer.is_global_zero:
             return
@@ -152,13 +159,14 @@ class ResumeCheckpoint(ModelCheckpoint):
         """See whether the run can go on, note what has changed, and cut off what is given up.
 
         Raises:
+            FileExistsError: If the folder is another run's than the one that is resumed.
             RecipeChangedError: If the recipe has changed in what cannot.
             ValueError: If the checkpoint is damaged.
         """
         path = given_checkpoint(trainer)  # a finder restores what was before its trials, too
         if trainer.state.fn != TrainerFn.FITTING or path is None or is_trial(trainer):
             return
-        resumed_checkpoint(trainer)  # noted
+        note_resumed(trainer, checkpoint)
         step = int(checkpoint["global_step"])
         problem = damage_of(path)
         if problem is not None:
@@ -168,22 +176,27 @@ class ResumeCheckpoint(ModelCheckpoint):
         data = getattr(trainer, "datamodule", None)
         changes = check_recipe(trainer, pl_module, data, checkpoint)
         keep_found(trainer, pl_module, checkpoint)
+        if goes_elsewhere(trainer, Path(str(self.dirpath)).parent):
+            refuse_used_folder(str(self.dirpath))
+        self._kept, self._last_global_step_saved = [], 0
+        self.told = told_by(checkpoint)
+        stay_ended(trainer, checkpoint)
         if not trainer.is_global_zero:
             return
         note_resume(self._run_folder, step, changes)
         if changes:
             listed = ", ".join(map(str, changes))
             rank_zero_info(f"From step {step} on with another recipe: {listed}.")
-        if path.resolve().parent == Path(str(self.dirpath)).resolve():
-            self._kept = kept_until(path)[: self.keep_last]
-            drop_older(path.parent, self._kept)
-        if self._kept:  # else it is of another folder, or of a version that counted nothing
+        folder = Path(str(self.dirpath)).resolve()
+        if is_resumed_within(trainer, folder.parent):
+            lengths = partial(event_lengths_until, self._curves, step)
+            self._kept = go_on_from(path.resolve(), folder, step, lengths, self.keep_last)
             forget_events(self._curves, self._kept[0].events)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuse to write over another run's checkpoint."""
         super().on_train_start(trainer, pl_module)
-        if not self._last_checkpoint_saved and begins_to_write(trainer):
+        if begins_to_write(trainer):
             refuse_used_folder(str(self.dirpath))
         self._recipe = recipe_of(trainer, pl_module, getattr(trainer, "datamodule", None))
         if not is_trial(trainer):
@@ -261,7 +274,8 @@ class ResumeCheckpoint(ModelCheckpoint):
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Note the states that may move on until the checkpoint gets its name."""
+        """Add what the step has told, and note the states that may move on until it is named."""
+        checkpoint[STEP_END] = step_end(trainer)
         self._states = LateStates.within(checkpoint, trainer, self)
 
     def publish_pending(self, trainer: Trainer) -> None:
@@ -329,7 +343,7 @@ class ResumeCheckpoint(ModelCheckpoint):
         self.dirpath = self.best_model_score = self.current_score = None
         self._last_checkpoint_saved = self.best_model_path = self.kth_best_model_path = ""
         self.last_model_path, self.best_k_models = "", {}
-        self._last_global_step_saved, self._recipe = 0, {}
+        self._last_global_step_saved, self._recipe, self._kept = 0, {}, []
 
     def _save_unless_saved(self, trainer: Trainer) -> None:
         if not self._should_skip_saving_checkpoint(trainer):
@@ -365,36 +379,3 @@ class ResumeCheckpoint(ModelCheckpoint):
     def _leave(self) -> None:
         if self._lock is not None:
             self._lock.release()
-
-
-class _Publisher(Callback):
-    """Names a checkpoint when its step is over, before anything of the next one is logged.
-
-    Args:
-        checkpoint: What writes it.
-    """
-
-    def __init__(self, checkpoint: ResumeCheckpoint) -> None:
-        self.checkpoint = checkpoint
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop if that was asked for while all was prepared, before the others look at it."""
-        if not is_trial(trainer):
-            self.checkpoint.stop_before_steps(trainer)
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Name the last one of the epoch before."""
-        self.checkpoint.publish_pending(trainer)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Where training ends inside an epoch, a longer run looks at nothing more of that step."""
-        end_as_others(trainer)
-        if not ends_epoch(trainer):
-            self.checkpoint.renew_states(trainer)
-
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        """Name the one of the step before, and stop if that is asked for."""
-        self.checkpoint.publish_pending(trainer)
-        self.checkpoint.stop_if_asked(trainer)

@@ -1,7 +1,6 @@
 """Where a run writes: `runs/<recipe>/<version>`, a fresh one or the one that is resumed."""
 
 import glob
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from sdtune.commands.recipe import read_yaml
 from sdtune.run_folder.checkpoints import Manifest, damage_of, find_checkpoint
 from sdtune.run_folder.fresh_folder import refuse_links
 from sdtune.run_folder.layout import CHECKPOINT, RunFolder, latest_checkpoint
+from sdtune.run_folder.slurm_job import job_of_call, was_requeued
 
 __all__ = ["DEFAULT_ROOT", "Destination", "choose_run_folder"]
 
@@ -61,11 +61,12 @@ def choose_run_folder(
             distributed run come when the first one has already made it.
 
     Returns:
-        The folder, with a checkpoint if the run is to be resumed. A job that SLURM starts again
-        goes on with its own run.
+        The folder, with a checkpoint if the run is to be resumed. Each call of a job that SLURM
+        starts again goes on with its own run.
 
     Raises:
-        CallError: If the folder exists already, or there is nothing to resume.
+        CallError: If the folder exists already, or there is nothing to resume, or the newest run
+            has nothing to go on from.
     """
     trainer = recipe.get("trainer") or {}
     root = Path(trainer.get("default_root_dir") or DEFAULT_ROOT)
@@ -90,10 +91,10 @@ def choose_run_folder(
 
 
 def _run_of_job(runs: Path, version: Any) -> Path | None:
-    """Find the run that this job of SLURM has begun before it was put into the queue again."""
-    job = os.environ.get("SLURM_JOB_ID")
-    if not job or int(os.environ.get("SLURM_RESTART_COUNT") or 0) < 1:
+    """Find the run that this call of a SLURM job has begun before the job was queued again."""
+    if not was_requeued():
         return None
+    job = job_of_call()
     for run in sorted(runs.glob("*" if version is None else glob.escape(str(version)))):
         manifest = Manifest.load(run / CHECKPOINT.parent)
         if manifest is not None and manifest.job == job:
@@ -113,8 +114,7 @@ def _resumed(root: Path, name: str, resume: str) -> Destination:
     if resume == "last":
         latest = latest_checkpoint(root / name)
         if latest is None:
-            runs = [path.parent for path in (root / name).glob("*/config.yaml")]
-            newest = max(runs, key=lambda run: run.stat().st_mtime, default=None)
+            newest = max(_without_checkpoint(root / name), key=_began, default=None)
             why = "" if newest is None else _keeps_none(newest)
             raise CallError(
                 [
@@ -122,6 +122,7 @@ def _resumed(root: Path, name: str, resume: str) -> Destination:
                     f"is none{f': {why}' if why else ''}."
                 ]
             )
+        _refuse_passing_over(root / name, latest)
         checkpoint, notes = _newest_good(latest.parent)
     elif Path(resume).is_dir() and not _is_sharded(Path(resume)):
         checkpoint, notes = _newest_good(Path(resume, CHECKPOINT).parent)
@@ -146,6 +147,44 @@ def _resumed(root: Path, name: str, resume: str) -> Destination:
     except ValueError as error:
         raise CallError([str(error)]) from error
     return Destination(folder.parent.parent, folder.parent.name, folder.name, checkpoint, notes)
+
+
+def _refuse_passing_over(runs: Path, latest: Path) -> None:
+    """Raise if a newer run than that of a checkpoint has none, so that no other is taken for it.
+
+    Args:
+        runs: The folder of a recipe's runs.
+        latest: The newest checkpoint of all of them.
+
+    Raises:
+        CallError: If so; it names both runs.
+    """
+    run = latest.parent.parent
+    last_active = max(latest.stat().st_mtime, _began(run))
+    newest = max(_without_checkpoint(runs), key=_began, default=None)
+    if newest is not None and _began(newest) > last_active:
+        why = _keeps_none(newest) or "none was written yet"
+        raise CallError(
+            [
+                f"Expected `--resume` to go on with the newest run, but {newest} has no checkpoint "
+                f"({why}): start it again without `--resume`, or give `--resume {run}` to go on "
+                "with the one before."
+            ]
+        )
+
+
+def _without_checkpoint(runs: Path) -> list[Path]:
+    """List the runs that have begun and kept nothing to go on from."""
+    began = (path.parent for path in runs.glob("*/config.yaml"))
+    return [run for run in began if not RunFolder(run).checkpoints]
+
+
+def _began(run: Path) -> float:
+    """Tell when a run has begun the last time, by the clock of its disk."""
+    try:
+        return RunFolder(run).latest_config.stat().st_mtime
+    except FileNotFoundError:  # a folder of checkpoints alone
+        return 0.0
 
 
 def _newest_good(folder: Path) -> tuple[Path, tuple[str, ...]]:

@@ -6,11 +6,11 @@ import hashlib
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from sdtune.files.atomic_file import sync, sync_and_replace
+from sdtune.files.atomic_file import sync, sync_and_replace, temporary_sibling
 from sdtune.files.confined_path import ConfinedPath
 from sdtune.files.json_file import JsonFileError, read_json, write_json
 from sdtune.run_folder.layout import CHECKPOINT, step_label, step_of
@@ -20,9 +20,8 @@ __all__ = [
     "Kept",
     "Manifest",
     "damage_of",
-    "drop_older",
     "find_checkpoint",
-    "kept_until",
+    "go_on_from",
     "publish",
 ]
 
@@ -58,7 +57,8 @@ class Manifest:
     Attributes:
         version: Of this file's form.
         checkpoints: What is there.
-        job: The job of a cluster that wrote it last, if it was one.
+        job: The job of a cluster, and its call, that wrote it last, if it was one: see
+            `sdtune.run_folder.slurm_job`.
     """
 
     version: int
@@ -100,7 +100,7 @@ def publish(
         step: Optimizer steps.
         events: TensorBoard's files -> their lengths.
         keep_last: How many checkpoints stay, this one included.
-        job: The job of a cluster that this is, if it is one.
+        job: The job of a cluster and its call that this is, if it is one.
 
     Returns:
         What is there now, the newest first.
@@ -108,40 +108,52 @@ def publish(
     folder = path.parent
     whole = [Kept(step, _digest(temporary), dict(events)), *kept]
     now, spare = whole[:keep_last], whole[keep_last:]
-    names = {_name(each) for each in now[1:]}
-    own, before = {each.sha256 for each in kept}, Manifest.load(folder)
-    # of a future that is given up: nobody shall go on from them when the newest is named
-    for each in () if before is None else before.checkpoints:
-        if each.sha256 not in own and _name(each) not in names:
-            _remove(folder / _name(each))
     # those too many are listed until they are deleted, or a kill in between would leave them there
     write_json(folder / MANIFEST, asdict(Manifest(VERSION, whole, job)))
     if kept and keep_last > 1 and path.exists():
         _keep(path, folder / _name(kept[0]))
-    if path.is_dir():  # no folder can be renamed over another
-        shutil.rmtree(path, ignore_errors=True)
-    if temporary.is_dir():
-        os.replace(temporary, path)
-        sync(folder)
-    else:
-        sync_and_replace(temporary, path)
+    _give_name(temporary, path)
     for each in spare:
         _remove(folder / _name(each))
     return now
 
 
-def drop_older(folder: Path, kept: Sequence[Kept]) -> None:
-    """Delete older checkpoints than are kept, which a killed process did not come to.
+def go_on_from(
+    path: Path, folder: Path, step: int, events: Callable[[], Mapping[str, int]], keep_last: int
+) -> list[Kept]:
+    """Make a checkpoint the newest of its run, and give up what came after it.
+
+    A crash at any moment leaves a checkpoint that `find_checkpoint` finds: this one, when any
+    other that is newer is gone. Too many older ones, which a killed process did not come to, are
+    deleted as well, and none that the manifest does not list.
 
     Args:
-        folder: The folder of the checkpoints.
-        kept: What is kept, the newest first; none newer than that is deleted, and none that the
-            manifest does not list.
+        path: The checkpoint, which is not damaged. It stays where it is, too.
+        folder: The folder of the run's checkpoints; one of another callback's may lie elsewhere.
+        step: Its optimizer steps.
+        events: Called for the lengths of TensorBoard's files at it, if the manifest has none.
+        keep_last: How many checkpoints stay, this one included.
+
+    Returns:
+        What is there now, the newest first, with this one at the head.
     """
-    steps, manifest = [each.step for each in kept], Manifest.load(folder)
-    for each in () if manifest is None else manifest.checkpoints:
-        if each.step not in steps and each.step < max(steps, default=0):
+    digest, last = _digest(path), folder / CHECKPOINT.name
+    manifest = Manifest.load(folder) or Manifest(VERSION, [])
+    entry = manifest.entry(digest) or Kept(step, digest, dict(events()))
+    others = [each for each in manifest.checkpoints if each != entry]
+    there = {each.name for each in _older(folder)}
+    older = [each for each in others if each.step < entry.step and _name(each) in there]
+    kept = [entry, *older][:keep_last]
+    write_json(folder / MANIFEST, asdict(replace(manifest, checkpoints=[entry, *others])))
+    if path != last:
+        temporary = temporary_sibling(last)
+        _copy(path, temporary)
+        _give_name(temporary, last)
+    for each in others:
+        if each not in kept and folder / _name(each) != path:
             _remove(folder / _name(each))
+    write_json(folder / MANIFEST, asdict(replace(manifest, checkpoints=kept)))
+    return kept
 
 
 def find_checkpoint(folder: Path) -> tuple[Path | None, list[str]]:
@@ -185,24 +197,26 @@ def damage_of(path: Path) -> str | None:
     return None
 
 
-def kept_until(path: Path) -> list[Kept]:
-    """List what a run that goes on from a checkpoint has kept, the newest first.
+def _give_name(temporary: Path, path: Path) -> None:
+    """Rename a checkpoint over another."""
+    if path.is_dir():  # no folder can be renamed over another
+        shutil.rmtree(path, ignore_errors=True)
+    if temporary.is_dir():
+        os.replace(temporary, path)
+        sync(path.parent)
+    else:
+        sync_and_replace(temporary, path)
 
-    Args:
-        path: The checkpoint.
 
-    Returns:
-        What it has kept, with this one at the head; empty if nothing is known of it.
-    """
-    manifest = Manifest.load(path.parent)
-    entry = None if manifest is None else manifest.entry(_digest(path))
-    if manifest is None or entry is None:
-        return []
-    older = {each.name for each in _older(path.parent)}
-    return [
-        entry,
-        *(each for each in manifest.checkpoints if each.step < entry.step and _name(each) in older),
-    ]
+def _copy(path: Path, other: Path) -> None:
+    """Give a checkpoint a second name, or copy it where that cannot be."""
+    if path.is_dir():
+        shutil.copytree(path, other)
+        return
+    try:
+        os.link(path, other)
+    except OSError:  # a file system without a second name
+        shutil.copyfile(path, other)
 
 
 def _keep(path: Path, older: Path) -> None:

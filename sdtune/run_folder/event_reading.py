@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,9 +13,10 @@ from sdtune.files.regular_file import open_file, special_kind
 from sdtune.run_folder.event_files import EVENT_FILES
 from sdtune.run_folder.run_process import training_process
 
-__all__ = ["EventReading"]
+__all__ = ["EventReading", "event_lengths_until"]
 
 _LENGTH, _SUM = 8, 4  # bytes of a record's length, and of each of its two checksums
+_LOOKS = ("eval/", "samples/")  # tags that have the number of their step, and no step before it
 
 
 class _UnreadableError(Exception):
@@ -66,6 +67,41 @@ class EventReading:
             if is_cut_off and is_newest and training_process(self.folder) is not None:
                 return  # the rest is about to be written
             self.problems.append(_sentence(path, begin, size, step, is_cut_off))
+
+
+def event_lengths_until(files: Iterable[Path], step: int) -> dict[str, int]:
+    """Measure TensorBoard's files as they were when all up to a step was in them, and no more.
+
+    Lightning counts from 0 what a step logs: of one number are the looks at a step, and what the
+    step after it logs.
+
+    Args:
+        files: The files.
+        step: Optimizer steps.
+
+    Returns:
+        Name -> length in bytes.
+    """
+    lengths = {}
+    for path in files:
+        if not special_kind(path):
+            with open_file(path) as file:
+                lengths[path.name] = _length_until(file, step)
+    return lengths
+
+
+def _length_until(file: BinaryIO, step: int) -> int:
+    length, size = 0, os.fstat(file.fileno()).st_size
+    try:
+        while record := _record(file, size):
+            event = _parsed(record)
+            is_look = all(each.tag.startswith(_LOOKS) for each in event.summary.value)
+            if event.step > step or (event.step == step and not is_look):
+                return length
+            length = file.tell()
+    except (EOFError, _UnreadableError):
+        pass  # nothing can be read of what is after it
+    return length
 
 
 def _parsed(record: bytes) -> Any:

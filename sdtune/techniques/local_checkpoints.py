@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
+from zipfile import is_zipfile
 
 import lightning.pytorch as pl
 from lightning.pytorch.plugins.io.wrapper import _WrappingCheckpointIO
@@ -51,7 +53,15 @@ class _LocalCheckpointIO(_WrappingCheckpointIO):
         problem = remote_checkpoint_problem(path)
         if problem:
             raise ValueError(problem)
-        loaded: dict[str, Any] = super().load_checkpoint(path, *arguments, **options)
+        try:
+            loaded: dict[str, Any] = super().load_checkpoint(path, *arguments, **options)
+        except (EOFError, RuntimeError) as error:
+            if os.path.isfile(path) and not is_zipfile(path):  # its end is lost
+                raise ValueError(
+                    f"Expected {path} to be a checkpoint, but it is cut off. Take the one before: "
+                    "`--resume` with the run's folder does."
+                ) from error
+            raise
         return loaded
 
     def teardown(self) -> None:

@@ -332,10 +332,14 @@ class TunedModelModule(AveragedWeightsModule):
         """Load what learns, and refuse a state that is not exactly that.
 
         Raises:
-            RuntimeError: If the names differ from those of what learns here.
+            RuntimeError: If the names or shapes differ from those of what learns here.
         """
         self.load_base()
-        different = set(self.state_dict()) ^ set(state_dict)
+        own, given = (
+            {name: getattr(each, "shape", None) for name, each in state.items()}
+            for state in (self.state_dict(), state_dict)
+        )
+        different = {name for name in {**own, **given} if own.get(name) != given.get(name)}
         if different:
             raise RuntimeError(
                 f"The checkpoint and the recipe do not train the same weights: {len(different)} "

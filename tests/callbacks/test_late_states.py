@@ -96,12 +96,14 @@ def test_a_rate_that_waits_for_a_validation_falls_all_the_same(tmp_path, step):
     assert_equal_states(resumed, module)
 
 
-def test_a_resumed_epoch_without_a_validation_of_its_own_is_left_out(tmp_path):
-    """Lightning's checkpoints do not hold the quantity, and it stops where there is none."""
+@pytest.mark.parametrize("step", [2, 4])
+def test_a_resumed_epoch_without_a_validation_of_its_own_knows_the_one_before(tmp_path, step):
     options = {"technique": Plateau, "max_steps": 12, "val_check_interval": 2}
-    _, trainer = stopped_and_resumed(tmp_path, 4, lambda _: [], **options)
-    assert trainer.global_step == 12
-    assert trainer.optimizers[0].param_groups[0]["lr"] == 0.1
+    module, trainer = run(tmp_path / "whole", **options)
+    resumed, second = stopped_and_resumed(tmp_path / "parts", step, lambda _: [], **options)
+    rates = [each.optimizers[0].param_groups[0]["lr"] for each in (trainer, second)]
+    assert rates == [0.05] * 2
+    assert_equal_states(resumed, module)
 
 
 @pytest.mark.parametrize("every", [7, 100])

@@ -1,5 +1,6 @@
 import os
 import re
+import sys
 import zipfile
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from sdtune.commands.errors import CallError
 from sdtune.commands.run_folder import Destination, choose_run_folder
 from sdtune.run_folder.checkpoints import publish
 from sdtune.run_folder.layout import CHECKPOINT
+from sdtune.run_folder.slurm_job import job_of_call
 
 RECIPES = [Path("recipes/toy.yaml")]
 
@@ -150,13 +152,35 @@ def test_run_and_resume_exclude_each_other():
         choose_run_folder({"run": "a", "resume": "last"}, RECIPES)
 
 
+@pytest.mark.parametrize("died", ["after", "before"])
+def test_a_newest_run_without_a_checkpoint_is_not_passed_over(died):
+    """One that kept nothing and began before the last checkpoint was written is not the newest."""
+    make_run("version_0")
+    make_run("version_1").unlink()
+    times = {"version_0": 0, "version_1": 500 if died == "before" else 2000}
+    for run, time in times.items():
+        os.utime(Path("runs/toy", run, "config.yaml"), (time, time))
+    if died == "before":
+        assert choose_run_folder({"resume": "last"}, RECIPES).version == "version_0"
+        return
+    with pytest.raises(
+        CallError, match=r"runs/toy/version_1 has no.*`--resume runs/toy/version_0`"
+    ):
+        choose_run_folder({"resume": "last"}, RECIPES)
+    assert choose_run_folder({"resume": "runs/toy/version_0"}, RECIPES).version == "version_0"
+
+
+def keep_of_job(checkpoint):
+    temporary = checkpoint.with_name("new")
+    write_zip(temporary)
+    publish(temporary, checkpoint, [], step=3, events={}, keep_last=2, job=job_of_call())
+
+
 @pytest.mark.parametrize("run", [None, "version_1"])
 def test_a_job_that_slurm_starts_again_goes_on_with_its_own_run(monkeypatch, run):
     for number, job in enumerate(("7", "8", "9")):
-        checkpoint = make_run(f"version_{number}")
-        temporary = checkpoint.with_name("new")
-        write_zip(temporary)
-        publish(temporary, checkpoint, [], step=3, events={}, keep_last=2, job=job)
+        monkeypatch.setenv("SLURM_JOB_ID", job)
+        keep_of_job(make_run(f"version_{number}"))
     recipe = {} if run is None else {"run": run}
     monkeypatch.setenv("SLURM_JOB_ID", "8")
     if run is None:
@@ -165,3 +189,17 @@ def test_a_job_that_slurm_starts_again_goes_on_with_its_own_run(monkeypatch, run
     folder = choose_run_folder(recipe, RECIPES)
     assert folder.version == "version_1"
     assert folder.checkpoint == Path("runs/toy/version_1") / CHECKPOINT
+
+
+def test_each_call_of_a_job_goes_on_with_its_own_run_or_begins_it(monkeypatch):
+    calls = [["sdtune", "fit", "--config=toy.yaml", f"--model.rank={rank}"] for rank in (1, 2, 3)]
+    monkeypatch.setenv("SLURM_JOB_ID", "8")
+    for number, call in enumerate(calls[:2]):
+        monkeypatch.setattr(sys, "argv", call)
+        keep_of_job(make_run(f"version_{number}"))
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    found = []
+    for call in calls:
+        monkeypatch.setattr(sys, "argv", call)
+        found.append(choose_run_folder({}, RECIPES).version)
+    assert found == ["version_0", "version_1", None]

@@ -6,6 +6,7 @@ from tensorboard.summary.writer.record_writer import masked_crc32c
 from torch.utils.tensorboard import SummaryWriter
 
 from sdtune.run_folder.curves import read_curves
+from sdtune.run_folder.event_reading import event_lengths_until
 
 
 @pytest.fixture
@@ -94,3 +95,21 @@ def test_what_is_no_event_is_never_taken_for_one(run, content):
     assert list(read_curves(run, problems)["loss"].steps) == list(range(10, 20))
     assert len(problems) == 1
     assert problems[0].startswith(f"{path} cannot be read: it is ")
+
+
+def test_all_up_to_a_step_ends_where_the_next_one_begins(tmp_path):
+    """A step's numbers count from 0, and looks at it, such as scores, have the step's own."""
+    with SummaryWriter(str(tmp_path)) as writer:
+        for tag, number in (("loss", 0), ("loss", 1), ("val/loss", 1), ("eval/score", 2)):
+            writer.add_scalar(tag, 0.0, number)
+        writer.flush()
+        (path,) = events_of(tmp_path)
+        length = path.stat().st_size
+        writer.add_scalar("lr", 0.0, 2)
+        writer.add_scalar("loss", 0.0, 2)
+    later = tmp_path / "events.out.tfevents.9.host"
+    later.write_bytes(path.read_bytes()[length:])  # of a start that only took later steps
+    assert event_lengths_until([path, later], 2) == {path.name: length, later.name: 0}
+    assert event_lengths_until([path], 3) == {path.name: path.stat().st_size}
+    path.write_bytes(path.read_bytes()[: length - 1])
+    assert event_lengths_until([path], 3)[path.name] < length - 1  # what is cut off is dropped

@@ -19,6 +19,7 @@ from lightning.pytorch.callbacks import (
 from sdtune.data.style import StyleDataModule
 from sdtune.models import Part
 from sdtune.models.fingerprint import fingerprint
+from sdtune.techniques.local_checkpoints import keep_to_this_machine
 from sdtune.techniques.lora_style import LoRAStyleModule
 from tests.equal_states import assert_equal_states
 from tests.picture_folders import make_picture_folder
@@ -106,6 +107,9 @@ def test_a_checkpoint_of_another_adapter_is_refused(micro_sd: Path, data: StyleD
     everything = small_module(micro_sd, target_modules="all")
     with pytest.raises(RuntimeError, match="do not train the same weights"):
         everything.load_state_dict(attention.state_dict())
+    other = LoRAStyleModule(str(micro_sd), rank=attention.hparams.rank + 1)
+    with pytest.raises(RuntimeError, match=r"same weights: \d+ differ, such as .*lora_A.*recipe"):
+        other.load_state_dict(attention.state_dict())
 
 
 @pytest.mark.slow
@@ -144,6 +148,19 @@ def test_accumulation_goes_on_inside_an_epoch_whoever_wrote_the_checkpoint(
     stock = ModelCheckpoint(tmp_path, "{step}", every_n_train_steps=1, save_top_k=-1)
     whole = trained(stock)
     assert_equal_states(whole, trained(resumed=tmp_path / "step=4.ckpt"))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_checkpoint_that_is_cut_off_is_told_in_a_sentence(tmp_path: Path, share: float) -> None:
+    trainer = quiet_trainer()
+    keep_to_this_machine(trainer)
+    path = tmp_path / "last.ckpt"
+    torch.save({"state_dict": {"weight": torch.zeros(1000)}}, path)
+    assert trainer.strategy.load_checkpoint(path)["state_dict"]["weight"].shape == (1000,)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ValueError, match=r"last.ckpt to be a checkpoint, but it is cut off. Take"):
+        trainer.strategy.load_checkpoint(path)
 
 
 @pytest.mark.parametrize("address", ["https://example.org/last.ckpt", "s3://bucket/last.ckpt"])
