@@ -129,7 +129,7 @@ def _bases_from_memory() -> Iterator[None]:
     from tests.loaded_bases import LoadedBases
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loading, "_load_pipeline", LoadedBases(loading._load_pipeline))
+        patch.setattr(loading, "_load_model", LoadedBases(loading._load_model))
         yield
 
 

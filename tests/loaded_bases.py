@@ -8,12 +8,15 @@ import pickle
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
-from sdtune.models import loading
+from sdtune.models import StableDiffusion, loading
+from sdtune.models.recorded_passes import RecordedPasses
 
 __all__ = ["LoadedBases"]
 
@@ -21,7 +24,7 @@ Key = tuple[Any, ...]
 
 
 class LoadedBases:
-    """Does what `_load_pipeline` does, and gives copies of what it gave before.
+    """Does what `_load_model` does, and gives copies of what it gave before.
 
     A folder is known by its path and by the sizes and times of all its files. Copies share
     nothing with each other. Single files and bases of the hub are loaded every time.
@@ -34,34 +37,41 @@ class LoadedBases:
         load: What loads a base.
     """
 
-    def __init__(self, load: Callable[[Any], Any], most: int = 6) -> None:
+    def __init__(self, load: Callable[..., StableDiffusion], most: int = 12) -> None:
         self.load = load
         self._most = most
         self._times: Counter[Key] = Counter()
         self._kept: dict[Key, _Copies] = {}
 
-    def __call__(self, found: Any) -> Any:
-        """Return a pipeline, as `_load_pipeline` does.
+    def __call__(self, found: Any, *how: Any) -> StableDiffusion:
+        """Return a model, as `_load_model` does.
 
         Args:
             found: The base, a `Repository` or a `SingleFile`.
+            how: Its further arguments.
 
         Returns:
-            A pipeline of its own.
+            A model of its own.
         """
-        key = _key_of(found)
+        key = _key_of(found, how)
         if key in self._kept:
-            pipeline = self._kept[key].make()
-            for name in found.family.tokenizer_names:
-                # unpickled, CLIP's decodes in another way: its `decode` is patched where it is made
-                setattr(pipeline, name, loading._load_tokenizer(found, name))
-            return pipeline
-        pipeline = self.load(found)
+            model: StableDiffusion = self._kept[key].make()
+            model.family = found.family
+            model.passes = RecordedPasses()
+            # unpickled, CLIP's decodes in another way: its `decode` is patched where it is made
+            names = found.family.tokenizer_names
+            model.tokenizers = [loading._load_tokenizer(found, name) for name in names]
+            return model
+        model = self.load(found, *how)
         self._times[key] += 1
         # the folders of one test are loaded once or twice, and not worth keeping
         if key and self._times[key] == 2 and len(self._kept) < self._most:
-            self._kept[key] = _Copies(pipeline)
-        return pipeline
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(model, "family", None)
+                patch.setattr(model, "tokenizers", [])
+                patch.setattr(model, "passes", None)
+                self._kept[key] = _Copies(model)
+        return model
 
 
 class _Copies:
@@ -92,6 +102,12 @@ class _Pickler(pickle.Pickler):
             self.tensors.append(_copy(thing))
         return self._indices[id(thing)]
 
+    def reducer_override(self, thing: Any) -> Any:
+        # pickled by its name, a method that a module was given would be looked for in its class
+        if isinstance(thing, MethodType):
+            return _method, (thing.__func__, thing.__self__)
+        return NotImplemented
+
 
 class _Unpickler(pickle.Unpickler):
     def __init__(self, file: io.BytesIO, tensors: list[torch.Tensor]) -> None:
@@ -105,6 +121,10 @@ class _Unpickler(pickle.Unpickler):
         return self._made[index]
 
 
+def _method(function: Callable[..., Any], owner: object) -> MethodType:
+    return MethodType(function, owner)
+
+
 def _copy(tensor: torch.Tensor) -> torch.Tensor:
     copied = tensor.detach().clone()
     if isinstance(tensor, nn.Parameter):
@@ -112,7 +132,7 @@ def _copy(tensor: torch.Tensor) -> torch.Tensor:
     return copied.requires_grad_(tensor.requires_grad)
 
 
-def _key_of(found: Any) -> Key:
+def _key_of(found: Any, how: tuple[Any, ...]) -> Key:
     folder = Path(getattr(found, "location", ""))
     if not folder.is_absolute() or not folder.is_dir():
         return ()
@@ -123,4 +143,4 @@ def _key_of(found: Any) -> Key:
             told = os.stat(path)
             files.append((path, told.st_ino, told.st_size, told.st_mtime_ns, told.st_ctime_ns))
     options = (found.variant, repr(sorted(found.options.items())), type(found.family).__qualname__)
-    return (str(folder), options, *sorted(files))
+    return (str(folder), *how, options, *sorted(files))

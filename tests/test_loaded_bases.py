@@ -15,10 +15,10 @@ from tests.loaded_bases import LoadedBases
 @pytest.fixture
 def bases(monkeypatch: pytest.MonkeyPatch) -> LoadedBases:
     """A memory that counts what was loaded from files, in `loads`."""
-    before = loading._load_pipeline.load
-    bases = LoadedBases(lambda found: bases.loads.append(found) or before(found))
+    before = loading._load_model.load
+    bases = LoadedBases(lambda *base: bases.loads.append(base) or before(*base))
     bases.loads = []
-    monkeypatch.setattr(loading, "_load_pipeline", bases)
+    monkeypatch.setattr(loading, "_load_model", bases)
     return bases
 
 
@@ -53,6 +53,17 @@ def test_a_copy_is_what_was_loaded_and_its_own(base, request, bases):
     assert torch.equal(again.unet.conv_in.weight, first.unet.conv_in.weight)
     assert len(again.tokenizers[0]) == len(first.tokenizers[0])
     assert len(bases.loads) == 2
+
+
+def test_a_copy_computes_the_same_in_half_precision(micro_sd: Path, bases: LoadedBases) -> None:
+    """Its norms are given a method of their own, see `models/half_norms.py`."""
+    first, _, third = (load(micro_sd, torch.bfloat16) for _ in range(3))
+    assert len(bases.loads) == 2
+    latents = torch.zeros(1, 4, 8, 8, dtype=torch.bfloat16)
+    conditioning = first.encode_prompts(["a"])
+    expected = first(latents, torch.tensor(1), conditioning)
+    assert third(latents, torch.tensor(1), conditioning).equal(expected)
+    assert load(micro_sd).dtype == torch.float32
 
 
 def test_a_folder_that_changed_is_loaded_again(micro_sd: Path, bases: LoadedBases) -> None:

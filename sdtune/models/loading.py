@@ -64,31 +64,8 @@ def load(
     Raises:
         ValueError: If `check_base` refuses it or its weights cannot be read.
     """
-    from diffusers import DDPMScheduler
-    from safetensors import SafetensorError
-
     found = _find(base) if config is None else _with_config(Path(base), _find(config))
-    family = found.family
-    try:
-        with _without_progress_bars():
-            pipeline = _load_pipeline(found)
-        schedule = read_trained_schedule(pipeline.scheduler.config)
-        noise_scheduler = DDPMScheduler.from_config(schedule)  # does not know all `beta_schedule`s
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ValueError(f"`base` {base} could not be loaded: {error}") from error
-    model = StableDiffusion(
-        unet=pipeline.unet,
-        vae=pipeline.vae,
-        text_encoders=[getattr(pipeline, name) for name in family.text_encoder_names],
-        tokenizers=[getattr(pipeline, name) for name in family.tokenizer_names],
-        noise_scheduler=noise_scheduler,
-        source=str(base),
-        family=family,
-        settings={name: pipeline.config[name] for name in family.pipeline_settings},
-        dtype=dtype,
-    )
-    nn.Module.to(model.vae, vae_dtype or dtype)  # the libraries' own warns of no fault
-    return model
+    return _load_model(found, str(base), dtype, vae_dtype or dtype)
 
 
 def load_tokenizers(base: str | Path) -> list[CLIPTokenizer]:
@@ -178,6 +155,35 @@ def _with_config(path: Path, other: Repository | SingleFile) -> SingleFile:
     if isinstance(other, SingleFile):
         return SingleFile(path, other.family, other.config, other.noise_schedule)
     return SingleFile(path, other.family, Path(other.location), {})
+
+
+def _load_model(
+    found: Repository | SingleFile, source: str, dtype: torch.dtype, vae_dtype: torch.dtype
+) -> StableDiffusion:
+    from diffusers import DDPMScheduler
+    from safetensors import SafetensorError
+
+    family = found.family
+    try:
+        with _without_progress_bars():
+            pipeline = _load_pipeline(found)
+        schedule = read_trained_schedule(pipeline.scheduler.config)
+        noise_scheduler = DDPMScheduler.from_config(schedule)  # does not know all `beta_schedule`s
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ValueError(f"`base` {source} could not be loaded: {error}") from error
+    model = StableDiffusion(
+        unet=pipeline.unet,
+        vae=pipeline.vae,
+        text_encoders=[getattr(pipeline, name) for name in family.text_encoder_names],
+        tokenizers=[getattr(pipeline, name) for name in family.tokenizer_names],
+        noise_scheduler=noise_scheduler,
+        source=source,
+        family=family,
+        settings={name: pipeline.config[name] for name in family.pipeline_settings},
+        dtype=dtype,
+    )
+    nn.Module.to(model.vae, vae_dtype)  # the libraries' own warns of no fault
+    return model
 
 
 def _load_pipeline(found: Repository | SingleFile) -> DiffusionPipeline:

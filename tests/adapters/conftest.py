@@ -29,9 +29,9 @@ def base(micro_sd: Path) -> StableDiffusion:
 
 
 @pytest.fixture
-def model(base: StableDiffusion) -> StableDiffusion:
+def model(micro_sd: Path) -> StableDiffusion:
     """A model of the test's own."""
-    return copy.deepcopy(base)
+    return load(micro_sd)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from sdtune.models import StableDiffusion, load, loading
 @pytest.fixture(autouse=True)
 def _bases_from_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loading is what is tested here: none comes from memory."""
-    monkeypatch.setattr(loading, "_load_pipeline", loading._load_pipeline.load)
+    monkeypatch.setattr(loading, "_load_model", loading._load_model.load)
 
 
 @pytest.fixture(scope="session")
