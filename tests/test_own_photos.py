@@ -22,10 +22,8 @@ RECIPES = ("dreambooth", "textual_inversion", "pivotal_tuning")
 
 
 @pytest.fixture(autouse=True)
-def _root_folder(monkeypatch, tmp_path):
+def _root_folder(monkeypatch):
     monkeypatch.chdir(ROOT)
-    monkeypatch.setenv("SDTUNE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     # tests/test_recipes.py proves the files of the same recipes
     monkeypatch.setattr(AdapterSet, "verify", lambda *_: 0.0)
 
@@ -139,7 +137,7 @@ def test_recipes_for_other_bases_let_blip_describe_photos(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", [*RECIPES, "multi_concept"])
+@pytest.mark.parametrize("recipe", ["dreambooth", "textual_inversion", "multi_concept"])
 def test_each_technique_learns_from_photos_without_captions(recipe, photos, tmp_path, capsys):
     call = ["fit", "--config", _cheap(recipe, tmp_path), *_words(recipe, photos)]
     call += ["--run=own", f"--trainer.default_root_dir={tmp_path / 'runs'}"]

@@ -28,10 +28,10 @@ def _reaches(ratio: float, measure: Callable[[], PairedTimer], name: str, attemp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("technique", TECHNIQUES.values(), ids=TECHNIQUES)
-def test_a_technique_costs_little_beside_the_networks(technique, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["style_lora", "textual_inversion", "dreambooth"])  # parts of all
+def test_a_technique_costs_little_beside_the_networks(name: str, tmp_path: Path) -> None:
     def measure() -> PairedTimer:
-        return measure_overhead(technique, tmp_path, rounds=3, steps_per_round=1)
+        return measure_overhead(TECHNIQUES[name], tmp_path, rounds=3, steps_per_round=1)
 
     assert not _reaches(_LEAST, measure, "bare")
 
