@@ -76,6 +76,8 @@ def shortened(words: list[str]) -> list[str]:
         counts = ["--model.class_inference_steps=1"] if classes else []
         if "dreambooth" in recipe:
             counts.append("--data.class_count=2")
+        if words[-1] == "style_lora":  # .ci/run trains with all of its pictures, as README does
+            counts.append("--data.folder=my_pictures")
         return [*words, *_SHORT, *counts]
     if words[:2] == ["sdtune", "generate"] and "--like" not in words:
         return [*words, "--num_inference_steps=1"]

@@ -31,11 +31,13 @@ _FOLDER = Path(__file__).parents[1] / "recipes" / "notebooks"
 
 
 def _quickly_drawn(recipe: str) -> str:
-    """Word a recipe whose samples are one prompt's, of one step."""
+    """Word a recipe without grids and losses of pictures: the comparison draws by itself."""
     content = read_yaml(_FOLDER.parent / f"{recipe}.yaml")
-    for callback in content["trainer"]["callbacks"]:
-        if callback["class_path"] == "sdtune.SampleGrid":
-            callback["init_args"] |= {"prompts": ["a lion"], "num_inference_steps": 1}
+    callbacks = content["trainer"]["callbacks"]
+    left_out = ("sdtune.SampleGrid", "sdtune.PictureLosses")
+    content["trainer"]["callbacks"] = [
+        each for each in callbacks if each["class_path"] not in left_out
+    ]
     return yaml.safe_dump(content)
 
 

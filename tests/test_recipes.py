@@ -128,7 +128,7 @@ def test_sdxl_recipe_runs_two_steps_on_a_small_model(recipe, tmp_path, shallow_x
 
 
 def few_where_there_are_many(recipe, folder):
-    """All 122 pictures of the style are trained with in tests/test_documentation.py."""
+    """README's first command, which .ci/run runs, trains with all 122 pictures of the style."""
     if read_yaml(recipe)["data"]["init_args"].get("folder") == "datasets/style_openmoji":
         return [f"--data.folder={few_of_the_style(folder / 'few')}"]
     return []

@@ -58,7 +58,7 @@ def test_two_processes_learn_what_one_does(micro_sd, seven, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("technique", ["dreambooth", "lora_text_encoder", "multi_concept"])
+@pytest.mark.parametrize("technique", ["dreambooth", "multi_concept"])
 def test_two_processes_learn_what_one_does_by_every_part(technique, micro_sd, seven, tmp_path):
     """By a gradient that is not scaled, as closely as float32 adds up."""
     plain = compare(technique, "sgd_nesterov", micro_sd, seven, tmp_path)
