@@ -210,25 +210,26 @@ def _give_name(temporary: Path, path: Path) -> None:
 
 def _copy(path: Path, other: Path) -> None:
     """Give a checkpoint a second name, or copy it where that cannot be."""
-    if path.is_dir():
-        shutil.copytree(path, other)
-        return
-    try:
-        os.link(path, other)
-    except OSError:  # a file system without a second name
-        shutil.copyfile(path, other)
+    if not _link(path, other):
+        (shutil.copytree if path.is_dir() else shutil.copyfile)(path, other)
 
 
 def _keep(path: Path, older: Path) -> None:
     """Give the newest checkpoint the name of its step too, or instead where that cannot be."""
     _remove(older)
+    if not _link(path, older):
+        os.replace(path, older)
+
+
+def _link(path: Path, other: Path) -> bool:
+    """Give a file a second name; False for a folder, or where a file system has none."""
     if path.is_dir():
-        os.replace(path, older)
-        return
+        return False
     try:
-        os.link(path, older)
-    except OSError:  # a file system without a second name
-        os.replace(path, older)
+        os.link(path, other)
+    except OSError:
+        return False
+    return True
 
 
 def _name(older: Kept) -> str:
