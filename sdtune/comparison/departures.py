@@ -10,11 +10,10 @@ from sdtune._checks import shortened
 from sdtune.comparison.given_keys import last_given
 from sdtune.comparison.planning import PlannedRun, evaluation_terms
 from sdtune.files.json_file import JsonFileError
-from sdtune.files.text_file import parse_yaml_text, read_text
 from sdtune.run_folder.layout import RunFolder
 from sdtune.run_folder.record import Evaluation
 from sdtune.run_folder.resumes import RESUMES, read_resumes
-from sdtune.run_folder.run_recipe import LARGEST_RECIPE
+from sdtune.run_folder.run_recipe import read_recipe_file
 
 __all__ = ["departure"]
 
@@ -72,7 +71,7 @@ def _departures(plan: PlannedRun) -> Iterator[str]:
 def _terms(config: Path) -> dict[str, Any]:
     """Read when a start was to end, and how it was scored; empty if that cannot be read."""
     try:
-        recipe = parse_yaml_text(read_text(config, largest=LARGEST_RECIPE))
+        recipe = read_recipe_file(config)
         trainer = recipe["trainer"]
         evaluation = evaluation_terms(trainer["callbacks"])
     except (OSError, ValueError, LookupError, TypeError, AttributeError):

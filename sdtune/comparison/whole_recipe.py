@@ -9,8 +9,7 @@ from typing import Any
 
 from jsonargparse import Path as TypedPath  # type: ignore[attr-defined]
 
-from sdtune.files.text_file import parse_yaml_text, read_text
-from sdtune.run_folder.run_recipe import LARGEST_RECIPE
+from sdtune.run_folder.run_recipe import read_recipe_file
 
 __all__ = ["whole_recipe", "whole_words", "with_whole_paths"]
 
@@ -91,7 +90,7 @@ def _whole(key: str, value: Any, folder: Path) -> Any:
     if path is None or not _is_file(path):
         return value
     try:
-        content = parse_yaml_text(read_text(path, largest=LARGEST_RECIPE))
+        content = read_recipe_file(path)
     except (OSError, ValueError) as error:
         if key not in _NAMED:  # a file that a class reads by itself
             return value

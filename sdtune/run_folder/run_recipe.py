@@ -8,7 +8,7 @@ from typing import Any, Literal
 from sdtune.files.text_file import parse_yaml_text, read_text
 from sdtune.run_folder.layout import RunFolder
 
-__all__ = ["LARGEST_RECIPE", "Precision", "model_argument", "precision_of"]
+__all__ = ["LARGEST_RECIPE", "Precision", "model_argument", "precision_of", "read_recipe_file"]
 
 Precision = Literal["float32", "bfloat16", "float16"]
 """What a base computes in."""
@@ -55,13 +55,23 @@ def model_argument(adapter: Path, name: str) -> Any:
         return None
 
 
+def read_recipe_file(path: Path) -> Any:
+    """Read a recipe, or a part of one, as its file has it.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is too large, or no YAML.
+    """
+    return parse_yaml_text(read_text(path, largest=LARGEST_RECIPE))
+
+
 def _recipe_of(adapter: Path) -> Any:
     path = adapter.resolve()
     for folder in [path, *path.parents][: _LEVELS + 1]:
         if RunFolder(folder).config.is_file():
             config = RunFolder(folder).latest_config
             try:
-                return parse_yaml_text(read_text(config, largest=LARGEST_RECIPE))
+                return read_recipe_file(config)
             except (OSError, ValueError):
                 return None
     return None
